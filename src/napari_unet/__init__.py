@@ -1,0 +1,67 @@
+"""Interactive U-Nets for napari: paint, watch a network learn, predict the whole volume.
+
+The public names load on first use, so that importing the package costs nothing: neither torch
+nor Qt is imported before it is needed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_unet.api import fit, predict, train
+    from napari_unet.control import Control
+    from napari_unet.errors import InputError, ModelFileError, NapariUnetError, TrainingError
+    from napari_unet.geometry.unet_shape import AxisGeometry
+    from napari_unet.inference.predictor import predict_events
+    from napari_unet.model import TrainedModel, load_model
+    from napari_unet.network.config import UNetConfig
+    from napari_unet.network.unet import build_network
+    from napari_unet.tasks.segment import SegmentOptions
+
+_HOMES = {
+    "AxisGeometry": "geometry.unet_shape",
+    "Control": "control",
+    "InputError": "errors",
+    "ModelFileError": "errors",
+    "NapariUnetError": "errors",
+    "SegmentOptions": "tasks.segment",
+    "TrainedModel": "model",
+    "TrainingError": "errors",
+    "UNetConfig": "network.config",
+    "build_network": "network.unet",
+    "fit": "api",
+    "load_model": "model",
+    "predict": "api",
+    "predict_events": "inference.predictor",
+    "train": "api",
+}
+
+__all__ = [
+    "AxisGeometry",
+    "Control",
+    "InputError",
+    "ModelFileError",
+    "NapariUnetError",
+    "SegmentOptions",
+    "TrainedModel",
+    "TrainingError",
+    "UNetConfig",
+    "build_network",
+    "fit",
+    "load_model",
+    "predict",
+    "predict_events",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
