@@ -1,0 +1,1 @@
+"""The arithmetic of shapes, regions, tiles and axes, in plain integers."""

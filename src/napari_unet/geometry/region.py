@@ -1,0 +1,97 @@
+"""Boxes of voxels, and the mirroring of indices at the image's border."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A box of voxels, half open: ``start <= voxel < stop`` on each axis.
+
+    It may reach beyond the image; what lies there is mirrored by whoever reads it.
+
+    Parameters
+    ----------
+    start, stop : tuple of int
+        First voxel, and one past the last, per axis.
+
+    Examples
+    --------
+    >>> Region((2, 0), (5, 4)).shape
+    (3, 4)
+    """
+
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+
+    @classmethod
+    def whole(cls, shape: Sequence[int]) -> Region:
+        """Return the region of a whole array of that shape."""
+        return cls((0,) * len(shape), tuple(shape))
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.start)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size per axis, in voxels."""
+        return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
+
+    @property
+    def size(self) -> int:
+        """Number of voxels."""
+        return prod(self.shape)
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """Index for an array that holds the region."""
+        return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+
+    def shift(self, offset: Sequence[int]) -> Region:
+        """Return the region moved by `offset` voxels per axis."""
+        return Region(
+            tuple(a + d for a, d in zip(self.start, offset, strict=True)),
+            tuple(b + d for b, d in zip(self.stop, offset, strict=True)),
+        )
+
+    def grow(self, margin: Sequence[int]) -> Region:
+        """Return the region with `margin` voxels more on both sides of each axis."""
+        return Region(
+            tuple(a - d for a, d in zip(self.start, margin, strict=True)),
+            tuple(b + d for b, d in zip(self.stop, margin, strict=True)),
+        )
+
+    def intersect(self, other: Region) -> Region:
+        """Return the common box; where there is none, its shape has a zero."""
+        start = tuple(max(a, c) for a, c in zip(self.start, other.start, strict=True))
+        stop = tuple(min(b, d) for b, d in zip(self.stop, other.stop, strict=True))
+        return Region(start, tuple(max(a, b) for a, b in zip(start, stop, strict=True)))
+
+    def contains(self, other: Region) -> bool:
+        """Tell whether `other` lies wholly inside."""
+        return all(a <= c for a, c in zip(self.start, other.start, strict=True)) and all(
+            d <= b for b, d in zip(self.stop, other.stop, strict=True)
+        )
+
+
+def mirror(index: int, size: int) -> int:
+    """Return the voxel in ``range(size)`` that `index` shows when the border is a mirror.
+
+    The border voxel itself is not repeated: ``... 2 1 0 1 2 ...``, as in the overlap-tile
+    strategy of Ronneberger et al. 2015, doi:10.1007/978-3-319-24574-4_28.
+
+    Examples
+    --------
+    >>> [mirror(i, 3) for i in range(-4, 7)]
+    [0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2]
+    """
+    if size == 1:
+        return 0
+    period = 2 * (size - 1)
+    index %= period
+    return min(index, period - index)

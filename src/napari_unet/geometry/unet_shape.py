@@ -1,0 +1,213 @@
+"""The arithmetic of a U-Net's sizes, one axis at a time.
+
+A U-Net with valid convolutions accepts only some input sizes. Per axis they follow from three
+integers::
+
+    input  = stride * b + grow         b = 1, 2, 3, ...: the size at the bottom, behind its
+    output = stride * b - shrink       convolutions
+
+               input ───────────────────────────► output
+                 │ convolutions cut `crop`          ▲ up, convolutions cut `crop`
+                 └─► pooling ─► ... b ... ─► up ────┘
+
+`stride` is the product of the poolings, and ``context = input - output = grow + shrink`` is the
+same for every size: what a tile must read beyond what it writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from napari_unet.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class AxisGeometry:
+    """Which sizes fit through a network along one axis, and what comes out.
+
+    Parameters
+    ----------
+    stride : int
+        Step between allowed input sizes, in voxels.
+    grow, shrink : int
+        ``input = stride * b + grow`` and ``output = stride * b - shrink``.
+
+    Examples
+    --------
+    The network of Ronneberger et al. 2015:
+
+    >>> axis = AxisGeometry(stride=16, grow=124, shrink=60)
+    >>> axis.output_for(572), axis.input_for(388), axis.context
+    (388, 572, 184)
+    """
+
+    stride: int
+    grow: int
+    shrink: int
+
+    @property
+    def context(self) -> int:
+        """Voxels by which the output is smaller than the input, half of them on each side."""
+        return self.grow + self.shrink
+
+    @property
+    def smallest_input(self) -> int:
+        """Smallest input with an output, in voxels."""
+        return self.input_for(1)
+
+    def input_for(self, output: int) -> int:
+        """Return the smallest allowed input whose output has at least `output` voxels."""
+        b = max(1, -(-(max(1, output) + self.shrink) // self.stride))
+        return self.stride * b + self.grow
+
+    def is_allowed(self, size: int) -> bool:
+        """Tell whether an input of `size` voxels fits."""
+        return size >= self.smallest_input and (size - self.grow) % self.stride == 0
+
+    def output_for(self, size: int) -> int:
+        """Return the output's size for an allowed input.
+
+        Raises
+        ------
+        InputError
+            Where `size` is not allowed; the message names the nearest sizes that are.
+        """
+        if not self.is_allowed(size):
+            above = self.input_for(size - self.context)
+            near = f"{above - self.stride} or {above}" if size > self.smallest_input else above
+            raise InputError(
+                "The network does not accept this input size",
+                got=f"{size} voxels",
+                expected=f"{near} (allowed: {self.smallest_input}, then every {self.stride})",
+            )
+        return size - self.context
+
+    def allowed_inputs(self, stop: int) -> list[int]:
+        """Return all allowed input sizes below `stop`, in voxels."""
+        return list(range(self.smallest_input, stop, self.stride))
+
+    def largest_input(self, limit: int) -> int:
+        """Return the largest allowed input of at most `limit` voxels.
+
+        Raises
+        ------
+        InputError
+            Where `limit` lies below the smallest allowed input, which the message names.
+        """
+        if limit < self.smallest_input:
+            raise InputError(
+                "The input is too small for the network",
+                got=f"{limit} voxels",
+                expected=f"at least {self.smallest_input} voxels",
+                todo="Use a larger picture or a network with fewer poolings",
+            )
+        return limit - (limit - self.grow) % self.stride
+
+
+@dataclass(frozen=True, slots=True)
+class LevelShape:
+    """One level of a U-Net along one axis.
+
+    Parameters
+    ----------
+    encoder_crop, decoder_crop : int
+        Sum of (kernel - 1) over the convolutions before the pooling and behind the upsampling.
+    factor : int
+        Pooling and upsampling factor.
+    linear : bool
+        Whether the upsampling interpolates, so that it needs a neighbour on each side.
+    """
+
+    encoder_crop: int
+    decoder_crop: int
+    factor: int
+    linear: bool = False
+
+    @property
+    def up_crop(self) -> int:
+        """Voxels that an interpolation would have to invent at the border, both sides."""
+        return 2 * (self.factor // 2) if self.linear else 0
+
+
+@dataclass(frozen=True, slots=True)
+class UNetShape:
+    """A whole U-Net along one axis.
+
+    Parameters
+    ----------
+    levels : tuple of LevelShape
+        From the input's resolution downwards.
+    bottom_crop, head_crop : int
+        Sum of (kernel - 1) at the bottom and in the head.
+    block : int
+        Side of the pixel blocks that the stem moves into channels, 1 for none.
+    bottom_multiple : int
+        The size that enters the bottom must be a multiple of this.
+    """
+
+    levels: tuple[LevelShape, ...]
+    bottom_crop: int
+    head_crop: int = 0
+    block: int = 1
+    bottom_multiple: int = 1
+
+    def valid(self) -> AxisGeometry:
+        """Return the geometry with valid (unpadded) convolutions."""
+        stride, grow, shrink = 1, self.bottom_crop, 0
+        for level in reversed(self.levels):
+            stride *= level.factor
+            grow = level.factor * grow + level.encoder_crop
+            shrink = level.factor * shrink + level.up_crop + level.decoder_crop
+        shrink += self.head_crop
+        if self.bottom_multiple > 1:
+            # The bottom's input, not its output, is the multiple: count in that instead.
+            grow -= stride * self.bottom_crop
+            shrink += stride * self.bottom_crop
+            stride *= self.bottom_multiple
+        return AxisGeometry(self.block * stride, self.block * grow, self.block * shrink)
+
+    def same(self) -> AxisGeometry:
+        """Return the geometry with padded convolutions.
+
+        Here the context is the true receptive field: within it no output voxel of a tile feels
+        the padding at the tile's border.
+        """
+        stride = self.block * self.bottom_multiple
+        for level in self.levels:
+            stride *= level.factor
+        halo = max(max(p - lo, hi - p) for p, (lo, hi) in enumerate(map(self._sees, range(stride))))
+        return AxisGeometry(stride, 0, 2 * halo)
+
+    @property
+    def receptive_field(self) -> int:
+        """Number of input voxels that one output voxel can see, the most over all positions."""
+        stride = self.same().stride
+        return max(hi - lo + 1 for lo, hi in map(self._sees, range(stride)))
+
+    def _sees(self, position: int) -> tuple[int, int]:
+        """Return the first and last input voxel that the output voxel at `position` sees."""
+        half = self.head_crop // 2
+        lo, hi = _through(
+            self.levels,
+            self.bottom_crop,
+            position // self.block - half,
+            position // self.block + half,
+        )
+        return lo * self.block, hi * self.block + self.block - 1
+
+
+def _through(levels: Sequence[LevelShape], bottom_crop: int, lo: int, hi: int) -> tuple[int, int]:
+    """Follow the interval [lo, hi] of a level's output back to the level's input."""
+    if not levels:
+        return lo - bottom_crop // 2, hi + bottom_crop // 2
+    level, f = levels[0], levels[0].factor
+    lo, hi = lo - level.decoder_crop // 2, hi + level.decoder_crop // 2
+    if level.linear and f > 1:
+        # Half-pixel centres: voxel x lies between floor((x + 1/2) / f - 1/2) and the next one.
+        below = ((2 * lo + 1 - f) // (2 * f), (2 * hi + 1 - f) // (2 * f) + 1)
+    else:
+        below = (lo // f, hi // f)
+    deep_lo, deep_hi = _through(levels[1:], bottom_crop, *below)
+    lo, hi = min(lo, deep_lo * f), max(hi, deep_hi * f + f - 1)
+    return lo - level.encoder_crop // 2, hi + level.encoder_crop // 2
