@@ -1,0 +1,1 @@
+"""U-Nets: their configuration, their shapes and their modules. Knows no files and no viewer."""

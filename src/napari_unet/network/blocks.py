@@ -1,0 +1,161 @@
+"""The pieces that U-Nets are built of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Callables, as torch types sizes as pairs and triples where ours have any length.
+CONV: dict[int, Callable[..., nn.Conv2d | nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED: dict[int, Callable[..., nn.ConvTranspose2d | nn.ConvTranspose3d]] = {
+    2: nn.ConvTranspose2d,
+    3: nn.ConvTranspose3d,
+}
+BATCH_NORM: dict[int, Callable[..., nn.BatchNorm2d | nn.BatchNorm3d]] = {
+    2: nn.BatchNorm2d,
+    3: nn.BatchNorm3d,
+}
+POOL: dict[int, Callable[..., nn.MaxPool2d | nn.MaxPool3d]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+Network = TypeVar("Network", bound=nn.Module)
+
+ACTIVATION: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+}
+
+
+def centre_crop(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """Cut the centre of spatial `shape` out of x (batch, channel, *spatial)."""
+    index = tuple(
+        slice((have - want) // 2, (have - want) // 2 + want)
+        for have, want in zip(x.shape[2:], shape, strict=True)
+    )
+    return x[(slice(None), slice(None), *index)]
+
+
+def space_to_depth(x: Tensor, block: Sequence[int]) -> Tensor:
+    """Move blocks of voxels into channels: (B, C, *spatial) -> (B, C * prod(block), *coarse).
+
+    The generalisation of `torch.pixel_unshuffle` to any number of axes and any block.
+    """
+    batch, channels, *spatial = x.shape
+    n = len(block)
+    split = [s for size, f in zip(spatial, block, strict=True) for s in (size // f, f)]
+    coarse, fine = range(2, 2 + 2 * n, 2), range(3, 3 + 2 * n, 2)
+    x = x.reshape(batch, channels, *split).permute(0, 1, *fine, *coarse)
+    return x.reshape(batch, -1, *(size // f for size, f in zip(spatial, block, strict=True)))
+
+
+def depth_to_space(x: Tensor, block: Sequence[int]) -> Tensor:
+    """Move channels back into blocks of voxels; the inverse of `space_to_depth`."""
+    batch, _, *spatial = x.shape
+    n = len(block)
+    x = x.reshape(batch, -1, *block, *spatial)
+    order = [axis for i in range(n) for axis in (2 + n + i, 2 + i)]
+    return x.permute(0, 1, *order).reshape(
+        batch, x.shape[1], *(size * f for size, f in zip(spatial, block, strict=True))
+    )
+
+
+class ConvBlock(nn.Module):
+    """Convolutions, each with its norm and nonlinearity; dropout at the end.
+
+    Parameters
+    ----------
+    ndim : int
+        Spatial dimensions.
+    in_channels : int
+        Channels that come in.
+    channels : sequence of int
+        Channels behind each convolution.
+    kernel : sequence of int
+        Kernel size per axis, odd.
+    padded : bool
+        Whether the convolutions keep the size.
+    norm, activation : str
+        As in `UNetConfig`.
+    dropout : float
+        Rate.
+    residual : bool
+        Add the (cropped, projected) input before the last nonlinearity.
+    """
+
+    def __init__(
+        self,
+        ndim: int,
+        in_channels: int,
+        channels: Sequence[int],
+        kernel: Sequence[int],
+        *,
+        padded: bool,
+        norm: str,
+        activation: str,
+        dropout: float = 0.0,
+        residual: bool = False,
+    ) -> None:
+        super().__init__()
+        widths = [in_channels, *channels]
+        padding = tuple(k // 2 for k in kernel) if padded else (0,) * ndim
+        layers: list[nn.Module] = []
+        for a, b in pairwise(widths):
+            conv = CONV[ndim](a, b, tuple(kernel), padding=padding, bias=norm == "none")
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
+            layers.append(conv)
+            if norm == "batch":
+                layers.append(BATCH_NORM[ndim](b))
+            layers.append(ACTIVATION[activation]())
+        self.last_activation = layers.pop()
+        self.layers = nn.Sequential(*layers)
+        self.shortcut: nn.Module | None = None
+        if residual:
+            same = in_channels == channels[-1]
+            self.shortcut = nn.Identity() if same else CONV[ndim](in_channels, channels[-1], 1)
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, channel, *spatial) to (batch, channels[-1], *smaller or same)."""
+        y: Tensor = self.layers(x)
+        if self.shortcut is not None:
+            y = y + centre_crop(self.shortcut(x), y.shape[2:])
+        out: Tensor = self.dropout(self.last_activation(y))
+        return out
+
+
+class Interpolate(nn.Module):
+    """Parameterless upsampling; a valid linear one cuts the voxels it would have to invent."""
+
+    def __init__(self, factor: Sequence[int], linear: bool, valid: bool) -> None:
+        super().__init__()
+        self.factor = tuple(factor)
+        self.mode = {2: "bilinear", 3: "trilinear"}[len(factor)] if linear else "nearest"
+        self.cut = tuple(f // 2 if linear and valid else 0 for f in factor)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, channel, *spatial) to factor times the size, less the cut border."""
+        shape = [n * f for n, f in zip(x.shape[2:], self.factor, strict=True)]
+        up = F.interpolate(x, size=shape, mode=self.mode)
+        if not any(self.cut):
+            return up
+        return centre_crop(up, [n - 2 * c for n, c in zip(shape, self.cut, strict=True)])
+
+
+def best_memory_format(ndim: int) -> torch.memory_format:
+    """Return the layout in which convolutions of `ndim` dimensions run fastest."""
+    return torch.channels_last if ndim == 2 else torch.channels_last_3d
+
+
+def placed(network: Network, device: torch.device, ndim: int) -> Network:
+    """Bring a network to a device, in the layout that is fastest there."""
+    # torch's types know no `memory_format` for modules.
+    moved: Network = network.to(device, memory_format=best_memory_format(ndim))  # type: ignore[call-overload]
+    return moved

@@ -1,0 +1,270 @@
+"""The configuration of a U-Net: one frozen object that answers questions of size in integers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from napari_unet.errors import InputError
+from napari_unet.geometry.unet_shape import AxisGeometry, LevelShape, UNetShape
+
+Padding = Literal["valid", "same"]
+Norm = Literal["batch", "none"]
+Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu"]
+Up = Literal["transposed", "nearest", "linear"]
+UpChannels = Literal["keep", "halve"]
+Size = Literal["small", "medium", "large"]
+
+
+def _as_blocks(value: Any) -> Any:
+    """Read ``[64, 64]`` as one level of two convolutions where levels are expected."""
+    flat = isinstance(value, list | tuple) and value and isinstance(value[0], int)
+    return (value,) if flat else value
+
+
+Blocks = Annotated[tuple[tuple[int, ...], ...], BeforeValidator(_as_blocks)]
+
+
+class UNetConfig(BaseModel):
+    """All that defines a U-Net's architecture.
+
+    A level of the encoder is a block of convolutions and a pooling; below the last one lies the
+    bottom; a level of the decoder is an upsampling, the concatenation with the encoder's output
+    at that resolution, and a block of convolutions. All sizes are in voxels, axes in the order
+    (y, x) or (z, y, x).
+
+    Raises
+    ------
+    pydantic.ValidationError
+        Where a value is out of its range, or the levels' numbers differ. (It is a `ValueError`.)
+
+    Examples
+    --------
+    >>> config = UNetConfig.preset("ronneberger2015")
+    >>> [axis.output_for(572) for axis in config.geometry]
+    [388, 388]
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ndim: Literal[2, 3] = Field(2, description="Spatial dimensions.")
+    in_channels: int = Field(1, ge=1, description="Channels of the image.")
+    out_channels: int = Field(2, ge=1, description="Classes, or channels of the result.")
+    encoder: Blocks = Field(
+        ((32, 32), (64, 64)),
+        description="Channels behind each convolution, level by level from the full resolution.",
+    )
+    bottom: tuple[int, ...] = Field(
+        (128, 128), description="Channels behind each convolution at the lowest resolution."
+    )
+    decoder: Blocks = Field(
+        ((64, 64), (32, 32)),
+        description="Channels behind each convolution, level by level from the lowest resolution.",
+    )
+    poolings: Blocks = Field(
+        (), description="Pooling factor per axis, level by level; empty means 2 everywhere."
+    )
+    kernels: Blocks = Field(
+        (),
+        description="Kernel size per axis (odd), level by level and then the bottom's; "
+        "empty means 3 everywhere.",
+    )
+    head_kernel: tuple[int, ...] = Field(
+        (), description="Kernel size of the last convolution per axis; empty means 1."
+    )
+    stem: tuple[int, ...] = Field(
+        (),
+        description="Side of the pixel blocks that are moved into channels before the first "
+        "convolution and back behind the last, per axis; empty means 1, that is none.",
+    )
+    padding: Padding = Field(
+        "valid", description="Valid convolutions, or padded ones that keep the size."
+    )
+    norm: Norm = Field("batch", description="Batch norm behind each convolution, or none.")
+    activation: Activation = Field("relu", description="Nonlinearity behind each convolution.")
+    dropout: tuple[float, ...] = Field(
+        (), description="Dropout rate per level and then the bottom's; empty means none."
+    )
+    up: Up = Field(
+        "transposed", description="Upsampling: transposed convolution, or parameterless."
+    )
+    up_channels: UpChannels = Field(
+        "keep", description="What a transposed convolution does to the number of channels."
+    )
+    residual: bool = Field(False, description="Add each block's input to its output.")
+    input_skip: bool = Field(False, description="Add the network's input to its output.")
+    bottom_multiple: int = Field(
+        1, ge=1, description="The size that enters the bottom must be a multiple of this."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, data: Any) -> Any:
+        """Write out what an empty field stands for, so that equal networks have equal configs."""
+        if not isinstance(data, dict):
+            return data
+        data = dict(data)
+        ndim = data.get("ndim", 2)
+        encoder = _as_blocks(data.get("encoder", cls.model_fields["encoder"].default))
+        if ndim not in (2, 3) or not isinstance(encoder, list | tuple):
+            return data  # the fields' own checks say what is wrong
+        depth = len(encoder)
+        data["poolings"] = data.get("poolings") or ((2,) * ndim,) * depth
+        data["kernels"] = data.get("kernels") or ((3,) * ndim,) * (depth + 1)
+        data["head_kernel"] = data.get("head_kernel") or (1,) * ndim
+        data["stem"] = data.get("stem") or (1,) * ndim
+        data["dropout"] = data.get("dropout") or (0.0,) * (depth + 1)
+        return data
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        depth = self.depth
+        for name, length in {
+            "decoder": depth,
+            "poolings": depth,
+            "kernels": depth + 1,
+            "dropout": depth + 1,
+        }.items():
+            if len(getattr(self, name)) != length:
+                raise ValueError(
+                    f"{name} must have {length} entries for {depth} levels, "
+                    f"got {len(getattr(self, name))}"
+                )
+        for name in ("poolings", "kernels"):
+            if any(len(sizes) != self.ndim for sizes in getattr(self, name)):
+                raise ValueError(f"{name} must have {self.ndim} sizes per level, one per axis")
+        for name in ("head_kernel", "stem"):
+            if len(getattr(self, name)) != self.ndim:
+                raise ValueError(f"{name} must have {self.ndim} sizes, one per axis")
+        self._check_values()
+        return self
+
+    def _check_values(self) -> None:
+        if any(k < 1 or k % 2 == 0 for ks in (*self.kernels, self.head_kernel) for k in ks):
+            raise ValueError("kernel sizes must be odd, so that both sides lose the same")
+        if any(f < 1 for fs in (*self.poolings, self.stem) for f in fs):
+            raise ValueError("pooling factors and the stem's blocks must be at least 1")
+        if any(c < 1 for block in (*self.encoder, self.bottom, *self.decoder) for c in block):
+            raise ValueError("channels must be at least 1")
+        if any(not block for block in (*self.encoder, self.bottom, *self.decoder)):
+            raise ValueError("each block needs at least one convolution")
+        halved = (self.bottom, *self.decoder[:-1]) if self.up_channels == "halve" else ()
+        if self.up == "transposed" and self.depth and any(block[-1] < 2 for block in halved):
+            raise ValueError("up_channels 'halve' needs at least 2 channels to halve")
+        if any(not 0 <= rate < 1 for rate in self.dropout):
+            raise ValueError("dropout rates must be at least 0 and below 1")
+        if self.input_skip and self.in_channels != self.out_channels:
+            raise ValueError("input_skip needs as many channels out as in")
+
+    @property
+    def depth(self) -> int:
+        """Number of poolings."""
+        return len(self.encoder)
+
+    def axis_shape(self, axis: int) -> UNetShape:
+        """Return the network's shape along one axis."""
+
+        def crop(block: tuple[int, ...], level: int) -> int:
+            return len(block) * (self.kernels[level][axis] - 1)
+
+        levels = tuple(
+            LevelShape(
+                crop(self.encoder[i], i),
+                crop(self.decoder[self.depth - 1 - i], i),
+                self.poolings[i][axis],
+                self.up == "linear",
+            )
+            for i in range(self.depth)
+        )
+        bottom = crop(self.bottom, self.depth)
+        head = self.head_kernel[axis] - 1
+        return UNetShape(levels, bottom, head, self.stem[axis], self.bottom_multiple)
+
+    @property
+    def geometry(self) -> tuple[AxisGeometry, ...]:
+        """Which sizes fit, and what context a tile needs, per axis."""
+        shapes = [self.axis_shape(axis) for axis in range(self.ndim)]
+        return tuple(s.valid() if self.padding == "valid" else s.same() for s in shapes)
+
+    @property
+    def receptive_field(self) -> tuple[int, ...]:
+        """Number of input voxels that one output voxel can see, per axis."""
+        return tuple(self.axis_shape(axis).receptive_field for axis in range(self.ndim))
+
+    @property
+    def block_volume(self) -> int:
+        """Number of voxels that the stem moves into channels."""
+        return prod(self.stem)
+
+    def input_for(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Return the smallest allowed input shape whose output covers `shape`."""
+        return tuple(g.input_for(n) for g, n in zip(self.geometry, shape, strict=True))
+
+    def output_for(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Return the part of the output that owes nothing to padding, for an allowed input."""
+        return tuple(g.output_for(n) for g, n in zip(self.geometry, shape, strict=True))
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> UNetConfig:
+        """Return the architecture of a published system.
+
+        Parameters
+        ----------
+        name : str
+            ``"ronneberger2015"``, ``"cicek2016"``, ``"neurons3d"`` or ``"ndnet_unetv3"``.
+        **changes
+            Fields that shall differ, such as ``in_channels=3``.
+
+        Raises
+        ------
+        InputError
+            Where there is no preset of that name.
+        """
+        from napari_unet.network.presets import PRESETS
+
+        if name not in PRESETS:
+            raise InputError(
+                "There is no such preset", got=repr(name), expected=" or ".join(sorted(PRESETS))
+            )
+        return cls(**{**PRESETS[name], **changes})
+
+    @classmethod
+    def sized(
+        cls,
+        size: Size = "medium",
+        ndim: Literal[2, 3] = 2,
+        *,
+        in_channels: int = 1,
+        out_channels: int = 2,
+        spacing: Sequence[float] | None = None,
+        fast: bool = True,
+        padding: Padding = "valid",
+    ) -> UNetConfig:
+        """Return a network of ours in one of three sizes.
+
+        Parameters
+        ----------
+        size : {"small", "medium", "large"}
+            Sets the channels at the highest resolution, and the number of poolings.
+        ndim : {2, 3}
+            Spatial dimensions.
+        in_channels, out_channels : int
+            Channels of the image, and classes.
+        spacing : sequence of float, optional
+            Distance between voxels per axis. Coarse axes are neither pooled nor convolved until
+            the others are as coarse.
+        fast : bool
+            Begin with a stem that moves each block of two voxels a side into channels: two to
+            three times as many steps in the same time on a CPU.
+        padding : {"valid", "same"}
+            Convolutions without or with padding.
+        """
+        from napari_unet.network.presets import sized
+
+        fields = sized(size, ndim, tuple(spacing or (1.0,) * ndim), fast)
+        return cls(
+            ndim=ndim, in_channels=in_channels, out_channels=out_channels, padding=padding, **fields
+        )

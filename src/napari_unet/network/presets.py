@@ -1,0 +1,79 @@
+"""Architectures with a name: published ones, and our sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SIZES: dict[str, tuple[int, int]] = {"small": (16, 2), "medium": (32, 2), "large": (32, 3)}
+"""Channels at the highest resolution, and number of poolings."""
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Ronneberger et al. 2015, doi:10.1007/978-3-319-24574-4_28: 572 -> 388.
+    "ronneberger2015": {
+        "ndim": 2,
+        "encoder": ((64, 64), (128, 128), (256, 256), (512, 512)),
+        "bottom": (1024, 1024),
+        "decoder": ((512, 512), (256, 256), (128, 128), (64, 64)),
+        "up_channels": "halve",
+        "norm": "none",
+    },
+    # Cicek et al. 2016, doi:10.1007/978-3-319-46723-8_49: 132x132x116 -> 44x44x28.
+    "cicek2016": {
+        "ndim": 3,
+        "in_channels": 3,
+        "out_channels": 3,
+        "encoder": ((32, 64), (64, 128), (128, 256)),
+        "bottom": (256, 512),
+        "decoder": ((256, 256), (128, 128), (64, 64)),
+        "norm": "batch",
+    },
+    # A 3D U-Net for single neurons: 220 -> 132, every 8 from 92.
+    "neurons3d": {
+        "ndim": 3,
+        "encoder": ((8, 16), (16, 32), (32, 64)),
+        "bottom": (64, 128),
+        "decoder": ((64, 64), (32, 32), (16, 16)),
+        "norm": "none",
+    },
+    # NDNet's "unet_v3" of depth 3; the size that enters the bottom must be even.
+    "ndnet_unetv3": {
+        "ndim": 3,
+        "out_channels": 1,
+        "encoder": ((32, 64, 64), (128, 128)),
+        "bottom": (128, 128),
+        "decoder": ((64, 64), (32, 32)),
+        "up": "nearest",
+        "head_kernel": (3, 3, 3),
+        "norm": "none",
+        "bottom_multiple": 2,
+    },
+}
+
+
+def sized(size: str, ndim: int, spacing: tuple[float, ...], fast: bool) -> dict[str, Any]:
+    """Return the fields of a network of ours for voxels `spacing` apart."""
+    base, depth = SIZES[size]
+    spacing_now = list(spacing)
+    stem = _fine_axes(spacing_now, 2) if fast else (1,) * ndim
+    spacing_now = [d * f for d, f in zip(spacing_now, stem, strict=True)]
+    kernels, poolings = [], []
+    for _ in range(depth):
+        kernels.append(_fine_axes(spacing_now, 3))
+        poolings.append(_fine_axes(spacing_now, 2))
+        spacing_now = [d * f for d, f in zip(spacing_now, poolings[-1], strict=True)]
+    kernels.append(_fine_axes(spacing_now, 3))
+    channels = [(base * 2**i,) * 2 for i in range(depth + 1)]
+    return {
+        "encoder": tuple(channels[:-1]),
+        "bottom": channels[-1],
+        "decoder": tuple(reversed(channels[:-1])),
+        "kernels": tuple(kernels),
+        "poolings": tuple(poolings),
+        "stem": stem,
+    }
+
+
+def _fine_axes(spacing: list[float], value: int) -> tuple[int, ...]:
+    """Return `value` for axes less than twice as coarse as the finest, 1 for the others."""
+    finest = min(spacing)
+    return tuple(value if d < 2 * finest else 1 for d in spacing)

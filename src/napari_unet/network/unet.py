@@ -1,0 +1,131 @@
+"""The U-Net itself."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from napari_unet.network.blocks import (
+    CONV,
+    POOL,
+    TRANSPOSED,
+    ConvBlock,
+    Interpolate,
+    centre_crop,
+    depth_to_space,
+    space_to_depth,
+)
+from napari_unet.network.config import UNetConfig
+
+
+class UNet(nn.Module):
+    """A U-Net as its configuration describes it.
+
+    Parameters
+    ----------
+    config : UNetConfig
+        The architecture.
+    """
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = [config.in_channels * config.block_volume] + [b[-1] for b in config.encoder]
+        self.encoder = nn.ModuleList(
+            self._block(widths[i], config.encoder[i], i) for i in range(config.depth)
+        )
+        self.pools = nn.ModuleList(POOL[config.ndim](f) for f in config.poolings)
+        self.bottom = self._block(widths[-1], config.bottom, config.depth)
+        self.ups = nn.ModuleList()
+        self.decoder = nn.ModuleList()
+        below = config.bottom[-1]
+        for level, channels in zip(reversed(range(config.depth)), config.decoder, strict=True):
+            above = self._up(below, level)
+            self.decoder.append(self._block(above + widths[level + 1], channels, level))
+            below = channels[-1]
+        self.head = CONV[config.ndim](
+            below,
+            config.out_channels * config.block_volume,
+            config.head_kernel,
+            padding=tuple(k // 2 for k in config.head_kernel) if self._padded else 0,
+        )
+
+    @property
+    def _padded(self) -> bool:
+        return self.config.padding == "same"
+
+    def _block(self, in_channels: int, channels: tuple[int, ...], level: int) -> ConvBlock:
+        c = self.config
+        return ConvBlock(
+            c.ndim,
+            in_channels,
+            channels,
+            c.kernels[level],
+            padded=self._padded,
+            norm=c.norm,
+            activation=c.activation,
+            dropout=c.dropout[level],
+            residual=c.residual,
+        )
+
+    def _up(self, channels: int, level: int) -> int:
+        """Append the upsampling into `level`; return its number of channels."""
+        c, factor = self.config, self.config.poolings[level]
+        if c.up != "transposed":
+            self.ups.append(Interpolate(factor, c.up == "linear", not self._padded))
+            return channels
+        out = channels // 2 if c.up_channels == "halve" else channels
+        up = TRANSPOSED[c.ndim](channels, out, factor, factor)
+        self.ups.append(up)
+        return out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the network.
+
+        Parameters
+        ----------
+        x : Tensor
+            (batch, in_channels, *spatial), of an allowed size (see `UNetConfig.geometry`).
+
+        Returns
+        -------
+        Tensor
+            (batch, out_channels, *spatial): logits. With valid convolutions smaller than `x` by
+            the geometry's context; with padded ones of the same size.
+        """
+        image, skips = x, []
+        x = space_to_depth(x, self.config.stem) if self.config.block_volume > 1 else x
+        for block, pool in zip(self.encoder, self.pools, strict=True):
+            x = block(x)
+            skips.append(x)
+            x = pool(x)
+        x = self.bottom(x)
+        for up, block, skip in zip(self.ups, self.decoder, reversed(skips), strict=True):
+            x = up(x)
+            x = block(torch.cat((centre_crop(skip, x.shape[2:]), x), dim=1))
+        x = self.head(x)
+        x = depth_to_space(x, self.config.stem) if self.config.block_volume > 1 else x
+        return x + centre_crop(image, x.shape[2:]) if self.config.input_skip else x
+
+
+def build_network(config: UNetConfig) -> UNet:
+    """Build the network of a configuration, with fresh weights (He-normal).
+
+    Parameters
+    ----------
+    config : UNetConfig
+        The architecture.
+
+    Returns
+    -------
+    UNet
+        A `torch.nn.Module` in training mode, on the CPU.
+
+    Examples
+    --------
+    >>> from napari_unet import UNetConfig, build_network
+    >>> network = build_network(UNetConfig.preset("ronneberger2015"))
+    >>> sum(p.numel() for p in network.parameters())
+    31030658
+    """
+    return UNet(config)
