@@ -1,0 +1,346 @@
+"""What is painted, kept block by block where there is paint, written while others read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from itertools import product
+from math import prod
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.data.image import LabelView
+from napari_unet.data.source import Source
+from napari_unet.errors import InputError
+from napari_unet.geometry.axes import AxisLayout
+from napari_unet.geometry.region import Region
+
+Index = tuple[int, ...]
+
+#: Side of the cells that a digest is taken over, whatever the blocks.
+DIGEST_SIDE = 64
+#: Largest part of the labels that is scanned at once, in blocks along the last two axes.
+SCAN_BLOCKS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One block of label values; it never changes, a new one takes its place."""
+
+    labels: NDArray[Any]
+
+    @cached_property
+    def counts(self) -> Mapping[int, int]:
+        """Number of voxels per label value, 0 left out."""
+        flat = self.labels.ravel()
+        if flat.dtype == np.uint8:
+            tally = np.bincount(flat)
+            values = np.flatnonzero(tally)
+            counts = tally[values]
+        else:
+            values, counts = np.unique(flat, return_counts=True)
+        found = dict(zip(values.tolist(), counts.tolist(), strict=True))
+        found.pop(0, None)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Annotations:
+    """All that is painted at one moment; it never changes.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the labels, looped axes first.
+    block_shape : tuple of int
+        Shape of the blocks (those at the end may be smaller).
+    zero_is_class : bool
+        Whether 0 is a class like any other (finished masks) or means "not painted".
+    blocks : mapping of block index to Block
+        Only those with a label other than 0.
+    version : int
+        Number of writes so far.
+    """
+
+    shape: tuple[int, ...]
+    block_shape: tuple[int, ...]
+    zero_is_class: bool
+    blocks: Mapping[Index, Block]
+    version: int = 0
+
+    def region(self, index: Index) -> Region:
+        """Return where a block lies."""
+        start = tuple(i * n for i, n in zip(index, self.block_shape, strict=True))
+        stop = tuple(a + n for a, n in zip(start, self.block_shape, strict=True))
+        return Region(start, stop).intersect(Region.whole(self.shape))
+
+    def touched(self, region: Region) -> Iterator[tuple[Index, Region]]:
+        """Iterate over the blocks, painted or not, that a region inside the labels touches."""
+        if not region.size:
+            return
+        spans = [
+            range(a // n, -(-b // n))
+            for a, b, n in zip(region.start, region.stop, self.block_shape, strict=True)
+        ]
+        for index in product(*spans):
+            yield index, self.region(index)
+
+    def read(self, region: Region) -> NDArray[np.int32]:
+        """Return the labels of a region, 0 where nothing is painted and outside the labels.
+
+        Parameters
+        ----------
+        region : Region
+            Over all axes, looped ones first, in voxels.
+        """
+        out = np.zeros(region.shape, np.int32)
+        box = region.intersect(Region.whole(self.shape))
+        for index, place in self.touched(box):
+            block = self.blocks.get(index)
+            if block is not None:
+                part = place.intersect(box)
+                out[_inside(part, region)] = block.labels[_inside(part, place)]
+        return out
+
+    @cached_property
+    def counts(self) -> dict[int, int]:
+        """Number of voxels per painted label value, sorted by value."""
+        counts: dict[int, int] = {}
+        for block in self.blocks.values():
+            for value, count in block.counts.items():
+                counts[value] = counts.get(value, 0) + count
+        background = prod(self.shape) - sum(counts.values())
+        if self.zero_is_class and background:
+            counts[0] = background
+        return dict(sorted(counts.items()))
+
+    def digest(self) -> str:
+        """Return the sha256 of what is painted, the same however it is divided into blocks."""
+        digest = sha256(repr((self.shape, self.zero_is_class)).encode())
+        ndim = len(self.shape)
+        sides = (1,) * (ndim - 3) + (DIGEST_SIDE,) * min(ndim, 3)
+        for cell in self._cells(sides):
+            start = tuple(i * n for i, n in zip(cell, sides, strict=True))
+            stop = tuple(a + n for a, n in zip(start, sides, strict=True))
+            labels = self.read(Region(start, stop)).ravel()
+            painted = np.flatnonzero(labels)
+            if painted.size:
+                for part in (np.array(cell), painted, labels[painted]):
+                    digest.update(part.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    def _cells(self, sides: tuple[int, ...]) -> list[Index]:
+        cells: set[Index] = set()
+        for index in self.blocks:
+            box = self.region(index)
+            spans = zip(box.start, box.stop, sides, strict=True)
+            cells.update(product(*(range(a // n, -(-b // n)) for a, b, n in spans)))
+        return sorted(cells)
+
+
+class AnnotationStore:
+    """The painted labels of one picture, written by the viewer while the training reads.
+
+    A write makes new blocks and then puts them all in place at once, so that a reader sees all
+    of a write or nothing of it, and waits for nobody.
+
+    With ``zero_is_class=False`` a 0 means "not painted": it counts nowhere. With ``True`` (for
+    finished masks) it means "background": every voxel is labelled, blocks without any other
+    label are still not kept, and their voxels count as label 0.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(*loop_shape, *spatial_shape)``, in voxels.
+    spatial_ndim : int
+        How many of the last axes are space.
+    block : int
+        Side of the blocks along the spatial axes, in voxels.
+    zero_is_class : bool
+        What 0 means.
+
+    Examples
+    --------
+    >>> store = AnnotationStore((100, 100), 2)
+    >>> store.write(Region((3, 4), (5, 6)), np.full((2, 2), 7))
+    >>> store.values(), store.read(Region((4, 4), (5, 7)))
+    ({7: 4}, array([[7, 7, 0]], dtype=int32))
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        spatial_ndim: int,
+        *,
+        block: int = 64,
+        zero_is_class: bool = False,
+    ) -> None:
+        shape = tuple(int(n) for n in shape)
+        block_shape = (1,) * (len(shape) - spatial_ndim) + (block,) * spatial_ndim
+        self._now = Annotations(shape, block_shape, zero_is_class, {})
+        self._spatial_ndim = spatial_ndim
+        self._lock = Lock()
+
+    @classmethod
+    def from_labels(
+        cls, labels: Source, layout: AxisLayout, *, block: int = 64, zero_is_class: bool = False
+    ) -> AnnotationStore:
+        """Read what is already painted, part by part; the whole is never in memory.
+
+        Parameters
+        ----------
+        labels : Source
+            Integers, 0 and above.
+        layout : AxisLayout
+            Roles of the axes, of the labels or of the picture they belong to.
+        block, zero_is_class
+            As for the class.
+
+        Raises
+        ------
+        InputError
+            For labels that are no integers, or negative.
+        """
+        view = LabelView(labels, layout.labels)
+        store = cls(
+            view.loop_shape + view.spatial_shape,
+            len(view.spatial_shape),
+            block=block,
+            zero_is_class=zero_is_class,
+        )
+        blocks: dict[Index, Block] = {}
+        for loop in view.loops():
+            for box in _scan(view.spatial_shape, block):
+                values = view.read(loop, box)
+                if values.any():
+                    region = Region(loop + box.start, tuple(i + 1 for i in loop) + box.stop)
+                    blocks |= store._changes(region, values.reshape(region.shape))
+        store._now = Annotations(store.shape, store._now.block_shape, zero_is_class, blocks)
+        return store
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the labels, looped axes first."""
+        return self._now.shape
+
+    @property
+    def spatial_ndim(self) -> int:
+        """How many of the last axes are space."""
+        return self._spatial_ndim
+
+    @property
+    def zero_is_class(self) -> bool:
+        """Whether 0 means "background" rather than "not painted"."""
+        return self._now.zero_is_class
+
+    @property
+    def version(self) -> int:
+        """Number of writes so far."""
+        return self._now.version
+
+    def snapshot(self) -> Annotations:
+        """Return what is painted now; later writes do not change it. Costs nothing."""
+        return self._now
+
+    def write(self, region: Region, values: NDArray[Any]) -> None:
+        """Replace the labels of a region; 0 erases.
+
+        Parameters
+        ----------
+        region : Region
+            Over all axes, looped ones first, in voxels; inside the labels.
+        values : ndarray of int, shape `region.shape`
+
+        Raises
+        ------
+        InputError
+            For labels that are negative or no integers, and for a region that does not fit.
+        """
+        if not Region.whole(self.shape).contains(region) or values.shape != region.shape:
+            raise InputError(
+                "These labels do not fit",
+                got=f"{region}, values of shape {values.shape}",
+                expected=f"a region inside {self.shape} and its values",
+            )
+        with self._lock:
+            now, changes = self._now, self._changes(region, values)
+            blocks = {**now.blocks, **changes}
+            for index, block in changes.items():
+                if not block.counts:
+                    del blocks[index]
+            self._now = Annotations(
+                now.shape, now.block_shape, now.zero_is_class, blocks, now.version + 1
+            )
+
+    def read(self, region: Region) -> NDArray[np.int32]:
+        """Return the labels of a region, 0 where nothing is painted and outside the labels."""
+        return self._now.read(region)
+
+    def values(self) -> dict[int, int]:
+        """Return the number of voxels per painted label value, sorted by value."""
+        return dict(self._now.counts)
+
+    def digest(self) -> str:
+        """Return the sha256 of what is painted, the same however it is divided into blocks."""
+        return self._now.digest()
+
+    def _changes(self, region: Region, values: NDArray[Any]) -> dict[Index, Block]:
+        """Return the new blocks of those that a write changes."""
+        _check_labels(values)
+        now, changes = self._now, {}
+        for index, place in now.touched(region):
+            old = now.blocks.get(index)
+            part = place.intersect(region)
+            new = values[_inside(part, region)]
+            if old is None and not new.any():
+                continue
+            there = _inside(part, place)
+            if old is None or not np.array_equal(old.labels[there], new):
+                changes[index] = _replaced(old, place.shape, there, new)
+        return changes
+
+
+def _replaced(
+    old: Block | None, shape: tuple[int, ...], there: tuple[slice, ...], new: NDArray[Any]
+) -> Block:
+    before = np.zeros(shape, np.uint8) if old is None else old.labels
+    labels = before.astype(np.promote_types(before.dtype, _smallest(int(new.max()))))
+    labels[there] = new
+    labels.setflags(write=False)
+    return Block(labels)
+
+
+def _smallest(value: int) -> type[np.integer[Any]]:
+    return np.uint8 if value < 2**8 else np.uint16 if value < 2**16 else np.int32
+
+
+def _check_labels(values: NDArray[Any]) -> None:
+    if values.dtype.kind not in "biu":
+        raise InputError(
+            "Labels are whole numbers",
+            got=f"dtype {values.dtype}",
+            todo="Choose a Labels layer, or convert the mask to integers",
+        )
+    if values.size and not 0 <= values.min() <= values.max() < 2**31:
+        raise InputError(
+            "Labels are 0 or more",
+            got=f"values from {values.min()} to {values.max()}",
+            expected="values from 0 to 2147483647",
+            todo="Renumber the labels",
+        )
+
+
+def _scan(shape: tuple[int, ...], block: int) -> Iterator[Region]:
+    sides = [block * (SCAN_BLOCKS if axis >= len(shape) - 2 else 1) for axis in range(len(shape))]
+    for start in product(*(range(0, n, s) for n, s in zip(shape, sides, strict=True))):
+        stop = tuple(min(a + s, n) for a, s, n in zip(start, sides, shape, strict=True))
+        yield Region(start, stop)
+
+
+def _inside(part: Region, whole: Region) -> tuple[slice, ...]:
+    return part.shift(tuple(-a for a in whole.start)).slices

@@ -1,0 +1,185 @@
+"""Pictures and labels as the network sees them: looped axes, channels and space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.data.source import Source
+from napari_unet.errors import InputError
+from napari_unet.geometry.axes import AxisLayout
+from napari_unet.geometry.region import Region, mirror
+
+
+@dataclass(frozen=True)
+class ImageView:
+    """A picture whose axes have roles.
+
+    Parameters
+    ----------
+    source : Source
+        The array.
+    layout : AxisLayout
+        Which of its axes are looped over, hold channels, are space.
+    """
+
+    source: Source
+    layout: AxisLayout
+
+    def __post_init__(self) -> None:
+        _check_layout(self.source, self.layout)
+
+    @property
+    def loop_shape(self) -> tuple[int, ...]:
+        """Sizes of the looped axes."""
+        return self.layout.loop_shape(self.source.shape)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return self.layout.channels(self.source.shape)
+
+    @property
+    def spatial_shape(self) -> tuple[int, ...]:
+        """Sizes of the spatial axes, in voxels."""
+        return self.layout.spatial_shape(self.source.shape)
+
+    def loops(self) -> Iterator[tuple[int, ...]]:
+        """Iterate over the indices of all pictures, the last looped axis fastest."""
+        return product(*map(range, self.loop_shape))
+
+    def read(self, loop: tuple[int, ...], region: Region) -> NDArray[np.float32]:
+        """Return a region of one picture, not normalised, mirrored where it leaves the picture.
+
+        Parameters
+        ----------
+        loop : tuple of int
+            Which picture.
+        region : Region
+            Over the spatial axes, in voxels; it may reach beyond the picture.
+
+        Returns
+        -------
+        ndarray of float32, shape (channels, *region.shape)
+        """
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and then ignored
+            return self.read_raw(loop, region).astype(np.float32)
+
+    def read_raw(self, loop: tuple[int, ...], region: Region) -> NDArray[Any]:
+        """Return the same as :meth:`read` in the picture's own type; do not write into it.
+
+        Pixels such as 1e9 + 0.1 keep their digits here until the normalisation is subtracted.
+        """
+        picks = [_pick(*span) for span in _spans(region, self.spatial_shape)]
+        box = Region(tuple(p.start for p in picks), tuple(p.stop for p in picks))
+        data = _read_box(self.source, self.layout, loop, box)
+        for axis, pick in enumerate(picks, start=1):
+            if pick.index is not None:
+                data = np.take(data, pick.index, axis)
+        return data
+
+
+@dataclass(frozen=True)
+class LabelView:
+    """Labels whose axes have roles.
+
+    Parameters
+    ----------
+    source : Source
+        The labels, of an integer type.
+    layout : AxisLayout
+        The roles of its axes; there is no channel axis.
+
+    Raises
+    ------
+    InputError
+        Where the labels are no integers.
+    """
+
+    source: Source
+    layout: AxisLayout
+
+    def __post_init__(self) -> None:
+        _check_layout(self.source, self.layout)
+        if self.layout.channel is not None:
+            raise InputError("Labels have no channel axis", got=f"axis {self.layout.channel}")
+        if self.source.dtype.kind not in "biu":
+            raise InputError(
+                "Labels are whole numbers",
+                got=f"dtype {self.source.dtype}",
+                todo="Choose a Labels layer, or convert the mask to integers",
+            )
+
+    @property
+    def loop_shape(self) -> tuple[int, ...]:
+        """Sizes of the looped axes."""
+        return self.layout.loop_shape(self.source.shape)
+
+    @property
+    def spatial_shape(self) -> tuple[int, ...]:
+        """Sizes of the spatial axes, in voxels."""
+        return self.layout.spatial_shape(self.source.shape)
+
+    def loops(self) -> Iterator[tuple[int, ...]]:
+        """Iterate over the indices of all pictures, the last looped axis fastest."""
+        return product(*map(range, self.loop_shape))
+
+    def read(self, loop: tuple[int, ...], region: Region) -> NDArray[Any]:
+        """Return a region of one picture's labels, shape `region.shape`; 0 outside the picture."""
+        box = region.intersect(Region.whole(self.spatial_shape))
+        out: NDArray[Any] = np.zeros(region.shape, self.source.dtype)
+        if box.size:
+            place = box.shift(tuple(-a for a in region.start)).slices
+            out[place] = _read_box(self.source, self.layout, loop, box)[0]
+        return out
+
+
+@dataclass(frozen=True)
+class _Pick:
+    """What to read along one axis, and which of it to take (None: all, as it is)."""
+
+    start: int
+    stop: int
+    index: NDArray[np.intp] | None = None
+
+
+def _spans(region: Region, shape: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
+    return zip(region.start, region.stop, shape, strict=True)
+
+
+def _pick(start: int, stop: int, size: int) -> _Pick:
+    if 0 <= start <= stop <= size:
+        return _Pick(start, stop)
+    index = np.array([mirror(i, size) for i in range(start, stop)], dtype=np.intp)
+    first = int(index.min())
+    return _Pick(first, int(index.max()) + 1, index - first)
+
+
+def _read_box(
+    source: Source, layout: AxisLayout, loop: tuple[int, ...], box: Region
+) -> NDArray[Any]:
+    """Read a box inside one picture as (channels, *box.shape)."""
+    start, stop = [0] * len(source.shape), list(source.shape)
+    for axis, index in zip(layout.loops, loop, strict=True):
+        start[axis], stop[axis] = index, index + 1
+    for axis, a, b in zip(layout.spatial, box.start, box.stop, strict=True):
+        start[axis], stop[axis] = a, b
+    data = source.read(Region(tuple(start), tuple(stop)))
+    channel = () if layout.channel is None else (layout.channel,)
+    data = data.transpose(layout.loops + channel + layout.spatial)
+    return data.reshape(layout.channels(source.shape), *box.shape)
+
+
+def _check_layout(source: Source, layout: AxisLayout) -> None:
+    channel = () if layout.channel is None else (layout.channel,)
+    if sorted(layout.loops + channel + layout.spatial) != list(range(len(source.shape))):
+        raise InputError(
+            "The axes do not fit the array",
+            got=f"shape {source.shape} and {layout}",
+            expected="a role for every axis",
+        )

@@ -1,0 +1,307 @@
+"""Patches for training, drawn around what is painted, and windows for validation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.data.annotations import AnnotationStore
+from napari_unet.data.image import ImageView
+from napari_unet.data.normalisation import Normalisation
+from napari_unet.data.split import Split, split
+from napari_unet.errors import InputError
+from napari_unet.geometry.region import Region
+
+#: Label index of voxels that count nowhere: not painted, held out, outside, or not finite.
+IGNORED = -1
+
+Shape = tuple[int, ...]
+
+
+class Pair(NamedTuple):
+    """A picture and what is painted on it."""
+
+    view: ImageView
+    store: AnnotationStore
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A piece of a picture with its labels.
+
+    Attributes
+    ----------
+    image : ndarray of float32, shape (channels, *read)
+        Normalised.
+    labels : ndarray of int64, shape read
+        Index of the class, or -1 where the voxel does not count: not painted, on the other side
+        of the split, outside the picture, or not finite.
+    """
+
+    image: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+class PatchSampler:
+    """Draw patches from pictures and what is painted on them.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        Pictures with as many channels as the normalisation, and their labels.
+    classes : tuple of int
+        Label values in the order of the network's classes; other values are ignored.
+    normalisation : Normalisation
+    fraction : float
+        Share of the painted cells that is held out for validation.
+    seed : int
+        Decides what is held out. Draws take their own random generator.
+    balance : float
+        1: all classes are drawn equally often; 0: as often as they are painted; between, in
+        proportion to ``count ** (1 - balance)``.
+
+    Raises
+    ------
+    InputError
+        Where a picture and its labels are unlike in shape, or no voxel of the classes is painted.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        classes: tuple[int, ...],
+        normalisation: Normalisation,
+        fraction: float = 1 / 6,
+        seed: int = 0,
+        *,
+        balance: float = 1.0,
+    ) -> None:
+        self.pairs = [Pair(*pair) for pair in pairs]
+        self.classes = classes
+        self.normalisation = normalisation
+        self.balance = balance
+        for pair in self.pairs:
+            _check_pair(pair)
+        # Unlike seeds, else small pictures would all be held out or none.
+        self._seeds = [seed + 1_000_003 * i for i in range(len(self.pairs))]
+        self._fraction = fraction
+        self._splits: list[Split] = []
+        self.refresh()
+        if not self.train_count.any():
+            raise InputError(
+                "Nothing is painted",
+                expected=f"strokes with the labels {', '.join(map(str, classes))}",
+                todo="Paint a few strokes of each class",
+            )
+
+    @property
+    def train_count(self) -> NDArray[np.int64]:
+        """Number of painted training voxels per class, shape (classes,)."""
+        total: NDArray[np.int64] = self._counts.sum(axis=0)
+        return total
+
+    @property
+    def val_count(self) -> NDArray[np.int64]:
+        """Number of painted voxels per class that are held out, shape (classes,)."""
+        counts = [[s.val_count.get(v, 0) for v in self.classes] for s in self._splits]
+        total: NDArray[np.int64] = np.array(counts, np.int64).sum(axis=0)
+        return total
+
+    @property
+    def splits(self) -> Sequence[Split]:
+        """The split of each pair."""
+        return tuple(self._splits)
+
+    def refresh(self) -> bool:
+        """Take up what was painted since; return whether anything was."""
+        old: Sequence[Split | None] = self._splits or [None] * len(self.pairs)
+        new = [
+            split(pair.store, self._fraction, seed, previous=before)
+            for pair, seed, before in zip(self.pairs, self._seeds, old, strict=True)
+        ]
+        changed = any(a is not b for a, b in zip(old, new, strict=True))
+        self._splits = new
+        counts = [[s.train_count.get(v, 0) for v in self.classes] for s in new]
+        self._counts = np.array(counts, np.int64).reshape(len(new), len(self.classes))
+        return changed
+
+    def draw(
+        self, read_shape: Shape, rng: np.random.Generator, core: Shape | None = None
+    ) -> Sample:
+        """Draw a patch around a random painted training voxel.
+
+        The class is drawn first, then a voxel of it, then a window such that the voxel lies at a
+        random place of the window's central part. That part stays inside the picture where the
+        picture is large enough; the rest is mirrored where it leaves the picture.
+
+        Parameters
+        ----------
+        read_shape : tuple of int
+            Shape of the patch, in voxels.
+        rng : numpy.random.Generator
+        core : tuple of int, optional
+            Shape of the central part, what the network puts out; all of the patch if not given.
+
+        Returns
+        -------
+        Sample
+            Labels that are held out are -1.
+
+        Raises
+        ------
+        InputError
+            Where all training paint has been erased.
+        """
+        which, voxel = self._draw_voxel(rng)
+        pair, core = self.pairs[which], core or read_shape
+        loops = len(pair.view.loop_shape)
+        start = [
+            _draw_start(v, c, n, rng) - (r - c) // 2
+            for v, c, n, r in zip(
+                voxel[loops:], core, pair.view.spatial_shape, read_shape, strict=True
+            )
+        ]
+        stop = tuple(a + n for a, n in zip(start, read_shape, strict=True))
+        return self._sample(which, voxel[:loops], Region(tuple(start), stop), held_out=False)
+
+    def validation_windows(
+        self, read_shape: Shape, core: Shape, limit: int = 16
+    ) -> Iterator[Sample]:
+        """Yield windows that cover what is held out, always the same ones for the same paint.
+
+        The windows' central parts lie on a grid that does not cut through the cells of the
+        split where the core holds a cell, so no voxel counts twice. If there are more than
+        `limit`, those with the largest shares of the classes' voxels are taken.
+
+        Parameters
+        ----------
+        read_shape, core : tuple of int
+            As for :meth:`draw`.
+        limit : int
+            Most windows to yield.
+
+        Yields
+        ------
+        Sample
+            All labels are -1 but those that are held out.
+        """
+        windows: dict[tuple[int, Shape, Shape], float] = {}
+        for which, index, share in self._validation_voxels():
+            loops = len(self.pairs[which].view.loop_shape)
+            step = _grid_step(core, self._splits[which].cell[loops:])
+            index[:, loops:] //= np.array(step)
+            cells, counts = np.unique(index, axis=0, return_counts=True)
+            for cell, count in zip(cells.tolist(), counts.tolist(), strict=True):
+                key = (which, tuple(cell[:loops]), tuple(cell[loops:]))
+                windows[key] = windows.get(key, 0.0) + share * count
+        best = sorted(windows, key=lambda key: (-windows[key], key))[:limit]
+        for which, loop, cell in sorted(best):
+            yield self._validation_sample(which, loop, cell, read_shape, core)
+
+    def _draw_voxel(self, rng: np.random.Generator) -> tuple[int, Shape]:
+        counts = self._counts
+        total = counts.sum(axis=0)
+        if not total.any():
+            raise InputError("Nothing is painted any more", todo="Paint a few strokes")
+        weight = np.where(total > 0, total ** (1.0 - self.balance), 0.0)
+        c = int(rng.choice(len(weight), p=weight / weight.sum()))
+        which = int(rng.choice(len(counts), p=counts[:, c] / total[c]))
+        index = self._splits[which].train_index[self.classes[c]]
+        return which, tuple(int(i) for i in index[rng.integers(len(index))])
+
+    def _sample(self, which: int, loop: Shape, region: Region, *, held_out: bool) -> Sample:
+        pair = self.pairs[which]
+        raw = pair.view.read_raw(loop, region)
+        whole = Region(loop + region.start, tuple(i + 1 for i in loop) + region.stop)
+        labels = class_index(pair.store.read(whole), self.classes, pair.store.zero_is_class)
+        held = self._splits[which].validation_mask(whole)
+        labels[held != held_out] = IGNORED
+        labels = labels.reshape(region.shape)
+        outside = np.ones(region.shape, bool)
+        inside = region.intersect(Region.whole(pair.view.spatial_shape))
+        outside[inside.shift(tuple(-a for a in region.start)).slices] = False
+        labels[outside] = IGNORED
+        if raw.dtype.kind == "f":
+            labels[~np.isfinite(raw).all(axis=0)] = IGNORED
+        return Sample(self.normalisation.apply(raw), labels)
+
+    def _validation_voxels(self) -> Iterator[tuple[int, NDArray[np.int32], float]]:
+        """Yield pair, coordinates and what one voxel is worth, for each class of each pair."""
+        for which, part in enumerate(self._splits):
+            for value, total in zip(self.classes, self.val_count.tolist(), strict=True):
+                index = part.val_index.get(value)
+                if index is not None and len(index):
+                    yield which, index.copy(), part.val_count[value] / len(index) / max(total, 1)
+
+    def _validation_sample(
+        self, which: int, loop: Shape, cell: Shape, read_shape: Shape, core: Shape
+    ) -> Sample:
+        step = _grid_step(core, self._splits[which].cell[len(loop) :])
+        start = tuple(i * s for i, s in zip(cell, step, strict=True))
+        counted = Region(start, tuple(a + s for a, s in zip(start, step, strict=True)))
+        first = tuple(
+            a - (c - s) // 2 - (r - c) // 2
+            for a, s, c, r in zip(start, step, core, read_shape, strict=True)
+        )
+        window = Region(first, tuple(a + r for a, r in zip(first, read_shape, strict=True)))
+        sample = self._sample(which, loop, window, held_out=True)
+        labels = np.full_like(sample.labels, IGNORED)
+        place = counted.shift(tuple(-a for a in window.start)).slices
+        labels[place] = sample.labels[place]
+        return Sample(sample.image, labels)
+
+
+def class_index(
+    labels: NDArray[Any], classes: tuple[int, ...], zero_is_class: bool = False
+) -> NDArray[np.int64]:
+    """Return the index of each label's class, -1 for labels of no class.
+
+    Parameters
+    ----------
+    labels : ndarray of int
+    classes : tuple of int
+        Label values in the order of the classes.
+    zero_is_class : bool
+        Whether 0 may be a class; else it is none whatever `classes` says.
+
+    Examples
+    --------
+    >>> class_index(np.array([0, 7, 3, 4]), (7, 3))
+    array([-1,  0,  1, -1])
+    """
+    order = np.argsort(classes)
+    values = np.asarray(classes)[order]
+    # Mostly nothing is painted: only what is is looked up.
+    where = np.ones(labels.shape, bool) if zero_is_class else labels != 0
+    painted = labels[where]
+    place = np.searchsorted(values, painted).clip(max=len(classes) - 1)
+    index = np.full(labels.shape, IGNORED, np.int64)
+    index[where] = np.where(values[place] == painted, order[place], IGNORED)
+    return index
+
+
+def _draw_start(voxel: int, core: int, size: int, rng: np.random.Generator) -> int:
+    """Draw where a core begins that holds the voxel and, if it can, lies inside the picture."""
+    low, high = voxel - core + 1, voxel
+    if core <= size:
+        low, high = max(low, 0), min(high, size - core)
+    return int(rng.integers(low, high + 1))
+
+
+def _grid_step(core: Shape, cell: Shape) -> Shape:
+    return tuple(c // n * n or c for c, n in zip(core, cell, strict=True))
+
+
+def _check_pair(pair: Pair) -> None:
+    shape = pair.view.loop_shape + pair.view.spatial_shape
+    if pair.store.shape != shape:
+        raise InputError(
+            "The labels do not fit the picture",
+            got=f"labels of shape {pair.store.shape}",
+            expected=f"{shape}",
+            todo="Choose the labels that were painted on this picture",
+        )
