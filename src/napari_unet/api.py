@@ -1,0 +1,166 @@
+"""napari-unet in five lines of Python, without a viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from napari_unet.control import Control
+from napari_unet.errors import InputError
+from napari_unet.inference.events import PredictionFinished
+from napari_unet.inference.predictor import Output, Request, predict_events
+from napari_unet.model import TrainedModel
+from napari_unet.tasks.segment import SegmentLearner, SegmentOptions, choose_ndim, open_pair
+from napari_unet.training.events import Finished, TrainingEvent
+from napari_unet.training.trainer import train_network
+
+DEFAULT_SECONDS = 60.0
+
+
+def train(
+    image: object,
+    labels: object,
+    *,
+    task: Literal["segment"] = "segment",
+    ndim: Literal[2, 3] | None = None,
+    seconds: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    control: Control | None = None,
+    **options: Any,
+) -> Iterator[TrainingEvent]:
+    """Train a U-Net; yield what happens, event by event.
+
+    Parameters
+    ----------
+    image : array-like or path
+        numpy, dask or zarr array, or a path to a TIFF or OME-Zarr. Any looped axes first, then
+        (y, x) or (z, y, x); a channel axis anywhere.
+    labels : array-like or path
+        What is painted: integers, of the image's shape without the channel axis. 0 means "not
+        painted", unless ``zero="background"``.
+    task : {"segment"}
+        What to learn.
+    ndim : {2, 3}, optional
+        Spatial dimensions of the network. By default 3 where at least 3 of at least 8 planes are
+        painted, otherwise 2: then it works slice by slice.
+    seconds, steps : number, optional
+        The budget, whichever is used up first; 60 seconds if neither is given.
+    seed : int
+        Same seed and steps, same weights (on a CPU, with the same number of threads).
+    control : Control, optional
+        Stops or pauses from another thread.
+    **options
+        Any field of `napari_unet.SegmentOptions`.
+
+    Yields
+    ------
+    TrainingEvent
+        `Started`, then many `Stepped`, some `Validated` and `Warned`, and `Finished` last, which
+        holds the model.
+
+    Raises
+    ------
+    InputError
+        Where image, labels or options cannot be used; the message says what to do.
+
+    Examples
+    --------
+    >>> import numpy as np, napari_unet
+    >>> image = np.random.default_rng(0).normal(size=(96, 96)); image[:, 48:] += 3
+    >>> labels = np.zeros((96, 96), np.uint8); labels[20:70, 10:20] = 1; labels[20:70, 70:80] = 2
+    >>> events = napari_unet.train(image, labels, steps=3, size="small", batch_size=2)
+    >>> [type(event).__name__ for event in events if type(event).__name__ != "Validated"]
+    ['Started', 'Stepped', 'Stepped', 'Stepped', 'Finished']
+    """
+    if task != "segment":
+        raise InputError("There is no such task", got=repr(task), expected='"segment"')
+    if seconds is None and steps is None:
+        seconds = DEFAULT_SECONDS
+    parsed = SegmentOptions.parse({"seconds": seconds, "steps": steps, "seed": seed, **options})
+    dimensions = ndim or choose_ndim(labels, parsed)
+    learner = SegmentLearner(open_pair(image, labels, dimensions, parsed), dimensions, parsed)
+    yield from train_network(learner, parsed, control)
+
+
+def fit(
+    image: object,
+    labels: object,
+    *,
+    task: Literal["segment"] = "segment",
+    ndim: Literal[2, 3] | None = None,
+    seconds: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> TrainedModel:
+    """Train a U-Net and return the model.
+
+    Parameters and errors are those of `napari_unet.train`.
+
+    Examples
+    --------
+    >>> import numpy as np, napari_unet
+    >>> image = np.random.default_rng(0).normal(size=(96, 96)); image[:, 48:] += 3
+    >>> labels = np.zeros((96, 96), np.uint8); labels[20:70, 10:20] = 1; labels[20:70, 70:80] = 2
+    >>> model = napari_unet.fit(image, labels, steps=60, size="small", batch_size=2)
+    >>> result = napari_unet.predict(model, image)
+    >>> bool((result[:, :40] == 1).mean() > 0.9 and (result[:, 56:] == 2).mean() > 0.9)
+    True
+    """
+    events = train(
+        image, labels, task=task, ndim=ndim, seconds=seconds, steps=steps, seed=seed, **options
+    )
+    return next(event.model for event in events if isinstance(event, Finished))
+
+
+def predict(
+    model: TrainedModel,
+    image: object,
+    *,
+    output: Output = "labels",
+    tile: Sequence[int] | None = None,
+    **request: Any,
+) -> np.ndarray[Any, Any]:
+    """Predict a whole image.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        From `fit` or `load_model`.
+    image : array-like or path
+        As in `train`, with the channels that the model knows.
+    output : {"labels", "probabilities"}
+        Label values, or one channel of probabilities per class.
+    tile : sequence of int, optional
+        Largest input per spatial axis in voxels; chosen from the free memory when None. The
+        result does not depend on it.
+    **request
+        Any other field of `napari_unet.inference.predictor.Request`.
+
+    Returns
+    -------
+    ndarray
+        Labels of the image's shape without the channel axis, or float32 probabilities with the
+        classes as an axis before that.
+
+    Raises
+    ------
+    InputError
+        Where image and model do not fit together.
+
+    Examples
+    --------
+    See `fit`.
+    """
+    if output not in ("labels", "probabilities"):
+        raise InputError(
+            "There is no such output", got=repr(output), expected='"labels" or "probabilities"'
+        )
+    wanted = Request(output=output, tile=None if tile is None else tuple(tile), **request)
+    events = predict_events(model, image, wanted)
+    result = next(e.result for e in events if isinstance(e, PredictionFinished))
+    assert isinstance(result, np.ndarray)
+    return result

@@ -1,0 +1,1 @@
+"""Tiled prediction: exact, seamless, within the memory there is."""

@@ -1,0 +1,226 @@
+"""The trained model: all that a prediction needs, in one object and one safe file.
+
+The file is a `.safetensors`: the weights, and a JSON header that a person can read. It is data;
+nothing in it is ever executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.data.normalisation import Normalisation
+from napari_unet.errors import InputError, ModelFileError
+from napari_unet.network.config import UNetConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_unet.network.unet import UNet
+
+HEADER = "napari_unet"
+VERSION = 1
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class ClassInfo:
+    """One class of a segmentation: its value in label layers, its name and its colour (RGBA)."""
+
+    value: int
+    name: str = ""
+    color: tuple[float, float, float, float] | None = None
+
+    def __str__(self) -> str:
+        return self.name or f"class {self.value}"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A network with its weights and everything that belongs to them.
+
+    Parameters
+    ----------
+    config : UNetConfig
+        The architecture.
+    weights : mapping of str to Tensor
+        The network's state, on the CPU.
+    normalisation : Normalisation
+        How pixels become the network's input.
+    task : str
+        What it was trained for, such as ``"segment"``.
+    classes : tuple of ClassInfo
+        In the order of the output's channels; empty where the output is an image.
+    spacing : tuple of float
+        Distance between voxels per spatial axis in the images it learned from.
+    training : dict
+        How it was made (steps, seconds, seed, metrics, digests, versions), as plain JSON.
+    """
+
+    config: UNetConfig
+    weights: Mapping[str, Tensor]
+    normalisation: Normalisation
+    task: str = "segment"
+    classes: tuple[ClassInfo, ...] = ()
+    spacing: tuple[float, ...] = ()
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def network(self) -> UNet:
+        """Build the network with the weights loaded, in evaluation mode, on the CPU."""
+        from napari_unet.network.unet import build_network
+
+        network = build_network(self.config)
+        try:
+            network.load_state_dict(dict(self.weights))
+        except RuntimeError as error:
+            raise ModelFileError(
+                "The weights do not belong to this network", got=str(error).splitlines()[-1].strip()
+            ) from error
+        return network.eval()
+
+    @cached_property
+    def digest(self) -> str:
+        """Hexadecimal SHA-256 of the architecture and the weights: the model's fingerprint."""
+        sha = hashlib.sha256(self.config.model_dump_json().encode())
+        for name in sorted(self.weights):
+            sha.update(name.encode())
+            sha.update(self.weights[name].contiguous().numpy().tobytes())
+        return sha.hexdigest()
+
+    def header(self) -> dict[str, Any]:
+        """Return everything but the weights, as plain JSON."""
+        return {
+            "version": VERSION,
+            "task": self.task,
+            "config": self.config.model_dump(mode="json"),
+            "classes": [asdict(c) for c in self.classes],
+            "normalisation": self.normalisation.to_dict(),
+            "spacing": list(self.spacing),
+            "training": self.training,
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the model to one `.safetensors` file.
+
+        An older file of that name is replaced in one step: whatever happens meanwhile, the path
+        holds a whole model, the old one or the new one.
+
+        Parameters
+        ----------
+        path : path-like
+            Where to; the ending `.safetensors` is added where it is missing.
+
+        Returns
+        -------
+        Path
+            Where it was written.
+
+        Raises
+        ------
+        ModelFileError
+            Where the file cannot be written.
+        """
+        from safetensors.torch import save
+
+        path = Path(path)
+        path = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
+        tensors = {name: tensor.contiguous() for name, tensor in self.weights.items()}
+        content = save(tensors, {HEADER: json.dumps(self.header())})
+        try:
+            _replace(path, content)
+        except OSError as error:
+            raise ModelFileError(
+                f"The model could not be saved to {path}",
+                got=error.strerror or str(error),
+                todo="Choose a folder that you can write to",
+            ) from error
+        return path
+
+
+def load_model(path: str | os.PathLike[str]) -> TrainedModel:
+    """Read a model from its `.safetensors` file.
+
+    Parameters
+    ----------
+    path : path-like
+        A file that `TrainedModel.save` wrote.
+
+    Raises
+    ------
+    ModelFileError
+        Where there is no such file, or it is no model of ours, or damaged, or newer than we know.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise ModelFileError("There is no such model file", got=str(path))
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(
+            f"{path.name} is no model of napari-unet, or it is damaged",
+            got=str(error),
+            expected=f"a {SUFFIX} file that napari-unet saved",
+        ) from error
+    if HEADER not in metadata:
+        raise ModelFileError(
+            f"{path.name} holds weights but is no model of napari-unet",
+            expected=f"a {SUFFIX} file that napari-unet saved",
+        )
+    return _from_header(path.name, metadata[HEADER], weights)
+
+
+def _from_header(name: str, text: str, weights: dict[str, Tensor]) -> TrainedModel:
+    try:
+        header = json.loads(text)
+        if header["version"] > VERSION:
+            raise ModelFileError(
+                f"{name} was written by a newer napari-unet",
+                got=f"format {header['version']}",
+                expected=f"format {VERSION} or older",
+                todo="Update napari-unet-live",
+            )
+        return TrainedModel(
+            config=UNetConfig(**header["config"]),
+            weights=weights,
+            normalisation=Normalisation.from_dict(header["normalisation"]),
+            task=header["task"],
+            classes=tuple(_class_info(c) for c in header["classes"]),
+            spacing=tuple(header["spacing"]),
+            training=header["training"],
+        )
+    except (KeyError, TypeError, ValueError, InputError) as error:
+        raise ModelFileError(f"The header of {name} is damaged", got=str(error)) from error
+
+
+def _class_info(entry: dict[str, Any]) -> ClassInfo:
+    color = entry["color"]
+    return ClassInfo(entry["value"], entry["name"], None if color is None else tuple(color))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file so that it is never seen half written."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files for the owner alone; a saved model has the rights of any other file.
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(temporary).chmod(0o666 & ~mask)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,61 @@
+"""What can be set about any training: declared once, for form, command line and docs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_unet.errors import InputError
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+class TrainingOptions(BaseModel):
+    """Options of the training loop, whatever it learns."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seconds: float | None = Field(
+        None, gt=0, description="Length of the training in seconds; pauses do not count."
+    )
+    steps: int | None = Field(None, ge=1, description="Length of the training in steps.")
+    seed: int = Field(
+        0, ge=0, lt=2**32, description="Same seed, same steps, same computer: same weights."
+    )
+    batch_size: int = Field(8, ge=1, le=256, description="Patches per step.")
+    learning_rate: float = Field(
+        3e-3, gt=0, le=1, description="Highest learning rate of the one-cycle schedule."
+    )
+    weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW's weight decay.")
+    averaging: float = Field(
+        0.99,
+        ge=0,
+        lt=1,
+        description="Decay of the running average of the weights that is shown and saved.",
+    )
+    device: Device = Field("auto", description="Where to compute: the fastest there is, or as set.")
+    threads: int | None = Field(
+        None, ge=1, description="Processor cores to use; empty: all, and all but one in a viewer."
+    )
+
+    @classmethod
+    def parse(cls, options: dict[str, Any]) -> Self:
+        """Build from keywords.
+
+        Raises
+        ------
+        InputError
+            Naming the first option that is unknown or out of its range.
+        """
+        try:
+            return cls(**options)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"]) or "options"
+            known = "" if first["type"] != "extra_forbidden" else ", ".join(cls.model_fields)
+            raise InputError(
+                f"Option {name}: {first['msg'].lower()}",
+                got=repr(first["input"]),
+                expected=f"one of {known}" if known else None,
+            ) from error
