@@ -45,7 +45,7 @@ def train(
         What to learn.
     ndim : {2, 3}, optional
         Spatial dimensions of the network. By default 3 where at least 3 of at least 8 planes are
-        painted, otherwise 2: then it works slice by slice.
+        painted, otherwise 2: then it works slice by slice. A `network` given in full decides.
     seconds, steps : number, optional
         The budget, whichever is used up first; 60 seconds if neither is given.
     seed : int
@@ -72,11 +72,14 @@ def train(
     >>> image = np.random.default_rng(0).normal(size=(96, 96)); image[:, 48:] += 3
     >>> labels = np.zeros((96, 96), np.uint8); labels[20:70, 10:20] = 1; labels[20:70, 70:80] = 2
     >>> events = napari_unet.train(image, labels, steps=3, size="small", batch_size=2)
-    >>> [type(event).__name__ for event in events if type(event).__name__ != "Validated"]
+    >>> names = [type(event).__name__ for event in events]
+    >>> [name for name in names if name not in ("Validated", "Warned")]
     ['Started', 'Stepped', 'Stepped', 'Stepped', 'Finished']
     """
     if task != "segment":
         raise InputError("There is no such task", got=repr(task), expected='"segment"')
+    if ndim not in (None, 2, 3):
+        raise InputError("A network has 2 or 3 spatial dimensions", got=repr(ndim))
     if seconds is None and steps is None:
         seconds = DEFAULT_SECONDS
     parsed = SegmentOptions.parse({"seconds": seconds, "steps": steps, "seed": seed, **options})

@@ -200,7 +200,9 @@ def _from_header(name: str, text: str, weights: dict[str, Tensor]) -> TrainedMod
             training=header["training"],
         )
     except (KeyError, TypeError, ValueError, InputError) as error:
-        raise ModelFileError(f"The header of {name} is damaged", got=str(error)) from error
+        missing = f"no entry {error}" if isinstance(error, KeyError) else ""
+        reason = missing or " ".join(str(error).split())  # pydantic explains itself in many lines
+        raise ModelFileError(f"The header of {name} is damaged", got=reason) from error
 
 
 def _class_info(entry: dict[str, Any]) -> ClassInfo:

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from napari_unet.device import using_threads
 from napari_unet.network.blocks import best_memory_format
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.optimise import as_input, for_inference
@@ -33,7 +32,7 @@ def trained_looking(config: UNetConfig) -> UNet:
 @given(configs(max_depth=2), st.booleans(), st.integers(0, 2**31))
 def test_the_result_is_the_same(config, relu, seed):
     config = config.model_copy(update={"activation": "relu"}) if relu else config
-    with torch.random.fork_rng(), torch.no_grad(), using_threads(1):
+    with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
         network = trained_looking(config)
         fast = for_inference(network)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from napari_unet.device import using_threads
 from napari_unet.network.blocks import (
     ConvBlock,
     Interpolate,
@@ -24,8 +23,7 @@ from tests.geometry.strategies import configs
 
 @pytest.fixture(autouse=True)
 def _seeded():
-    # One thread: for networks as small as these, waiting for each other is most of the work.
-    with torch.random.fork_rng(), using_threads(1):
+    with torch.random.fork_rng():
         torch.manual_seed(0)
         yield
 

@@ -110,7 +110,7 @@ class MatrixUp(nn.Module):
 
 @cache
 def _works() -> bool:
-    """Try the fused operation on small examples: does this torch have it, and is it right?"""
+    """Tell, from small examples, whether this torch has the fused operation and it is right."""
     for conv in (nn.Conv2d(3, 4, 3), nn.Conv3d(3, 4, 3)):
         x = torch.linspace(-1, 1, 3 * 6**3).reshape(1, 3, *(6,) * 3)
         x = x[..., 0] if isinstance(conv, nn.Conv2d) else x

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-SIZES: dict[str, tuple[int, int]] = {"small": (16, 2), "medium": (32, 2), "large": (32, 3)}
-"""Channels at the highest resolution, and number of poolings."""
+SIZES: dict[int, dict[str, tuple[int, int]]] = {
+    2: {"small": (16, 2), "medium": (32, 2), "large": (32, 3)},
+    3: {"small": (16, 2), "medium": (24, 2), "large": (32, 3)},
+}
+"""Channels at the highest resolution, and number of poolings, per number of dimensions."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Ronneberger et al. 2015, doi:10.1007/978-3-319-24574-4_28: 572 -> 388.
@@ -52,16 +55,19 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 def sized(size: str, ndim: int, spacing: tuple[float, ...], fast: bool) -> dict[str, Any]:
     """Return the fields of a network of ours for voxels `spacing` apart."""
-    base, depth = SIZES[size]
+    base, depth = SIZES[ndim][size]
     spacing_now = list(spacing)
     stem = _fine_axes(spacing_now, 2) if fast else (1,) * ndim
+    if ndim == 3 and min(stem) > 1:
+        # Context on three fine axes costs its third power: one pooling less.
+        depth -= 1
     spacing_now = [d * f for d, f in zip(spacing_now, stem, strict=True)]
     kernels, poolings = [], []
     for _ in range(depth):
         kernels.append(_fine_axes(spacing_now, 3))
         poolings.append(_fine_axes(spacing_now, 2))
         spacing_now = [d * f for d, f in zip(spacing_now, poolings[-1], strict=True)]
-    kernels.append(_fine_axes(spacing_now, 3))
+    kernels.append((3,) * ndim)  # here at the latest, planes far apart see each other
     channels = [(base * 2**i,) * 2 for i in range(depth + 1)]
     return {
         "encoder": tuple(channels[:-1]),
@@ -70,6 +76,9 @@ def sized(size: str, ndim: int, spacing: tuple[float, ...], fast: bool) -> dict[
         "kernels": tuple(kernels),
         "poolings": tuple(poolings),
         "stem": stem,
+        # A transposed convolution shows as a checkerboard until it has learned not to: Odena et
+        # al. 2016, doi:10.23915/distill.00003.
+        "up": "nearest",
     }
 
 

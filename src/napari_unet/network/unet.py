@@ -50,6 +50,9 @@ class UNet(nn.Module):
             padding=tuple(k // 2 for k in config.head_kernel) if self._padded else 0,
         )
 
+        if config.block_volume > 1:
+            _start_alike(self.head, config.block_volume)
+
     @property
     def _padded(self) -> bool:
         return self.config.padding == "same"
@@ -106,6 +109,16 @@ class UNet(nn.Module):
         x = self.head(x)
         x = depth_to_space(x, self.config.stem) if self.config.block_volume > 1 else x
         return x + centre_crop(image, x.shape[2:]) if self.config.input_skip else x
+
+
+@torch.no_grad()
+def _start_alike(head: nn.Module, volume: int) -> None:
+    """Give all voxels of a block the same weights, so that an untrained network shows no grid.
+
+    Aitken et al. 2017, arXiv:1707.02937.
+    """
+    for parameter in head.parameters():
+        parameter.copy_(parameter[::volume].repeat_interleave(volume, 0))
 
 
 def build_network(config: UNetConfig) -> UNet:

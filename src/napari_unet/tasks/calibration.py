@@ -3,7 +3,8 @@
 Strokes say nothing of frequencies: whoever paints as much membrane as background teaches a
 network that both are equally common, and it then finds the rare one everywhere. The frequencies
 in the image itself follow from the network's own answers by expectation maximisation: Saerens,
-Latinne and Decaestecker 2002, doi:10.1162/089976602753284446.
+Latinne and Decaestecker 2002, doi:10.1162/089976602753284446. We take the first of its steps
+only: further ones gain little, and a network that knows little yet lets them run to one class.
 """
 
 from __future__ import annotations
@@ -14,34 +15,25 @@ from torch import Tensor
 from napari_unet.network.unet import UNet
 
 MAX_FACTOR = 4.0
-"""A class is made at most so much more or less likely: a poor network's answers prove little."""
+"""A class is made at most so much more or less likely."""
 
 
-def estimate_frequencies(probabilities: Tensor, trained: Tensor, rounds: int = 100) -> Tensor:
-    """Return how often each class is, by what a network says of unpainted voxels.
+def frequency_factors(probabilities: Tensor, trained: Tensor) -> Tensor:
+    """Return by how much each class is more frequent in the image than in the training.
 
     Parameters
     ----------
     probabilities : Tensor
-        (voxels, classes), the network's answers.
+        (voxels, classes): the network's answers, at voxels from all over the image.
     trained : Tensor
-        (classes,), frequencies in what it was trained on, summing to 1.
-    rounds : int
-        Most iterations.
+        (classes,): frequencies in what it was trained on, positive, summing to 1.
 
     Returns
     -------
     Tensor
-        (classes,), summing to 1.
+        (classes,): from a quarter to 4.
     """
-    now = trained
-    for _ in range(rounds):
-        weighed = probabilities * (now / trained)
-        after = (weighed / weighed.sum(1, keepdim=True)).mean(0)
-        if (after - now).abs().max() < 1e-5:
-            break
-        now = after
-    return now
+    return (probabilities.mean(0) / trained).clamp(1 / MAX_FACTOR, MAX_FACTOR)
 
 
 @torch.no_grad()
@@ -53,10 +45,9 @@ def shift_head(network: UNet, factors: Tensor) -> None:
     network : UNet
         Changed in place.
     factors : Tensor
-        (classes,), positive; clipped to what a network may be trusted with.
+        (classes,), positive.
     """
-    shift = factors.clamp(1 / MAX_FACTOR, MAX_FACTOR).log()
     bias = network.head.bias
     assert bias is not None
     # With a stem, each class has a channel for every voxel of a block, class by class.
-    bias += shift.repeat_interleave(network.config.block_volume).to(bias)
+    bias += factors.log().repeat_interleave(network.config.block_volume).to(bias)

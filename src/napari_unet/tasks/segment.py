@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
 from napari_unet.data.annotations import AnnotationStore
@@ -25,7 +25,7 @@ from napari_unet.geometry.region import Region
 from napari_unet.model import ClassInfo, TrainedModel
 from napari_unet.network.config import Padding, Size, UNetConfig
 from napari_unet.network.unet import UNet, build_network
-from napari_unet.tasks.calibration import estimate_frequencies, shift_head
+from napari_unet.tasks.calibration import frequency_factors, shift_head
 from napari_unet.tasks.losses import IGNORED, segmentation_loss
 from napari_unet.training.events import Validated
 from napari_unet.training.options import TrainingOptions
@@ -151,7 +151,9 @@ def open_pair(image: object, labels: object, ndim: int, options: SegmentOptions)
 
 
 def choose_ndim(labels: object, options: SegmentOptions) -> Literal[2, 3]:
-    """Choose 3D where at least 3 of at least 8 planes are painted, otherwise 2D."""
+    """Choose the given network's, or 3D where 3 of at least 8 planes are painted, or else 2D."""
+    if options.network is not None:
+        return options.network.ndim
     source = open_source(labels)
     if len(source.shape) < 3 or source.shape[-3] < 8:
         return 2
@@ -218,7 +220,14 @@ class SegmentLearner:
                 got=f"a {given.ndim}D network",
                 expected=f"a {ndim}D one",
             )
-        return UNetConfig(**{**given.model_dump(), **channels})
+        try:
+            return UNetConfig(**{**given.model_dump(), **channels})
+        except ValidationError as error:
+            raise InputError(
+                "The network does not fit the image and the classes",
+                got=error.errors()[0]["msg"],
+                expected=f"{channels['in_channels']} channels in, {channels['out_channels']} out",
+            ) from error
 
     def _patch(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return input and output of a training patch, no larger than the image needs."""
@@ -287,7 +296,7 @@ class SegmentLearner:
             for window in self._windows()
         ]
         trained = seen / seen.sum()
-        shift_head(network, estimate_frequencies(torch.cat(answers), trained) / trained)
+        shift_head(network, frequency_factors(torch.cat(answers), trained))
 
     def _windows(self) -> Iterator[Tensor]:
         """Yield patches (1, C, *patch) from all over the image, always the same."""

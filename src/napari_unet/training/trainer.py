@@ -262,10 +262,10 @@ class _Loop:
         self.bad_steps += 1
         if self.bad_steps >= MAX_BAD_STEPS:
             raise TrainingError(
-                f"The loss or its slope was not finite {MAX_BAD_STEPS} times in a row",
+                f"The loss or its gradient was not finite {MAX_BAD_STEPS} times in a row",
                 todo="Choose a lower learning rate, and look for extreme pixels in the image",
             )
-        warning = "The loss or its slope was not finite; that step was left out."
+        warning = "The loss or its gradient was not finite; that step was left out."
         return None, warning * (self.bad_steps == 1)
 
     def _take_step(self, rate: float) -> float:
@@ -274,13 +274,14 @@ class _Loop:
         buffers = [buffer.clone() for buffer in self.network.buffers()]
         # Dropout draws from torch's global generator: seeded here, and left as it was found.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed((self.options.seed << 32) + self.step)
+            # A CPU's generator takes 32 bits of the seed.
+            torch.manual_seed((self.options.seed * 0x9E3779B1 + self.step) % 2**32)
             outputs = self.network(inputs)
         loss = self.learner.loss(outputs, batch.targets.to(self.device))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        slopes = [p.grad for p in self.network.parameters() if p.grad is not None]
-        if not isfinite(loss.item()) or not isfinite(nn.utils.get_total_norm(slopes).item()):
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        if not isfinite(loss.item()) or not isfinite(nn.utils.get_total_norm(gradients).item()):
             # The norms' running statistics have seen it already: without this they never recover.
             for buffer, before in zip(self.network.buffers(), buffers, strict=True):
                 buffer.copy_(before)

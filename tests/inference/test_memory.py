@@ -1,0 +1,55 @@
+"""The estimate of memory errs on the safe side, and not by much."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import psutil
+import pytest
+import torch
+
+from napari_unet.inference import memory
+from napari_unet.inference.memory import MAX_BYTES, SHARE, bytes_per_voxel, max_tile_voxels
+from napari_unet.network.config import UNetConfig
+from napari_unet.network.unet import build_network
+
+CPU = torch.device("cpu")
+
+CONFIGS = {
+    "2D": UNetConfig.sized("small", 2, fast=False),
+    "2D with a stem": UNetConfig.sized("large", 2),
+    "3D": UNetConfig.sized("small", 3, fast=False),
+    "Ronneberger": UNetConfig.preset("ronneberger2015"),
+    "one block": UNetConfig(encoder=(), bottom=(32, 32), decoder=()),
+}
+
+
+def largest_pair(config: UNetConfig, shape: tuple[int, ...]) -> int:
+    """Return the bytes of the largest input and output of one layer together."""
+    sizes = []
+    network = build_network(config).eval().to("meta")
+    for module in network.modules():
+        if not list(module.children()):
+            module.register_forward_hook(
+                lambda m, args, y: sizes.append(4 * (args[0].numel() + y.numel()))
+            )
+    network(torch.empty(1, config.in_channels, *shape, device="meta"))
+    return max(sizes)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_estimate_covers_what_one_layer_needs(name):
+    config = CONFIGS[name]
+    shape = config.input_for((400,) * 2 if config.ndim == 2 else (100,) * 3)
+    needed = largest_pair(config, shape) / torch.Size(shape).numel()
+    assert needed <= bytes_per_voxel(config) <= 8 * needed
+
+
+def test_a_tile_takes_a_share_of_what_is_free_and_no_more_than_helps(monkeypatch):
+    config = CONFIGS["2D"]
+    for free in (10**6, 10**9, 10**13):
+        monkeypatch.setattr(psutil, "virtual_memory", lambda n=free: SimpleNamespace(available=n))
+        expected = min(free * SHARE, MAX_BYTES) / bytes_per_voxel(config)
+        assert max_tile_voxels(config, CPU) == pytest.approx(expected, abs=1)
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=0))
+    assert max_tile_voxels(config, CPU) == 1

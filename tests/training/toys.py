@@ -1,0 +1,76 @@
+"""A learner that learns next to nothing in next to no time, and does as it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from napari_unet.data.normalisation import Normalisation
+from napari_unet.model import ClassInfo, TrainedModel
+from napari_unet.network.config import UNetConfig
+from napari_unet.network.unet import build_network
+from napari_unet.tasks.losses import segmentation_loss
+from napari_unet.training.events import Validated
+from napari_unet.training.options import TrainingOptions
+from napari_unet.training.trainer import Batch
+
+CONFIG = UNetConfig(encoder=((3,),), bottom=(4,), decoder=((3,),))
+
+
+class Toy:
+    """Finds where its noise is above zero; `on_batch` is called with a size before each batch."""
+
+    class_names, counts = ("below", "above"), (5, 7)
+
+    def __init__(
+        self,
+        on_batch: Callable[[int], None] = lambda size: None,
+        config: UNetConfig = CONFIG,
+        warnings: tuple[str, ...] = (),
+        validates: bool = True,
+    ) -> None:
+        self.on_batch, self.said, self.validates = on_batch, warnings, validates
+        self.config = config
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.network: nn.Module = build_network(config)
+        self.patch = config.input_for((2, 2))
+        self.core = config.output_for(self.patch)
+        self.generator = torch.Generator().manual_seed(1)
+        self.sizes: list[int] = []
+        self.settled = 0
+
+    def warnings(self) -> Iterator[str]:
+        yield from self.said
+
+    def batch(self, size: int) -> Batch:
+        self.sizes.append(size)
+        self.on_batch(size)
+        x = torch.randn(size, 1, *self.patch, generator=self.generator)
+        cut = (x.shape[-1] - self.core[-1]) // 2
+        return Batch(x, (x[:, 0, cut:-cut, cut:-cut] > 0).long())
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return segmentation_loss("ce", outputs, targets)
+
+    def validate(self, network: nn.Module, device: torch.device, step: int) -> Validated | None:
+        return Validated(step, 0.7, "IoU", (0.5, None), 12) if self.validates else None
+
+    def settle(self, network: nn.Module, device: torch.device) -> None:
+        self.settled += 1
+
+    def finish(self, weights: dict[str, Tensor], facts: dict[str, Any]) -> TrainedModel:
+        return TrainedModel(
+            self.config,
+            weights,
+            Normalisation("none", (0.0,), (1.0,)),
+            classes=(ClassInfo(1), ClassInfo(2)),
+            training=facts,
+        )
+
+
+def options(**fields: Any) -> TrainingOptions:
+    return TrainingOptions(**{"batch_size": 2, "device": "cpu", **fields})
