@@ -87,6 +87,14 @@ def test_manifest_uses_only_commands_it_declares(manifest):
     assert {u.command for u in users} == {c.id for c in all_of.commands}
 
 
+def test_keys_of_the_manifest_are_those_the_panel_binds(manifest):
+    from napari_unet.widgets import panel
+
+    keys = {k.command.partition(".")[2]: k.key for k in manifest.contributions.keybindings}
+    bound = {"toggle_training": panel.TOGGLE_KEY, "run_prediction": panel.PREDICT_KEY}
+    assert {name: key.replace("+", "-") for name, key in keys.items()} == bound
+
+
 def test_manifest_at_the_root_is_the_one_in_the_package():
     real = SOURCE / "napari.yaml"
     link = ROOT / "napari.yaml"

@@ -125,10 +125,13 @@ def test_sizes_grow(ndim, fast):
 
 def test_coarse_axes_are_spared_until_the_others_are_as_coarse():
     config = UNetConfig.sized("large", 3, spacing=(4, 1, 1), fast=False)
-    assert config.poolings == ((1, 2, 2), (1, 2, 2), (2, 2, 2))
-    assert config.kernels == ((1, 3, 3), (1, 3, 3), (3, 3, 3), (3, 3, 3))
+    assert config.poolings == ((1, 2, 2), (1, 2, 2))
+    assert config.kernels == ((1, 3, 3), (1, 3, 3), (3, 3, 3))
     fast = UNetConfig.sized("large", 3, spacing=(4, 1, 1), fast=True)
     assert fast.stem == (1, 2, 2)
-    assert fast.poolings == ((1, 2, 2), (2, 2, 2), (2, 2, 2))
+    assert fast.poolings == ((1, 2, 2), (2, 2, 2))
+    small = UNetConfig.sized("small", 3, spacing=(10, 1, 1))
+    assert small.poolings == ((1, 2, 2), (1, 2, 2))  # deeper than for cubes: until they are cubes
+    assert small.kernels[-1] == (3, 3, 3)
     even = UNetConfig.sized("large", 3, spacing=(0.3, 0.2, 0.2), fast=False)
-    assert even.poolings == ((2, 2, 2),) * 3
+    assert even.poolings == ((2, 2, 2),) * 2

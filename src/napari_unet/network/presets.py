@@ -6,9 +6,12 @@ from typing import Any
 
 SIZES: dict[int, dict[str, tuple[int, int]]] = {
     2: {"small": (16, 2), "medium": (32, 2), "large": (32, 3)},
-    3: {"small": (16, 2), "medium": (24, 2), "large": (32, 3)},
+    # Context costs its third power here.
+    3: {"small": (16, 1), "medium": (24, 1), "large": (32, 2)},
 }
-"""Channels at the highest resolution, and number of poolings, per number of dimensions."""
+"""Channels at the highest resolution, and least number of poolings, per number of dimensions."""
+
+MOST_POOLINGS = 3
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Ronneberger et al. 2015, doi:10.1007/978-3-319-24574-4_28: 572 -> 388.
@@ -58,17 +61,17 @@ def sized(size: str, ndim: int, spacing: tuple[float, ...], fast: bool) -> dict[
     base, depth = SIZES[ndim][size]
     spacing_now = list(spacing)
     stem = _fine_axes(spacing_now, 2) if fast else (1,) * ndim
-    if ndim == 3 and min(stem) > 1:
-        # Context on three fine axes costs its third power: one pooling less.
-        depth -= 1
     spacing_now = [d * f for d, f in zip(spacing_now, stem, strict=True)]
     kernels, poolings = [], []
-    for _ in range(depth):
+    # Thick slices: pool in the plane, where it is cheap, until voxels are about cubes.
+    while len(poolings) < depth or (
+        1 in _fine_axes(spacing_now, 2) and len(poolings) < MOST_POOLINGS
+    ):
         kernels.append(_fine_axes(spacing_now, 3))
         poolings.append(_fine_axes(spacing_now, 2))
         spacing_now = [d * f for d, f in zip(spacing_now, poolings[-1], strict=True)]
     kernels.append((3,) * ndim)  # here at the latest, planes far apart see each other
-    channels = [(base * 2**i,) * 2 for i in range(depth + 1)]
+    channels = [(base * 2**i,) * 2 for i in range(len(poolings) + 1)]
     return {
         "encoder": tuple(channels[:-1]),
         "bottom": channels[-1],

@@ -31,8 +31,14 @@ from napari_unet.training.events import Validated
 from napari_unet.training.options import TrainingOptions
 from napari_unet.training.trainer import Batch
 
-INPUT_VOXELS = {2: 144**2, 3: 56**3}
+INPUT_VOXELS = {2: 144**2, 3: 2**17}
 """About as many voxels go into the network per patch."""
+
+LEAST_SEEN = {2: 0.1, 3: 0.02}
+"""Smaller parts of a patch than this are not worth their context: rather a larger patch."""
+
+BATCH_SIZE = {2: 8, 3: 4}
+"""Patches per step."""
 
 CALIBRATION_WINDOWS = 24
 
@@ -180,6 +186,7 @@ class SegmentLearner:
             torch.manual_seed(options.seed)
             self.network: UNet = build_network(self.config)
         self.patch, self.core = self._patch()
+        self.batch_size = BATCH_SIZE[ndim]
         self.sampler = PatchSampler(
             [Pair(painted.view, painted.store)],
             self.values,
@@ -352,13 +359,23 @@ def _trained_part(config: UNetConfig, patch: Sequence[int]) -> tuple[int, ...]:
 
 
 def _shrink(patch: list[int], config: UNetConfig) -> list[int]:
-    """Shorten the longest axis, stride by stride, until there are few enough voxels."""
-    while prod(patch) > INPUT_VOXELS[config.ndim]:
-        able = [a for a, g in enumerate(config.geometry) if patch[a] - g.stride >= g.smallest_input]
-        if not able:
+    """Shorten a patch, stride by stride, so that as much as can be of it is not mere context."""
+
+    def shorter(axis: int) -> list[int]:
+        stride = config.geometry[axis].stride
+        return [n - stride * (a == axis) for a, n in enumerate(patch)]
+
+    def seen(shape: list[int]) -> float:
+        return prod(config.output_for(shape)) / prod(shape)
+
+    limit = INPUT_VOXELS[config.ndim]
+    while prod(patch) > limit:
+        able = [a for a, g in enumerate(config.geometry) if g.is_allowed(patch[a] - g.stride)]
+        smaller = max(map(shorter, able), key=seen, default=patch)
+        wasteful = seen(smaller) < LEAST_SEEN[config.ndim] and prod(smaller) < 8 * limit
+        if not able or wasteful:
             break
-        longest = max(able, key=lambda a: patch[a])
-        patch[longest] -= config.geometry[longest].stride
+        patch = smaller
     return patch
 
 

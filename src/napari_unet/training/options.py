@@ -23,7 +23,9 @@ class TrainingOptions(BaseModel):
     seed: int = Field(
         0, ge=0, lt=2**32, description="Same seed, same steps, same computer: same weights."
     )
-    batch_size: int = Field(8, ge=1, le=256, description="Patches per step.")
+    batch_size: int | None = Field(
+        None, ge=1, le=256, description="Patches per step; empty: 8 in 2D, 4 in 3D."
+    )
     learning_rate: float = Field(
         3e-3, gt=0, le=1, description="Highest learning rate of the one-cycle schedule."
     )

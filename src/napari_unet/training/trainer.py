@@ -62,6 +62,10 @@ class Learner(Protocol):
         """The output's spatial shape."""
 
     @property
+    def batch_size(self) -> int:
+        """Patches per step, where the options do not say."""
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the output's channels."""
 
@@ -176,7 +180,7 @@ def train_network(
             parameters=sum(p.numel() for p in learner.network.parameters()),
             steps=options.steps,
             seconds=options.seconds,
-            batch_size=options.batch_size,
+            batch_size=options.batch_size or learner.batch_size,
             patch=learner.patch,
             core=learner.core,
             class_names=learner.class_names,
@@ -203,7 +207,7 @@ class _Loop:
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), options.learning_rate, weight_decay=options.weight_decay
         )
-        self.batch_size = options.batch_size
+        self.batch_size = options.batch_size or learner.batch_size
         self.step = 0
         self.bad_steps = 0
         self.last: Validated | None = None
