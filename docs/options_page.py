@@ -11,7 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.network.config import UNetConfig
-from napari_unet.tasks.segment import SegmentOptions
+from napari_unet.tasks.segment_options import SegmentOptions
 
 PAGES: dict[str, type[BaseModel]] = {
     "Segmentation": SegmentOptions,

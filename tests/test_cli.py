@@ -19,16 +19,16 @@ from typer.testing import CliRunner
 
 import napari_unet
 from napari_unet.cli import commands
-from napari_unet.cli.formats import Picture
-from napari_unet.cli.grid import Grid, read_grid
 from napari_unet.cli.options import with_options
-from napari_unet.cli.output import new_picture, write_picture
+from napari_unet.data.formats import Picture
+from napari_unet.data.grid import Grid, read_grid
 from napari_unet.data.normalisation import Normalisation
+from napari_unet.data.output import new_picture, write_picture
 from napari_unet.errors import InputError
 from napari_unet.model import ClassInfo, TrainedModel, load_model
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.unet import build_network
-from napari_unet.tasks.segment import SegmentOptions
+from napari_unet.tasks.segment_options import SegmentOptions
 from napari_unet.training.events import Stepped
 
 QUICK = ("--steps", 5, "--size", "small", "--batch-size", 2, "--threads", 1, "--held-out", 0.5)

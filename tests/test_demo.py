@@ -16,8 +16,7 @@ from typer.testing import CliRunner
 
 from napari_unet import demo
 from napari_unet.cli import commands, viewer
-from napari_unet.cli.grid import Grid, read_grid
-from napari_unet.cli.output import write_picture
+from napari_unet.data.grid import Grid, read_grid
 from napari_unet.demo import DemoResult, intersection_over_union, run_demo
 from napari_unet.model import load_model
 from napari_unet.samples import sample
@@ -31,7 +30,7 @@ def shown(tmp_path_factory) -> tuple[Path, list[DemoResult]]:
     out = tmp_path_factory.mktemp("demo") / "new" / "folder"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "train", partial(demo.train, **QUICK))
-        return out, run_demo(out, steps=2, write=write_picture)
+        return out, run_demo(out, steps=2)
 
 
 def test_every_promised_file_is_there(shown):

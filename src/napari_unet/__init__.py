@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_unet.model import TrainedModel, load_model
     from napari_unet.network.config import UNetConfig
     from napari_unet.network.unet import build_network
-    from napari_unet.tasks.segment import SegmentOptions
+    from napari_unet.tasks.segment_options import SegmentOptions
 
 _HOMES = {
     "AxisGeometry": "geometry.unet_shape",
@@ -26,7 +26,7 @@ _HOMES = {
     "InputError": "errors",
     "ModelFileError": "errors",
     "NapariUnetError": "errors",
-    "SegmentOptions": "tasks.segment",
+    "SegmentOptions": "tasks.segment_options",
     "TrainedModel": "model",
     "TrainingError": "errors",
     "UNetConfig": "network.config",

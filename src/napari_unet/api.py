@@ -12,7 +12,8 @@ from napari_unet.errors import InputError
 from napari_unet.inference.events import PredictionFinished
 from napari_unet.inference.predictor import Output, Request, predict_events
 from napari_unet.model import TrainedModel
-from napari_unet.tasks.segment import SegmentLearner, SegmentOptions, choose_ndim, open_pair
+from napari_unet.tasks.segment import SegmentLearner, choose_ndim, open_pair
+from napari_unet.tasks.segment_options import SegmentOptions
 from napari_unet.training.events import Finished, TrainingEvent
 from napari_unet.training.trainer import train_network
 

@@ -62,7 +62,8 @@ def sized(size: str, ndim: int, spacing: tuple[float, ...], fast: bool) -> dict[
     spacing_now = list(spacing)
     stem = _fine_axes(spacing_now, 2) if fast else (1,) * ndim
     spacing_now = [d * f for d, f in zip(spacing_now, stem, strict=True)]
-    kernels, poolings = [], []
+    kernels: list[tuple[int, ...]] = []
+    poolings: list[tuple[int, ...]] = []
     # Thick slices: pool in the plane, where it is cheap, until voxels are about cubes.
     while len(poolings) < depth or (
         1 in _fine_axes(spacing_now, 2) and len(poolings) < MOST_POOLINGS

@@ -1,0 +1,192 @@
+"""The commands, each a thin face of what Python users call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import typer
+from typer.core import TyperGroup
+
+import napari_unet
+from napari_unet._version import __version__
+from napari_unet.cli import describe
+from napari_unet.cli.options import sizes_of, with_options
+from napari_unet.cli.show import OUT, follow, say, stopping_on_interrupt, times
+from napari_unet.control import Control
+from napari_unet.data.grid import read_grid
+from napari_unet.data.output import PICTURES, check_output, new_picture
+from napari_unet.data.source import open_source
+from napari_unet.errors import NapariUnetError
+from napari_unet.network.config import Size, UNetConfig
+from napari_unet.tasks.segment_options import SegmentOptions
+from napari_unet.training.events import Finished, Started, Validated
+
+INTERRUPTED = 130
+"""Exit status of a program that Ctrl-C ended."""
+
+Image = Annotated[Path, typer.Argument(help="Picture: a TIFF, an OME-Zarr or a .npy.")]
+Model = Annotated[Path, typer.Argument(help="Model that `train` or the panel saved.")]
+
+
+class Commands(TyperGroup):
+    """Commands that say what they expect to go wrong in one line, without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except NapariUnetError as error:
+            say(f"Error: {error}", "red")
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        OUT.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version."),
+    ] = False,
+) -> None:
+    """Interactive U-Nets: paint a few strokes, train, predict the whole volume."""
+
+
+@app.command()
+@with_options(SegmentOptions, but=("network", "augment", "class_colors"))
+def train(
+    image: Image,
+    labels: Annotated[Path, typer.Argument(help="What is painted on it: a file of integers.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Model to write (.safetensors).")],
+    options: dict[str, Any],
+    ndim: Annotated[
+        int | None,
+        typer.Option(min=2, max=3, help="2: plane by plane; 3: in 3D (default: as painted)."),
+    ] = None,
+) -> None:
+    """Learn classes from an image and what is painted on it.
+
+    It takes 60 seconds unless --seconds or --steps is given; Ctrl-C ends it and saves the model.
+    """
+    check_output(output, (), [image, labels])
+    source, control = open_source(image), Control()
+    grid = read_grid(image, len(source.shape))
+    settings = {"axes": grid.axes, "spacing": grid.spacing, **options}
+    with stopping_on_interrupt(control):
+        events = napari_unet.train(
+            source, labels, ndim=cast(Literal[2, 3] | None, ndim), control=control, **settings
+        )
+        # The last event of each kind is what there is to tell.
+        last: dict[type, Any] = {type(event): event for event in follow("Training", events)}
+    finished: Finished = last[Finished]
+    if not finished.step:
+        say("Stopped before the first step: there is nothing to save.", "red")
+        raise typer.Exit(INTERRUPTED)
+    path = finished.model.save(output)
+    OUT.print(describe.validation(last[Started], last.get(Validated)))
+    say(f"Saved {path} after {finished.step} steps in {finished.elapsed:.0f} s.", "green")
+
+
+@app.command()
+@with_options(SegmentOptions, names=("device", "threads", "channel_axis", "axes", "rgb"))
+def predict(
+    model: Model,
+    image: Image,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Picture to write: .tif (OME-TIFF) or .zarr.")
+    ],
+    options: dict[str, Any],
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write a channel per class, from 0 to 1.")
+    ] = False,
+    tile: Annotated[
+        Any,
+        typer.Option(
+            parser=sizes_of,
+            metavar="INT,...",
+            help="Largest input per spatial axis in voxels (default: what fits into memory).",
+        ),
+    ] = None,
+) -> None:
+    """Predict a whole image, tile by tile, onto the disk.
+
+    The output appears when it is whole; until then, and after Ctrl-C, an older one stays.
+    """
+    from napari_unet.inference.predictor import Request, find_view, predict_events
+
+    check_output(output, PICTURES, [image, model])
+    trained, source, control = napari_unet.load_model(model), open_source(image), Control()
+    grid = read_grid(image, len(source.shape))
+    kind: Literal["labels", "probabilities"] = "probabilities" if probabilities else "labels"
+    request = Request(**{"output": kind, "tile": tile, "axes": grid.axes, **options})
+    view = find_view(trained, source, request)
+    result = describe.result(trained, view, grid, kind)
+    with stopping_on_interrupt(control), new_picture(output, result) as target:
+        events = predict_events(trained, source, request, out=target, control=control)
+        for _ in follow("Predicting", events):
+            pass
+        if control.stopped:
+            say("Stopped: nothing was written.", "red")
+            raise typer.Exit(INTERRUPTED)
+    say(f"Wrote {output}: {times(result.shape)}, {result.dtype}.", "green")
+
+
+@app.command()
+def sizes(
+    preset: Annotated[str | None, typer.Option(help="A published network, by name.")] = None,
+    size: Annotated[Size, typer.Option(help="Size of a network of ours.")] = "medium",
+    ndim: Annotated[int, typer.Option(min=2, max=3, help="Its spatial dimensions.")] = 2,
+    input_shape: Annotated[
+        Any,
+        typer.Option(
+            "--input",
+            parser=sizes_of,
+            metavar="INT,...",
+            help="Input per spatial axis in voxels (default: a small one that fits).",
+        ),
+    ] = None,
+) -> None:
+    """List the layers of a network, and the input sizes that fit through it."""
+    config = UNetConfig.preset(preset) if preset else UNetConfig.sized(size, cast(Any, ndim))
+    # As it is, whatever the width of the terminal: a table that is wrapped cannot be read.
+    OUT.print(describe.network(config, input_shape), soft_wrap=True)
+
+
+@app.command()
+def info(model: Model) -> None:
+    """Say what a model is, what it learned from and how well."""
+    OUT.print(describe.model(napari_unet.load_model(model)))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the results; made if need be.")] = Path(
+        "demo-output"
+    ),
+    seconds: Annotated[float, typer.Option(min=1, help="Length of each training.")] = 40,
+    view: Annotated[bool, typer.Option("--view", help="Show the results in napari.")] = False,
+) -> None:
+    """Train on both samples that ship, predict, compare with the truth.
+
+    Writes the images, the strokes, the results (OME-TIFF and OME-Zarr), the models and a figure.
+    """
+    from napari_unet.cli.viewer import check_viewer, show_in_napari
+    from napari_unet.demo import run_demo
+
+    if view:
+        check_viewer()
+    results = run_demo(out, seconds, follow=follow)
+    OUT.print(describe.scores(results))
+    say(f"Everything is in {out.absolute()}; look at figure.png first.", "green")
+    if view:
+        show_in_napari(out, [result.name for result in results])

@@ -1,0 +1,146 @@
+"""Tables and texts about networks, models and results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from napari_unet.cli.show import times
+from napari_unet.data.formats import Picture
+from napari_unet.data.grid import Grid
+from napari_unet.network.config import UNetConfig
+from napari_unet.network.table import format_table, parameter_count, shape_table
+from napari_unet.training.events import Started, Validated
+
+if TYPE_CHECKING:
+    from napari_unet.data.image import ImageView
+    from napari_unet.demo import DemoResult
+    from napari_unet.model import TrainedModel
+
+COVERED = {2: 256, 3: 64}
+"""Side of the output that the table of sizes is made for, where no input is given."""
+
+
+def validation(started: Started, validated: Validated | None) -> Group:
+    """Return what was painted and how well the held-out part of it is predicted, by class."""
+    table = Table("class", box=None)
+    table.add_column("painted", justify="right")
+    table.add_column(validated.metric if validated else "IoU", justify="right")
+    scores = validated.scores if validated else (None,) * len(started.counts)
+    for name, count, score in zip(started.class_names, started.counts, scores, strict=True):
+        table.add_row(Text(name), f"{count:,}", _score(score))
+    if not validated:
+        return Group(table)
+    table.add_row("mean", "", _score(validated.mean), style="bold")
+    return Group(table, f" {validated.metric} on {validated.pixels:,} held-out pixels")
+
+
+def result(
+    trained: TrainedModel, view: ImageView, grid: Grid, kind: Literal["labels", "probabilities"]
+) -> Picture:
+    """Return what a prediction will put out: the image's axes, without channels or with classes."""
+    shape, axes = view.loop_shape + view.spatial_shape, grid.without(view.layout.channel)
+    if kind == "labels":
+        highest = max(c.value for c in trained.classes)
+        return Picture(shape, np.min_scalar_type(highest), axes)
+    names = tuple(map(str, trained.classes))
+    return Picture((len(names), *shape), np.dtype(np.float32), axes.with_first("c"), names)
+
+
+def network(config: UNetConfig, input_shape: Sequence[int] | None = None) -> str:
+    """Return a network's layers, and which sizes fit through it.
+
+    Raises
+    ------
+    InputError
+        Where `input_shape` does not fit.
+    """
+    shape = input_shape or config.input_for((COVERED[config.ndim],) * config.ndim)
+    lines = [format_table(shape_table(config, shape)), ""]
+    for name, axis, seen in zip(
+        "zyx"[-config.ndim :], config.geometry, config.receptive_field, strict=True
+    ):
+        first = ", ".join(map(str, axis.allowed_inputs(axis.smallest_input + 3 * axis.stride)))
+        lines.append(
+            f"{name}: inputs {first}, ... (every {axis.stride}); context {axis.context}, "
+            f"that is {axis.context // 2} on each side; receptive field {seen}"
+        )
+    return "\n".join(lines)
+
+
+def model(trained: TrainedModel) -> Table:
+    """Return what a model is, what it learned from and how well."""
+    facts = dict(trained.training)
+    validated, painted = facts.pop("validation", {}), facts.pop("painted", {})
+    scores = validated.get("IoU") or [None] * len(trained.classes)
+    table = Table.grid(padding=(0, 2))
+    rows = [("task", trained.task), *_network_facts(trained.config), *_pixels(trained)]
+    for info, score in zip(trained.classes, scores, strict=True):
+        count = painted.get(str(info))
+        parts = [f"label {info.value}"] + [f"{count:,} pixels painted"] * (count is not None)
+        rows.append((str(info), ", ".join([*parts, f"IoU {_score(score)}"])))
+    if validated:
+        rows.append(("validation", f"{validated['pixels']:,} pixels held out"))
+    rows += [(key, _plain(value)) for key, value in facts.items() if value not in (None, {}, [])]
+    rows.append(("fingerprint", trained.digest))
+    for key, value in rows:
+        table.add_row(Text(key, style="bold"), Text(value))
+    return table
+
+
+def scores(results: Iterable[DemoResult]) -> Table:
+    """Return the IoU of each class of the demo against the truth."""
+    table = Table("sample", "class", box=None)
+    table.add_column("IoU, all", justify="right")
+    table.add_column("IoU, unpainted", justify="right")
+    table.add_column("truth")
+    for found in results:
+        for i, (name, everywhere) in enumerate(found.everywhere.items()):
+            first = (found.name, found.truth) if i == 0 else ("", "")
+            unpainted = _score(found.unpainted[name])
+            table.add_row(first[0], Text(name), _score(everywhere), unpainted, first[1])
+        means = [_mean(s.values()) for s in (found.everywhere, found.unpainted)]
+        table.add_row("", "mean", *map(_score, means), style="bold", end_section=True)
+    return table
+
+
+def _network_facts(config: UNetConfig) -> list[tuple[str, str]]:
+    blocks = [*config.encoder, config.bottom]
+    return [
+        (
+            "network",
+            f"{config.ndim}D U-Net, {config.depth} poolings, {config.padding} convolutions",
+        ),
+        ("channels", " | ".join(", ".join(map(str, block)) for block in blocks)),
+        ("parameters", f"{parameter_count(config):,}"),
+        ("smallest input", times(axis.smallest_input for axis in config.geometry)),
+    ]
+
+
+def _pixels(trained: TrainedModel) -> list[tuple[str, str]]:
+    n = trained.normalisation
+    each = ", ".join(f"({o:.4g}, {s:.4g})" for o, s in zip(n.offset, n.scale, strict=True))
+    rows = [("normalisation", f"{n.kind}: {each} per channel")]
+    return rows + [("spacing", times(f"{s:g}" for s in trained.spacing))] * bool(trained.spacing)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    return str(value)
+
+
+def _mean(scores: Iterable[float | None]) -> float | None:
+    known = [s for s in scores if s is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _score(score: float | None) -> str:
+    return "-" if score is None else f"{score:.3f}"
