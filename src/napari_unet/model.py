@@ -88,7 +88,7 @@ class TrainedModel:
     @cached_property
     def digest(self) -> str:
         """Hexadecimal SHA-256 of the architecture and the weights: the model's fingerprint."""
-        sha = hashlib.sha256(self.config.model_dump_json().encode())
+        sha = hashlib.sha256(self.config.model_dump_json(exclude_defaults=True).encode())
         for name in sorted(self.weights):
             sha.update(name.encode())
             sha.update(self.weights[name].contiguous().numpy().tobytes())

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.geometry.strategies import geometries
 
 from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
 from napari_unet.geometry.tiling import choose_tile, plan_axis, plan_tiles
 from napari_unet.geometry.unet_shape import AxisGeometry
+from tests.geometry.strategies import geometries
 
 
 @st.composite

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.geometry.strategies import geometries, unet_shapes
 
 from napari_unet.errors import InputError
 from napari_unet.geometry.unet_shape import AxisGeometry, LevelShape, UNetShape
 from napari_unet.network.config import UNetConfig
+from tests.geometry.strategies import geometries, unet_shapes
 
 
 def walk(shape: UNetShape, size: int) -> int | None:

@@ -295,3 +295,14 @@ def test_valid_interpolation_invents_nothing(factor):
     line = torch.arange(12.0, dtype=torch.float64).reshape(1, 1, 12, 1)
     steps = up(line)[0, 0, :, 0].diff()
     assert torch.allclose(steps, torch.full_like(steps, 1 / factor))
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_fresh_network_with_a_stem_shows_no_grid(ndim):
+    stem = (2,) * (ndim - 1) + (3,)
+    config = UNetConfig(ndim=ndim, encoder=(4,), bottom=(4,), decoder=(4,), stem=stem)
+    net = build_network(config).eval()
+    blocks = space_to_depth(net(torch.randn(1, 1, *config.input_for((6,) * ndim))), stem)
+    each = blocks.unflatten(1, (2, -1))
+    assert torch.equal(each, each[:, :, :1].expand_as(each))
+    assert each[0, 0, 0].unique().numel() > 1

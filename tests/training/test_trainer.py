@@ -47,10 +47,18 @@ def ticking(clock, **kwargs) -> Toy:
 def test_events_come_in_order(clock):
     toy = Toy(warnings=("Mind the gap.", "Mind the step."))
     events = list(train_network(toy, options(steps=3)))
-    expected = ["Started", "Warned", "Warned", "Stepped", "Validated", "Stepped", "Stepped"]
+    expected = ["Started", "Warned", "Warned", "Stepped", "Stepped", "Stepped"]
     assert names(events) == [*expected, "Validated", "Finished"]
     assert [e.message for e in events[1:3]] == ["Mind the gap.", "Mind the step."]
-    assert [e.step for e in events[3:]] == [1, 1, 2, 3, 3, 3]
+    assert [e.step for e in events[3:]] == [1, 2, 3, 3, 3]
+    assert toy.settled == 1
+
+
+def test_who_stops_it_does_not_wait_for_a_last_validation(clock):
+    control = Control()
+    toy = Toy(on_batch=lambda size: control.stop())
+    events = list(train_network(toy, options(steps=3), control))
+    assert names(events) == ["Started", "Stepped", "Finished"]
     assert toy.settled == 1
 
 

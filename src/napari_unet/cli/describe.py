@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -13,6 +12,7 @@ from rich.text import Text
 from napari_unet.cli.show import times
 from napari_unet.data.formats import Picture
 from napari_unet.data.grid import Grid
+from napari_unet.inference.predictor import allocated
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.table import format_table, parameter_count, shape_table
 from napari_unet.training.events import Started, Validated
@@ -44,12 +44,11 @@ def result(
     trained: TrainedModel, view: ImageView, grid: Grid, kind: Literal["labels", "probabilities"]
 ) -> Picture:
     """Return what a prediction will put out: the image's axes, without channels or with classes."""
-    shape, axes = view.loop_shape + view.spatial_shape, grid.without(view.layout.channel)
+    shape, dtype = allocated(trained, view, kind)
+    axes = grid.without(view.layout.channel)
     if kind == "labels":
-        highest = max(c.value for c in trained.classes)
-        return Picture(shape, np.min_scalar_type(highest), axes)
-    names = tuple(map(str, trained.classes))
-    return Picture((len(names), *shape), np.dtype(np.float32), axes.with_first("c"), names)
+        return Picture(shape, dtype, axes)
+    return Picture(shape, dtype, axes.with_first("c"), tuple(map(str, trained.classes)))
 
 
 def network(config: UNetConfig, input_shape: Sequence[int] | None = None) -> str:

@@ -98,12 +98,19 @@ def _layout_by_size(shape: Sequence[int], ndim: int, channels: int) -> AxisLayou
     return find_layout(shape, ndim, channel_axis=fits[0]) if fits else None
 
 
-def allocate(model: TrainedModel, view: ImageView, output: Output) -> np.ndarray[Any, Any]:
-    """Return zeros for the result: the image's shape without channels, classes first if asked."""
+def allocated(
+    model: TrainedModel, view: ImageView, output: Output
+) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and type of the result: like the image without channels, classes first."""
     shape = tuple(n for a, n in enumerate(view.source.shape) if a != view.layout.channel)
     if output == "probabilities":
-        return np.zeros((model.config.out_channels, *shape), np.float32)
-    return np.zeros(shape, np.min_scalar_type(max(c.value for c in model.classes)))
+        return (model.config.out_channels, *shape), np.dtype(np.float32)
+    return shape, np.min_scalar_type(max(c.value for c in model.classes))
+
+
+def allocate(model: TrainedModel, view: ImageView, output: Output) -> np.ndarray[Any, Any]:
+    """Return zeros for the result, of the shape and type that `allocated` tells."""
+    return np.zeros(*allocated(model, view, output))
 
 
 def predict_events(
@@ -144,7 +151,13 @@ def predict_events(
     """
     control = control or Control()
     view = find_view(model, image, request)
-    out = allocate(model, view, request.output) if out is None else out
+    expected = allocated(model, view, request.output)
+    if out is None:
+        out = np.zeros(*expected)
+    elif tuple(out.shape) != expected[0]:
+        raise InputError(
+            "out has another shape than the result", got=out.shape, expected=expected[0]
+        )
     device = choose_device(request.device)
     network = for_inference(model.network(), device)
     spatial, geometry = view.spatial_shape, model.config.geometry

@@ -40,7 +40,7 @@ LEAST_SEEN = {2: 0.1, 3: 0.02}
 BATCH_SIZE = {2: 8, 3: 4}
 """Patches per step."""
 
-CALIBRATION_WINDOWS = 24
+CALIBRATION_WINDOWS = 12
 
 FEW_PIXELS = 50
 """A class with fewer painted pixels than this is worth a warning."""

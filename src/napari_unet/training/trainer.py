@@ -34,6 +34,9 @@ from napari_unet.training.options import TrainingOptions
 from napari_unet.training.schedule import one_cycle
 
 MAX_BAD_STEPS = 10
+FIRST_VALIDATION = 1.0
+"""Seconds before there is anything to test."""
+
 VALIDATION_SHARE = 0.08
 """Part of the time that may go into validation."""
 
@@ -215,7 +218,7 @@ class _Loop:
     def run(self) -> Iterator[TrainingEvent]:
         """Take steps until the budget is used or somebody stops it."""
         budget = Budget(self.options.steps, self.options.seconds)
-        next_validation = 0.0
+        next_validation = FIRST_VALIDATION
         while self._goes_on(budget):
             rate = self.options.learning_rate * one_cycle(budget.progress(self.step))
             loss, warning = self._attempt(rate)
@@ -277,7 +280,8 @@ class _Loop:
         inputs = batch.inputs.to(self.device, memory_format=self.layout)
         buffers = [buffer.clone() for buffer in self.network.buffers()]
         # Dropout draws from torch's global generator: seeded here, and left as it was found.
-        with torch.random.fork_rng(devices=[]):
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
             # A CPU's generator takes 32 bits of the seed.
             torch.manual_seed((self.options.seed * 0x9E3779B1 + self.step) % 2**32)
             outputs = self.network(inputs)
@@ -305,6 +309,7 @@ class _Loop:
     def _finish(self, elapsed: float) -> Iterator[TrainingEvent]:
         if self.step:
             self.learner.settle(self.average.network, self.device)
+        if self.step and not self.control.stopped:  # who stops it does not want to wait
             yield from self._validate()
         weights = {k: v.cpu().contiguous() for k, v in self.average.network.state_dict().items()}
         facts: dict[str, Any] = {"steps": self.step, "seconds": round(elapsed, 2)}
