@@ -1,0 +1,230 @@
+"""What leaves a layer for a thread, and what comes back as one. Nothing here changes a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import (
+    Colormap,
+    CyclicLabelColormap,
+    DirectLabelColormap,
+    label_colormap,
+)
+from numpy.typing import NDArray
+
+from napari_unet.geometry.axes import ChannelAxis, find_layout
+from napari_unet.model import ClassInfo, TrainedModel
+from napari_unet.widgets.choosers import RESULT
+
+RGBA = tuple[float, float, float, float]
+
+PAINTS = ("#00aaff", "#ffb000", "#ff3ea5", "#2fe05a", "#8f6bff", "#f4ee42", "#00e5d8", "#ff6b3d")
+"""Colours of strokes: bright on grey pictures, and of unlike lightness for all eyes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """What a thread needs to know of an image layer; it holds no layer.
+
+    Parameters
+    ----------
+    name : str
+        The layer's name.
+    data : array
+        Its pixels; of a pyramid the largest level. RGB has the colours last.
+    rgb : bool
+        Whether it is RGB.
+    axes : tuple of str
+        The layer's axis labels (RGB: without the colours).
+    scale : tuple of float
+        World units per pixel and axis.
+    """
+
+    name: str
+    data: Any
+    rgb: bool
+    axes: tuple[str, ...]
+    scale: tuple[float, ...]
+
+    @classmethod
+    def of(cls, layer: Image) -> Picture:
+        """Read a layer."""
+        return cls(
+            layer.name,
+            layer.data[0] if layer.multiscale else layer.data,
+            bool(layer.rgb),
+            tuple(map(str, layer.axis_labels)),
+            tuple(abs(float(s)) for s in layer.scale),
+        )
+
+    def channel(self, wanted: ChannelAxis = "auto", labels: tuple[int, ...] | None = None) -> Any:
+        """Return the axis of channels, or None; `labels` is the shape of what is painted."""
+        return find_layout(
+            self.data.shape,
+            2,
+            channel_axis=wanted,
+            names=self.axes,
+            labels_shape=labels,
+            rgb=self.rgb,
+        ).channel
+
+    def spatial_shape(self, channel: int | None) -> tuple[int, ...]:
+        """Return the shape without the axis of channels."""
+        return tuple(int(n) for a, n in enumerate(self.data.shape) if a != channel)
+
+    def spacing(self, channel: int | None) -> tuple[float, ...]:
+        """Return the scale without the axis of channels (RGB has none to begin with)."""
+        return tuple(s for a, s in enumerate(self.scale) if self.rgb or a != channel)
+
+
+def labels_for_thread(layer: Labels) -> Any:
+    """Return what is painted: a copy of an array in memory, a lazy array as it is."""
+    data = layer.data[0] if layer.multiscale else layer.data
+    return data.copy() if isinstance(data, np.ndarray) else data
+
+
+def placement(layer: Layer, dropped: int | None = None) -> dict[str, Any]:
+    """Return where a layer lies in the world, as arguments for a new one.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer to lie upon.
+    dropped : int, optional
+        The axis of the layer that the new one lacks.
+
+    Returns
+    -------
+    dict
+        scale, translate, rotate, shear, affine, units and axis_labels.
+    """
+    keep = [axis for axis in range(layer.ndim) if axis != dropped]
+    square = np.ix_(keep, keep)
+    affine = np.ix_([*keep, layer.ndim], [*keep, layer.ndim])
+    return {
+        "scale": np.asarray(layer.scale)[keep],
+        "translate": np.asarray(layer.translate)[keep],
+        "rotate": np.asarray(layer.rotate)[square],
+        "shear": _shear_matrix(np.asarray(layer.shear), layer.ndim)[square],
+        "affine": np.asarray(layer.affine.affine_matrix)[affine],
+        "units": tuple(layer.units[axis] for axis in keep),
+        "axis_labels": tuple(layer.axis_labels[axis] for axis in keep),
+    }
+
+
+def _shear_matrix(shear: NDArray[Any], ndim: int) -> NDArray[Any]:
+    """Return napari's shear, a list of the upper triangle, as a matrix."""
+    if shear.ndim == 2:
+        return shear
+    matrix = np.eye(ndim)
+    matrix[np.triu_indices(ndim, 1)] = shear
+    return matrix
+
+
+def strokes_layer(image: Image, channel_axis: ChannelAxis = "auto") -> Labels:
+    """Return an empty layer to paint on, that lies upon an image and lacks its channels.
+
+    The brush is about a hundredth of the picture wide; label 1 is ready to be painted.
+    """
+    picture = Picture.of(image)
+    channel = picture.channel(channel_axis)
+    shape = picture.spatial_shape(channel)
+    layer = Labels(
+        np.zeros(shape, np.uint8),
+        name=f"{image.name} – strokes",
+        opacity=0.8,
+        colormap=CyclicLabelColormap(colors=["transparent", *PAINTS], name="strokes"),
+        **placement(image, None if image.rgb else channel),
+    )
+    layer.brush_size = int(np.clip(min(shape[-2:]) // 100, 3, 20))
+    layer.selected_label = 1
+    layer.mode = "paint"
+    return layer
+
+
+def colors_of(layer: Labels, values: Iterable[int]) -> dict[int, RGBA]:
+    """Return the colours of some values in a layer, and of all that have one of their own there."""
+    colormap = layer.colormap
+    own = colormap.color_dict if isinstance(colormap, DirectLabelColormap) else {}
+    wanted = {int(v) for v in (*values, *own) if v is not None}
+    return {v: _rgba(colormap.map(v)) for v in sorted(wanted) if v != colormap.background_value}
+
+
+def class_names_of(layer: Labels) -> dict[int, str]:
+    """Return the names of classes that a layer brings along, such as those of our samples.
+
+    Looked for in ``metadata["class_names"]`` and in a table of features with the columns
+    "index" and "class".
+    """
+    given = layer.metadata.get("class_names")
+    if isinstance(given, Mapping):
+        return {int(value): str(name) for value, name in given.items()}
+    features = layer.features
+    if {"index", "class"} <= set(features.columns):
+        return {int(v): str(n) for v, n in zip(features["index"], features["class"], strict=True)}
+    return {}
+
+
+def class_color(info: ClassInfo) -> RGBA:
+    """Return a class's colour: its own, or napari's for that label."""
+    return info.color or _rgba(label_colormap().map(info.value or 1))
+
+
+def hex_color(color: RGBA) -> str:
+    """Return a colour as ``#rrggbb``."""
+    return "#" + "".join(f"{round(255 * part):02x}" for part in color[:3])
+
+
+def _rgba(color: Any) -> RGBA:
+    r, g, b, a = (round(float(part), 4) for part in np.asarray(color).reshape(-1)[:4])
+    return (r, g, b, a)
+
+
+def result_labels(
+    data: NDArray[Any], model: TrainedModel, image: Image, dropped: int | None
+) -> Labels:
+    """Return a layer for predicted labels, upon the image and in the classes' colours."""
+    colors: dict[int | None, Any] = {c.value: class_color(c) for c in model.classes}
+    named = {"index": [c.value for c in model.classes], "class": [str(c) for c in model.classes]}
+    return Labels(
+        data,
+        name=f"{image.name} – prediction",
+        opacity=0.5,
+        colormap=DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", **colors}),
+        features=named,
+        metadata={RESULT: provenance(model, image)},
+        **placement(image, dropped),
+    )
+
+
+def result_probabilities(
+    data: NDArray[Any], model: TrainedModel, image: Image, dropped: int | None
+) -> list[Image]:
+    """Return a layer per class for predicted probabilities, from black to the class's colour."""
+    return [
+        Image(
+            channel,
+            name=f"{image.name} – {info}",
+            colormap=Colormap([[0, 0, 0, 1], class_color(info)], name=f"{info} {image.name}"),
+            blending="additive",
+            contrast_limits=(0.0, 1.0),
+            metadata={RESULT: provenance(model, image)},
+            **placement(image, dropped),
+        )
+        for channel, info in zip(data, model.classes, strict=True)
+    ]
+
+
+def provenance(model: TrainedModel, image: Image) -> dict[str, Any]:
+    """Return what a result's metadata say: from which image, by which model, learned how."""
+    return {
+        "image": image.name,
+        "task": model.task,
+        "model": model.digest,
+        "classes": {c.value: str(c) for c in model.classes},
+        "training": dict(model.training),
+    }

@@ -1,0 +1,53 @@
+"""Lists of numbers as text: ``64, 64`` and, level by level, ``32, 32; 64, 64``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def read_list(text: str, depth: int = 1) -> Any:
+    """Return the tuple that a text stands for; what is no number stays text.
+
+    Parameters
+    ----------
+    text : str
+        Numbers between commas or blanks; with ``depth=2`` groups of these between semicolons.
+    depth : {0, 1, 2}
+        How deep the tuple is nested; 0 is one value by itself.
+
+    Examples
+    --------
+    >>> read_list("32, 32; 64 64", depth=2), read_list("0.5"), read_list("none", depth=0)
+    (((32, 32), (64, 64)), (0.5,), None)
+    """
+    if depth == 2:
+        return tuple(read_list(part) for part in text.split(";") if part.strip())
+    if depth == 1:
+        return tuple(_number(word) for word in text.replace(",", " ").split())
+    word = text.strip().lower()
+    return None if word in ("", "none") else _number(word)
+
+
+def write_list(value: Any) -> str:
+    """Return the text that stands for a value.
+
+    Examples
+    --------
+    >>> write_list(((32, 32), (64, 64))), write_list((0.5,)), write_list(None)
+    ('32, 32; 64, 64', '0.5', '')
+    """
+    if value is None:
+        return ""
+    if not isinstance(value, tuple):
+        return str(value)
+    joint = "; " if value and isinstance(value[0], tuple) else ", "
+    return joint.join(write_list(part) for part in value)
+
+
+def _number(word: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return word

@@ -1,0 +1,167 @@
+"""The layers that a running prediction fills."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from napari import Viewer
+from napari.layers import Image, Layer
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_unet.data.image import ImageView
+from napari_unet.inference.events import TileDone
+from napari_unet.model import TrainedModel
+from napari_unet.widgets.layers import result_labels, result_probabilities
+
+REFRESH_MS = 200
+SHARE = 5
+"""A refresh may take one part in so many of the time."""
+
+
+class LabelsAndProbabilities:
+    """Takes probabilities like an array, and keeps the likeliest labels as well.
+
+    Parameters
+    ----------
+    probabilities : ndarray of float32, shape (class, ...)
+        Where the probabilities go.
+    labels : ndarray of int
+        Where the labels go; its shape is that of one class.
+    values : sequence of int
+        The label of each class.
+    """
+
+    def __init__(
+        self, probabilities: NDArray[Any], labels: NDArray[Any], values: tuple[int, ...]
+    ) -> None:
+        self.shape, self.dtype = probabilities.shape, probabilities.dtype
+        self._probabilities, self._labels = probabilities, labels
+        self._values = np.array(values, labels.dtype)
+
+    def __setitem__(self, where: tuple[Any, ...], values: NDArray[Any]) -> None:
+        self._probabilities[where] = values
+        self._labels[where[1:]] = self._values[values.argmax(0)]
+
+
+class Results(QObject):
+    """Makes the layers for a prediction, and shows what a thread writes into their arrays.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layers go: right above the image, and the layer that was active stays so.
+    image : Image
+        The layer that is predicted.
+    model : TrainedModel
+        What predicts.
+    view : ImageView
+        The image as the model sees it.
+    probabilities : bool
+        Whether they are wanted beside the labels.
+    parent : QObject
+        What it dies with.
+
+    Attributes
+    ----------
+    out : array-like
+        What the prediction writes into.
+    labelsRemoved : Signal()
+        The user removed the layer of labels.
+    """
+
+    labelsRemoved = Signal()  # noqa: N815 - Qt's way of naming
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        image: Image,
+        model: TrainedModel,
+        view: ImageView,
+        *,
+        probabilities: bool,
+        parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        # It imports torch; where there is a model, somebody has paid for that already.
+        from napari_unet.inference.predictor import allocate
+
+        self._viewer = viewer
+        dropped = None if image.rgb else view.layout.channel
+        labels = allocate(model, view, "labels")
+        self.out: Any = labels
+        self.labels = result_labels(labels, model, image, dropped)
+        self.layers: list[Layer] = [self.labels]
+        if probabilities:
+            maps = allocate(model, view, "probabilities")
+            self.out = LabelsAndProbabilities(maps, labels, tuple(c.value for c in model.classes))
+            self.layers = [*result_probabilities(maps, model, image, dropped), self.labels]
+        self._layout = view.layout.labels
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(REFRESH_MS)
+        self._timer.timeout.connect(self.refresh)
+        self._insert_above(image)
+        viewer.layers.events.removed.connect(self._removed)
+
+    def tile_done(self, tile: TileDone) -> None:
+        """Show a tile soon, if the slice in view has a part of it."""
+        if not self._timer.isActive() and self._in_view(tile):
+            self._timer.start()
+
+    def refresh(self) -> None:
+        """Show what is there; the longer that takes, the later it is done again."""
+        began = time.monotonic()
+        for layer in self.layers:
+            layer.refresh(thumbnail=False, highlight=False, extent=False)
+        took = round(1000 * (time.monotonic() - began))
+        self._timer.setInterval(max(REFRESH_MS, SHARE * took))
+
+    def finish(self, *, complete: bool) -> None:
+        """Show all; say in the names if it is not all there is."""
+        self.let_go()
+        for layer in self.layers:
+            if not complete:
+                layer.name += " (partial)"
+            layer.refresh()
+
+    def discard(self) -> None:
+        """Remove the layers again."""
+        self.let_go()
+        for layer in self.layers:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+
+    def let_go(self) -> None:
+        """Follow the viewer no longer."""
+        self._timer.stop()
+        self._viewer.layers.events.removed.disconnect(self._removed)
+
+    def _insert_above(self, image: Layer) -> None:
+        layers = self._viewer.layers
+        selected, place = layers.selection.active, layers.index(image) + 1
+        for layer in self.layers:
+            layers.insert(place, layer)
+            place += 1
+        if selected is not None:
+            layers.selection.active = selected
+
+    def _removed(self, event: Any) -> None:
+        if event.value in self.layers:
+            self.layers.remove(event.value)
+        if event.value is self.labels:
+            self.labelsRemoved.emit()
+
+    def _in_view(self, tile: TileDone) -> bool:
+        """Tell whether the slice that the viewer shows goes through a tile."""
+        spans = [slice(0, 1)] * self.labels.ndim
+        for axis, index in zip(self._layout.loops, tile.index, strict=True):
+            spans[axis] = slice(index, index + 1)
+        for axis, part in zip(self._layout.spatial, tile.region.slices, strict=True):
+            spans[axis] = part
+        dims = self._viewer.dims
+        at = np.round(self.labels.world_to_data(dims.point)).astype(int)
+        hidden = (axis - dims.ndim + self.labels.ndim for axis in dims.not_displayed)
+        return all(spans[a].start <= at[a] < spans[a].stop for a in hidden if a >= 0)

@@ -1,0 +1,221 @@
+"""What is painted, class by class: colour, name and number of pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QLabel,
+    QSizePolicy,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unet.widgets.layers import RGBA, class_names_of, colors_of, hex_color
+from napari_unet.widgets.parts import plain_table
+from napari_unet.widgets.worker import EventRunner
+
+RECOUNT_MS = 400
+ROW = 24
+"""Height of a row, in pixels."""
+
+MOST_ROWS = 6
+"""More classes than this, and the table scrolls."""
+
+MOST_VOXELS = 1 << 26
+"""Larger layers are counted when they are painted on, and not when merely looked at."""
+
+
+@dataclass(frozen=True)
+class Painted:
+    """How many pixels are painted, per label value; 0 is left out."""
+
+    pixels: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def counted(cls, data: Any) -> Painted:
+        """Count; lazy arrays are read slab by slab."""
+        total: dict[int, int] = {}
+        slabs = [data] if isinstance(data, np.ndarray) or data.ndim < 3 else data
+        for slab in slabs:
+            values = np.asarray(slab)
+            found = np.unique(values[values != 0], return_counts=True)
+            for value, count in zip(*map(np.ndarray.tolist, found), strict=True):
+                total[int(value)] = total.get(int(value), 0) + count
+        return cls(dict(sorted(total.items())))
+
+
+class StrokesTable(QWidget):
+    """Shows the classes of a Labels layer; their names can be edited.
+
+    Pixels are counted in a thread, a moment after the last change.
+
+    Attributes
+    ----------
+    changed : Signal()
+        There is another count or another name.
+    """
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.painted = Painted()
+        self._layer: Labels | None = None
+        # Names typed here stay here: the user's layer is not ours to write into.
+        self._names: WeakKeyDictionary[Labels, dict[int, str]] = WeakKeyDictionary()
+        self._filling = False
+        self._counter = EventRunner(self)
+        self._counter.happened.connect(self._counted)
+        self._counter.ended.connect(self._count_again)
+        self._due = False
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(RECOUNT_MS)
+        self._timer.timeout.connect(self.recount)
+        self._hint = QLabel()
+        self._hint.setWordWrap(True)
+        self._hint.setProperty("unet", "faint")
+        self.table = _table()
+        self.table.itemChanged.connect(self._edited)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._hint)
+        layout.addWidget(self.table)
+        self._fill()
+
+    def set_layer(self, layer: Labels | None) -> None:
+        """Show another layer, or none."""
+        self.let_go()
+        self._layer, self.painted = layer, Painted()
+        for emitter in self._emitters():
+            emitter.connect(self._recount_soon)
+        self._fill()
+        self.recount()
+
+    def set_hint(self, text: str) -> None:
+        """Say what to do next, where nothing is painted."""
+        self._hint.setText(text)
+
+    def let_go(self) -> None:
+        """Follow the layer no longer."""
+        for emitter in self._emitters():
+            emitter.disconnect(self._recount_soon)
+        self._layer = None
+
+    def names(self) -> dict[int, str]:
+        """Return the names of the classes, by label value."""
+        if self._layer is None:
+            return {}
+        return {**class_names_of(self._layer), **self._names.get(self._layer, {})}
+
+    def colors(self) -> dict[int, RGBA]:
+        """Return the colours of the classes, by label value."""
+        return {} if self._layer is None else colors_of(self._layer, self.painted.pixels)
+
+    def recount(self) -> None:
+        """Count in a thread."""
+        if self._layer is None:
+            return
+        if self._counter.running:
+            self._due = True
+            return
+        data = self._layer.data[0] if self._layer.multiscale else self._layer.data
+        self._counter.start_call(lambda: (id(data), Painted.counted(data)))
+
+    def _emitters(self) -> tuple[Any, ...]:
+        if self._layer is None:
+            return ()
+        events = self._layer.events
+        always = (events.paint, events.data, events.colormap, events.features)
+        # Undo and redo are heard of only together with every move to another slice.
+        return (*always, events.set_data) if self._layer.data.size <= MOST_VOXELS else always
+
+    def _recount_soon(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
+        self._timer.start()
+
+    def _count_again(self) -> None:
+        if self._due:
+            self._due = False
+            self.recount()
+
+    def _counted(self, found: tuple[int, Painted]) -> None:
+        data_id, painted = found
+        if self._layer is None:
+            return
+        data = self._layer.data[0] if self._layer.multiscale else self._layer.data
+        if data_id == id(data):
+            self.painted = painted
+            self._fill()
+            self.changed.emit()
+
+    def _edited(self, item: QTableWidgetItem) -> None:
+        if self._filling or self._layer is None or item.column() != 1:
+            return
+        value = int(item.data(Qt.ItemDataRole.UserRole))
+        self._names.setdefault(self._layer, {})[value] = item.text().strip() or f"class {value}"
+        self.changed.emit()
+
+    def _fill(self) -> None:
+        if self.table.state() == QAbstractItemView.State.EditingState:
+            return  # somebody is typing a name
+        pixels, names, colors = self.painted.pixels, self.names(), self.colors()
+        self._filling = True
+        self.table.setRowCount(len(pixels))
+        for row, (value, count) in enumerate(pixels.items()):
+            for column, item in enumerate(_items(value, count, names, colors)):
+                self.table.setItem(row, column, item)
+        self._filling = False
+        self._hint.setVisible(not pixels)
+        self.table.setVisible(bool(pixels))
+        rows = min(len(pixels), MOST_ROWS)
+        self.table.setFixedHeight(rows * ROW + 2)
+
+
+def _items(
+    value: int, count: int, names: Mapping[int, str], colors: Mapping[int, RGBA]
+) -> tuple[QTableWidgetItem, ...]:
+    swatch = QTableWidgetItem(color_icon(hex_color(colors.get(value, (0.5, 0.5, 0.5, 1)))), "")
+    swatch.setFlags(Qt.ItemFlag.ItemIsEnabled)
+    swatch.setToolTip(f"Label {value}")
+    name = QTableWidgetItem(names.get(value, f"class {value}"))
+    name.setData(Qt.ItemDataRole.UserRole, value)
+    name.setToolTip(f"Name of label {value}; double-click to change it. It is kept in the model.")
+    number = QTableWidgetItem(f"{count:,}")
+    number.setFlags(Qt.ItemFlag.ItemIsEnabled)
+    number.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+    number.setToolTip("Painted pixels")
+    return swatch, name, number
+
+
+def color_icon(color: str, size: int = 14) -> QIcon:
+    """Return a square of one colour."""
+    pixmap = QPixmap(size, size)
+    pixmap.fill(QColor(color))
+    icon = QIcon(pixmap)
+    icon.addPixmap(pixmap, QIcon.Mode.Disabled)  # not greyed: it tells classes apart
+    return icon
+
+
+def _table() -> QTableWidget:
+    table, header = plain_table(3, ROW)
+    header.hide()
+    header.setSectionResizeMode(0, QHeaderView.ResizeMode.Fixed)
+    header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+    header.setSectionResizeMode(2, QHeaderView.ResizeMode.ResizeToContents)
+    header.setMinimumSectionSize(24)
+    table.setColumnWidth(0, 26)
+    table.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+    table.setAccessibleName("Classes")
+    return table

@@ -1,0 +1,108 @@
+"""A viewer with the panel, and something painted in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.settings import get_settings
+from napari.utils.notifications import notification_manager
+
+from napari_unet.widgets.panel import UNetPanel
+
+SIDE = 64
+PATIENCE = 60_000  # ms; a test that passes never waits that long
+
+
+def two_classes(shape: tuple[int, ...] = (SIDE, SIDE)) -> tuple[np.ndarray, np.ndarray]:
+    """Return a noisy picture with a dark and a bright half, and a stroke in each."""
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=shape).astype(np.float32)
+    image[..., shape[-1] // 2 :] += 4
+    strokes = np.zeros(shape, np.uint8)
+    strokes[..., 8:-8, 6:12] = 1
+    strokes[..., 8:-8, -12:-6] = 2
+    return image, strokes
+
+
+@dataclass
+class Room:
+    """A viewer, its panel, and what a user does with them."""
+
+    viewer: object
+    panel: object
+    qtbot: object
+
+    @property
+    def form(self):
+        return self.panel.train.form
+
+    def open(self, image, strokes=None, **arguments):
+        layer = self.viewer.add_image(image, name="picture", **arguments)
+        labels = None if strokes is None else self.viewer.add_labels(strokes, name="strokes")
+        self.form.net_size.setValue("small")
+        self.form.budget.setValue({"steps": 5})
+        return layer, labels
+
+    def click(self, button):
+        from qtpy.QtCore import Qt
+
+        assert button.isEnabled()
+        self.qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+    def counted(self, pixels):
+        self.wait(lambda: self.form.strokes.painted.pixels == pixels)
+
+    def train(self, steps=5):
+        self.form.budget.setValue({"steps": steps})
+        self.click(self.panel.train.train)
+        self.idle()
+
+    def idle(self):
+        pages = (self.panel.train, self.panel.predict)
+        self.wait(lambda: not any(page.runner.running for page in pages))
+
+    def wait(self, condition):
+        self.qtbot.waitUntil(lambda: bool(condition()), timeout=PATIENCE)
+
+
+@pytest.fixture
+def notes(monkeypatch):
+    """The texts of the notifications that napari shows, which are not drawn."""
+    texts = []
+
+    def keep(note):
+        texts.append((str(note.severity), note.message))
+
+    monkeypatch.setattr(notification_manager, "dispatch", keep)
+    return texts
+
+
+@pytest.fixture
+def viewer(make_napari_viewer, notes):
+    """A viewer with a window; napari fails the test if a widget of ours outlives it."""
+    get_settings().application.confirm_close_window = False
+    return make_napari_viewer(strict_qt="raise")
+
+
+@pytest.fixture
+def room(qtbot, notes):
+    """The panel of a viewer without a window, which is all that most tests need."""
+    viewer = ViewerModel()
+    panel = UNetPanel(viewer)
+    panel.resize(350, 900)
+    panel.show()
+    yield Room(viewer, panel, qtbot)
+    panel.let_go()
+    panel.close()
+    panel.deleteLater()
+
+
+@pytest.fixture
+def painted(room):
+    """The same, with two classes painted on a picture, and counted."""
+    room.open(*two_classes())
+    room.counted({1: 288, 2: 288})
+    return room

@@ -1,0 +1,115 @@
+"""Everything a user can get wrong before training: said clearly, and nothing is lost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.widgets.conftest import two_classes
+
+
+@pytest.fixture
+def refused(room, notes):
+    """Press Train and return the one message of it; the panel must be ready for another try."""
+
+    def press():
+        room.click(room.panel.train.train)
+        room.idle()
+        ((severity, text),) = notes
+        assert severity == "error"
+        assert "\n" not in text
+        assert "Traceback" not in text
+        page = room.panel.train
+        assert page.notice.text() == text
+        assert not page.notice.isHidden()
+        assert not page.train.isHidden()
+        assert page.form.isEnabled()
+        assert room.panel.session.models == []
+        return text
+
+    return press
+
+
+def test_no_layer(refused):
+    assert "There is no image" in refused()
+
+
+def test_no_strokes_layer(room, refused):
+    room.open(two_classes()[0])
+    text = refused()
+    assert "no Labels layer" in text
+    assert "New strokes layer" in text
+
+
+def test_labels_and_image_of_unlike_shapes(room, refused):
+    image, _ = two_classes()
+    _, strokes = two_classes((32, 32))
+    room.open(image, strokes)
+    text = refused()
+    assert "differ in shape" in text
+    assert "(64, 64)" in text
+    assert "(32, 32)" in text
+
+
+def test_nothing_painted(room, refused):
+    image, strokes = two_classes()
+    room.open(image, np.zeros_like(strokes))
+    assert "Nothing is painted" in refused()
+
+
+def test_one_class_only(room, refused):
+    image, strokes = two_classes()
+    strokes[strokes == 2] = 0
+    room.open(image, strokes)
+    text = refused()
+    assert "Only one class is painted" in text
+    assert "another class" in text
+
+
+def test_a_constant_image(room, refused):
+    image, strokes = two_classes()
+    room.open(np.full_like(image, 7), strokes, contrast_limits=(0, 10))
+    assert "constant" in refused() or "same value" in refused()
+
+
+def test_only_pixels_that_are_not_finite(room, refused):
+    image, strokes = two_classes()
+    room.open(np.full_like(image, np.nan), strokes, contrast_limits=(0, 1))
+    assert "finite" in refused()
+
+
+def test_some_pixels_that_are_not_finite_are_left_out_and_said(room, notes):
+    image, strokes = two_classes()
+    image[:8, :8], image[-4:, -4:] = np.nan, np.inf
+    room.open(image, strokes, contrast_limits=(-3, 7))
+    room.train(steps=2)
+    assert notes == []
+    assert "not finite" in room.panel.train.notice.text()
+    (named,) = room.panel.session.models
+    assert all(np.isfinite(w.numpy()).all() for w in named.model.weights.values())
+
+
+def test_an_image_smaller_than_the_smallest_tile_is_mirrored(room, notes):
+    image, strokes = two_classes((30, 34))
+    room.open(image, strokes)
+    room.train(steps=2)
+    assert notes == []
+    assert len(room.panel.session.models) == 1
+
+
+def test_three_dimensions_of_a_flat_image(room, refused):
+    room.open(*two_classes())
+    room.form.ndim.setValue(3)
+    assert "3D network needs 3 spatial axes" in refused()
+
+
+def test_after_a_refusal_the_same_panel_trains(room, notes):
+    image, strokes = two_classes()
+    room.open(image)
+    room.click(room.panel.train.train)
+    assert len(notes) == 1
+    room.viewer.add_labels(strokes)
+    room.train(steps=1)
+    assert len(notes) == 1
+    assert len(room.panel.session.models) == 1
+    assert "Labels layer" not in room.panel.train.notice.text()

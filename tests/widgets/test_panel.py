@@ -1,0 +1,255 @@
+"""The panel in a viewer with a window: menus, docks, themes, and closing at any moment."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import napari
+import numpy as np
+import pytest
+from napari.utils._proxies import PublicOnlyProxy
+from npe2 import PluginManifest
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QDockWidget
+
+from napari_unet.errors import InputError
+from napari_unet.widgets import (
+    make_predict_panel,
+    make_train_panel,
+    run_prediction,
+    toggle_training,
+)
+from napari_unet.widgets.panel import PanelHost, find_host, find_panel, open_panel
+from napari_unet.widgets.theme import Palette
+from tests.widgets.conftest import PATIENCE, two_classes
+
+NAME = "napari-unet-live"
+
+
+@pytest.fixture
+def plugin(npe2pm):
+    """Our manifest as napari finds it."""
+    manifest = PluginManifest.from_distribution(NAME)
+    with npe2pm.tmp_plugin(manifest=manifest):
+        yield manifest
+
+
+def dock(viewer, page="Train"):
+    host = {"Train": make_train_panel, "Predict": make_predict_panel}[page](viewer)
+    viewer.window.add_dock_widget(host, name=page)
+    return host.panel
+
+
+def our_threads():
+    return [t for t in threading.enumerate() if t.name == "napari-unet"]
+
+
+def begin_training(viewer, panel, qtbot):
+    image, strokes = two_classes()
+    viewer.add_image(image)
+    viewer.add_labels(strokes)
+    panel.train.form.net_size.setValue("small")
+    panel.train.form.budget.setValue({"seconds": 600})
+    qtbot.mouseClick(panel.train.train, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.train.plot.training.size >= 2, timeout=PATIENCE)
+    assert our_threads()
+
+
+def gone(thing):
+    from qtpy.QtWidgets import QWidget
+
+    try:
+        QWidget.isVisible(thing)
+    except RuntimeError:
+        return True
+    return False
+
+
+def test_the_panel_opens_at_once_and_without_torch():
+    import subprocess
+    import sys
+
+    code = "import sys, napari_unet.widgets.panel; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "False\n", done.stderr
+
+
+def test_both_menu_entries_lead_to_one_panel(viewer, plugin, qtbot):
+    dock_train, host = viewer.window.add_plugin_dock_widget(NAME, "Train")
+    panel = host.panel
+    assert panel.tabs.currentWidget() is panel.train
+    dock_predict, other = viewer.window.add_plugin_dock_widget(NAME, "Predict")
+    assert other.panel is panel
+    assert panel.tabs.currentWidget() is panel.predict
+    qtbot.waitUntil(lambda: gone(dock_train))
+    assert list(viewer.window.dock_widgets) == [f"Predict ({NAME})"]
+    _, again = viewer.window.add_plugin_dock_widget(NAME, "Train")
+    assert again.panel is panel
+    assert panel.tabs.currentWidget() is panel.train
+    qtbot.waitUntil(lambda: gone(dock_predict))
+    assert find_panel(viewer) is panel
+
+
+def test_what_runs_goes_on_when_the_panel_moves(viewer, qtbot):
+    panel = dock(viewer)
+    begin_training(viewer, panel, qtbot)
+    assert dock(viewer, "Predict") is panel
+    size = panel.train.plot.training.size
+    qtbot.waitUntil(lambda: panel.train.plot.training.size > size, timeout=PATIENCE)
+    panel.train.runner.stop()
+    qtbot.waitUntil(lambda: not panel.train.runner.running, timeout=PATIENCE)
+    assert len(panel.session.models) == 1
+
+
+@pytest.mark.parametrize("floating", [False, True])
+def test_it_stays_where_the_user_put_it(viewer, qtbot, floating):
+    panel = dock(viewer)
+    window = viewer.window._qt_window
+    place = find_host(viewer).parentWidget()
+    assert isinstance(place, QDockWidget)
+    if floating:
+        place.setFloating(True)
+    else:
+        window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, place)
+    assert dock(viewer, "Predict") is panel
+    place = find_host(viewer).parentWidget()
+    qtbot.waitUntil(
+        lambda: (
+            place.isFloating() == floating
+            and (floating or window.dockWidgetArea(place) == Qt.DockWidgetArea.LeftDockWidgetArea)
+        )
+    )
+
+
+def test_each_viewer_has_a_panel_of_its_own(make_napari_viewer, notes):
+    first, second = make_napari_viewer(), make_napari_viewer()
+    assert dock(first) is not dock(second)
+    assert find_panel(first) is not find_panel(second)
+
+
+def test_napari_may_pass_a_proxy_or_nothing(viewer):
+    host = open_panel(PublicOnlyProxy(viewer), "train")
+    viewer.window.add_dock_widget(host, name="one")
+    assert host.panel is dock(None or napari.current_viewer(), "Predict")
+
+
+def test_without_a_viewer_it_says_so(monkeypatch):
+    monkeypatch.setattr(napari, "current_viewer", lambda: None)
+    with pytest.raises(InputError, match="There is no viewer"):
+        make_train_panel()
+
+
+def test_the_dock_closed_while_training_ends_the_thread(viewer, qtbot):
+    panel = dock(viewer)
+    begin_training(viewer, panel, qtbot)
+    host = find_host(viewer)
+    began = time.monotonic()
+    host.parentWidget().destroyOnClose()
+    assert time.monotonic() - began < 2
+    qtbot.waitUntil(lambda: our_threads() == [], timeout=2000)
+    qtbot.waitUntil(lambda: gone(panel) and gone(host))
+    assert find_panel(viewer) is None
+    viewer.add_image(np.zeros((8, 8)))
+    viewer.theme = "light"
+    assert not viewer.keymap
+
+
+def test_after_closing_another_panel_can_be_opened(viewer, qtbot):
+    first = dock(viewer)
+    find_host(viewer).parentWidget().destroyOnClose()
+    second = dock(viewer)
+    assert second is not first
+    assert [str(key) for key in viewer.keymap] == ["Shift+T", "Shift+R"]
+
+
+def test_the_dock_hidden_while_training_goes_on(viewer, qtbot):
+    panel = dock(viewer)
+    begin_training(viewer, panel, qtbot)
+    find_host(viewer).parentWidget().close()
+    size = panel.train.plot.training.size
+    qtbot.waitUntil(lambda: panel.train.plot.training.size > size, timeout=PATIENCE)
+    panel.train.runner.stop()
+    qtbot.waitUntil(lambda: not panel.train.runner.running, timeout=PATIENCE)
+
+
+def test_the_viewer_closed_while_training_ends_the_thread(viewer, qtbot):
+    panel = dock(viewer)
+    begin_training(viewer, panel, qtbot)
+    viewer.close()
+    qtbot.waitUntil(lambda: our_threads() == [], timeout=2000)
+    qtbot.waitUntil(lambda: gone(panel))
+
+
+def test_the_viewer_closed_while_paused_ends_the_thread(viewer, qtbot):
+    panel = dock(viewer)
+    begin_training(viewer, panel, qtbot)
+    qtbot.mouseClick(panel.train.pause, Qt.MouseButton.LeftButton)
+    viewer.close()
+    qtbot.waitUntil(lambda: our_threads() == [], timeout=2000)
+
+
+def test_it_follows_the_theme(room):
+    for theme in ("light", "dark"):
+        room.viewer.theme = theme
+        palette = Palette.of(theme)
+        assert palette.accent in room.panel.styleSheet()
+        background = room.panel.train.plot._plot.backgroundBrush().color()
+        assert background == QColor(palette.background)
+
+
+def test_it_fits_a_small_screen(room):
+    room.form.advanced_section.button.click()
+    room.form.net_size.setValue("custom")
+    room.qtbot.wait(20)
+    assert room.panel.minimumSizeHint().width() <= 380
+    assert room.panel.minimumSizeHint().height() <= 500
+
+
+def test_keys_start_training_and_prediction(viewer, qtbot, notes):
+    panel = dock(viewer)
+    for key, text in (("Shift+T", "no image"), ("Shift+R", "no model")):
+        (bound,) = [k for k in viewer.keymap if str(k) == key]
+        viewer.keymap[bound](viewer)
+        assert text in notes[-1][1]
+    assert panel.tabs.currentWidget() is panel.predict
+
+
+def test_commands_without_a_panel_open_it(viewer, plugin):
+    toggle_training(viewer)
+    panel = find_panel(viewer)
+    assert panel.tabs.currentWidget() is panel.train
+    assert not panel.train.runner.running
+    find_host(viewer).parentWidget().destroyOnClose()
+    run_prediction(viewer)
+    assert find_panel(viewer).tabs.currentWidget() is find_panel(viewer).predict
+
+
+def test_the_sample_trains_from_the_first_click(viewer, plugin, qtbot):
+    viewer.open_sample(NAME, "cells2d")
+    panel = dock(viewer)
+    form = panel.train.form
+    assert form.image.layer().name == "cells2d"
+    assert form.labels.layer().name == "strokes"
+    form.net_size.setValue("small")
+    form.budget.setValue({"steps": 2})
+    qtbot.waitUntil(lambda: len(form.strokes.painted.pixels) == 3)
+    qtbot.mouseClick(panel.train.train, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not panel.train.runner.running, timeout=PATIENCE)
+    classes = panel.session.models[0].model.classes
+    assert [c.name for c in classes] == ["gland", "stroma", "lumen"]
+    qtbot.mouseClick(panel.train.predict, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not panel.predict.runner.running, timeout=PATIENCE)
+    result = viewer.layers["cells2d – prediction"]
+    assert result.data.shape == (512, 512)
+    assert set(np.unique(result.data)) <= {1, 2, 3}
+
+
+def test_a_host_that_nobody_docked_can_be_thrown_away(viewer, qtbot):
+    host = open_panel(viewer, "train")
+    assert isinstance(host, PanelHost)
+    panel = host.panel
+    host.deleteLater()
+    qtbot.waitUntil(lambda: gone(host))
+    assert gone(panel)
