@@ -8,11 +8,13 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_unet.control import Control
+from napari_unet.data.annotations import AnnotationStore
 from napari_unet.errors import InputError
 from napari_unet.inference.events import PredictionFinished
 from napari_unet.inference.predictor import Output, Request, predict_events
 from napari_unet.model import TrainedModel
-from napari_unet.tasks.segment import SegmentLearner, choose_ndim, open_pair
+from napari_unet.tasks.painted import choose_ndim, open_pair, wait_for_paint
+from napari_unet.tasks.segment import SegmentLearner
 from napari_unet.tasks.segment_options import SegmentOptions
 from napari_unet.training.events import Finished, TrainingEvent
 from napari_unet.training.trainer import train_network
@@ -41,7 +43,8 @@ def train(
         (y, x) or (z, y, x); a channel axis anywhere.
     labels : array-like or path
         What is painted: integers, of the image's shape without the channel axis. 0 means "not
-        painted", unless ``zero="background"``.
+        painted", unless ``zero="background"``. An `AnnotationStore` may still be painted on
+        while the training runs; it then begins when two classes are there.
     task : {"segment"}
         What to learn.
     ndim : {2, 3}, optional
@@ -84,6 +87,11 @@ def train(
     if seconds is None and steps is None:
         seconds = DEFAULT_SECONDS
     parsed = SegmentOptions.parse({"seconds": seconds, "steps": steps, "seed": seed, **options})
+    control = control or Control()
+    if isinstance(labels, AnnotationStore):
+        yield from wait_for_paint(labels, control)
+        if control.stopped:
+            return
     dimensions = ndim or choose_ndim(labels, parsed)
     learner = SegmentLearner(open_pair(image, labels, dimensions, parsed), dimensions, parsed)
     yield from train_network(learner, parsed, control)

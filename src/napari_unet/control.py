@@ -4,6 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
+
+from napari_unet.geometry.region import Region
+
+
+@dataclass(frozen=True, slots=True)
+class Viewport:
+    """What somebody looks at: `index` along the looped axes, `region` of the spatial ones."""
+
+    index: tuple[int, ...]
+    region: Region
 
 
 class Control:
@@ -16,6 +27,16 @@ class Control:
         self._stop = threading.Event()
         self._go = threading.Event()
         self._go.set()
+        self._view: Viewport | None = None
+
+    def look(self, view: Viewport | None) -> None:
+        """Ask for previews of a part of the image; None for none."""
+        self._view = view
+
+    @property
+    def view(self) -> Viewport | None:
+        """What previews are wanted of, if any."""
+        return self._view
 
     def stop(self) -> None:
         """Ask the loop to end; what it has so far is kept."""

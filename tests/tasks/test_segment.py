@@ -14,14 +14,10 @@ from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.errors import InputError
 from napari_unet.network.config import UNetConfig
 from napari_unet.tasks.losses import IGNORED
-from napari_unet.tasks.segment import (
-    INPUT_VOXELS,
-    SegmentLearner,
-    SegmentOptions,
-    choose_ndim,
-    iou,
-    open_pair,
-)
+from napari_unet.tasks.painted import choose_ndim, open_pair
+from napari_unet.tasks.patch import INPUT_VOXELS
+from napari_unet.tasks.segment import SegmentLearner, iou
+from napari_unet.tasks.segment_options import SegmentOptions
 from napari_unet.training.events import Finished, Started, Stepped, Validated, Warned
 
 TINY = UNetConfig(encoder=((6,),), bottom=(8,), decoder=((6,),))

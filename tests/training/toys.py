@@ -46,6 +46,9 @@ class Toy:
     def warnings(self) -> Iterator[str]:
         yield from self.said
 
+    def take_up(self) -> None:
+        return None
+
     def batch(self, size: int) -> Batch:
         self.sizes.append(size)
         self.on_batch(size)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
-from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -13,29 +11,25 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from napari_unet.data.annotations import AnnotationStore
+from napari_unet.control import Viewport
 from napari_unet.data.augment import Augmenter
-from napari_unet.data.image import ImageView
 from napari_unet.data.normalisation import fit_normalisation
 from napari_unet.data.sampling import Pair, PatchSampler, Sample
-from napari_unet.data.source import open_source
 from napari_unet.errors import InputError
-from napari_unet.geometry.axes import AxisLayout, find_layout
 from napari_unet.geometry.region import Region
 from napari_unet.model import ClassInfo, TrainedModel
+from napari_unet.network.blocks import centre_crop
 from napari_unet.network.config import UNetConfig
+from napari_unet.network.grow import with_classes
+from napari_unet.network.optimise import as_input, for_inference
 from napari_unet.network.unet import UNet, build_network
 from napari_unet.tasks.calibration import frequency_factors, shift_head
 from napari_unet.tasks.losses import IGNORED, segmentation_loss
+from napari_unet.tasks.painted import Painted
+from napari_unet.tasks.patch import choose_patch, trained_part
 from napari_unet.tasks.segment_options import SegmentOptions
-from napari_unet.training.events import Validated
+from napari_unet.training.events import Previewed, Validated
 from napari_unet.training.trainer import Batch
-
-INPUT_VOXELS = {2: 144**2, 3: 2**17}
-"""About as many voxels go into the network per patch."""
-
-LEAST_SEEN = {2: 0.1, 3: 0.02}
-"""Smaller parts of a patch than this are not worth their context: rather a larger patch."""
 
 BATCH_SIZE = {2: 8, 3: 4}
 """Patches per step."""
@@ -44,71 +38,6 @@ CALIBRATION_WINDOWS = 12
 
 FEW_PIXELS = 50
 """A class with fewer painted pixels than this is worth a warning."""
-
-
-@dataclass(frozen=True)
-class Painted:
-    """An image and what is painted on it, checked and ready to be drawn from."""
-
-    view: ImageView
-    store: AnnotationStore
-    layout: AxisLayout
-    counts: dict[int, int]
-
-
-def open_pair(image: object, labels: object, ndim: int, options: SegmentOptions) -> Painted:
-    """Bring an image and its labels together.
-
-    Raises
-    ------
-    InputError
-        Where the shapes differ, nothing is painted, or only one class is.
-    """
-    source, mask = open_source(image), open_source(labels)
-    layout = find_layout(
-        source.shape,
-        ndim,
-        channel_axis=options.channel_axis,
-        names=options.axes,
-        labels_shape=mask.shape,
-        rgb=options.rgb,
-    )
-    expected = tuple(n for a, n in enumerate(source.shape) if a != layout.channel)
-    if mask.shape != expected:
-        raise InputError(
-            "Image and labels differ in shape",
-            got=f"image {source.shape}, labels {mask.shape}",
-            expected=f"labels of shape {expected}",
-            todo="Paint on a Labels layer made for this image",
-        )
-    store = AnnotationStore.from_labels(
-        mask, layout.labels, zero_is_class=options.zero == "background"
-    )
-    counts = store.values()
-    if not counts:
-        raise InputError(
-            "Nothing is painted", todo="Paint a few strokes of at least two classes, then train"
-        )
-    if len(counts) < 2:
-        raise InputError(
-            "Only one class is painted",
-            got=f"label {next(iter(counts))}",
-            todo="Paint at least one stroke of another class"
-            + (", or let 0 mean background" if options.zero == "unpainted" else ""),
-        )
-    return Painted(ImageView(source, layout), store, layout, counts)
-
-
-def choose_ndim(labels: object, options: SegmentOptions) -> Literal[2, 3]:
-    """Choose the given network's, or 3D where 3 of at least 8 planes are painted, or else 2D."""
-    if options.network is not None:
-        return options.network.ndim
-    source = open_source(labels)
-    if len(source.shape) < 3 or source.shape[-3] < 8:
-        return 2
-    store = AnnotationStore.from_labels(source, find_layout(source.shape, 2, channel_axis=None))
-    planes = {index[-3] for index in store.snapshot().blocks}
-    return 3 if options.zero == "background" or len(planes) >= 3 else 2
 
 
 class SegmentLearner:
@@ -128,7 +57,8 @@ class SegmentLearner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
             self.network: UNet = build_network(self.config)
-        self.patch, self.core = self._patch()
+        self.patch = choose_patch(self.config, painted.view.spatial_shape, options.patch)
+        self.core = trained_part(self.config, self.patch)
         self.batch_size = BATCH_SIZE[ndim]
         self.sampler = PatchSampler(
             [Pair(painted.view, painted.store)],
@@ -139,6 +69,7 @@ class SegmentLearner:
             balance=options.balance,
         )
         self._seen = torch.zeros(len(self.values), dtype=torch.int64)
+        self._version = painted.store.version
         self.random = np.random.default_rng(options.seed)
 
     def _classes(self) -> tuple[ClassInfo, ...]:
@@ -179,21 +110,6 @@ class SegmentLearner:
                 expected=f"{channels['in_channels']} channels in, {channels['out_channels']} out",
             ) from error
 
-    def _patch(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return input and output of a training patch, no larger than the image needs."""
-        c = self.config
-        whole = c.input_for(self.painted.view.spatial_shape)
-        wished = self.options.patch or tuple(whole)
-        if len(wished) != c.ndim:
-            raise InputError("patch needs one size per spatial axis", got=wished)
-        most = [min(a, b) for a, b in zip(wished, whole, strict=True)]
-        patch = [
-            g.largest_input(max(n, g.smallest_input)) for g, n in zip(c.geometry, most, strict=True)
-        ]
-        if self.options.patch is None:
-            patch = _shrink(patch, c)
-        return tuple(patch), _trained_part(c, patch)
-
     def warnings(self) -> Iterator[str]:
         """Say what the user should know before the first step."""
         if self.finite < 1:
@@ -211,6 +127,82 @@ class SegmentLearner:
         inputs, targets = self.augmenter(*_stack(samples), self.patch, self.core)
         self._seen += torch.bincount(targets[targets != IGNORED], minlength=len(self.values))
         return Batch(inputs, targets)
+
+    def take_up(self) -> Callable[[nn.Module], nn.Module] | None:
+        """Take up what was painted since; where a class is new, return how a network grows it."""
+        store = self.painted.store
+        if store.version == self._version:
+            return None
+        self._version, counts = store.version, store.values()
+        new = tuple(v for v in counts if v not in self.values)
+        self._know((*self.values, *new), counts)
+        if not new:
+            return None
+        number = len(self.values)
+        self.config = self.config.model_copy(update={"out_channels": number})
+        self._seen = torch.cat([self._seen, self._seen.new_zeros(len(new))])
+
+        def grow(network: nn.Module) -> nn.Module:
+            assert isinstance(network, UNet)
+            return with_classes(network, number)
+
+        return grow
+
+    def _know(self, values: tuple[int, ...], counts: dict[int, int]) -> None:
+        """Set the classes and what is painted of each."""
+        self.values, self.counts = values, tuple(counts.get(v, 0) for v in values)
+        self.class_names = tuple(str(c) for c in self._classes())
+        self.sampler.classes = values
+        self.sampler.refresh()
+
+    @torch.no_grad()
+    def preview(
+        self, network: nn.Module, device: torch.device, step: int, view: Viewport
+    ) -> Previewed:
+        """Apply weights to what is looked at, and say how sure they are."""
+        assert isinstance(network, UNet)
+        box = self._on_the_grid(view.region)
+        answers = self._answers(network, device, view.index, box)
+        if self._calibrates:
+            factors = frequency_factors(answers.flatten(1).T, self._seen / self._seen.sum())
+            answers = answers * factors.view(-1, *(1,) * len(box.shape))
+            answers = answers / answers.sum(0)
+        cut = view.region.shift(tuple(-a for a in box.start)).slices
+        answers = answers[(slice(None), *cut)]
+        best = answers.topk(2, 0).values
+        values = np.array(self.values, np.min_scalar_type(max(self.values)))
+        return Previewed(
+            step, view, values[answers.argmax(0).numpy()], (1 - best[0] + best[1]).numpy()
+        )
+
+    def _on_the_grid(self, region: Region) -> Region:
+        """Return the region grown to where tiles may begin, so that a preview is a prediction."""
+        start = tuple(
+            a // g.stride * g.stride
+            for a, g in zip(region.start, self.config.geometry, strict=True)
+        )
+        return Region(start, region.stop)
+
+    def _answers(
+        self, network: UNet, device: torch.device, index: tuple[int, ...], box: Region
+    ) -> Tensor:
+        """Return the probabilities (class, *box)."""
+        read = self.config.input_for(box.shape)
+        start = tuple(
+            a - g.context // 2 for a, g in zip(box.start, self.config.geometry, strict=True)
+        )
+        stop = tuple(a + n for a, n in zip(start, read, strict=True))
+        pixels = self.normalisation.apply(self.painted.view.read_raw(index, Region(start, stop)))
+        fast = for_inference(network, device)
+        outputs = fast(as_input(torch.from_numpy(pixels)[None], device))
+        logits = centre_crop(outputs, self.config.output_for(read))[0].float().cpu()
+        return torch.softmax(logits[(slice(None), *(slice(0, n) for n in box.shape))], 0)
+
+    @property
+    def _calibrates(self) -> bool:
+        """Whether the image says how frequent the classes are."""
+        o = self.options
+        return o.calibrate and o.zero == "unpainted" and bool(self._seen.all())
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the loss over painted pixels."""
@@ -237,9 +229,9 @@ class SegmentLearner:
     @torch.no_grad()
     def settle(self, network: nn.Module, device: torch.device) -> None:
         """Make the classes as frequent as the image, not the strokes, says they are."""
-        seen = self._seen
-        if not self.options.calibrate or self.options.zero == "background" or not seen.all():
+        if not self._calibrates:
             return
+        seen = self._seen
         assert isinstance(network, UNet)
         answers = [
             torch.softmax(network(window.to(device)), 1).cpu().movedim(1, -1).flatten(0, -2)
@@ -294,32 +286,6 @@ def iou(confusion: Tensor) -> tuple[float | None, ...]:
     return tuple(
         (int(h) / int(u) if t else None) for h, u, t in zip(hit, union, truth, strict=True)
     )
-
-
-def _trained_part(config: UNetConfig, patch: Sequence[int]) -> tuple[int, ...]:
-    """Return the spatial shape of the network's output in training."""
-    return config.output_for(patch) if config.padding == "valid" else tuple(patch)
-
-
-def _shrink(patch: list[int], config: UNetConfig) -> list[int]:
-    """Shorten a patch, stride by stride, so that as much as can be of it is not mere context."""
-
-    def shorter(axis: int) -> list[int]:
-        stride = config.geometry[axis].stride
-        return [n - stride * (a == axis) for a, n in enumerate(patch)]
-
-    def seen(shape: list[int]) -> float:
-        return prod(config.output_for(shape)) / prod(shape)
-
-    limit = INPUT_VOXELS[config.ndim]
-    while prod(patch) > limit:
-        able = [a for a, g in enumerate(config.geometry) if g.is_allowed(patch[a] - g.stride)]
-        smaller = max(map(shorter, able), key=seen, default=patch)
-        wasteful = seen(smaller) < LEAST_SEEN[config.ndim] and prod(smaller) < 8 * limit
-        if not able or wasteful:
-            break
-        patch = smaller
-    return patch
 
 
 def _stack(samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.control import Viewport
 from napari_unet.model import TrainedModel
 
 
@@ -30,14 +34,39 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Stepped:
-    """One step was taken; times in seconds without pauses, `progress` from 0 to 1."""
+    """One step was taken; times in seconds without pauses, `progress` from 0 to 1.
+
+    Without a budget, `progress` and `remaining` are None.
+    """
 
     step: int
     loss: float
     learning_rate: float
     elapsed: float
     remaining: float | None
-    progress: float
+    progress: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassesGrew:
+    """A class was painted that was not there before; the network has learned to name it."""
+
+    class_names: tuple[str, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Previewed:
+    """What the averaged weights say of the part that is looked at.
+
+    `labels` are label values and `unsure` goes from 0 (one class is certain) to 1 (two are
+    equally likely), both of the spatial shape of ``view.region``.
+    """
+
+    step: int
+    view: Viewport
+    labels: NDArray[Any]
+    unsure: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,4 +107,4 @@ class Finished:
     elapsed: float
 
 
-TrainingEvent = Started | Stepped | Validated | Warned | Finished
+TrainingEvent = Started | Stepped | Validated | Warned | ClassesGrew | Previewed | Finished

@@ -20,6 +20,9 @@ class TrainingOptions(BaseModel):
         None, gt=0, description="Length of the training in seconds; pauses do not count."
     )
     steps: int | None = Field(None, ge=1, description="Length of the training in steps.")
+    open_ended: bool = Field(
+        False, description="Go on until stopped; the learning rate then stays as it is."
+    )
     seed: int = Field(
         0, ge=0, lt=2**32, description="Same seed, same steps, same computer: same weights."
     )

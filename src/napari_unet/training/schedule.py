@@ -6,6 +6,7 @@ from math import cos, pi
 
 WARM_UP = 0.1
 START, END = 0.1, 0.01
+STEADY_WARM_UP = 30
 
 
 def one_cycle(progress: float) -> float:
@@ -23,6 +24,14 @@ def one_cycle(progress: float) -> float:
     if progress < WARM_UP:
         return _blend(START, 1.0, progress / WARM_UP)
     return _blend(1.0, END, (min(progress, 1.0) - WARM_UP) / (1 - WARM_UP))
+
+
+def steady(step: int) -> float:
+    """Return the learning rate of a training without an end: a warm-up, and then the same.
+
+    Half the peak of `one_cycle`: it must serve for long.
+    """
+    return 0.5 * min(1.0, (step + 1) / STEADY_WARM_UP)
 
 
 def _blend(a: float, b: float, t: float) -> float:

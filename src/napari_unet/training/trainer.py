@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import isfinite, nan
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from napari_unet.control import Control
+from napari_unet.control import Control, Viewport
 from napari_unet.device import (
     choose_device,
     describe_device,
@@ -23,7 +23,9 @@ from napari_unet.errors import OutOfMemoryError, TrainingError
 from napari_unet.model import TrainedModel
 from napari_unet.network.blocks import best_memory_format, placed
 from napari_unet.training.events import (
+    ClassesGrew,
     Finished,
+    Previewed,
     Started,
     Stepped,
     TrainingEvent,
@@ -31,14 +33,17 @@ from napari_unet.training.events import (
     Warned,
 )
 from napari_unet.training.options import TrainingOptions
-from napari_unet.training.schedule import one_cycle
+from napari_unet.training.schedule import one_cycle, steady
 
 MAX_BAD_STEPS = 10
 FIRST_VALIDATION = 1.0
 """Seconds before there is anything to test."""
 
-VALIDATION_SHARE = 0.08
-"""Part of the time that may go into validation."""
+FIRST_PREVIEW = 10
+"""Steps before there is anything to show."""
+
+VALIDATION_SHARE, PREVIEW_SHARE = 0.08, 0.15
+"""Parts of the time that may go into validation and previews."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,14 @@ class Learner(Protocol):
     def validate(self, network: nn.Module, device: torch.device, step: int) -> Validated | None:
         """Test weights on what is held out; None where nothing is."""
 
+    def take_up(self) -> Callable[[nn.Module], nn.Module] | None:
+        """Take up what was painted since; where a class is new, return how a network grows it."""
+
+    def preview(
+        self, network: nn.Module, device: torch.device, step: int, view: Viewport
+    ) -> Previewed:
+        """Apply weights to what is looked at."""
+
     def settle(self, network: nn.Module, device: torch.device) -> None:
         """Give the averaged weights a last touch, when all steps are taken."""
 
@@ -115,12 +128,28 @@ class Budget:
         """Return the part of the budget that is used, 0 to 1 or more."""
         parts = [step / self.steps] if self.steps else []
         parts += [self.elapsed / self.seconds] if self.seconds else []
-        return max(parts)
+        return max(parts, default=0.0)
 
     def remaining(self, step: int) -> float | None:
         """Return the seconds left, if that can be told yet."""
         progress = self.progress(step)
         return self.elapsed * (1 - progress) / progress if progress > 0 and step > 0 else None
+
+
+class _Share:
+    """Sees that something is done now and then, and takes no more than its share of the time."""
+
+    def __init__(self, budget: Budget, first: float, rest: float, share: float) -> None:
+        self.budget, self.due, self.rest, self.share = budget, first, rest, share
+
+    def spend(self, work: Callable[[], Iterator[TrainingEvent]]) -> Iterator[TrainingEvent]:
+        """Do it if it is due; at the earliest `rest` seconds later it is due again."""
+        began = self.budget.elapsed
+        if began < self.due:
+            return
+        yield from work()
+        took = self.budget.elapsed - began
+        self.due = self.budget.elapsed + max(self.rest, took / self.share)
 
 
 class Average:
@@ -207,9 +236,7 @@ class _Loop:
         self.layout = best_memory_format(len(learner.patch))
         self.network = placed(learner.network, device, len(learner.patch)).train()
         self.average = Average(self.network, options.averaging)
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), options.learning_rate, weight_decay=options.weight_decay
-        )
+        self.optimiser = self._new_optimiser()
         self.batch_size = options.batch_size or learner.batch_size
         self.step = 0
         self.bad_steps = 0
@@ -217,10 +244,16 @@ class _Loop:
 
     def run(self) -> Iterator[TrainingEvent]:
         """Take steps until the budget is used or somebody stops it."""
-        budget = Budget(self.options.steps, self.options.seconds)
-        next_validation = FIRST_VALIDATION
+        endless = self.options.open_ended
+        budget = Budget(*(None, None) if endless else (self.options.steps, self.options.seconds))
+        validation = _Share(budget, FIRST_VALIDATION, 1.0, VALIDATION_SHARE)
+        preview = _Share(budget, 0.0, 2.0, PREVIEW_SHARE)
         while self._goes_on(budget):
-            rate = self.options.learning_rate * one_cycle(budget.progress(self.step))
+            yield from self._take_up()
+            progress = budget.progress(self.step)
+            rate = self.options.learning_rate * (
+                steady(self.step) if endless else one_cycle(progress)
+            )
             loss, warning = self._attempt(rate)
             if warning:
                 yield Warned(warning)
@@ -233,14 +266,36 @@ class _Loop:
                 rate,
                 budget.elapsed,
                 budget.remaining(self.step),
-                min(1.0, budget.progress(self.step)),
+                None if endless else min(1.0, budget.progress(self.step)),
             )
-            if budget.elapsed >= next_validation:
-                began = budget.elapsed
-                yield from self._validate()
-                took = budget.elapsed - began
-                next_validation = budget.elapsed + max(1.0, took / VALIDATION_SHARE)
+            yield from validation.spend(self._validate)
+            if self.control.view is not None and self.step >= FIRST_PREVIEW:
+                yield from preview.spend(self._preview)
         yield from self._finish(budget.elapsed)
+
+    def _take_up(self) -> Iterator[TrainingEvent]:
+        """Take up new strokes; where a class is new, let the network grow it."""
+        grow = self.learner.take_up()
+        if grow is None:
+            return
+        ndim = len(self.learner.patch)
+        self.network = placed(grow(self.network), self.device, ndim).train()
+        self.average.network = placed(grow(self.average.network), self.device, ndim).eval()
+        self.average.network.requires_grad_(False)
+        self.optimiser = self._new_optimiser()
+        yield ClassesGrew(self.learner.class_names, self.learner.counts)
+
+    def _new_optimiser(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            self.network.parameters(),
+            self.options.learning_rate,
+            weight_decay=self.options.weight_decay,
+        )
+
+    def _preview(self) -> Iterator[TrainingEvent]:
+        view = self.control.view
+        if view is not None:
+            yield self.learner.preview(self.average.network, self.device, self.step, view)
 
     def _goes_on(self, budget: Budget) -> bool:
         """Wait while paused; tell whether there is a next step."""

@@ -65,7 +65,7 @@ class TrainRequest:
             return UNetConfig(**{**options.network.model_dump(), **channels})
         ndim = self.options.get("ndim")
         if ndim is None:
-            from napari_unet.tasks.segment import choose_ndim
+            from napari_unet.tasks.painted import choose_ndim
 
             ndim = choose_ndim(self.labels, options)
         return UNetConfig.sized(

@@ -1,0 +1,71 @@
+"""How large a training patch is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from napari_unet.errors import InputError
+from napari_unet.network.config import UNetConfig
+
+INPUT_VOXELS = {2: 144**2, 3: 2**17}
+"""About as many voxels go into the network per patch."""
+
+LEAST_SEEN = {2: 0.1, 3: 0.02}
+"""Smaller parts of a patch than this are not worth their context: rather a larger patch."""
+
+
+def choose_patch(
+    config: UNetConfig, image: Sequence[int], wished: Sequence[int] | None = None
+) -> tuple[int, ...]:
+    """Return the input's spatial shape for training, no larger than the image needs.
+
+    Parameters
+    ----------
+    config : UNetConfig
+        The network.
+    image : sequence of int
+        The image's spatial shape.
+    wished : sequence of int, optional
+        The largest patch that is wanted, per axis.
+
+    Raises
+    ------
+    InputError
+        Where `wished` has another number of axes than the network.
+    """
+    whole = config.input_for(image)
+    if wished is not None and len(wished) != config.ndim:
+        raise InputError("patch needs one size per spatial axis", got=wished)
+    most = [min(a, b) for a, b in zip(wished or whole, whole, strict=True)]
+    patch = [
+        g.largest_input(max(n, g.smallest_input))
+        for g, n in zip(config.geometry, most, strict=True)
+    ]
+    return tuple(patch if wished else _shrink(patch, config))
+
+
+def trained_part(config: UNetConfig, patch: Sequence[int]) -> tuple[int, ...]:
+    """Return the spatial shape of the network's output in training."""
+    return config.output_for(patch) if config.padding == "valid" else tuple(patch)
+
+
+def _shrink(patch: list[int], config: UNetConfig) -> list[int]:
+    """Shorten a patch, stride by stride, so that as much as can be of it is not mere context."""
+
+    def shorter(axis: int) -> list[int]:
+        stride = config.geometry[axis].stride
+        return [n - stride * (a == axis) for a, n in enumerate(patch)]
+
+    def seen(shape: list[int]) -> float:
+        return prod(config.output_for(shape)) / prod(shape)
+
+    limit = INPUT_VOXELS[config.ndim]
+    while prod(patch) > limit:
+        able = [a for a, g in enumerate(config.geometry) if g.is_allowed(patch[a] - g.stride)]
+        smaller = max(map(shorter, able), key=seen, default=patch)
+        wasteful = seen(smaller) < LEAST_SEEN[config.ndim] and prod(smaller) < 8 * limit
+        if not able or wasteful:
+            break
+        patch = smaller
+    return patch
