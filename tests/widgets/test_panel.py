@@ -14,7 +14,10 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QDockWidget
 
+from napari_unet.data.normalisation import Normalisation
 from napari_unet.errors import InputError
+from napari_unet.model import TrainedModel
+from napari_unet.network.config import UNetConfig
 from napari_unet.widgets import (
     make_predict_panel,
     make_train_panel,
@@ -156,11 +159,14 @@ def test_the_dock_closed_while_training_ends_the_thread(viewer, qtbot):
     assert not viewer.keymap
 
 
-def test_after_closing_another_panel_can_be_opened(viewer, qtbot):
+def test_after_closing_another_panel_can_be_opened_and_the_models_are_still_there(viewer, qtbot):
     first = dock(viewer)
+    model = TrainedModel(UNetConfig(), {}, Normalisation("none", (0.0,), (1.0,)))
+    named = first.session.add("mine", model)
     find_host(viewer).parentWidget().destroyOnClose()
     second = dock(viewer)
     assert second is not first
+    assert second.predict.model.value() is named
     assert [str(key) for key in viewer.keymap] == ["Shift+T", "Shift+R"]
 
 

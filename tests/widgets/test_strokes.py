@@ -5,6 +5,7 @@ from __future__ import annotations
 import dask.array as da
 import numpy as np
 import pytest
+import zarr
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
@@ -42,6 +43,7 @@ def test_lazy_arrays_are_counted_too():
     expected = {v: int((data == v).sum()) for v in (1, 2)}
     assert Painted.counted(data).pixels == expected
     assert Painted.counted(da.from_array(data)).pixels == expected
+    assert Painted.counted(zarr.array(data)).pixels == expected
 
 
 def test_classes_are_listed_with_colour_name_and_pixels(table, layer):

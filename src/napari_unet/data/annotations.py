@@ -64,7 +64,7 @@ class Annotations:
     blocks : mapping of block index to Block
         Only those with a label other than 0.
     version : int
-        Number of writes so far.
+        Number of writes so far that changed anything.
     """
 
     shape: tuple[int, ...]
@@ -240,7 +240,7 @@ class AnnotationStore:
 
     @property
     def version(self) -> int:
-        """Number of writes so far."""
+        """Number of writes so far that changed anything."""
         return self._now.version
 
     def snapshot(self) -> Annotations:
@@ -269,6 +269,8 @@ class AnnotationStore:
             )
         with self._lock:
             now, changes = self._now, self._changes(region, values)
+            if not changes:
+                return
             blocks = {**now.blocks, **changes}
             for index, block in changes.items():
                 if not block.counts:

@@ -22,7 +22,7 @@ from napari_unet.widgets.editors import (
     literal_choices,
 )
 from napari_unet.widgets.lists import read_list, write_list
-from napari_unet.widgets.words import humanise
+from napari_unet.widgets.words import named
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -77,7 +77,7 @@ class ModelForm(QWidget, Generic[M]):
         errors = self.errors()
         if errors:
             name, reason = next(iter(errors.items()))
-            raise InputError(f"{humanise(name)}: {reason}" if name else reason)
+            raise InputError(f"{named(name)}: {reason}" if name else reason)
         return self.model(**self.raw())
 
     def setValue(self, value: M) -> None:  # noqa: N802 - Qt's name
@@ -112,9 +112,9 @@ class ModelForm(QWidget, Generic[M]):
     def _add(self, name: str, field: FieldInfo) -> None:
         editor = make_editor(field)
         editor.setToolTip(field.description or "")
-        editor.setAccessibleName(humanise(name))
+        editor.setAccessibleName(named(name))
         editor.valueChanged.connect(lambda *_: self._edited())
-        label = QLabel(humanise(name))
+        label = QLabel(named(name))
         label.setToolTip(field.description or "")
         box, reason = QWidget(), _reason_label()
         inside = QVBoxLayout(box)

@@ -63,6 +63,7 @@ class NetworkEditor(QWidget):
         top.addRow("Start from", self.start)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(heading("Custom network"))
         layout.addLayout(top)
         layout.addWidget(self.form)
         self.setValue(points["Medium 2D"])

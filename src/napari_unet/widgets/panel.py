@@ -40,7 +40,7 @@ class UNetPanel(QWidget):
     def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self.session = Session(self)
+        self.session = Session.of(viewer)
         self.train, self.predict = (
             TrainPage(viewer, self.session),
             PredictPage(viewer, self.session),

@@ -48,8 +48,9 @@ def style_sheet(palette: Palette) -> str:
         QPushButton[unet="fold"]:disabled {{ background: transparent; border: 0px; }}
         QTabWidget::pane {{ border: 0px; border-top: 1px solid {p.primary}; }}
         QTabBar {{ background: transparent; border: 0px; padding: 0px; }}
-        QTabBar::tab {{ background: {p.background}; border-radius: 0px; font-size: 10pt; padding: 6px 16px; margin: 0px; border: 0px;
-            border-bottom: 2px solid transparent; color: {p.text}; }}
+        QTabBar::tab {{ background: {p.background}; border-radius: 0px; font-size: 10pt;
+            padding: 6px 16px; margin: 0px; border: 0px; color: {p.text};
+            border-bottom: 2px solid transparent; }}
         QTabBar::tab:hover {{ background: {p.foreground}; }}
         QTabBar::tab:selected {{ background: {p.background}; font-weight: bold;
             border-bottom: 2px solid {p.accent}; }}
@@ -108,6 +109,7 @@ class Notice(QLabel):
         super().__init__(parent)
         self.setProperty("unet", "notice")
         self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.PlainText)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.hide()
 

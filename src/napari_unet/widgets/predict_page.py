@@ -46,6 +46,9 @@ from napari_unet.widgets.worker import EventRunner, spare_cores
 FULL = 1000
 """Steps of the progress bar."""
 
+USUAL_TILE = {2: (512, 512), 3: (96, 96, 96)}
+"""What a tile that is set by hand begins with."""
+
 
 @dataclass(frozen=True, eq=False)
 class PredictRequest:
@@ -93,7 +96,7 @@ class PredictPage(QWidget):
         self.info.setTextFormat(Qt.TextFormat.RichText)
         self.image = LayerChooser(viewer, Image, "Open an image first")
         self.probabilities = SwitchEdit("Probabilities too")
-        self.tile = OptionalEdit(TextEdit(read_list, write_list), (256, 256))
+        self.tile = OptionalEdit(TextEdit(read_list, write_list), USUAL_TILE[2])
         self.notice = Notice()
         self.predict = main_button("Predict", "Apply the model to the whole image (Shift+R).")
         self.cancel = QPushButton("Cancel")
@@ -251,6 +254,8 @@ class PredictPage(QWidget):
         named = self.model.value()
         self.info.setText("" if named is None else describe_model(named.model))
         self.info.setVisible(named is not None)
+        if named is not None and self.tile.value() is None:
+            self.tile.editor.setValue(USUAL_TILE[named.model.config.ndim])
 
     def _show_event(self, event: object) -> None:
         match event:

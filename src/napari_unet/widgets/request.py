@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from napari_unet.control import Control
+from napari_unet.data.annotations import AnnotationStore
 from napari_unet.network.config import UNetConfig
 from napari_unet.tasks.segment_options import SegmentOptions
 from napari_unet.training.events import Finished, TrainingEvent
@@ -27,20 +28,29 @@ class TrainRequest:
         Its label values, as far as they are counted, with 0 where that is a class.
     options : dict
         All other arguments of `napari_unet.train`.
+    opened : callable
+        Told, in the thread, of the store that the strokes are kept in.
     """
 
     picture: Picture
     labels: Any
     classes: tuple[int, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
+    opened: Callable[[AnnotationStore], None] = lambda _: None
 
     def events(self, control: Control) -> Iterator[TrainingEvent]:
         """Train; to be iterated in a thread."""
         # torch is imported here: seconds that the viewer need not wait for.
         from napari_unet.api import train
+        from napari_unet.tasks.painted import choose_ndim, open_pair
 
-        options = {"control": control, **self.options}
-        for event in train(self.picture.data, self.labels, **options):
+        rest = {k: v for k, v in self.options.items() if k not in ("task", "ndim")}
+        parsed = SegmentOptions.parse(rest)
+        ndim = self.options.get("ndim") or choose_ndim(self.labels, parsed)
+        store = open_pair(self.picture.data, self.labels, ndim, parsed).store
+        self.opened(store)
+        options = {"control": control, **self.options, "ndim": ndim}
+        for event in train(self.picture.data, store, **options):
             if isinstance(event, Finished):
                 event.model.digest  # noqa: B018 - computed once, and not in the GUI's thread
             yield event

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
+from napari.components import ViewerModel
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.model import TrainedModel
@@ -18,7 +20,7 @@ class NamedModel:
 
 
 class Session(QObject):
-    """Keeps the models for as long as the panel lives.
+    """Keeps the models for as long as the viewer lives.
 
     Attributes
     ----------
@@ -28,9 +30,14 @@ class Session(QObject):
 
     modelAdded = Signal(object)  # noqa: N815 - Qt's way of naming
 
-    def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.models: list[NamedModel] = []
+
+    @classmethod
+    def of(cls, viewer: ViewerModel) -> Session:
+        """Return the session of a viewer: it outlives a panel that is closed and opened again."""
+        return _sessions.setdefault(viewer, cls())
 
     def add(self, name: str, model: TrainedModel) -> NamedModel:
         """Keep a model; one with the same weights is kept once."""
@@ -41,3 +48,6 @@ class Session(QObject):
         self.models.append(added)
         self.modelAdded.emit(added)
         return added
+
+
+_sessions: WeakKeyDictionary[ViewerModel, Session] = WeakKeyDictionary()

@@ -47,7 +47,8 @@ class Painted:
     def counted(cls, data: Any) -> Painted:
         """Count; lazy arrays are read slab by slab."""
         total: dict[int, int] = {}
-        slabs = [data] if isinstance(data, np.ndarray) or data.ndim < 3 else data
+        whole = isinstance(data, np.ndarray) or data.ndim < 3
+        slabs = (data,) if whole else (data[i] for i in range(data.shape[0]))
         for slab in slabs:
             values = np.asarray(slab)
             found = np.unique(values[values != 0], return_counts=True)

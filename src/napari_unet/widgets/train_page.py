@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from napari import Viewer
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
     QFileDialog,
     QHBoxLayout,
     QLabel,
@@ -20,9 +22,19 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.errors import NapariUnetError
+from napari_unet.geometry.axes import find_layout
 from napari_unet.model import SUFFIX, ClassInfo
-from napari_unet.training.events import Finished, Started, Stepped, Validated, Warned
+from napari_unet.training.events import (
+    ClassesGrew,
+    Finished,
+    Previewed,
+    Started,
+    Stepped,
+    Validated,
+    Warned,
+)
 from napari_unet.widgets.layers import class_color, hex_color
+from napari_unet.widgets.live import LivePreview, StrokesFeed
 from napari_unet.widgets.parts import Notice, Scroll, main_button
 from napari_unet.widgets.plot import LossPlot
 from napari_unet.widgets.request import TrainRequest
@@ -35,6 +47,9 @@ from napari_unet.widgets.worker import EventRunner
 
 FULL = 1000
 """Steps of the progress bar."""
+
+REFRESH_MS = 100
+"""A small network takes hundreds of steps a second: too many to write about each."""
 
 PREDICT_TIP = "Apply the model to the whole image that it learned from."
 
@@ -63,11 +78,19 @@ class TrainPage(QWidget):
         self._request: TrainRequest | None = None
         self._layers: tuple[Any, ...] = ()
         self._started: Started | None = None
+        self._latest: Stepped | None = None
         self._scores: Validated | None = None
         self._model: NamedModel | None = None
         self.runner, self._saver = EventRunner(self), EventRunner(self)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(REFRESH_MS)
         palette = Palette.of(viewer.theme)
         self.form = TrainForm(viewer)
+        self.feed, self.preview = StrokesFeed(self), LivePreview(viewer, self)
+        self.live = QCheckBox("Live preview of the plane in view")
+        self.live.setToolTip("Show what the network says of what you look at, while it learns.")
+        self.live.setChecked(True)
         self.plot, self.scores = LossPlot(palette), ScoreBars(palette)
         self.notice, self.summary = Notice(), QLabel()
         self.summary.setWordWrap(True)
@@ -93,7 +116,8 @@ class TrainPage(QWidget):
         except NapariUnetError as error:
             self.show_problem(error)
             return
-        self._request, self._started, self._scores, self._model = request, None, None, None
+        self._request = request = replace(request, opened=self.feed.open)
+        self._started = self._latest = self._scores = self._model = None
         self._layers = (self.form.image.layer(), self.form.labels.layer())
         self.predict.setEnabled(True)
         self.predict.setToolTip(PREDICT_TIP)
@@ -102,6 +126,7 @@ class TrainPage(QWidget):
         self.scores.show_scores((), "")
         self.progress.setRange(0, 0)  # busy
         self.line.setText("Getting ready …")
+        self.feed.follow(self._layers[1])
         self.runner.start(request.events)
         self._show_state()
         self._scroll.show_part(self.plot)
@@ -127,6 +152,8 @@ class TrainPage(QWidget):
     def let_go(self) -> None:
         """Stop, and follow the viewer no longer."""
         self._viewer.layers.events.removed.disconnect(self._layer_removed)
+        self.feed.let_go()
+        self.preview.end()
         self.form.let_go()
         self.runner.abandon()
 
@@ -138,7 +165,7 @@ class TrainPage(QWidget):
         inside.addWidget(self.form)
         results = QVBoxLayout()
         results.setContentsMargins(10, 4, 10, 8)
-        for part in (self.notice, self.plot, self.scores, self.summary):
+        for part in (self.notice, self.live, self.plot, self.scores, self.summary):
             results.addWidget(part)
         inside.addLayout(results)
         inside.addStretch()
@@ -169,6 +196,7 @@ class TrainPage(QWidget):
 
     def _connect(self) -> None:
         self.train.clicked.connect(self.start)
+        self.live.toggled.connect(self._live_toggled)
         self.pause.clicked.connect(self._pause_clicked)
         self.stop.clicked.connect(self._stop_clicked)
         self.predict.clicked.connect(self._predict_clicked)
@@ -177,6 +205,7 @@ class TrainPage(QWidget):
         self.runner.happened.connect(self._show_event)
         self.runner.failed.connect(self.show_problem)
         self.runner.ended.connect(self._ended)
+        self._timer.timeout.connect(self._show_progress)
         self._saver.happened.connect(self._saved)
         self._saver.failed.connect(self.show_problem)
         self._viewer.layers.events.removed.connect(self._layer_removed)
@@ -195,6 +224,7 @@ class TrainPage(QWidget):
             button.setVisible(done and not running)
         seen = running or self._started is not None
         self.plot.setVisible(seen)
+        self.live.setVisible(running)
         self.scores.setVisible(seen and self._scores is not None)
         self.summary.setVisible(done)
 
@@ -202,6 +232,11 @@ class TrainPage(QWidget):
         match event:
             case Started():
                 self._started = event
+                self._follow_view()
+            case ClassesGrew():
+                self._grown(event)
+            case Previewed():
+                self.preview.show(event, self.form.strokes.colors())
             case Stepped():
                 self._show_step(event)
             case Validated():
@@ -211,10 +246,41 @@ class TrainPage(QWidget):
             case Finished():
                 self._finished(event)
 
+    def _follow_view(self) -> None:
+        """Ask for previews of what is in view from now on."""
+        assert self._request is not None
+        assert self._started is not None
+        image, picture, options = self._layers[0], self._request.picture, self._request.options
+        if image not in self._viewer.layers:
+            return
+        layout = find_layout(
+            picture.data.shape,
+            len(self._started.patch),
+            channel_axis=options.get("channel_axis", "auto"),
+            names=picture.axes,
+            labels_shape=tuple(self._request.labels.shape),
+            rgb=picture.rgb,
+        )
+        self.preview.begin(image, layout, self.runner.look)
+
+    def _grown(self, event: ClassesGrew) -> None:
+        """Take a new class."""
+        assert self._started is not None
+        self._started = replace(self._started, class_names=event.class_names, counts=event.counts)
+
     def _show_step(self, event: Stepped) -> None:
         self.plot.add_step(event.step, event.loss)
-        self.progress.setRange(0, FULL)
-        self.progress.setValue(round(FULL * event.progress))
+        self._latest = event
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def _show_progress(self) -> None:
+        event = self._latest
+        if event is None or not self.runner.running:
+            return
+        known = event.progress is not None
+        self.progress.setRange(0, FULL if known else 0)
+        self.progress.setValue(round(FULL * (event.progress or 0)))
         parts = [f"step {event.step:,}", f"{clock(event.elapsed)} gone"]
         if event.remaining is not None:
             parts.append(f"{clock(event.remaining)} left")
@@ -252,10 +318,16 @@ class TrainPage(QWidget):
         self.summary.setText(text)
 
     def _ended(self) -> None:
+        self.feed.let_go()
+        self.preview.end()
         self.plot.repaint_now()
         self._show_state()
         if self._model is not None:
             self._scroll.show_part(self.summary)
+
+    def _live_toggled(self, on: bool) -> None:
+        self.preview.enabled = on
+        self.preview.look()
 
     def _pause_clicked(self) -> None:
         if self.runner.paused:

@@ -50,13 +50,14 @@ NAMES = {
     "leaky_relu": "Leaky ReLU",
     "mean_sd": "Mean and deviation",
     "mps": "Apple GPU",
+    "ndim": "Dimensions",
     "relu": "ReLU",
     "silu": "SiLU",
 }
 
 
 def named(value: object) -> str:
-    """Return a choice's name as people know it.
+    """Return the name of a choice or a field as people know it.
 
     Examples
     --------
