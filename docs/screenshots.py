@@ -15,6 +15,7 @@ from pathlib import Path
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
 
 import napari
+from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtWidgets import QApplication
 
 from napari_unet.widgets.panel import find_panel
@@ -34,14 +35,16 @@ def wait(seconds: float, until: Callable[[], bool] = lambda: False) -> None:
 def picture(viewer: napari.Viewer, name: str) -> None:
     """Write a picture of the whole window."""
     wait(0.5)
-    viewer.window._qt_window.grab().save(str(IMAGES / f"{name}.png"))
+    window = viewer.window._qt_window
+    # Of the screen and not of the widget: that would draw menus that are not open as well.
+    window.screen().grabWindow(window.winId()).save(str(IMAGES / f"{name}.png"))
 
 
 def show(sample: str, theme: str, seconds: float) -> None:
     """Open a sample, train, predict; take a picture of each."""
     viewer = napari.Viewer()
     viewer.theme = theme
-    viewer.window._qt_window.resize(*SIZE)
+    viewer.window._qt_window.setGeometry(0, 0, *SIZE)
     viewer.open_sample("napari-unet-live", sample)
     viewer.window.add_plugin_dock_widget("napari-unet-live", "Train")
     panel = find_panel(viewer)
@@ -61,8 +64,12 @@ def show(sample: str, theme: str, seconds: float) -> None:
     if viewer.dims.ndim == 3:
         for layer in viewer.layers:
             layer.visible = "prediction" in layer.name
+            if layer.visible:  # the class that is everywhere would hide the others
+                layer.colormap = DirectLabelColormap(
+                    color_dict={**layer.colormap.color_dict, 3: "transparent"}
+                )
         viewer.dims.ndisplay = 3
-        viewer.camera.angles = (0, -30, 60)
+        viewer.scene.camera.angles = (0, -30, 60)
         picture(viewer, f"{sample}-4-volume")
     viewer.close()
     wait(0.5)

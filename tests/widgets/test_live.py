@@ -166,6 +166,9 @@ def test_paint_train_see_correct_and_close(viewer, qtbot):
     page.stop.click()
     wait(lambda: not page.runner.running)
     assert "stopped" in page.summary.text()
+    page.predict.click()
+    assert not shown.visible
+    wait(lambda: any("prediction" in layer.name for layer in viewer.layers))
     page.train.click()
     wait(lambda: page._started is not None)
     viewer.close()

@@ -165,6 +165,11 @@ class LivePreview(QObject):
         data[_place(self._layout.labels, preview.view)] = preview.labels
         layer.refresh(thumbnail=False, highlight=False, extent=False)
 
+    def hide(self) -> None:
+        """Make room for something better."""
+        if self._layer is not None:
+            self._layer.visible = False
+
     def _new_layer(self, image: Image, channel: int | None) -> Labels:
         shape = image.data[0].shape if image.multiscale else image.data.shape
         kept = tuple(n for axis, n in enumerate(shape) if axis != channel)

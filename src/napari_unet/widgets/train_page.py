@@ -342,6 +342,7 @@ class TrainPage(QWidget):
         self.line.setText("Stopping …")
 
     def _predict_clicked(self) -> None:
+        self.preview.hide()
         self.predictionWanted.emit(self._model, self._layers[0])
 
     def _save_clicked(self) -> None:
