@@ -97,6 +97,21 @@ def test_a_training_takes_up_a_class_and_names_it(image, store):
     assert predict(model, image, output="probabilities").shape == (3, 120, 100)
 
 
+def test_where_all_is_erased_it_waits_and_loses_nothing(image, store):
+    control, seen = Control(), []
+    blank = np.zeros((120, 100), int)
+    for event in train(image, store, control=control, **HOW):
+        seen.append(event)
+        if isinstance(event, Stepped) and event.step == 3:
+            store.write(Region((0, 0), (120, 100)), blank)
+            threading.Timer(0.3, stroke, (store, 40, 2)).start()
+        if isinstance(event, Stepped) and event.step == 6:
+            control.stop()
+    steps = {e.step: e.elapsed for e in seen if isinstance(e, Stepped)}
+    assert steps[4] - steps[3] >= 0.25
+    assert seen[-1].model.config.out_channels == 2
+
+
 def test_without_an_end_nothing_is_left_and_stopping_ends_it(image, store):
     control = Control()
     events = train(image, store, control=control, seconds=0.01, **HOW)

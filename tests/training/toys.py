@@ -23,7 +23,7 @@ CONFIG = UNetConfig(encoder=((3,),), bottom=(4,), decoder=((3,),))
 class Toy:
     """Finds where its noise is above zero; `on_batch` is called with a size before each batch."""
 
-    class_names, counts, batch_size = ("below", "above"), (5, 7), 2
+    class_names, counts, batch_size, ready = ("below", "above"), (5, 7), 2, True
 
     def __init__(
         self,

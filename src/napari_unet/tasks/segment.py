@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from importlib.metadata import version
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from napari_unet._version import __version__
 from napari_unet.control import Viewport
 from napari_unet.data.augment import Augmenter
 from napari_unet.data.normalisation import fit_normalisation
@@ -148,6 +148,11 @@ class SegmentLearner:
 
         return grow
 
+    @property
+    def ready(self) -> bool:
+        """Whether anything is painted to learn from; all of it may have been erased."""
+        return bool(self.sampler.train_count.any())
+
     def _know(self, values: tuple[int, ...], counts: dict[int, int]) -> None:
         """Set the classes and what is painted of each."""
         self.values, self.counts = values, tuple(counts.get(v, 0) for v in values)
@@ -271,7 +276,11 @@ class SegmentLearner:
                 "strokes": self.painted.store.digest(),
                 "painted": dict(zip(self.class_names, self.counts, strict=True)),
                 "options": o.model_dump(mode="json", exclude_defaults=True, exclude={"network"}),
-                "versions": {p: version(p) for p in ("napari-unet-live", "torch", "numpy")},
+                "versions": {
+                    "napari-unet-live": __version__,
+                    "torch": str(torch.__version__),
+                    "numpy": np.__version__,
+                },
             },
         )
 

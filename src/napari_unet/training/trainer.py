@@ -36,6 +36,9 @@ from napari_unet.training.options import TrainingOptions
 from napari_unet.training.schedule import one_cycle, steady
 
 MAX_BAD_STEPS = 10
+WAIT = 0.1
+"""Seconds between two looks at whether there is anything to learn from again."""
+
 FIRST_VALIDATION = 1.0
 """Seconds before there is anything to test."""
 
@@ -95,6 +98,10 @@ class Learner(Protocol):
 
     def take_up(self) -> Callable[[nn.Module], nn.Module] | None:
         """Take up what was painted since; where a class is new, return how a network grows it."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is anything to learn from at the moment."""
 
     def preview(
         self, network: nn.Module, device: torch.device, step: int, view: Viewport
@@ -250,6 +257,9 @@ class _Loop:
         preview = _Share(budget, 0.0, 2.0, PREVIEW_SHARE)
         while self._goes_on(budget):
             yield from self._take_up()
+            if not self.learner.ready:
+                time.sleep(WAIT)
+                continue
             progress = budget.progress(self.step)
             rate = self.options.learning_rate * (
                 steady(self.step) if endless else one_cycle(progress)
