@@ -37,9 +37,10 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
 
 def test_imports_keep_the_contracts():
     # In a process of its own: it configures logging, which silences every logger there is.
+    code = "from importlinter.cli import lint_imports_command as run; run()"
+    options = ["--config", str(ROOT / "pyproject.toml"), "--no-cache"]
     done = subprocess.run(
-        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()"]
-        + ["--config", str(ROOT / "pyproject.toml"), "--no-cache"],
+        [sys.executable, "-c", code, *options],
         capture_output=True,
         text=True,
         timeout=120,
