@@ -42,14 +42,7 @@ def open_pair(image: object, labels: object, ndim: int, options: SegmentOptions)
     if isinstance(labels, AnnotationStore):
         return _with_store(source, labels, ndim, options)
     mask = open_source(labels)
-    layout = find_layout(
-        source.shape,
-        ndim,
-        channel_axis=options.channel_axis,
-        names=options.axes,
-        labels_shape=mask.shape,
-        rgb=options.rgb,
-    )
+    layout = _layout(source, mask.shape, ndim, options)
     expected = tuple(n for a, n in enumerate(source.shape) if a != layout.channel)
     if mask.shape != expected:
         raise InputError(
@@ -76,18 +69,25 @@ def open_pair(image: object, labels: object, ndim: int, options: SegmentOptions)
     return Painted(ImageView(source, layout), store, layout, counts)
 
 
-def _with_store(
-    source: Source, store: AnnotationStore, ndim: int, options: SegmentOptions
-) -> Painted:
-    """Bring an image together with strokes that are still being painted."""
-    layout = find_layout(
+def _layout(
+    source: Source, labels: tuple[int, ...], ndim: int, options: SegmentOptions
+) -> AxisLayout:
+    """Find the roles of the image's axes; `labels` is the shape of what is painted."""
+    return find_layout(
         source.shape,
         ndim,
         channel_axis=options.channel_axis,
         names=options.axes,
-        labels_shape=store.shape,
+        labels_shape=labels,
         rgb=options.rgb,
     )
+
+
+def _with_store(
+    source: Source, store: AnnotationStore, ndim: int, options: SegmentOptions
+) -> Painted:
+    """Bring an image together with strokes that are still being painted."""
+    layout = _layout(source, store.shape, ndim, options)
     return Painted(ImageView(source, layout), store, layout, store.values())
 
 
