@@ -122,6 +122,11 @@ def fit(
     >>> bool((result[:, :40] == 1).mean() > 0.9 and (result[:, 56:] == 2).mean() > 0.9)
     True
     """
+    if options.get("open_ended"):
+        raise InputError(
+            "fit would never return from a training without an end",
+            todo="Give seconds or steps, or iterate over train and stop it through its control",
+        )
     events = train(
         image, labels, task=task, ndim=ndim, seconds=seconds, steps=steps, seed=seed, **options
     )

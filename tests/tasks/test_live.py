@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet import predict, train
+from napari_unet import fit, predict, train
 from napari_unet.control import Control, Viewport
 from napari_unet.data.annotations import AnnotationStore
+from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.grow import with_classes
@@ -120,6 +121,11 @@ def test_without_an_end_nothing_is_left_and_stopping_ends_it(image, store):
     assert {(e.remaining, e.progress) for e in steps} == {(None, None)}
     control.stop()
     assert isinstance(list(events)[-1], Finished)
+
+
+def test_fit_refuses_to_go_on_for_ever(image, store):
+    with pytest.raises(InputError, match="never return"):
+        fit(image, store, **HOW)
 
 
 def test_it_waits_for_the_second_class(image):

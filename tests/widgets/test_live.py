@@ -10,6 +10,7 @@ from napari_unet.data.annotations import AnnotationStore
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
 from napari_unet.training.events import Previewed
+from napari_unet.widgets import live
 from napari_unet.widgets.choosers import RESULT
 from napari_unet.widgets.live import LivePreview, StrokesFeed, _middle
 from napari_unet.widgets.panel import find_panel
@@ -26,7 +27,7 @@ def labels(room):
 
 @pytest.fixture
 def feed(room, labels):
-    store, feed = AnnotationStore((64, 64), 2), StrokesFeed(room.panel)
+    store, feed = AnnotationStore((64, 64), 2), StrokesFeed(room.viewer, room.panel)
     feed.follow(labels)
     feed.open(store)
     yield room, labels, store
@@ -59,7 +60,7 @@ def test_whatever_is_done_to_a_layer_arrives(feed):
 
 
 def test_what_is_painted_before_there_is_a_store_waits_for_it(room, labels):
-    store, feed = AnnotationStore((64, 64), 2), StrokesFeed(room.panel)
+    store, feed = AnnotationStore((64, 64), 2), StrokesFeed(room.viewer, room.panel)
     feed.follow(labels)
     labels.paint((30, 30), 3)
     room.qtbot.wait(600)
@@ -71,12 +72,26 @@ def test_what_is_painted_before_there_is_a_store_waits_for_it(room, labels):
 
 def test_a_stack_is_compared_plane_by_plane_and_only_what_differs_is_written(room):
     _, labels = room.open(np.zeros((5, 64, 64)), np.zeros((5, 64, 64), np.uint8))
-    store, feed = AnnotationStore((5, 64, 64), 2), StrokesFeed(room.panel)
+    store, feed = AnnotationStore((5, 64, 64), 2), StrokesFeed(room.viewer, room.panel)
     feed.follow(labels)
     feed.open(store)
     labels.data_setitem((np.array([3]), np.array([10]), np.array([20])), 2)
     room.wait(lambda: store.values() == {2: 1})
     assert store.version == 1
+    room.wait(lambda: not feed._runner.running)
+    feed.let_go()
+
+
+def test_of_a_huge_layer_the_plane_in_view_is_compared(room, monkeypatch):
+    monkeypatch.setattr(live, "MOST_VOXELS", 100)
+    _, labels = room.open(np.zeros((5, 64, 64)), np.zeros((5, 64, 64), np.uint8))
+    store, feed = AnnotationStore((5, 64, 64), 2), StrokesFeed(room.viewer, room.panel)
+    feed.follow(labels)
+    feed.open(store)
+    room.viewer.dims.set_current_step(0, 3)
+    assert [r.start[0] for r in live._regions(labels, room.viewer)] == [3]
+    labels.paint((3, 30, 30), 2)
+    room.wait(lambda: bool(store.values()))
     room.wait(lambda: not feed._runner.running)
     feed.let_go()
 

@@ -37,10 +37,18 @@ class StrokesFeed(QObject):
 
     Whatever changed the layer (brush, fill, erase, undo, new data), the layer is compared with
     the store, in a thread; only blocks that differ are replaced.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layer is; of a huge layer only the plane in view is compared.
+    parent : QObject
+        What it dies with.
     """
 
-    def __init__(self, parent: QObject) -> None:
+    def __init__(self, viewer: Viewer, parent: QObject) -> None:
         super().__init__(parent)
+        self._viewer = viewer
         self._layer: Labels | None = None
         self._store: AnnotationStore | None = None
         self._runner = EventRunner(self)
@@ -87,20 +95,22 @@ class StrokesFeed(QObject):
         data = layer.data[0] if layer.multiscale else layer.data
         if tuple(data.shape) != store.shape:
             return  # another array altogether: not what is being learned from
-        regions = _regions(layer, store.shape)
+        regions = _regions(layer, self._viewer)
         self._runner.start_call(lambda: _copy(data, store, regions))
 
 
-def _regions(layer: Labels, shape: tuple[int, ...]) -> list[Region]:
+def _regions(layer: Labels, viewer: Viewer) -> list[Region]:
     """Return where a change may be: plane by plane, in a huge layer the plane in view alone."""
-    planes = [Region.whole(shape)]
-    if len(shape) > 2:
-        shown = layer._slice_input.not_displayed if int(np.prod(shape)) > MOST_VOXELS else []
-        at = {axis: int(layer._data_slice[axis]) for axis in shown}
-        first = range(shape[0]) if 0 not in at else range(at[0], at[0] + 1)
-        rest = Region.whole(shape)
-        planes = [Region((i, *rest.start[1:]), (i + 1, *rest.stop[1:])) for i in first]
-    return planes
+    shape = tuple((layer.data[0] if layer.multiscale else layer.data).shape)
+    whole = Region.whole(shape)
+    if len(shape) == 2:
+        return [whole]
+    first = range(shape[0])
+    dims, missing = viewer.dims, viewer.dims.ndim - layer.ndim
+    if int(np.prod(shape)) > MOST_VOXELS and missing in dims.not_displayed:
+        at = int(np.round(layer.world_to_data(dims.point[missing:])[0]))
+        first = range(shape[0])[at : at + 1]
+    return [Region((i, *whole.start[1:]), (i + 1, *whole.stop[1:])) for i in first]
 
 
 def _copy(data: Any, store: AnnotationStore, regions: list[Region]) -> None:

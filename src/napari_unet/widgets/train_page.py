@@ -87,7 +87,7 @@ class TrainPage(QWidget):
         self._timer.setInterval(REFRESH_MS)
         palette = Palette.of(viewer.theme)
         self.form = TrainForm(viewer)
-        self.feed, self.preview = StrokesFeed(self), LivePreview(viewer, self)
+        self.feed, self.preview = StrokesFeed(viewer, self), LivePreview(viewer, self)
         self.live = QCheckBox("Live preview of the plane in view")
         self.live.setToolTip("Show what the network says of what you look at, while it learns.")
         self.live.setChecked(True)
