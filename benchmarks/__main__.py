@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ALL = ("strokes", "tiles")
+ALL = ("strokes", "tiles", "corrections", "smoothness")
 
 
 def main() -> None:

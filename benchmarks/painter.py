@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, distance_transform_edt
+from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter
 from skimage.graph import MCP_Geometric
 from skimage.io import imread
 from skimage.morphology import disk
@@ -103,6 +103,84 @@ def paint(
     return painted
 
 
+def correct(
+    truth: Labels,
+    said: Labels,
+    painted: Labels,
+    turn: int = 0,
+    length: int = 40,
+    width: int = 3,
+    seed: int = 0,
+) -> Labels:
+    """Paint where an answer is worst: one stroke of every class that is mistaken there.
+
+    The worst place is where mistakes lie densest, of one class after the other, so that a class
+    with little area gets its turn. What lies close to a stroke is not looked at: it is for the
+    network to learn that. There, each class that was missed or named wrongly gets a stroke; it
+    begins in the middle of the mistake.
+
+    Parameters
+    ----------
+    truth, said, painted : ndarray of uint8, shape (z, y, x)
+        Classes from 1, of what is to be corrected: the truth, the answer, and the strokes so
+        far, 0 where there are none.
+    turn : int
+        Number of this correction, from 0; it says which class is looked at first.
+    length, width : int
+        Of a stroke, in pixels, as for `paint`. The neighbourhood reaches `length` to each side.
+    seed : int
+        The same seed and turn paint the same strokes.
+
+    Returns
+    -------
+    ndarray of uint8, shape of ``truth``
+        The new strokes: the class where painted, else 0; all 0 where nothing is wrong.
+    """
+    strokes = np.zeros_like(truth)
+    place = _worst_place((truth != said) & (truth > 0), truth, painted, turn, length)
+    if place is None:
+        return strokes
+    rng = np.random.default_rng((seed, turn))
+    z, y, x = place
+    here = (z, slice(max(0, y - length), y + length), slice(max(0, x - length), x + length))
+    known, wrong = truth[here], (truth[here] != said[here]) & (truth[here] > 0)
+    for value in np.union1d(known[wrong], said[here][wrong]):
+        inside = known == value
+        if value and inside.any():
+            strokes[here][_stroke_on(inside & wrong, inside, length, width, rng)] = value
+    return strokes
+
+
+def _worst_place(
+    wrong: NDArray[np.bool_], truth: Labels, painted: Labels, turn: int, length: int
+) -> tuple[int, ...] | None:
+    """Return where mistakes lie densest, of the class whose turn it is: z, y, x."""
+    near = [distance_transform_edt(plane == 0) <= length / 4 for plane in painted if plane.any()]
+    wrong = wrong.copy()
+    wrong[painted.any(axis=(1, 2))] &= ~np.array(near, bool).reshape(-1, *wrong.shape[1:])
+    classes = np.unique(truth[truth > 0])
+    for value in np.roll(classes, -turn):
+        mistakes = wrong & (truth == value)
+        if mistakes.any():
+            density = gaussian_filter(mistakes.astype(np.float32), (0, length / 4, length / 4))
+            return tuple(int(i) for i in np.unravel_index(density.argmax(), density.shape))
+    return None
+
+
+def _stroke_on(
+    mistake: NDArray[np.bool_],
+    inside: NDArray[np.bool_],
+    length: int,
+    width: int,
+    rng: np.random.Generator,
+) -> NDArray[np.bool_]:
+    """Draw a stroke inside a class from the middle of a mistake, or anywhere if there is none."""
+    depth = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
+    core = distance_transform_edt(np.pad(mistake, 1))[1:-1, 1:-1]
+    start = core == core.max() if mistake.any() else inside
+    return _drawn(_path(depth, start, length, rng), inside, width)
+
+
 def _strokes(
     inside: NDArray[np.bool_], number: int, length: int, width: int, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
@@ -112,11 +190,16 @@ def _strokes(
     free = inside.copy()
     for _ in range(number):
         path = _path(depth, free if free.any() else inside, length, rng)
-        line = np.zeros_like(inside)
-        line[tuple(path.T)] = True
-        strokes |= binary_dilation(line, _brush(width)) & inside
-        free &= distance_transform_edt(~line) > length
+        strokes |= _drawn(path, inside, width)
+        free &= distance_transform_edt(~_drawn(path, inside, 1)) > length
     return strokes
+
+
+def _drawn(path: NDArray[np.intp], inside: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
+    """Return the pixels of a class that a brush passes over on a path."""
+    line = np.zeros_like(inside)
+    line[tuple(path.T)] = True
+    return np.asarray(binary_dilation(line, _brush(width)) & inside)
 
 
 def _path(

@@ -38,7 +38,7 @@ def peer(model: napari_unet.TrainedModel, window: int, overlap: float) -> Callab
 
     padded = model.config.model_copy(update={"padding": "same"})
     network = napari_unet.build_network(padded)
-    network.load_state_dict(dict(model.weights))
+    network.load_state_dict({k: torch.tensor(v) for k, v in model.weights.items()})
     network.eval()
 
     @torch.inference_mode()

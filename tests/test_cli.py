@@ -25,7 +25,7 @@ from napari_unet.data.grid import Grid, read_grid
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.data.output import new_picture, write_picture
 from napari_unet.errors import InputError
-from napari_unet.model import ClassInfo, TrainedModel, load_model
+from napari_unet.model import ClassInfo, TrainedModel, load_model, weights_of
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.unet import build_network
 from napari_unet.tasks.segment_options import SegmentOptions
@@ -46,7 +46,7 @@ def tiny_model(path: Path, ndim: Literal[2, 3] = 2, channels: int = 1) -> Path:
     )  # fmt: skip
     return TrainedModel(
         config=config,
-        weights=build_network(config).state_dict(),
+        weights=weights_of(build_network(config)),
         normalisation=Normalisation("mean_sd", (0.0,) * channels, (1.0,) * channels),
         classes=(ClassInfo(1, "membrane"), ClassInfo(4, "nucleus"), ClassInfo(7)),
     ).save(path)
@@ -96,6 +96,28 @@ def test_train_writes_a_model_and_tells_how_good_it_is(folder):
     assert "held-out pixels" in done.stdout
     assert "cell" in done.stdout
     assert "Saved out.safetensors after 5 steps" in done.stderr
+
+
+def test_train_learns_from_several_pairs(folder):
+    two = ("train", "image.tif", "one.tif", "image.tif", "strokes.tif", "-o", "out", *QUICK)
+    done = run(*two)
+    assert done.exit_code == 0, done.output
+    model = load_model("out.safetensors")
+    assert model.training["painted"] == {"class 1": 1200, "class 2": 600}
+    odd = run("train", "image.tif", "one.tif", "image.tif", "-o", "out", *QUICK)
+    assert odd.exit_code == 2
+    assert "image.tif has no labels" in " ".join(odd.output.replace("│", " ").split())
+
+
+def test_train_goes_on_from_a_model(folder):
+    run("train", "image.tif", "strokes.tif", "-o", "first", *QUICK)
+    first = load_model("first.safetensors")
+    done = run("train", "image.tif", "one.tif", "-o", "on", "--start", "first.safetensors", *QUICK)
+    assert done.exit_code == 0, done.output
+    assert "Nothing is painted of class 2" in " ".join(done.stderr.split())
+    model = load_model("on.safetensors")
+    assert model.training["continued_from"] == first.digest
+    assert (model.classes, model.normalisation) == (first.classes, first.normalisation)
 
 
 def test_training_twice_with_one_seed_gives_one_model(folder):
@@ -225,6 +247,11 @@ FAILURES = {
     "train image.tif other.tif -o old": "Image and labels differ in shape",
     "train image.tif empty.tif -o old": "Nothing is painted",
     "train image.tif one.tif -o old": "Only one class is painted",
+    "train image.tif strokes.tif image.tif other.tif -o old": "Pair 2: Image and labels differ",
+    "train image.tif strokes.tif rgb.tif strokes.tif -o old": "Pair 2",
+    "train image.tif strokes.tif --start rgb.safetensors -o old": "got a model of 3 channels",
+    "train image.tif strokes.tif --start m3.safetensors --ndim 2 -o old": "got a 3D model",
+    "train image.tif strokes.tif --start none.safetensors -o old": "no such model file",
     "train image.tif strokes.tif -o old --ndim 3": "A 3D network needs 3 spatial axes",
     "train image.tif strokes.tif -o none/old": "There is no such folder",
     "train m2.safetensors strokes.tif -o old": "This kind of file cannot be opened",

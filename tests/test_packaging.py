@@ -91,7 +91,11 @@ def test_keys_of_the_manifest_are_those_the_panel_binds(manifest):
     from napari_unet.widgets import panel
 
     keys = {k.command.partition(".")[2]: k.key for k in manifest.contributions.keybindings}
-    bound = {"toggle_training": panel.TOGGLE_KEY, "run_prediction": panel.PREDICT_KEY}
+    bound = {
+        "toggle_training": panel.TOGGLE_KEY,
+        "run_prediction": panel.PREDICT_KEY,
+        "paint_here_next": panel.GUIDE_KEY,
+    }
     assert {name: key.replace("+", "-") for name, key in keys.items()} == bound
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from napari_unet.model import TrainedModel, load_model
     from napari_unet.network.config import UNetConfig
     from napari_unet.network.unet import build_network
+    from napari_unet.refinement.options import RefineOptions
+    from napari_unet.refinement.refine import refine
     from napari_unet.tasks.segment_options import SegmentOptions
 
 _HOMES = {
@@ -26,6 +28,7 @@ _HOMES = {
     "InputError": "errors",
     "ModelFileError": "errors",
     "NapariUnetError": "errors",
+    "RefineOptions": "refinement.options",
     "SegmentOptions": "tasks.segment_options",
     "TrainedModel": "model",
     "TrainingError": "errors",
@@ -35,6 +38,7 @@ _HOMES = {
     "load_model": "model",
     "predict": "api",
     "predict_events": "inference.predictor",
+    "refine": "refinement.refine",
     "train": "api",
 }
 
@@ -44,6 +48,7 @@ __all__ = [
     "InputError",
     "ModelFileError",
     "NapariUnetError",
+    "RefineOptions",
     "SegmentOptions",
     "TrainedModel",
     "TrainingError",
@@ -53,6 +58,7 @@ __all__ = [
     "load_model",
     "predict",
     "predict_events",
+    "refine",
     "train",
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -11,15 +12,26 @@ from napari_unet.control import Control
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.errors import InputError
 from napari_unet.inference.events import PredictionFinished
-from napari_unet.inference.predictor import Output, Request, predict_events
-from napari_unet.model import TrainedModel
-from napari_unet.tasks.painted import choose_ndim, open_pair, wait_for_paint
+from napari_unet.inference.predictor import predict_events
+from napari_unet.inference.request import Output, Request
+from napari_unet.model import TrainedModel, load_model
+from napari_unet.tasks.continued import check_start
+from napari_unet.tasks.painted import (
+    as_pairs,
+    check_classes,
+    choose_ndim,
+    open_pairs,
+    wait_for_paint,
+)
 from napari_unet.tasks.segment import SegmentLearner
 from napari_unet.tasks.segment_options import SegmentOptions
 from napari_unet.training.events import Finished, TrainingEvent
 from napari_unet.training.trainer import train_network
 
 DEFAULT_SECONDS = 60.0
+
+CONTINUED_RATE = 1 / 2
+"""Learning rate of a training that goes on from a model, relative to that of a fresh one."""
 
 
 def train(
@@ -31,6 +43,7 @@ def train(
     seconds: float | None = None,
     steps: int | None = None,
     seed: int = 0,
+    start: TrainedModel | str | os.PathLike[str] | None = None,
     control: Control | None = None,
     **options: Any,
 ) -> Iterator[TrainingEvent]:
@@ -40,11 +53,14 @@ def train(
     ----------
     image : array-like or path
         numpy, dask or zarr array, or a path to a TIFF or OME-Zarr. Any looped axes first, then
-        (y, x) or (z, y, x); a channel axis anywhere.
+        (y, x) or (z, y, x); a channel axis anywhere. Or a list of such images, of the same
+        channels but of any size, to learn from together.
     labels : array-like or path
         What is painted: integers, of the image's shape without the channel axis. 0 means "not
         painted", unless ``zero="background"``. An `AnnotationStore` may still be painted on
-        while the training runs; it then begins when two classes are there.
+        while the training runs; it then begins when two classes are there. With several images
+        a list (or tuple) of as many labels: a list of labels always means several images, never
+        a pyramid.
     task : {"segment"}
         What to learn.
     ndim : {2, 3}, optional
@@ -54,6 +70,11 @@ def train(
         The budget, whichever is used up first; 60 seconds if neither is given.
     seed : int
         Same seed and steps, same weights (on a CPU, with the same number of threads).
+    start : TrainedModel or path, optional
+        A model to go on from. Network, normalisation and known classes are the model's; `size`,
+        `network`, `fast`, `padding` and `normalise` do not count then. Classes that it does not
+        know are added to it; those that are not painted now are kept, but may be forgotten.
+        Unless `learning_rate` is given, half its default is taken.
     control : Control, optional
         Stops or pauses from another thread.
     **options
@@ -86,15 +107,40 @@ def train(
         raise InputError("A network has 2 or 3 spatial dimensions", got=repr(ndim))
     if seconds is None and steps is None:
         seconds = DEFAULT_SECONDS
+    model = start if start is None or isinstance(start, TrainedModel) else load_model(start)
+    if model is not None:
+        options.setdefault("learning_rate", CONTINUED_RATE * SegmentOptions().learning_rate)
     parsed = SegmentOptions.parse({"seconds": seconds, "steps": steps, "seed": seed, **options})
-    control = control or Control()
-    if isinstance(labels, AnnotationStore):
-        yield from wait_for_paint(labels, control)
+    yield from _train_segmentation(image, labels, ndim, parsed, model, control or Control())
+
+
+def _train_segmentation(
+    image: object,
+    labels: object,
+    ndim: Literal[2, 3] | None,
+    options: SegmentOptions,
+    start: TrainedModel | None,
+    control: Control,
+) -> Iterator[TrainingEvent]:
+    images, masks = as_pairs(image, labels)
+    dimensions = ndim or (start.config.ndim if start else choose_ndim(list(masks), options))
+    if start is not None:
+        check_start(start, dimensions)
+        if options.network is not None:
+            raise InputError(
+                "The model to start from brings its network along",
+                got="a network besides",
+                todo="Leave `network` out, or `start`",
+            )
+    known = [info.value for info in start.classes] if start else []
+    painted = open_pairs(images, masks, dimensions, options)
+    if any(isinstance(mask, AnnotationStore) for mask in masks):
+        yield from wait_for_paint(painted, control, known)
         if control.stopped:
             return
-    dimensions = ndim or choose_ndim(labels, parsed)
-    learner = SegmentLearner(open_pair(image, labels, dimensions, parsed), dimensions, parsed)
-    yield from train_network(learner, parsed, control)
+    else:
+        check_classes(painted, options, known)
+    yield from train_network(SegmentLearner(painted, dimensions, options, start), options, control)
 
 
 def fit(
@@ -106,6 +152,7 @@ def fit(
     seconds: float | None = None,
     steps: int | None = None,
     seed: int = 0,
+    start: TrainedModel | str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> TrainedModel:
     """Train a U-Net and return the model.
@@ -117,7 +164,7 @@ def fit(
     >>> import numpy as np, napari_unet
     >>> image = np.random.default_rng(0).normal(size=(96, 96)); image[:, 48:] += 3
     >>> labels = np.zeros((96, 96), np.uint8); labels[20:70, 10:20] = 1; labels[20:70, 70:80] = 2
-    >>> model = napari_unet.fit(image, labels, steps=60, size="small", batch_size=2)
+    >>> model = napari_unet.fit(image, labels, steps=100, size="small", batch_size=2)
     >>> result = napari_unet.predict(model, image)
     >>> bool((result[:, :40] == 1).mean() > 0.9 and (result[:, 56:] == 2).mean() > 0.9)
     True
@@ -128,7 +175,15 @@ def fit(
             todo="Give seconds or steps, or iterate over train and stop it through its control",
         )
     events = train(
-        image, labels, task=task, ndim=ndim, seconds=seconds, steps=steps, seed=seed, **options
+        image,
+        labels,
+        task=task,
+        ndim=ndim,
+        seconds=seconds,
+        steps=steps,
+        seed=seed,
+        start=start,
+        **options,
     )
     return next(event.model for event in events if isinstance(event, Finished))
 
@@ -155,7 +210,7 @@ def predict(
         Largest input per spatial axis in voxels; chosen from the free memory when None. The
         result does not depend on it.
     **request
-        Any other field of `napari_unet.inference.predictor.Request`.
+        Any other field of `napari_unet.inference.request.Request`.
 
     Returns
     -------

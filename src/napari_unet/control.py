@@ -4,17 +4,44 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from napari_unet.geometry.region import Region
 
 
 @dataclass(frozen=True, slots=True)
 class Viewport:
-    """What somebody looks at: `index` along the looped axes, `region` of the spatial ones."""
+    """What somebody looks at: `index` along the looped axes, `region` of the spatial ones.
+
+    `pair` is the number of the image, from 0, where several are learned from together.
+    """
 
     index: tuple[int, ...]
     region: Region
+    pair: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Previewed:
+    """What weights say of the part that is looked at.
+
+    `labels` are label values and `unsure` goes from 0 (one class is certain) to 1 (two are
+    equally likely), both of the spatial shape of ``view.region``.
+    """
+
+    step: int
+    view: Viewport
+    labels: NDArray[Any]
+    unsure: NDArray[np.float32]
+
+
+Question = Literal["keep", "suggest"]
+"""What can be asked of a training: its weights as they are, or where a stroke would help most."""
 
 
 class Control:
@@ -28,6 +55,15 @@ class Control:
         self._go = threading.Event()
         self._go.set()
         self._view: Viewport | None = None
+        self._questions: deque[Question] = deque()
+
+    def ask(self, question: Question) -> None:
+        """Ask something; the answer comes among the events, during a pause as well."""
+        self._questions.append(question)
+
+    def asked(self) -> Question | None:
+        """Return what was asked and is not answered yet, each question once; None for nothing."""
+        return self._questions.popleft() if self._questions else None
 
     def look(self, view: Viewport | None) -> None:
         """Ask for previews of a part of the image; None for none."""
@@ -64,10 +100,10 @@ class Control:
         """Whether the loop was asked to wait."""
         return not self._go.is_set()
 
-    def wait(self) -> float:
-        """Wait while paused; return the seconds that took."""
+    def wait(self, timeout: float | None = None) -> float:
+        """Wait while paused, at most so many seconds; return the seconds that took."""
         if self._go.is_set():
             return 0.0
         began = time.monotonic()
-        self._go.wait()
+        self._go.wait(timeout)
         return time.monotonic() - began

@@ -6,6 +6,8 @@ neither an error nor its end, and the panel would wait for ever.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class NapariUnetError(Exception):
     """Base of every error that napari-unet raises on purpose.
@@ -38,6 +40,17 @@ class NapariUnetError(Exception):
         )
         message = what + (f" ({', '.join(facts)})" if facts else "") + "."
         super().__init__(message + (f" {todo.rstrip('.')}." if todo else ""))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let it be copied into another process, with all that it says."""
+        return _again, (type(self), str(self), self.__dict__)
+
+
+def _again(kind: type[NapariUnetError], message: str, state: dict[str, Any]) -> NapariUnetError:
+    error = kind(message)
+    error.args = (message,)
+    error.__dict__.update(state)
+    return error
 
 
 class InputError(NapariUnetError, ValueError):

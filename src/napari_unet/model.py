@@ -16,14 +16,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.errors import InputError, ModelFileError
 from napari_unet.network.config import UNetConfig
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import nn
 
     from napari_unet.network.unet import UNet
+
+Weights = Mapping[str, NDArray[Any]]
+"""A network's state by name, as torch calls it; arrays, so that holding a model needs no torch."""
 
 HEADER = "napari_unet"
 VERSION = 1
@@ -50,8 +56,8 @@ class TrainedModel:
     ----------
     config : UNetConfig
         The architecture.
-    weights : mapping of str to Tensor
-        The network's state, on the CPU.
+    weights : mapping of str to ndarray
+        The network's state.
     normalisation : Normalisation
         How pixels become the network's input.
     task : str
@@ -65,7 +71,7 @@ class TrainedModel:
     """
 
     config: UNetConfig
-    weights: Mapping[str, Tensor]
+    weights: Weights
     normalisation: Normalisation
     task: str = "segment"
     classes: tuple[ClassInfo, ...] = ()
@@ -74,11 +80,13 @@ class TrainedModel:
 
     def network(self) -> UNet:
         """Build the network with the weights loaded, in evaluation mode, on the CPU."""
+        import torch
+
         from napari_unet.network.unet import build_network
 
         network = build_network(self.config)
         try:
-            network.load_state_dict(dict(self.weights))
+            network.load_state_dict({k: torch.tensor(v) for k, v in self.weights.items()})
         except RuntimeError as error:
             raise ModelFileError(
                 "The weights do not belong to this network", got=str(error).splitlines()[-1].strip()
@@ -91,7 +99,7 @@ class TrainedModel:
         sha = hashlib.sha256(self.config.model_dump_json(exclude_defaults=True).encode())
         for name in sorted(self.weights):
             sha.update(name.encode())
-            sha.update(self.weights[name].contiguous().numpy().tobytes())
+            sha.update(self.weights[name].tobytes())
         return sha.hexdigest()
 
     def header(self) -> dict[str, Any]:
@@ -127,12 +135,13 @@ class TrainedModel:
         ModelFileError
             Where the file cannot be written.
         """
-        from safetensors.torch import save
+        from safetensors.numpy import save
 
         path = Path(path)
         path = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
-        tensors = {name: tensor.contiguous() for name, tensor in self.weights.items()}
-        content = save(tensors, {HEADER: json.dumps(self.header())})
+        # It writes what lies in memory, whatever the strides say.
+        arrays = {name: np.asarray(array, order="C") for name, array in self.weights.items()}
+        content = save(arrays, {HEADER: json.dumps(self.header())})
         try:
             _replace(path, content)
         except OSError as error:
@@ -142,6 +151,11 @@ class TrainedModel:
                 todo="Choose a folder that you can write to",
             ) from error
         return path
+
+
+def weights_of(network: nn.Module) -> Weights:
+    """Return a copy of a network's state."""
+    return {name: tensor.cpu().numpy().copy() for name, tensor in network.state_dict().items()}
 
 
 def load_model(path: str | os.PathLike[str]) -> TrainedModel:
@@ -163,7 +177,7 @@ def load_model(path: str | os.PathLike[str]) -> TrainedModel:
     if not path.is_file():
         raise ModelFileError("There is no such model file", got=str(path))
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
@@ -180,7 +194,7 @@ def load_model(path: str | os.PathLike[str]) -> TrainedModel:
     return _from_header(path.name, metadata[HEADER], weights)
 
 
-def _from_header(name: str, text: str, weights: dict[str, Tensor]) -> TrainedModel:
+def _from_header(name: str, text: str, weights: Weights) -> TrainedModel:
     try:
         header = json.loads(text)
         if header["version"] > VERSION:

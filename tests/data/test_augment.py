@@ -19,6 +19,8 @@ from napari_unet.errors import InputError
 
 OFF = AugmentOptions.off().model_dump()
 
+EVERYTHING = AugmentOptions(elastic=2, noise=0.1, blur=0.7)
+
 
 def _only(**options: Any) -> AugmentOptions:
     return AugmentOptions(**{**OFF, **options})
@@ -163,7 +165,7 @@ def test_the_margin_is_enough(spacing: tuple[float, ...]) -> None:
         assert (labels == 0).all()
     margin = Augmenter(options, len(spacing), spacing).margin(shape)
     assert all(0 < m <= 0.25 * n and m % 2 == 0 for m, n in zip(margin, shape, strict=True))
-    assert Augmenter(AugmentOptions(), 2, (1.0, 1.0)).margin((100, 101)) == (24, 24)
+    assert Augmenter(EVERYTHING, 2, (1.0, 1.0)).margin((100, 101)) == (24, 24)
 
 
 @settings(max_examples=25)
@@ -242,14 +244,14 @@ def test_the_seed_and_the_step_decide() -> None:
     def run(augmenter: Augmenter) -> Tensor:
         return augmenter(image, labels, (32, 32), (20, 20))[0]
 
-    one, other = (Augmenter(AugmentOptions(), 2, (1.0, 1.0), 7) for _ in range(2))
+    one, other = (Augmenter(EVERYTHING, 2, (1.0, 1.0), 7) for _ in range(2))
     batches = [run(one) for _ in range(3)]
     assert all(torch.equal(a, run(other)) for a in batches)
     assert not torch.equal(batches[0], batches[1])
-    resumed = Augmenter(AugmentOptions(), 2, (1.0, 1.0), 7)
+    resumed = Augmenter(EVERYTHING, 2, (1.0, 1.0), 7)
     resumed.step = 2
     assert torch.equal(run(resumed), batches[2])
-    assert not torch.equal(run(Augmenter(AugmentOptions(), 2, (1.0, 1.0), 8)), batches[0])
+    assert not torch.equal(run(Augmenter(EVERYTHING, 2, (1.0, 1.0), 8)), batches[0])
     # Pictures of one batch are not changed alike.
     same = image[:1].repeat(4, 1, 1, 1)
     out = one(same, labels, (32, 32), (20, 20))[0]
@@ -259,7 +261,7 @@ def test_the_seed_and_the_step_decide() -> None:
 def test_inputs_are_left_alone() -> None:
     image, labels = torch.randn(2, 1, 20, 20), torch.randint(-1, 3, (2, 20, 20))
     before = image.clone(), labels.clone()
-    Augmenter(AugmentOptions(), 2, (1.0, 1.0))(image, labels, (20, 20), (20, 20))
+    Augmenter(EVERYTHING, 2, (1.0, 1.0))(image, labels, (20, 20), (20, 20))
     assert torch.equal(image, before[0])
     assert torch.equal(labels, before[1])
 
@@ -270,11 +272,12 @@ def test_options_are_checked() -> None:
             AugmentOptions(**wrong)
     assert all(field.description for field in AugmentOptions.model_fields.values())
     assert not any(AugmentOptions.off().model_dump().values())
-    assert all(AugmentOptions().model_dump().values())
+    assert all(EVERYTHING.model_dump().values())
+    assert AugmentOptions().flip
     with pytest.raises(InputError, match="voxel sizes"):
-        Augmenter(AugmentOptions(), 2, (1.0, 0.0))
+        Augmenter(EVERYTHING, 2, (1.0, 0.0))
     with pytest.raises(InputError, match="voxel sizes"):
-        Augmenter(AugmentOptions(), 3, (1.0, 1.0))
+        Augmenter(EVERYTHING, 3, (1.0, 1.0))
 
 
 def test_only_augment_imports_torch() -> None:

@@ -68,3 +68,15 @@ def configs(draw, ndim=None, max_depth=3, **fixed):
     if fields["input_skip"]:
         fields["out_channels"] = fields["in_channels"]
     return UNetConfig(**fields)
+
+
+@st.composite
+def filtered_configs(draw, **fixed):
+    """Networks with one or two scales of filters that just fit, or fit easily."""
+    config = draw(configs(**fixed).filter(lambda c: any(g.context >= 6 for g in c.geometry)))
+    most = [(g.context // 2 - 1) / 3 for g in config.geometry]
+    # 3 sigma and a half are rounded down: by as much a sigma may be larger.
+    axis = [st.sampled_from([0.0, 0.6, m + 0.1] if m > 0.6 else [0.0]) for m in most]
+    scale = st.tuples(*axis).filter(lambda s: any(s) and config.can_filter(s))
+    filters = draw(st.lists(scale, min_size=1, max_size=2).map(tuple))
+    return UNetConfig(**{**config.model_dump(), "filters": filters})

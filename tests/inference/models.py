@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from napari_unet.data.normalisation import Normalisation
-from napari_unet.model import ClassInfo, TrainedModel
+from napari_unet.model import ClassInfo, TrainedModel, weights_of
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.unet import UNet, build_network
 
@@ -52,4 +52,4 @@ def model(config: UNetConfig = FLAT, seed: int = 0, **fields: Any) -> TrainedMod
         "classes": tuple(ClassInfo(i + 1) for i in range(config.out_channels)),
         **fields,
     }
-    return TrainedModel(config, trained_network(config, seed).state_dict(), **fields)
+    return TrainedModel(config, weights_of(trained_network(config, seed)), **fields)

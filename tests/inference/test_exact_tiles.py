@@ -22,8 +22,8 @@ from napari_unet.network.blocks import centre_crop
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.optimise import for_inference
 from napari_unet.network.unet import UNet, build_network
-from tests.geometry.strategies import configs
-from tests.inference.models import VOLUME, model
+from tests.geometry.strategies import configs, filtered_configs
+from tests.inference.models import VOLUME, model, trained_network
 
 ADDENDS = 4
 
@@ -112,6 +112,36 @@ def test_tiled_equals_whole(job):
     assert np.abs(whole).max() < 2.0**40
 
 
+@settings(max_examples=20, deadline=None)
+@given(filtered_configs(max_depth=1), st.data())
+def test_filters_see_no_more_than_the_tile(config, data):
+    """With square roots and Gaussians sums are not exact, but a seam would be no rounding."""
+    seed = data.draw(st.integers(0, 2**31))
+    network = trained_network(config, seed).double().requires_grad_(False)
+    shape = tuple(
+        data.draw(st.integers(1, 30 if config.ndim == 2 else 9)) for _ in range(config.ndim)
+    )
+    parts = [data.draw(st.integers(1, 4 if config.ndim == 2 else 2)) for _ in shape]
+    max_input = config.input_for([-(-n // k) for n, k in zip(shape, parts, strict=True)])
+    image = np.random.default_rng(seed).standard_normal((config.in_channels, *shape))
+    whole = in_one_piece(network, image)
+    tolerance = 1e-11 * max(1.0, np.abs(whole).max())
+    for each in (network, for_inference(network)):
+        assert np.abs(tile_by_tile(each, image, max_input) - whole).max() < tolerance
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_a_filter_that_saw_more_would_show(padding):
+    config = UNetConfig(encoder=((4,),), bottom=(4,), decoder=((4,),), padding=padding)
+    sigma = (config.geometry[0].context / 6 + 1,) * 2
+    assert not config.can_filter(sigma)
+    network = trained_network(config.model_copy(update={"filters": (sigma,)})).double()
+    image = np.random.default_rng(0).standard_normal((1, 40, 40))
+    with torch.no_grad():
+        tiled = tile_by_tile(network, image, config.input_for((10, 10)))
+        assert np.abs(tiled - in_one_piece(network, image)).max() > 1e-3
+
+
 MODELS = {
     "2D, valid": UNetConfig(encoder=((4, 4), (6,)), bottom=(6,), decoder=((6,), (4,)), stem=(2, 2)),
     "2D, same": UNetConfig(encoder=((4,), (6,)), bottom=(6,), decoder=((6,), (4,)), padding="same"),
@@ -119,6 +149,8 @@ MODELS = {
         encoder=((4, 4),), bottom=(6,), decoder=((4,),), up="linear", residual=True, out_channels=3
     ),
     "3D, anisotropic": VOLUME,
+    "2D, filters": UNetConfig.sized("small", 2),
+    "3D, filters": UNetConfig.sized("small", 3, spacing=(2, 1, 1)),
 }
 
 

@@ -14,6 +14,7 @@ from napari_unet.control import Control, Viewport
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
+from napari_unet.model import weights_of
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.grow import with_classes
 from napari_unet.network.unet import build_network
@@ -47,7 +48,7 @@ def store() -> AnnotationStore:
 
 def learner(image, store, **options) -> SegmentLearner:
     parsed = SegmentOptions.parse({**HOW, **options})
-    return SegmentLearner(open_pair(image, store, 2, parsed), 2, parsed)
+    return SegmentLearner([open_pair(image, store, 2, parsed)], 2, parsed)
 
 
 @pytest.mark.parametrize("stem", [(1, 1), (2, 2)])
@@ -174,7 +175,7 @@ def test_a_preview_is_what_the_prediction_will_be(image, store, padding):
     learning = learner(image, store, calibrate=False, network=network)
     net, cpu = learning.network.eval(), torch.device("cpu")
     preview = learning.preview(net, cpu, 0, Viewport((), Region((33, 7), (90, 100))))
-    model = learning.finish(dict(net.state_dict()), {})
+    model = learning.finish(weights_of(net), {})
     probabilities = predict(model, image, output="probabilities")[:, 33:90, 7:100]
     order = np.sort(probabilities, axis=0)
     assert np.allclose(preview.unsure, 1 - order[-1] + order[-2], atol=1e-5)

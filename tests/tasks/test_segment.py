@@ -13,10 +13,11 @@ from napari_unet.control import Control
 from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.errors import InputError
 from napari_unet.network.config import UNetConfig
+from napari_unet.tasks.confusion import iou
 from napari_unet.tasks.losses import IGNORED
 from napari_unet.tasks.painted import choose_ndim, open_pair
 from napari_unet.tasks.patch import INPUT_VOXELS
-from napari_unet.tasks.segment import SegmentLearner, iou
+from napari_unet.tasks.segment import SegmentLearner
 from napari_unet.tasks.segment_options import SegmentOptions
 from napari_unet.training.events import Finished, Started, Stepped, Validated, Warned
 
@@ -38,7 +39,7 @@ def halves(shape=(96, 96), noise=0.3):
 
 def learner(image, labels, ndim=2, **fields):
     options = SegmentOptions(**{"network": TINY, "steps": 1, "patch": (40,) * ndim, **fields})
-    return SegmentLearner(open_pair(image, labels, ndim, options), ndim, options)
+    return SegmentLearner([open_pair(image, labels, ndim, options)], ndim, options)
 
 
 IMAGE, LABELS = halves()

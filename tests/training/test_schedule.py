@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.training.schedule import END, START, WARM_UP, one_cycle
+from napari_unet.training.schedule import (
+    END,
+    START,
+    STEADY_WARM_UP,
+    WARM_UP,
+    one_cycle,
+    steady,
+)
 
 PROGRESS = st.floats(0, 1)
 
@@ -29,3 +36,11 @@ def test_its_corners():
     assert one_cycle(1) == pytest.approx(END)
     # The last step of a budget of seconds begins in time and may end late.
     assert one_cycle(1.3) == one_cycle(1)
+
+
+def test_without_an_end_it_rises_and_stays():
+    rates = [steady(step) for step in range(2 * STEADY_WARM_UP)]
+    assert rates == sorted(rates)
+    assert 0 < rates[0] <= 0.1
+    assert set(rates[STEADY_WARM_UP:]) == {1.0}
+    assert steady(10**6) == 1.0

@@ -10,12 +10,24 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet.control import Control
+from napari_unet.control import Control, Viewport
 from napari_unet.errors import OutOfMemoryError, TrainingError
-from napari_unet.training import trainer
-from napari_unet.training.events import Finished, Started, Stepped, Validated, Warned
+from napari_unet.geometry.region import Region
+from napari_unet.training import budget
+from napari_unet.training.average import Average
+from napari_unet.training.events import (
+    Finished,
+    Kept,
+    Previewed,
+    Started,
+    Stepped,
+    Suggested,
+    Validated,
+    Warned,
+)
+from napari_unet.training.learner import Batch
 from napari_unet.training.schedule import one_cycle
-from napari_unet.training.trainer import Average, Batch, train_network
+from napari_unet.training.trainer import train_network
 from tests.training.toys import CONFIG, Toy, options
 
 
@@ -24,14 +36,14 @@ def names(events) -> list[str]:
 
 
 def same_weights(a, b) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
 
 
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that stands still until it is told what time it is."""
     clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(trainer, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: clock.now))
     return clock
 
 
@@ -76,6 +88,7 @@ def test_the_start_says_what_is_ahead():
         core=(2, 2),
         class_names=("below", "above"),
         counts=(5, 7),
+        class_values=(1, 2),
     )
 
 
@@ -115,16 +128,72 @@ def test_seconds_are_seconds():
 
 
 def test_a_pause_does_not_count(clock):
-    class OftenPaused(Control):
-        def wait(self):
+    class Paused(Control):
+        def wait(self, timeout=None):
             clock.now += 100
+            self.resume()
             return 100.0
 
-    toy = ticking(clock, validates=False)
-    events = list(train_network(toy, options(seconds=4), OftenPaused()))
+    control, events = Paused(), []
+    for event in train_network(ticking(clock, validates=False), options(seconds=4), control):
+        control.pause()
+        events.append(event)
     assert events[-1].step == 4
     assert [e.elapsed for e in events if isinstance(e, Stepped)] == [1, 2, 3, 4]
-    assert (events[-1].elapsed, clock.now) == (4, 504)
+    assert events[-1].elapsed == 4
+    assert clock.now >= 404
+
+
+def test_a_pause_answers_what_is_asked_and_looked_at():
+    control, seen = Control(), []
+    view = Viewport((), Region((0, 0), (2, 2)))
+    for event in train_network(Toy(validates=False), options(steps=30), control):
+        match event:
+            case Stepped(step=20):
+                control.pause()
+                control.look(view)
+                control.ask("keep")
+            case Kept(step=20):
+                control.ask("suggest")
+                seen.append("kept")
+            case Suggested() | Previewed(step=20):
+                seen.append(type(event).__name__)
+                if len(seen) == 3:
+                    control.resume()
+    assert sorted(seen) == ["Previewed", "Suggested", "kept"]
+    assert event.step == 30
+
+
+def test_what_is_asked_before_the_first_step_is_answered_after_it():
+    control = Control()
+    control.ask("keep")
+    events = list(train_network(Toy(validates=False), options(steps=2), control))
+    assert names(events) == ["Started", "Stepped", "Kept", "Stepped", "Finished"]
+
+
+def test_history_is_kept_at_growing_intervals(clock):
+    events = list(
+        train_network(ticking(clock, validates=False), options(seconds=100, keep_history=True))
+    )
+    kept = [e.elapsed for e in events if isinstance(e, Kept)]
+    assert kept[0] == 5
+    gaps = np.diff(kept)
+    assert (gaps >= 1).all()
+    assert gaps[-1] > 3 * gaps[0]
+    assert 8 <= len(kept) <= 20
+
+
+def test_what_is_kept_is_what_would_be_saved_then():
+    control = Control()
+    for event in train_network(Toy(), options(steps=9), control):
+        if isinstance(event, Stepped) and event.step == 8:
+            control.pause()
+            control.ask("keep")
+        if isinstance(event, Kept):
+            kept = event.model
+            control.stop()
+    assert event.step == kept.training["steps"] == 8
+    assert same_weights(kept.weights, event.model.weights)
 
 
 def test_paused_before_the_first_step_it_takes_none():
@@ -213,7 +282,7 @@ def test_a_step_whose_loss_is_not_finite_is_left_out_as_if_it_had_not_been():
     assert "not finite" in warned[0]
     assert events[-1].step == 6
     weights = events[-1].model.weights
-    assert all(torch.isfinite(w).all() for w in weights.values() if w.is_floating_point())
+    assert all(np.isfinite(w).all() for w in weights.values())
     *_, clean = train_network(Spoilt({3, 4}, leave_out=True), options(steps=6))
     assert same_weights(weights, clean.model.weights)
 
@@ -228,7 +297,7 @@ def test_nor_is_a_step_taken_whose_gradient_is_not_finite():
     events = list(train_network(Steep(), options(steps=4)))
     assert sum(isinstance(e, Warned) for e in events) == 1
     weights = events[-1].model.weights
-    assert all(torch.isfinite(w).all() for w in weights.values() if w.is_floating_point())
+    assert all(np.isfinite(w).all() for w in weights.values())
 
 
 def test_where_no_loss_is_finite_it_gives_up():
@@ -350,7 +419,8 @@ def test_what_is_saved_is_the_running_average(decay):
     for event in train_network(toy, options(steps=20, averaging=decay)):
         if isinstance(event, Stepped):
             step += 1
-            keep = min(decay, step / (step + 9))
+            horizon = min(step / 4, 20)
+            keep = min(decay, horizon / (horizon + 1))
             for name, now in toy.network.state_dict().items():
                 mean[name] = keep * mean[name] + (1 - keep) * now.double()
     saved = event.model.weights
@@ -358,8 +428,8 @@ def test_what_is_saved_is_the_running_average(decay):
         if name.endswith("num_batches_tracked"):
             assert saved[name] == 20
         else:
-            assert torch.allclose(saved[name].double(), expected, atol=1e-6)
-            exact = torch.equal(saved[name], toy.network.state_dict()[name])
+            assert np.allclose(saved[name], expected, atol=1e-6)
+            exact = np.array_equal(saved[name], toy.network.state_dict()[name])
             assert exact == (decay == 0)
 
 
@@ -370,7 +440,7 @@ def test_the_average_forgets_where_it_began():
     torch.nn.init.ones_(network.weight)
     for _ in range(30):
         average.update(network)
-    assert average.network.weight.item() == pytest.approx(1, abs=1e-3)
+    assert average.network.weight.item() == pytest.approx(1, abs=0.05)
     assert not average.network.weight.requires_grad
 
 
@@ -405,9 +475,12 @@ def test_weights_come_plain_and_apart_from_the_loop():
     toy = Toy()
     *_, finished = train_network(toy, options(steps=1))
     weights = finished.model.weights
-    assert all(w.is_contiguous() and w.device.type == "cpu" for w in weights.values())
     assert weights.keys() == toy.network.state_dict().keys()
-    assert not any(w.requires_grad for w in weights.values())
+    before = {name: w.copy() for name, w in weights.items()}
+    with torch.no_grad():
+        for parameter in toy.network.parameters():
+            parameter += 1
+    assert same_weights(weights, before)
 
 
 def test_it_learns():

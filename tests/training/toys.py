@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from napari_unet.control import Viewport
 from napari_unet.data.normalisation import Normalisation
-from napari_unet.model import ClassInfo, TrainedModel
+from napari_unet.model import ClassInfo, TrainedModel, Weights
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.unet import build_network
 from napari_unet.tasks.losses import segmentation_loss
-from napari_unet.training.events import Validated
+from napari_unet.training.events import Previewed, Suggested, Validated
+from napari_unet.training.learner import Batch
 from napari_unet.training.options import TrainingOptions
-from napari_unet.training.trainer import Batch
 
 CONFIG = UNetConfig(encoder=((3,),), bottom=(4,), decoder=((3,),))
 
@@ -23,7 +25,8 @@ CONFIG = UNetConfig(encoder=((3,),), bottom=(4,), decoder=((3,),))
 class Toy:
     """Finds where its noise is above zero; `on_batch` is called with a size before each batch."""
 
-    class_names, counts, batch_size, ready = ("below", "above"), (5, 7), 2, True
+    class_names, counts, values = ("below", "above"), (5, 7), (1, 2)
+    batch_size, ready = 2, True
 
     def __init__(
         self,
@@ -65,7 +68,15 @@ class Toy:
     def settle(self, network: nn.Module, device: torch.device) -> None:
         self.settled += 1
 
-    def finish(self, weights: dict[str, Tensor], facts: dict[str, Any]) -> TrainedModel:
+    def preview(
+        self, network: nn.Module, device: torch.device, step: int, view: Viewport
+    ) -> Previewed:
+        return Previewed(step, view, np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.float32))
+
+    def suggest(self, network: nn.Module, device: torch.device) -> Suggested:
+        return Suggested(0, ((1, 2),))
+
+    def finish(self, weights: Weights, facts: dict[str, Any]) -> TrainedModel:
         return TrainedModel(
             self.config,
             weights,

@@ -10,6 +10,8 @@ from napari.components import ViewerModel
 from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
 
+from napari_unet.process.worker import Here
+from napari_unet.widgets import session
 from napari_unet.widgets.panel import UNetPanel
 
 SIDE = 64
@@ -57,7 +59,7 @@ class Room:
 
     def train(self, steps=5):
         self.form.budget.setValue({"steps": steps})
-        self.click(self.panel.train.train)
+        self.click(self.panel.train.footer.train)
         self.idle()
 
     def idle(self):
@@ -66,6 +68,12 @@ class Room:
 
     def wait(self, condition):
         self.qtbot.waitUntil(lambda: bool(condition()), timeout=PATIENCE)
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch):
+    """What the panel has done is done in this process, but where a test wants it otherwise."""
+    monkeypatch.setattr(session, "new_worker", Here)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from napari_unet.widgets.layers import (
     class_names_of,
     colors_of,
     hex_color,
-    labels_for_thread,
+    painted_data,
     placement,
     result_labels,
     result_probabilities,
@@ -86,13 +86,10 @@ def test_rgb_has_its_colours_last_and_no_scale_for_them():
     assert picture.spacing(2) == (2, 4)
 
 
-def test_painted_arrays_are_copied_and_lazy_ones_are_not():
-    layer = Labels(np.zeros((8, 8), np.uint8))
-    copy = labels_for_thread(layer)
-    layer.data[0, 0] = 1
-    assert copy[0, 0] == 0
-    lazy = Labels(da.zeros((8, 8), dtype=np.uint8))
-    assert labels_for_thread(lazy) is lazy.data
+def test_what_is_painted_on_is_never_copied():
+    for data in (np.zeros((8, 8), np.uint8), da.zeros((8, 8), dtype=np.uint8)):
+        layer = Labels(data)
+        assert painted_data(layer) is layer.data
 
 
 def test_a_layer_of_the_same_shape_lies_exactly_upon_another():

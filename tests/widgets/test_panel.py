@@ -55,8 +55,8 @@ def begin_training(viewer, panel, qtbot):
     viewer.add_labels(strokes)
     panel.train.form.net_size.setValue("small")
     panel.train.form.budget.setValue({"seconds": 600})
-    qtbot.mouseClick(panel.train.train, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: panel.train.plot.training.size >= 2, timeout=PATIENCE)
+    qtbot.mouseClick(panel.train.footer.train, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.train.view.plot.training.size >= 2, timeout=PATIENCE)
     assert our_threads()
 
 
@@ -99,8 +99,8 @@ def test_what_runs_goes_on_when_the_panel_moves(viewer, qtbot):
     panel = dock(viewer)
     begin_training(viewer, panel, qtbot)
     assert dock(viewer, "Predict") is panel
-    size = panel.train.plot.training.size
-    qtbot.waitUntil(lambda: panel.train.plot.training.size > size, timeout=PATIENCE)
+    size = panel.train.view.plot.training.size
+    qtbot.waitUntil(lambda: panel.train.view.plot.training.size > size, timeout=PATIENCE)
     panel.train.runner.stop()
     qtbot.waitUntil(lambda: not panel.train.runner.running, timeout=PATIENCE)
     assert len(panel.session.models) == 1
@@ -167,15 +167,15 @@ def test_after_closing_another_panel_can_be_opened_and_the_models_are_still_ther
     second = dock(viewer)
     assert second is not first
     assert second.predict.model.value() is named
-    assert [str(key) for key in viewer.keymap] == ["Shift+T", "Shift+R"]
+    assert [str(key) for key in viewer.keymap] == ["Shift+T", "Shift+R", "Shift+N"]
 
 
 def test_the_dock_hidden_while_training_goes_on(viewer, qtbot):
     panel = dock(viewer)
     begin_training(viewer, panel, qtbot)
     find_host(viewer).parentWidget().close()
-    size = panel.train.plot.training.size
-    qtbot.waitUntil(lambda: panel.train.plot.training.size > size, timeout=PATIENCE)
+    size = panel.train.view.plot.training.size
+    qtbot.waitUntil(lambda: panel.train.view.plot.training.size > size, timeout=PATIENCE)
     panel.train.runner.stop()
     qtbot.waitUntil(lambda: not panel.train.runner.running, timeout=PATIENCE)
 
@@ -191,7 +191,7 @@ def test_the_viewer_closed_while_training_ends_the_thread(viewer, qtbot):
 def test_the_viewer_closed_while_paused_ends_the_thread(viewer, qtbot):
     panel = dock(viewer)
     begin_training(viewer, panel, qtbot)
-    qtbot.mouseClick(panel.train.pause, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.train.footer.pause, Qt.MouseButton.LeftButton)
     viewer.close()
     qtbot.waitUntil(lambda: our_threads() == [], timeout=2000)
 
@@ -201,7 +201,7 @@ def test_it_follows_the_theme(room):
         room.viewer.theme = theme
         palette = Palette.of(theme)
         assert palette.accent in room.panel.styleSheet()
-        background = room.panel.train.plot._plot.backgroundBrush().color()
+        background = room.panel.train.view.plot._plot.backgroundBrush().color()
         assert background == QColor(palette.background)
 
 
@@ -241,11 +241,11 @@ def test_the_sample_trains_from_the_first_click(viewer, plugin, qtbot):
     form.net_size.setValue("small")
     form.budget.setValue({"steps": 2})
     qtbot.waitUntil(lambda: len(form.strokes.painted.pixels) == 3)
-    qtbot.mouseClick(panel.train.train, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.train.footer.train, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not panel.train.runner.running, timeout=PATIENCE)
     classes = panel.session.models[0].model.classes
     assert [c.name for c in classes] == ["gland", "stroma", "lumen"]
-    qtbot.mouseClick(panel.train.predict, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.train.footer.predict, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not panel.predict.runner.running, timeout=PATIENCE)
     result = viewer.layers["cells2d – prediction"]
     assert result.data.shape == (512, 512)

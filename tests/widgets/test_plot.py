@@ -147,3 +147,20 @@ def test_bars_are_as_long_as_the_scores_and_in_the_colours_of_the_classes(qtbot)
     assert half == pytest.approx(full / 2, abs=6)
     assert length(2, "#0000ff") == 0
     assert bars.accessibleDescription() == "a 1.00; b 0.50; c –"
+
+
+def test_a_line_marks_the_step_that_is_looked_at(plot):
+    plot.add_step(10, 1.0)
+    plot.repaint_now()
+    ranges = plot._plot.getPlotItem().viewRange()
+    assert not plot._mark.isVisible()
+    plot.mark(7)
+    assert plot._mark.isVisible()
+    assert plot._mark.value() == 7
+    plot.mark(500)
+    assert plot._plot.getPlotItem().viewRange()[0] == ranges[0]  # the plot does not stretch for it
+    plot.clear()
+    assert not plot._mark.isVisible()
+    plot.mark(3)
+    plot.mark(None)
+    assert not plot._mark.isVisible()

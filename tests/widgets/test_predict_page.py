@@ -8,7 +8,7 @@ import pytest
 from qtpy.QtWidgets import QFileDialog
 
 import napari_unet
-from napari_unet.inference.predictor import Request
+from napari_unet.inference.request import Request
 from napari_unet.widgets.choosers import RESULT
 from napari_unet.widgets.results import LabelsAndProbabilities
 from tests.widgets.conftest import two_classes
@@ -278,7 +278,7 @@ def test_a_model_is_opened_described_and_chosen(room, model, tmp_path, monkeypat
 
 def test_predict_this_image_leads_from_training_to_the_result(painted):
     painted.train(steps=1)
-    painted.click(painted.panel.train.predict)
+    painted.click(painted.panel.train.footer.predict)
     assert painted.panel.tabs.currentWidget() is painted.panel.predict
     painted.idle()
     assert len(results(painted)) == 1
@@ -359,7 +359,7 @@ def test_an_image_smaller_than_the_smallest_tile_is_mirrored(room, page, model):
 
 def test_the_request_names_what_the_layer_knows(room, page):
     room.open(np.zeros((2, 64, 64), np.float32), axis_labels=("t", "y", "x"))
-    request = page._request()
+    request = page._job()
     assert isinstance(request.request, Request)
     assert request.request.axes == ("t", "y", "x")
-    assert request.out.shape == (2, 64, 64)
+    assert page._results.labels.data.shape == (2, 64, 64)

@@ -6,10 +6,12 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
+from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 
+from napari_unet.widgets import strokes
 from napari_unet.widgets.strokes import Painted, StrokesTable
 
 
@@ -20,9 +22,12 @@ def layer():
     return Labels(data)
 
 
+real = strokes._count
+
+
 @pytest.fixture
 def table(qtbot, layer):
-    table = StrokesTable()
+    table = StrokesTable(ViewerModel())
     qtbot.addWidget(table)
     table.set_layer(layer)
     qtbot.waitUntil(lambda: table.painted.pixels == {2: 25, 7: 6})
@@ -44,6 +49,31 @@ def test_lazy_arrays_are_counted_too():
     assert Painted.counted(data).pixels == expected
     assert Painted.counted(da.from_array(data)).pixels == expected
     assert Painted.counted(zarr.array(data)).pixels == expected
+
+
+def test_a_huge_layer_is_counted_only_where_it_was_painted_on(monkeypatch, qtbot):
+    monkeypatch.setattr(strokes, "MOST_VOXELS", 1000)
+    viewer, data = ViewerModel(), np.zeros((9, 20, 20), np.uint8)
+    layer = viewer.add_labels(data)
+    data[7, :2] = 3
+    table = StrokesTable(viewer)
+    qtbot.addWidget(table)
+    table.set_layer(layer)
+    qtbot.waitUntil(lambda: table.painted.pixels == {3: 40})
+    counted = []
+    monkeypatch.setattr(strokes, "_count", lambda slab: counted.append(1) or real(slab))
+    viewer.dims.set_point(0, 4)
+    layer.selected_label, layer.brush_size = 1, 1
+    layer.paint((4, 5, 5), 1)
+    qtbot.waitUntil(lambda: table.painted.pixels == {1: 1, 3: 40})
+    assert len(counted) == 1
+    layer.n_edit_dimensions, layer.brush_size = 3, 3
+    layer.paint((4, 12, 12), 2)
+    qtbot.waitUntil(lambda: table.painted.pixels == {1: 1, 2: int((data == 2).sum()), 3: 40})
+    assert len(counted) < 1 + 9
+    layer.data = np.ones_like(data)
+    qtbot.waitUntil(lambda: table.painted.pixels == {1: data.size})
+    table.let_go()
 
 
 def test_classes_are_listed_with_colour_name_and_pixels(table, layer):
@@ -89,7 +119,7 @@ def test_only_names_can_be_edited(table):
 
 
 def test_names_that_a_sample_brings_are_shown(qtbot):
-    table = StrokesTable()
+    table = StrokesTable(ViewerModel())
     qtbot.addWidget(table)
     table.set_layer(Labels(np.eye(4, dtype=np.uint8), metadata={"class_names": {1: "rim"}}))
     qtbot.waitUntil(lambda: cells(table) == [["rim", "4"]])
@@ -97,7 +127,7 @@ def test_names_that_a_sample_brings_are_shown(qtbot):
 
 
 def test_a_hint_stands_where_nothing_is_painted(qtbot):
-    table = StrokesTable()
+    table = StrokesTable(ViewerModel())
     qtbot.addWidget(table)
     table.set_hint("Paint!")
     table.set_layer(Labels(np.zeros((4, 4), np.uint8)))

@@ -49,6 +49,7 @@ def started(**changes):
         "core": (96, 96),
         "class_names": ("class 1", "class 2"),
         "counts": (288, 288),
+        "class_values": (1, 2),
     }
     return Started(**{**facts, **changes})
 
@@ -69,12 +70,12 @@ def test_a_click_trains_and_leaves_a_model(painted, page):
     (named,) = painted.panel.session.models
     assert named.name.startswith("picture · ")
     assert named.model.training["steps"] == 5
-    assert page.plot.training.size == 5
-    assert page.plot.validation.size >= 1
-    assert "Learned in 5 steps" in page.summary.text()
-    assert not page.summary.isHidden()
-    assert page.train.text() == "Train again"
-    assert page.progress.isHidden()
+    assert page.view.plot.training.size == 5
+    assert page.view.plot.validation.size >= 1
+    assert "Learned in 5 steps" in page.footer.summary.text()
+    assert not page.footer.summary.isHidden()
+    assert page.footer.train.text() == "Train again"
+    assert page.footer.progress.isHidden()
     assert page.form.isEnabled()
 
 
@@ -84,7 +85,7 @@ def test_the_model_knows_names_and_colours_of_the_classes(painted, page):
     dark, bright = painted.panel.session.models[0].model.classes
     assert (dark.value, dark.name, bright.name) == (1, "dark", "class 2")
     assert dark.color == pytest.approx(painted.form.labels.layer().get_color(1), abs=1e-3)
-    assert [s.name for s in page.scores.scores] in ([], ["dark", "class 2"])
+    assert [s.name for s in page.view.board.bars.scores] in ([], ["dark", "class 2"])
 
 
 def test_what_is_asked_of_the_core(painted, page, monkeypatch):
@@ -94,13 +95,13 @@ def test_what_is_asked_of_the_core(painted, page, monkeypatch):
     painted.form.ndim.setValue(2)
     painted.form.zero.setValue("background")
     painted.form.budget.setValue({"seconds": 120})
-    painted.click(page.train)
+    painted.click(page.footer.train)
     painted.idle()
     (call,) = calls
     assert call.pop("image") is layer.data
     strokes = painted.form.labels.layer().data
     assert np.array_equal(call.pop("labels").read(Region.whole(strokes.shape)), strokes)
-    assert not np.shares_memory(page._request.labels, strokes)
+    assert page._request.labels is strokes
     assert set(call.pop("class_colors")) == {1, 2}
     assert call == {
         "task": "segment",
@@ -113,59 +114,60 @@ def test_what_is_asked_of_the_core(painted, page, monkeypatch):
         "rgb": False,
         "class_names": {},
         "threads": spare_cores(),
+        "keep_history": True,
     }
 
 
 def test_while_it_runs_it_says_how_far_it_is(painted, page, monkeypatch):
     fake_training(monkeypatch, until_stopped)
-    painted.click(page.train)
+    painted.click(page.footer.train)
     assert not page.form.isEnabled()
-    assert page.train.isHidden()
-    painted.wait(lambda: page.progress.value() == 500)
-    assert "· 0:31 gone · 0:29 left · CPU, 1 thread" in page.line.text()
-    painted.click(page.stop)
-    assert page.line.text() == "Stopping …"
+    assert page.footer.train.isHidden()
+    painted.wait(lambda: page.footer.progress.value() == 500)
+    assert "· 0:31 gone · 0:29 left · CPU, 1 thread" in page.footer.line.text()
+    painted.click(page.footer.stop)
+    assert page.footer.line.text() == "Stopping …"
     painted.idle()
 
 
 def test_pause_resume_and_stop_answer_at_once(painted, page, monkeypatch):
     fake_training(monkeypatch, until_stopped)
-    painted.click(page.train)
-    painted.wait(lambda: page.plot.training.size > 3)
-    painted.click(page.pause)
-    assert page.pause.text() == "Resume"
+    painted.click(page.footer.train)
+    painted.wait(lambda: page.view.plot.training.size > 3)
+    painted.click(page.footer.pause)
+    assert page.footer.pause.text() == "Resume"
     painted.qtbot.wait(50)
-    size = page.plot.training.size
+    size = page.view.plot.training.size
     painted.qtbot.wait(50)
-    assert page.plot.training.size == size
-    assert page.line.text().startswith("Paused · ")
-    painted.click(page.pause)
-    assert page.pause.text() == "Pause"
-    painted.wait(lambda: page.plot.training.size > size)
-    painted.click(page.pause)
-    painted.click(page.stop)
+    assert page.view.plot.training.size == size
+    assert page.footer.line.text().startswith("Paused · ")
+    painted.click(page.footer.pause)
+    assert page.footer.pause.text() == "Pause"
+    painted.wait(lambda: page.view.plot.training.size > size)
+    painted.click(page.footer.pause)
+    painted.click(page.footer.stop)
     painted.idle()
 
 
 def test_stopping_a_real_training_keeps_the_model(painted, page):
     painted.form.budget.setValue({"seconds": 600})
-    painted.click(page.train)
-    painted.wait(lambda: page.plot.training.size >= 2)
-    painted.click(page.stop)
+    painted.click(page.footer.train)
+    painted.wait(lambda: page.view.plot.training.size >= 2)
+    painted.click(page.footer.stop)
     painted.idle()
     assert len(painted.panel.session.models) == 1
-    assert "stopped" in page.summary.text()
+    assert "stopped" in page.footer.summary.text()
 
 
 def test_the_gui_goes_on_while_it_trains(painted, page):
     painted.form.budget.setValue({"seconds": 600})
-    painted.click(page.train)
-    painted.wait(lambda: page.plot.training.size >= 1)
+    painted.click(page.footer.train)
+    painted.wait(lambda: page.view.plot.training.size >= 1)
     layer = painted.form.labels.layer()
     layer.paint((32, 32), 1)
     painted.viewer.add_image(np.zeros((8, 8)))
     assert page.runner.running
-    painted.click(page.stop)
+    painted.click(page.footer.stop)
     painted.idle()
 
 
@@ -175,14 +177,14 @@ def test_an_error_is_shown_and_the_panel_is_idle_again(painted, page, monkeypatc
         raise TrainingError("The loss was not finite", todo="Choose a lower learning rate")
 
     fake_training(monkeypatch, events)
-    painted.click(page.train)
+    painted.click(page.footer.train)
     painted.idle()
     text = "The loss was not finite. Choose a lower learning rate."
     assert notes == [("error", text)]
     assert page.notice.text() == text
-    assert page.train.text() == "Train"
+    assert page.footer.train.text() == "Train"
     assert page.form.isEnabled()
-    assert not page.train.isHidden()
+    assert not page.footer.train.isHidden()
 
 
 def test_an_error_of_torch_is_heard_of_too(painted, page, monkeypatch, notes):
@@ -191,7 +193,7 @@ def test_an_error_of_torch_is_heard_of_too(painted, page, monkeypatch, notes):
         raise RuntimeError("CUDA error: device-side assert triggered")
 
     fake_training(monkeypatch, events)
-    painted.click(page.train)
+    painted.click(page.footer.train)
     painted.idle()
     ((severity, text),) = notes
     assert severity == "error"
@@ -202,7 +204,7 @@ def test_an_error_of_torch_is_heard_of_too(painted, page, monkeypatch, notes):
 def test_an_error_later_does_not_cost_the_model_before(painted, page, monkeypatch):
     painted.train(steps=1)
     fake_training(monkeypatch, lambda control: iter([started(), 1 / 0]))
-    painted.click(page.train)
+    painted.click(page.footer.train)
     painted.idle()
     assert len(painted.panel.session.models) == 1
     assert painted.panel.predict.model.value() is not None
@@ -211,7 +213,7 @@ def test_an_error_later_does_not_cost_the_model_before(painted, page, monkeypatc
 def test_advice_stands_in_the_panel_and_each_sentence_once(painted, page, monkeypatch, notes):
     advice = [Warned("Few pixels."), Warned("Few pixels."), Warned("No validation.")]
     fake_training(monkeypatch, lambda control: iter([started(), *advice]))
-    painted.click(page.train)
+    painted.click(page.footer.train)
     painted.idle()
     assert page.notice.text() == "Few pixels.\nNo validation."
     assert notes == []
@@ -220,19 +222,19 @@ def test_advice_stands_in_the_panel_and_each_sentence_once(painted, page, monkey
 def test_scores_come_with_what_they_rest_on(painted, page, monkeypatch):
     scores = Validated(3, 0.5, "IoU", (0.25, None), 1240)
     fake_training(monkeypatch, lambda control: iter([started(), scores]))
-    painted.click(page.train)
+    painted.click(page.footer.train)
     painted.idle()
-    shown = [(s.name, s.value) for s in page.scores.scores]
+    shown = [(s.name, s.value) for s in page.view.board.bars.scores]
     assert shown == [("class 1", 0.25), ("class 2", None)]
-    assert page.scores.caption == "IoU · validation rests on 1,240 pixels"
-    assert not page.scores.isHidden()
+    assert page.view.board.caption.text() == "1,240 held-out pixels"
+    assert not page.view.board.bars.isHidden()
 
 
 def test_saving_and_opening_a_model(painted, page, tmp_path, monkeypatch, notes):
     painted.train(steps=1)
     path = tmp_path / "mine.safetensors"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: (str(path), ""))
-    painted.click(page.save)
+    painted.click(page.footer.save)
     painted.wait(path.is_file)
     painted.wait(lambda: notes != [])
     assert notes == [("info", f"Saved {path}")]
@@ -244,16 +246,16 @@ def test_a_file_that_cannot_be_written_is_said(painted, page, tmp_path, monkeypa
     painted.train(steps=1)
     path = tmp_path / "nowhere" / "mine.safetensors"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: (str(path), ""))
-    painted.click(page.save)
+    painted.click(page.footer.save)
     painted.wait(lambda: notes != [])
     assert "could not be saved" in notes[0][1]
-    assert not page.save.isHidden()
+    assert not page.footer.save.isHidden()
 
 
 def test_saving_can_be_called_off(painted, page, monkeypatch):
     painted.train(steps=1)
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: ("", ""))
-    painted.click(page.save)
+    painted.click(page.footer.save)
     assert not page._saver.running
 
 
@@ -261,16 +263,16 @@ def test_saving_can_be_called_off(painted, page, monkeypatch):
 def test_a_layer_removed_while_training(painted, page, which, notes):
     layer = getattr(painted.form, which).layer()
     painted.form.budget.setValue({"seconds": 600})
-    painted.click(page.train)
-    painted.wait(lambda: page.plot.training.size >= 1)
+    painted.click(page.footer.train)
+    painted.wait(lambda: page.view.plot.training.size >= 1)
     painted.viewer.layers.remove(layer)
     assert f"“{layer.name}” was removed; the training goes on" in page.notice.text()
-    size = page.plot.training.size
-    painted.wait(lambda: page.plot.training.size > size)
-    painted.click(page.stop)
+    size = page.view.plot.training.size
+    painted.wait(lambda: page.view.plot.training.size > size)
+    painted.click(page.footer.stop)
     painted.idle()
     assert len(painted.panel.session.models) == 1
-    assert page.predict.isEnabled() == (which == "labels")
+    assert page.footer.predict.isEnabled() == (which == "labels")
     assert notes == []
 
 
@@ -322,7 +324,7 @@ def test_a_custom_network_is_set_in_full_and_trained(painted, page):
     editor.form.editors["encoder"].setText("4, 4")
     editor.form.editors["bottom"].setText("8")
     editor.form.editors["decoder"].setText("4")
-    for name in ("poolings", "kernels", "dropout"):
+    for name in ("poolings", "kernels", "dropout", "filters"):
         editor.form.editors[name].setText("")
     painted.train(steps=1)
     config = painted.panel.session.models[0].model.config
@@ -332,7 +334,7 @@ def test_a_custom_network_is_set_in_full_and_trained(painted, page):
 def test_a_custom_network_that_cannot_be_is_refused(painted, page, notes):
     painted.form.net_size.setValue("custom")
     painted.form.network.form.editors["head_kernel"].setText("2, 2")
-    painted.click(page.train)
+    painted.click(page.footer.train)
     assert "must be odd" in notes[0][1]
     assert not page.runner.running
 
@@ -348,16 +350,16 @@ def advanced(painted):
 def test_advanced_settings_are_folded_away_and_go_into_the_training(painted, page, advanced):
     advanced.form.editors["batch_size"].setValue(2)
     advanced.form.editors["threads"].setValue(1)
-    advanced.form.editors["augment"].editors["blur"].setValue(0)
+    advanced.form.editors["augment"].editors["blur"].setValue(0.5)
     painted.train(steps=1)
     options = painted.panel.session.models[0].model.training["options"]
     assert options["batch_size"] == 2
-    assert options["augment"]["blur"] == 0
+    assert options["augment"]["blur"] == 0.5
 
 
 def test_an_advanced_setting_out_of_its_range_is_refused(painted, page, advanced, notes):
     advanced.form.editors["batch_size"].setValue(1000)
-    painted.click(page.train)
+    painted.click(page.footer.train)
     assert notes == [("error", "Batch size: Should be less than or equal to 256.")]
     assert not page.runner.running
 

@@ -69,22 +69,35 @@ def train(
     labels: Annotated[Path, typer.Argument(help="What is painted on it: a file of integers.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Model to write (.safetensors).")],
     options: dict[str, Any],
+    more: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="IMAGE LABELS", help="Further images, each with what is painted on it."
+        ),
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Go on from this model, with its network and its classes or more."),
+    ] = None,
     ndim: Annotated[
         int | None,
         typer.Option(min=2, max=3, help="2: plane by plane; 3: in 3D (default: as painted)."),
     ] = None,
 ) -> None:
-    """Learn classes from an image and what is painted on it.
+    """Learn classes from an image and what is painted on it, or from several such pairs.
 
     It takes 60 seconds unless --seconds or --steps is given; Ctrl-C ends it and saves the model.
     """
-    check_output(output, (), [image, labels])
-    source, control = open_source(image), Control()
-    grid = read_grid(image, len(source.shape))
-    settings = {"axes": grid.axes, "spacing": grid.spacing, **options}
+    images, masks = [image, *(more or [])[::2]], [labels, *(more or [])[1::2]]
+    if len(images) != len(masks):
+        raise typer.BadParameter(f"{images[-1]} has no labels: give both of each pair.")
+    check_output(output, (), [*images, *masks])
+    sources, control = [open_source(path) for path in images], Control()
+    grid = read_grid(image, len(sources[0].shape))
+    settings = {"axes": grid.axes, "spacing": grid.spacing, "start": start, **options}
     with stopping_on_interrupt(control):
         events = napari_unet.train(
-            source, labels, ndim=cast(Literal[2, 3] | None, ndim), control=control, **settings
+            sources, masks, ndim=cast(Literal[2, 3] | None, ndim), control=control, **settings
         )
         # The last event of each kind is what there is to tell.
         last: dict[type, Any] = {type(event): event for event in follow("Training", events)}
@@ -122,7 +135,8 @@ def predict(
 
     The output appears when it is whole; until then, and after Ctrl-C, an older one stays.
     """
-    from napari_unet.inference.predictor import Request, find_view, predict_events
+    from napari_unet.inference.predictor import predict_events
+    from napari_unet.inference.request import Request, find_view
 
     check_output(output, PICTURES, [image, model])
     trained, source, control = napari_unet.load_model(model), open_source(image), Control()

@@ -12,7 +12,7 @@ from rich.text import Text
 from napari_unet.cli.show import times
 from napari_unet.data.formats import Picture
 from napari_unet.data.grid import Grid
-from napari_unet.inference.predictor import allocated
+from napari_unet.inference.request import allocated
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.table import format_table, parameter_count, shape_table
 from napari_unet.training.events import Started, Validated

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from napari_unet.control import Control
 from napari_unet.inference.events import PredictionEvent, PredictionStarted, TileDone
+from napari_unet.training.advice import Adviser
 from napari_unet.training.events import Started, Stepped, TrainingEvent, Validated, Warned
 
 OUT = Console(highlight=False)
@@ -30,7 +31,10 @@ def say(message: str, style: str = "") -> None:
 
 
 def follow(title: str, events: Iterable[Event]) -> Iterator[Event]:
-    """Draw a progress bar while the events of a training or a prediction pass by."""
+    """Draw a progress bar while the events of a training or a prediction pass by.
+
+    What would help a training is said as it shows.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -39,13 +43,15 @@ def follow(title: str, events: Iterable[Event]) -> Iterator[Event]:
         TextColumn("{task.fields[loss]}", style="cyan"),
         TextColumn("{task.fields[score]}", style="green"),
     )
-    iterator = iter(events)
+    iterator, adviser = iter(events), Adviser()
     # Bad input is found here, before anything is drawn.
     first = list(islice(iterator, 1))
     with Progress(*columns, console=ERR) as bar:
         task = bar.add_task(title, total=1.0, left="", loss="", score="")
         for event in chain(first, iterator):
             _draw(bar, task, event)
+            for advice in adviser.feed(event):
+                say(advice.message, "yellow" if advice.kind == "warning" else "cyan")
             yield event
 
 

@@ -119,6 +119,15 @@ class Annotations:
             counts[0] = background
         return dict(sorted(counts.items()))
 
+    def changes_since(self, before: Annotations) -> dict[Index, Block | None]:
+        """Return the blocks that are others than before; None for those that are gone."""
+        changes: dict[Index, Block | None] = {
+            index: block
+            for index, block in self.blocks.items()
+            if before.blocks.get(index) is not block
+        }
+        return changes | dict.fromkeys(before.blocks.keys() - self.blocks.keys())
+
     def digest(self) -> str:
         """Return the sha256 of what is painted, the same however it is divided into blocks."""
         digest = sha256(repr((self.shape, self.zero_is_class)).encode())
@@ -268,16 +277,12 @@ class AnnotationStore:
                 expected=f"a region inside {self.shape} and its values",
             )
         with self._lock:
-            now, changes = self._now, self._changes(region, values)
-            if not changes:
-                return
-            blocks = {**now.blocks, **changes}
-            for index, block in changes.items():
-                if not block.counts:
-                    del blocks[index]
-            self._now = Annotations(
-                now.shape, now.block_shape, now.zero_is_class, blocks, now.version + 1
-            )
+            self._put(self._changes(region, values))
+
+    def update(self, blocks: Mapping[Index, Block | None]) -> None:
+        """Put whole blocks in place, as `Annotations.changes_since` has them."""
+        with self._lock:
+            self._put(blocks)
 
     def read(self, region: Region) -> NDArray[np.int32]:
         """Return the labels of a region, 0 where nothing is painted and outside the labels."""
@@ -290,6 +295,20 @@ class AnnotationStore:
     def digest(self) -> str:
         """Return the sha256 of what is painted, the same however it is divided into blocks."""
         return self._now.digest()
+
+    def _put(self, changes: Mapping[Index, Block | None]) -> None:
+        if not changes:
+            return
+        now = self._now
+        blocks = dict(now.blocks)
+        for index, block in changes.items():
+            if block is not None and block.counts:
+                blocks[index] = block
+            else:
+                blocks.pop(index, None)
+        self._now = Annotations(
+            now.shape, now.block_shape, now.zero_is_class, blocks, now.version + 1
+        )
 
     def _changes(self, region: Region, values: NDArray[Any]) -> dict[Index, Block]:
         """Return the new blocks of those that a write changes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal, get_args
@@ -112,15 +112,19 @@ class Normalisation:
 
 
 def fit_normalisation(
-    view: ImageView, kind: Kind = "mean_sd", *, seed: int = 0, max_voxels: int = 4_000_000
+    views: ImageView | Sequence[ImageView],
+    kind: Kind = "mean_sd",
+    *,
+    seed: int = 0,
+    max_voxels: int = 4_000_000,
 ) -> tuple[Normalisation, float]:
-    """Fit a normalisation to a picture without reading all of a large one.
+    """Fit a normalisation to a picture, or one to several, without reading all of a large one.
 
-    Up to `max_voxels` pixels are read: the whole picture if it has no more, else 32 flat boxes
-    spread evenly over planes, heights and widths by the additive recurrence of Roberts 2018
-    ("The unreasonable effectiveness of quasirandom sequences"). If these hold a single value
-    (a large volume that is mostly empty), 512 smaller ones are read. Statistics are computed
-    in float64 over the finite pixels.
+    Up to `max_voxels` pixels are read, of several pictures an equal share of each: the whole
+    picture if it has no more, else 32 flat boxes spread evenly over planes, heights and widths by
+    the additive recurrence of Roberts 2018 ("The unreasonable effectiveness of quasirandom
+    sequences"). If these hold a single value (a large volume that is mostly empty), 512 smaller
+    ones are read. Statistics are computed in float64 over the finite pixels.
 
     ``"percentile"``: offset is the 1st percentile, scale the 99.8th minus the 1st (the standard
     deviation where these are equal). ``"mean_sd"``: mean and standard deviation. ``"none"``: 0
@@ -128,8 +132,8 @@ def fit_normalisation(
 
     Parameters
     ----------
-    view : ImageView
-        The picture.
+    views : ImageView or sequence of ImageView
+        The picture, or several with the same channels.
     kind : {"percentile", "mean_sd", "none"}
         What to fit.
     seed : int
@@ -148,8 +152,9 @@ def fit_normalisation(
     InputError
         Where no pixel of some channel is finite, and where the picture is constant.
     """
+    each = [views] if isinstance(views, ImageView) else views
     for count in BOXES:
-        samples, finite_fraction = _finite_samples(view, count, seed, max_voxels)
+        samples, finite_fraction = _finite_samples(each, count, seed, max_voxels)
         if any(v.size and v.min() < v.max() for v in samples):
             break
     _check_samples(samples)
@@ -170,15 +175,18 @@ def _fit_channel(values: NDArray[np.float64], kind: Kind) -> tuple[float, float]
 
 
 def _finite_samples(
-    view: ImageView, count: int, seed: int, max_voxels: int
+    views: Sequence[ImageView], count: int, seed: int, max_voxels: int
 ) -> tuple[list[NDArray[np.float64]], float]:
-    found: list[list[NDArray[np.float64]]] = [[] for _ in range(view.channels)]
+    channels = views[0].channels
+    found: list[list[NDArray[np.float64]]] = [[] for _ in range(channels)]
     read = 0
-    for loop, box in _boxes(view, count, seed, max_voxels // view.channels):
-        data = view.read_raw(loop, box).reshape(view.channels, -1).astype(np.float64)
-        read += data.size
-        for channel, values in zip(found, data, strict=True):
-            channel.append(values[np.isfinite(values)])
+    voxels, boxes = max_voxels // channels // len(views), -(-count // len(views))
+    for view in views:
+        for loop, box in _boxes(view, boxes, seed, voxels):
+            data = view.read_raw(loop, box).reshape(channels, -1).astype(np.float64)
+            read += data.size
+            for channel, values in zip(found, data, strict=True):
+                channel.append(values[np.isfinite(values)])
     samples = [np.concatenate(parts) for parts in found]
     return samples, sum(v.size for v in samples) / read
 

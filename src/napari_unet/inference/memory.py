@@ -8,7 +8,7 @@ from math import prod
 import psutil
 import torch
 
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.config import FEATURES, HIDDEN, UNetConfig
 
 MAX_BYTES = 2 << 30
 """More memory than this brings no speed on a CPU, and makes the tiles appear late."""
@@ -39,6 +39,8 @@ def bytes_per_voxel(config: UNetConfig) -> float:
             most = max(most, waiting + widest / volume)
         waiting += block[-1] / volume
         volume *= prod(config.poolings[level]) if level < config.depth else 1
+    features = FEATURES * len(config.filters) * config.in_channels
+    most = max(most, config.in_channels + config.out_channels + features + max(features, HIDDEN))
     # Work space of the convolutions, and what the allocator keeps.
     return 4 * 2 * most
 

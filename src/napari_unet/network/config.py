@@ -25,7 +25,31 @@ def _as_blocks(value: Any) -> Any:
     return (value,) if flat else value
 
 
+def _as_scales(value: Any) -> Any:
+    """Read ``[1.4, 1.4]`` as one scale where scales are expected."""
+    flat = isinstance(value, list | tuple) and value and isinstance(value[0], int | float)
+    return (value,) if flat else value
+
+
 Blocks = Annotated[tuple[tuple[int, ...], ...], BeforeValidator(_as_blocks)]
+Scales = Annotated[tuple[tuple[float, ...], ...], BeforeValidator(_as_scales)]
+
+FEATURES = 4
+"""Features that the filters compute per scale and channel of the image."""
+
+HIDDEN = 16
+"""Channels between the two convolutions behind the filters."""
+
+LEAST_SIGMA = 0.5
+"""Below this a sampled Gaussian is none any more, in voxels."""
+
+
+def filter_radius(sigma: float) -> int:
+    """Return how far a filter of standard deviation `sigma` reaches, both in voxels.
+
+    Three sigma for the Gaussian and one voxel for differences.
+    """
+    return int(3 * sigma + 0.5) + 1 if sigma else 0
 
 
 class UNetConfig(BaseModel):
@@ -79,6 +103,12 @@ class UNetConfig(BaseModel):
         (),
         description="Side of the pixel blocks that are moved into channels before the first "
         "convolution and back behind the last, per axis; empty means 1, that is none.",
+    )
+    filters: Scales = Field(
+        (),
+        description="Scales of fixed filters (smoothing, gradient, curvature) whose answers go "
+        "into the result by a short way: standard deviation per axis in voxels, 0 for axes that "
+        "are left out; empty means no filters.",
     )
     padding: Padding = Field(
         "valid", description="Valid convolutions, or padded ones that keep the size."
@@ -140,6 +170,7 @@ class UNetConfig(BaseModel):
             if len(getattr(self, name)) != self.ndim:
                 raise ValueError(f"{name} must have {self.ndim} sizes, one per axis")
         self._check_values()
+        self._check_filters()
         return self
 
     def _check_values(self) -> None:
@@ -158,6 +189,31 @@ class UNetConfig(BaseModel):
             raise ValueError("dropout rates must be at least 0 and below 1")
         if self.input_skip and self.in_channels != self.out_channels:
             raise ValueError("input_skip needs as many channels out as in")
+
+    def _check_filters(self) -> None:
+        for sigma in self.filters:
+            if len(sigma) != self.ndim:
+                raise ValueError(f"filters must have {self.ndim} sigmas per scale, one per axis")
+            if not any(sigma) or any(s and not s >= LEAST_SIGMA for s in sigma):
+                raise ValueError(
+                    f"filters must have sigmas of at least {LEAST_SIGMA} voxels, or 0 along axes "
+                    "that are left out, but not 0 along all of them"
+                )
+            if not self.can_filter(sigma):
+                raise ValueError(
+                    f"filters of sigma {sigma} reach {tuple(map(filter_radius, sigma))} voxels, "
+                    f"but the network sees {tuple(g.context // 2 for g in self.geometry)} beyond "
+                    "its output: choose smaller sigmas, or more poolings or convolutions"
+                )
+
+    def can_filter(self, sigma: Sequence[float]) -> bool:
+        """Tell whether filters of that size, in voxels per axis, see no more than the network.
+
+        Then tiles, which read the network's context and no more, stay exact.
+        """
+        return all(
+            filter_radius(s) <= g.context // 2 for s, g in zip(sigma, self.geometry, strict=True)
+        )
 
     @property
     def depth(self) -> int:
@@ -241,6 +297,7 @@ class UNetConfig(BaseModel):
         out_channels: int = 2,
         spacing: Sequence[float] | None = None,
         fast: bool = True,
+        filters: bool = True,
         padding: Padding = "valid",
     ) -> UNetConfig:
         """Return a network of ours in one of three sizes.
@@ -259,12 +316,21 @@ class UNetConfig(BaseModel):
         fast : bool
             Begin with a stem that moves each block of two voxels a side into channels: two to
             three times as many steps in the same time on a CPU.
+        filters : bool
+            Add the answers of fixed filters, at the scales that the network's context holds: it
+            then learns from few strokes what it would need many for.
         padding : {"valid", "same"}
             Convolutions without or with padding.
         """
-        from napari_unet.network.presets import sized
+        from napari_unet.network.presets import filter_scales, sized
 
-        fields = sized(size, ndim, tuple(spacing or (1.0,) * ndim), fast)
-        return cls(
-            ndim=ndim, in_channels=in_channels, out_channels=out_channels, padding=padding, **fields
+        spacing = tuple(spacing or (1.0,) * ndim)
+        config = cls(
+            ndim=ndim,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            padding=padding,
+            **sized(size, ndim, spacing, fast),
         )
+        scales = filter(config.can_filter, filter_scales(spacing)) if filters else ()
+        return config.model_copy(update={"filters": tuple(scales)})

@@ -25,9 +25,9 @@ def with_classes(network: UNet, number: int) -> UNet:
     grown = build_network(config.model_copy(update={"out_channels": number}))
     state, fresh = network.state_dict(), grown.state_dict()
     for name, values in fresh.items():
-        if name.startswith("head."):
+        if name.startswith(("head.", "filters.head.")):
             values[: len(state[name])] = state[name].to(values)
-            if name == "head.bias":
+            if name.endswith("bias"):
                 values[len(state[name]) :] = state[name].min()
         else:
             values.copy_(state[name])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from functools import cache
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_unet.network.blocks import ConvBlock, best_memory_format, depth_to_space, placed
+from napari_unet.network.filters import FilterPath
 from napari_unet.network.unet import UNet
 
 Conv = nn.Conv2d | nn.Conv3d
@@ -33,11 +35,32 @@ def for_inference(network: UNet, device: torch.device | None = None) -> UNet:
             _fold(block.layers)
             if fuse:
                 _fuse(block)
+    if fast.filters is not None:
+        _shorten(fast.filters, fuse)
     if device.type == "cpu":
         for i, up in enumerate(fast.ups):
             if isinstance(up, TransposedConv):
                 fast.ups[i] = MatrixUp(up)
     return fast
+
+
+def _shorten(path: FilterPath, fuse: bool) -> None:
+    """Fold the filters' norm into the convolution behind it, and that into its ReLU."""
+    norm, conv, head = path.norm, path.mix, path.head
+    assert isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d)
+    assert isinstance(conv, Conv)
+    assert isinstance(head, Conv)
+    assert conv.bias is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    matrix = conv.weight.flatten(1)  # a kernel of 1: (out, in)
+    conv.bias += matrix @ (norm.bias - norm.running_mean * scale)
+    conv.weight *= scale.reshape(-1, *(1,) * (conv.weight.ndim - 2))
+    path.norm = nn.Identity()
+    if fuse:
+        path.mix, path.activation = FastConv(conv), nn.Identity()
+        path.head = FastConv(head, "none")
 
 
 def _fold(layers: nn.Sequential) -> None:
@@ -58,7 +81,7 @@ def _fuse(block: ConvBlock) -> None:
     kept: list[nn.Module] = []
     for layer in [*block.layers, *([] if block.shortcut else [block.last_activation])]:
         if isinstance(layer, nn.ReLU) and kept and isinstance(kept[-1], Conv):
-            kept[-1] = ConvReLU(kept[-1])
+            kept[-1] = FastConv(kept[-1])
         else:
             kept.append(layer)
     _replace(block.layers, kept)
@@ -71,18 +94,18 @@ def _replace(layers: nn.Sequential, kept: list[nn.Module]) -> None:
     layers.extend(kept)
 
 
-class ConvReLU(nn.Module):
-    """A convolution and its ReLU in one pass over the memory, by oneDNN."""
+class FastConv(nn.Module):
+    """A convolution by oneDNN whatever its size, and its ReLU in the same pass over the memory."""
 
-    def __init__(self, conv: Conv) -> None:
+    def __init__(self, conv: Conv, then: Literal["relu", "none"] = "relu") -> None:
         super().__init__()
-        self.conv = conv
+        self.conv, self.then = conv, then
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, *spatial) as the convolution and the ReLU do."""
+        """Map (B, C, *spatial) as the convolution and what follows it do."""
         c = self.conv
         out: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x, c.weight, c.bias, c.padding, c.stride, c.dilation, c.groups, "relu", [], ""
+            x, c.weight, c.bias, c.padding, c.stride, c.dilation, c.groups, self.then, [], ""
         )
         return out
 
@@ -116,7 +139,8 @@ def _works() -> bool:
         x = x[..., 0] if isinstance(conv, nn.Conv2d) else x
         with torch.inference_mode():
             try:
-                same = torch.allclose(ConvReLU(conv)(x), conv(x).relu(), atol=1e-5)
+                same = torch.allclose(FastConv(conv)(x), conv(x).relu(), atol=1e-5)
+                same &= torch.allclose(FastConv(conv, "none")(x), conv(x), atol=1e-5)
             except (RuntimeError, AttributeError):
                 return False
         if not same:

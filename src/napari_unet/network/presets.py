@@ -13,6 +13,9 @@ SIZES: dict[int, dict[str, tuple[int, int]]] = {
 
 MOST_POOLINGS = 3
 
+SIGMAS = (0.7, 1.4, 2.8, 5.6)
+"""Scales of the fixed filters, in the finest axis's voxels."""
+
 PRESETS: dict[str, dict[str, Any]] = {
     # Ronneberger et al. 2015, doi:10.1007/978-3-319-24574-4_28: 572 -> 388.
     "ronneberger2015": {
@@ -84,6 +87,17 @@ def sized(size: str, ndim: int, spacing: tuple[float, ...], fast: bool) -> dict[
         # al. 2016, doi:10.23915/distill.00003.
         "up": "nearest",
     }
+
+
+def filter_scales(spacing: tuple[float, ...]) -> list[tuple[float, ...]]:
+    """Return the filters' sigmas in voxels, alike in space, for voxels `spacing` apart.
+
+    Where planes are so far apart that the filters would hardly see from one to the next, they
+    keep to the plane.
+    """
+    finest = min(spacing)
+    scales = [tuple(round(s * finest / d, 3) for d in spacing) for s in SIGMAS]
+    return [tuple(s if s >= SIGMAS[0] else 0.0 for s in scale) for scale in scales]
 
 
 def _fine_axes(spacing: list[float], value: int) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from napari_unet.errors import InputError
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.config import FEATURES, HIDDEN, UNetConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +127,21 @@ def _rows(config: UNetConfig, row: Row) -> list[Row]:
     fine = _multiply(rows[-1].shape, config.stem)
     if volume > 1:
         rows.append(Row("depth to space", fine, config.out_channels))
+    if config.filters:
+        rows += _filters(config, fine)
     if config.input_skip:
         rows.append(Row("input skip", fine, config.out_channels))
     return rows
+
+
+def _filters(config: UNetConfig, shape: tuple[int, ...]) -> list[Row]:
+    features = FEATURES * len(config.filters) * config.in_channels
+    return [
+        Row("filters", shape, features),
+        # With a scale and a shift per feature, of the norm before it.
+        Row("filters conv 1", shape, HIDDEN, 2 * features + (features + 1) * HIDDEN),
+        Row("filters conv 2", shape, config.out_channels, (HIDDEN + 1) * config.out_channels),
+    ]
 
 
 def _block(

@@ -16,6 +16,7 @@ from napari_unet.network.blocks import (
     space_to_depth,
 )
 from napari_unet.network.config import UNetConfig
+from napari_unet.network.filters import FilterPath
 
 
 class UNet(nn.Module):
@@ -52,6 +53,7 @@ class UNet(nn.Module):
 
         if config.block_volume > 1:
             _start_alike(self.head, config.block_volume)
+        self.filters = FilterPath(config) if config.filters else None
 
     @property
     def _padded(self) -> bool:
@@ -103,11 +105,12 @@ class UNet(nn.Module):
             skips.append(x)
             x = pool(x)
         x = self.bottom(x)
-        for up, block, skip in zip(self.ups, self.decoder, reversed(skips), strict=True):
+        for up, block in zip(self.ups, self.decoder, strict=True):
             x = up(x)
-            x = block(torch.cat((centre_crop(skip, x.shape[2:]), x), dim=1))
+            x = block(torch.cat((centre_crop(skips.pop(), x.shape[2:]), x), dim=1))
         x = self.head(x)
         x = depth_to_space(x, self.config.stem) if self.config.block_volume > 1 else x
+        x = x if self.filters is None else x + self.filters(image, x.shape[2:])
         return x + centre_crop(image, x.shape[2:]) if self.config.input_skip else x
 
 

@@ -3,65 +3,108 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from napari_unet._version import __version__
-from napari_unet.control import Viewport
+from napari_unet.control import Previewed, Viewport
 from napari_unet.data.augment import Augmenter
 from napari_unet.data.normalisation import fit_normalisation
 from napari_unet.data.sampling import Pair, PatchSampler, Sample
-from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
-from napari_unet.model import ClassInfo, TrainedModel
-from napari_unet.network.blocks import centre_crop
-from napari_unet.network.config import UNetConfig
+from napari_unet.inference.viewport import previewed, probabilities
+from napari_unet.model import ClassInfo, TrainedModel, Weights
 from napari_unet.network.grow import with_classes
-from napari_unet.network.optimise import as_input, for_inference
+from napari_unet.network.optimise import for_inference
 from napari_unet.network.unet import UNet, build_network
+from napari_unet.tasks.architecture import choose_config
 from napari_unet.tasks.calibration import frequency_factors, shift_head
+from napari_unet.tasks.confusion import confusion_of, iou
+from napari_unet.tasks.continued import (
+    CALIBRATION,
+    all_values,
+    check_start,
+    continued_network,
+    factors_of,
+)
 from napari_unet.tasks.losses import IGNORED, segmentation_loss
-from napari_unet.tasks.painted import Painted
+from napari_unet.tasks.painted import Painted, count_all, digest_of
 from napari_unet.tasks.patch import choose_patch, trained_part
 from napari_unet.tasks.segment_options import SegmentOptions
-from napari_unet.training.events import Previewed, Validated
-from napari_unet.training.trainer import Batch
+from napari_unet.tasks.suggest import Guide, Probe
+from napari_unet.training.events import Suggested, Validated
+from napari_unet.training.learner import Batch
 
 BATCH_SIZE = {2: 8, 3: 4}
 """Patches per step."""
 
 CALIBRATION_WINDOWS = 12
 
+REMEMBERED = 0.98
+"""What is left, one step later, of the count of what was learned from."""
+
 FEW_PIXELS = 50
 """A class with fewer painted pixels than this is worth a warning."""
 
 
 class SegmentLearner:
-    """Tells the training loop what a segmentation learns from, and how it is judged."""
+    """Tells the training loop what a segmentation learns from, and how it is judged.
 
-    def __init__(self, painted: Painted, ndim: Literal[2, 3], options: SegmentOptions) -> None:
-        self.options, self.painted = options, painted
-        self.values = tuple(sorted(painted.counts))
-        self.counts = tuple(painted.counts[v] for v in self.values)
+    Parameters
+    ----------
+    painted : sequence of Painted
+        Images with the same channels, and what is painted on them.
+    ndim : {2, 3}
+        Spatial dimensions of the network.
+    options : SegmentOptions
+        What can be set.
+    start : TrainedModel, optional
+        Where to go on from: its network, normalisation and classes are kept.
+
+    Raises
+    ------
+    InputError
+        Where image, network, model and options do not fit together.
+    """
+
+    def __init__(
+        self,
+        painted: Sequence[Painted],
+        ndim: Literal[2, 3],
+        options: SegmentOptions,
+        start: TrainedModel | None = None,
+    ) -> None:
+        self.options, self.painted, self.start = options, tuple(painted), start
+        self._versions, counts = self._painted_versions(), count_all(painted)
+        if start is not None:
+            check_start(start, ndim, painted[0].view.channels)
+        self.values = all_values((c.value for c in start.classes) if start else (), counts)
+        self.counts = tuple(counts.get(v, 0) for v in self.values)
         self.class_names = tuple(str(c) for c in self._classes())
         self.spacing = tuple(options.spacing or (1.0,) * ndim)[-ndim:]
         self.augmenter = Augmenter(options.augment, ndim, self.spacing, options.seed)
-        self.normalisation, self.finite = fit_normalisation(
-            painted.view, options.normalise, seed=options.seed
-        )
-        self.config = self._config(ndim)
+        views = [pair.view for pair in painted]
+        fitted, self.finite = fit_normalisation(views, options.normalise, seed=options.seed)
+        self.normalisation = fitted if start is None else start.normalisation
+        channels = (painted[0].view.channels, len(self.values))
+        self.config = choose_config(options, ndim, channels, self.spacing, start)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
-            self.network: UNet = build_network(self.config)
-        self.patch = choose_patch(self.config, painted.view.spatial_shape, options.patch)
+            self.network: UNet = (
+                build_network(self.config)
+                if start is None
+                else continued_network(start, len(self.values))
+            )
+        largest = [max(sizes) for sizes in zip(*(v.spatial_shape for v in views), strict=True)]
+        self.patch = choose_patch(self.config, largest, options.patch)
         self.core = trained_part(self.config, self.patch)
         self.batch_size = BATCH_SIZE[ndim]
         self.sampler = PatchSampler(
-            [Pair(painted.view, painted.store)],
+            [Pair(pair.view, pair.store) for pair in painted],
             self.values,
             self.normalisation,
             options.held_out,
@@ -69,13 +112,19 @@ class SegmentLearner:
             balance=options.balance,
         )
         self._seen = torch.zeros(len(self.values), dtype=torch.int64)
-        self._version = painted.store.version
+        self._learned = torch.zeros(len(self.values), len(self.values))
+        self._factors = factors_of(start, len(self.values))
+        self._shift: Tensor | None = None
         self.random = np.random.default_rng(options.seed)
+        self._guide = Guide(self.sampler, self.spacing, options.seed)
+        self._looked: Viewport | None = None
 
     def _classes(self) -> tuple[ClassInfo, ...]:
         names, colors = self.options.class_names, self.options.class_colors
+        known = {info.value: info for info in self.start.classes} if self.start else {}
         return tuple(
-            ClassInfo(
+            known.get(v)
+            or ClassInfo(
                 v,
                 names.get(v, "background" if v == 0 else f"class {v}"),
                 colors.get(v),
@@ -83,39 +132,14 @@ class SegmentLearner:
             for v in self.values
         )
 
-    def _config(self, ndim: Literal[2, 3]) -> UNetConfig:
-        channels = {"in_channels": self.painted.view.channels, "out_channels": len(self.values)}
-        given = self.options.network
-        if given is None:
-            return UNetConfig.sized(
-                self.options.size,
-                ndim,
-                **channels,
-                spacing=self.spacing,
-                fast=self.options.fast,
-                padding=self.options.padding,
-            )
-        if given.ndim != ndim:
-            raise InputError(
-                "The network does not fit the number of dimensions",
-                got=f"a {given.ndim}D network",
-                expected=f"a {ndim}D one",
-            )
-        try:
-            return UNetConfig(**{**given.model_dump(), **channels})
-        except ValidationError as error:
-            raise InputError(
-                "The network does not fit the image and the classes",
-                got=error.errors()[0]["msg"],
-                expected=f"{channels['in_channels']} channels in, {channels['out_channels']} out",
-            ) from error
-
     def warnings(self) -> Iterator[str]:
         """Say what the user should know before the first step."""
         if self.finite < 1:
             yield f"{1 - self.finite:.2%} of the pixels are not finite; they are left out."
         for info, count in zip(self._classes(), self.counts, strict=True):
-            if count < FEW_PIXELS:
+            if self.start and not count:
+                yield f"Nothing is painted of {info}: the network may come to forget it."
+            elif count < FEW_PIXELS:
                 yield f"Few pixels are painted of {info}: {count}. More strokes will help."
         if not self.sampler.val_count.any():
             yield "Too little is painted to hold anything out: there is no validation."
@@ -130,10 +154,10 @@ class SegmentLearner:
 
     def take_up(self) -> Callable[[nn.Module], nn.Module] | None:
         """Take up what was painted since; where a class is new, return how a network grows it."""
-        store = self.painted.store
-        if store.version == self._version:
+        versions = self._painted_versions()
+        if versions == self._versions:
             return None
-        self._version, counts = store.version, store.values()
+        self._versions, counts = versions, count_all(self.painted)
         new = tuple(v for v in counts if v not in self.values)
         self._know((*self.values, *new), counts)
         if not new:
@@ -141,12 +165,17 @@ class SegmentLearner:
         number = len(self.values)
         self.config = self.config.model_copy(update={"out_channels": number})
         self._seen = torch.cat([self._seen, self._seen.new_zeros(len(new))])
+        self._learned = nn.functional.pad(self._learned, (0, len(new)) * 2)
+        self._factors = nn.functional.pad(self._factors, (0, len(new)), value=1.0)
 
         def grow(network: nn.Module) -> nn.Module:
             assert isinstance(network, UNet)
             return with_classes(network, number)
 
         return grow
+
+    def _painted_versions(self) -> tuple[int, ...]:
+        return tuple(pair.store.version for pair in self.painted)
 
     @property
     def ready(self) -> bool:
@@ -166,51 +195,52 @@ class SegmentLearner:
     ) -> Previewed:
         """Apply weights to what is looked at, and say how sure they are."""
         assert isinstance(network, UNet)
-        box = self._on_the_grid(view.region)
-        answers = self._answers(network, device, view.index, box)
+        self._looked = view
+        answers = self._answers(for_inference(network, device), view)
         if self._calibrates:
-            factors = frequency_factors(answers.flatten(1).T, self._seen / self._seen.sum())
-            answers = answers * factors.view(-1, *(1,) * len(box.shape))
+            factors = self._calibration(answers.flatten(1).T)
+            answers = answers * factors.view(-1, *(1,) * len(view.region.shape))
             answers = answers / answers.sum(0)
-        cut = view.region.shift(tuple(-a for a in box.start)).slices
-        answers = answers[(slice(None), *cut)]
-        best = answers.topk(2, 0).values
-        values = np.array(self.values, np.min_scalar_type(max(self.values)))
-        return Previewed(
-            step, view, values[answers.argmax(0).numpy()], (1 - best[0] + best[1]).numpy()
-        )
+        return previewed(step, view, answers, self.values)
 
-    def _on_the_grid(self, region: Region) -> Region:
-        """Return the region grown to where tiles may begin, so that a preview is a prediction."""
-        start = tuple(
-            a // g.stride * g.stride
-            for a, g in zip(region.start, self.config.geometry, strict=True)
-        )
-        return Region(start, region.stop)
+    def suggest(self, network: nn.Module, device: torch.device) -> Suggested:
+        """Find where the next strokes would help most."""
+        assert isinstance(network, UNet)
+        answer = partial(self._answers, for_inference(network, device))
+        calibration = self._calibration if self._calibrates else None
+        probe = Probe.of(self.config, self.patch, answer, calibration)
+        return self._guide.suggest(probe, self._looked)
 
-    def _answers(
-        self, network: UNet, device: torch.device, index: tuple[int, ...], box: Region
-    ) -> Tensor:
-        """Return the probabilities (class, *box)."""
-        read = self.config.input_for(box.shape)
-        start = tuple(
-            a - g.context // 2 for a, g in zip(box.start, self.config.geometry, strict=True)
-        )
-        stop = tuple(a + n for a, n in zip(start, read, strict=True))
-        pixels = self.normalisation.apply(self.painted.view.read_raw(index, Region(start, stop)))
-        fast = for_inference(network, device)
-        outputs = fast(as_input(torch.from_numpy(pixels)[None], device))
-        logits = centre_crop(outputs, self.config.output_for(read))[0].float().cpu()
-        return torch.softmax(logits[(slice(None), *(slice(0, n) for n in box.shape))], 0)
+    def _answers(self, network: UNet, view: Viewport) -> Tensor:
+        """Return the probabilities (class, *spatial) of a part of one of the images."""
+        image = self.painted[view.pair].view
+        return probabilities(network, self.normalisation, image, view)
 
     @property
     def _calibrates(self) -> bool:
         """Whether the image says how frequent the classes are."""
-        o = self.options
-        return o.calibrate and o.zero == "unpainted" and bool(self._seen.all())
+        return self.options.calibrate and self.options.zero == "unpainted"
+
+    def _calibration(self, answers: Tensor) -> Tensor:
+        """Return by how much each class is more frequent than in the training.
+
+        `answers` are probabilities (voxels, classes). Until something was learned of every class
+        that is painted, and for classes that are not, the factors of the model stay that the
+        training started from.
+        """
+        seen, factors = self._seen > 0, self._factors.clone()
+        painted = torch.from_numpy(self.sampler.train_count > 0)
+        if seen.any() and bool(seen[painted].all()):
+            # As if the classes that are not painted had had their equal share.
+            share = seen.float().mean()
+            trained = self._seen[seen] / self._seen.sum() * share
+            factors[seen] = frequency_factors(answers[:, seen], trained)
+        return factors
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the loss over painted pixels."""
+        table = confusion_of(outputs.detach(), targets, len(self.values))
+        self._learned = REMEMBERED * self._learned + table.cpu()
         return segmentation_loss(self.options.loss, outputs, targets)
 
     @torch.no_grad()
@@ -224,31 +254,38 @@ class SegmentLearner:
             outputs = network(inputs.to(device)).cpu()
             seen = target != IGNORED
             loss += segmentation_loss("ce", outputs, target).item() * int(seen.sum())
-            pairs = target[seen] * n + outputs.argmax(1)[seen]
-            confusion += torch.bincount(pairs, minlength=n * n).reshape(n, n)
+            confusion += confusion_of(outputs, target, n)
         pixels = int(confusion.sum())
         if not pixels:
             return None
-        return Validated(step, loss / pixels, "IoU", iou(confusion), pixels)
+        return Validated(
+            step,
+            loss / pixels,
+            "IoU",
+            iou(confusion),
+            pixels,
+            tuple(map(tuple, confusion.tolist())),
+            tuple(map(tuple, self._learned.tolist())),
+        )
 
     @torch.no_grad()
     def settle(self, network: nn.Module, device: torch.device) -> None:
         """Make the classes as frequent as the image, not the strokes, says they are."""
         if not self._calibrates:
             return
-        seen = self._seen
         assert isinstance(network, UNet)
         answers = [
             torch.softmax(network(window.to(device)), 1).cpu().movedim(1, -1).flatten(0, -2)
             for window in self._windows()
         ]
-        trained = seen / seen.sum()
-        shift_head(network, frequency_factors(torch.cat(answers), trained))
+        self._shift = self._calibration(torch.cat(answers))
+        shift_head(network, self._shift)
 
     def _windows(self) -> Iterator[Tensor]:
-        """Yield patches (1, C, *patch) from all over the image, always the same."""
-        view, random = self.painted.view, np.random.default_rng(self.options.seed)
-        for _ in range(CALIBRATION_WINDOWS):
+        """Yield patches (1, C, *patch) from all over the images, always the same."""
+        random, number = np.random.default_rng(self.options.seed), len(self.painted)
+        for k in range(max(CALIBRATION_WINDOWS, number)):
+            view = self.painted[k % number].view
             loop = tuple(int(random.integers(n)) for n in view.loop_shape)
             core = tuple(
                 int(random.integers(max(1, n - c + 1)))
@@ -260,7 +297,7 @@ class SegmentLearner:
             window = Region(start, tuple(a + p for a, p in zip(start, self.patch, strict=True)))
             yield torch.from_numpy(self.normalisation.apply(view.read_raw(loop, window)))[None]
 
-    def finish(self, weights: dict[str, Tensor], facts: dict[str, Any]) -> TrainedModel:
+    def finish(self, weights: Weights, facts: dict[str, Any]) -> TrainedModel:
         """Make the model."""
         o = self.options
         return TrainedModel(
@@ -272,8 +309,9 @@ class SegmentLearner:
             spacing=self.spacing,
             training={
                 **facts,
+                **self._origin(),
                 "seed": o.seed,
-                "strokes": self.painted.store.digest(),
+                "strokes": digest_of(self.painted),
                 "painted": dict(zip(self.class_names, self.counts, strict=True)),
                 "options": o.model_dump(mode="json", exclude_defaults=True, exclude={"network"}),
                 "versions": {
@@ -284,17 +322,14 @@ class SegmentLearner:
             },
         )
 
-
-def iou(confusion: Tensor) -> tuple[float | None, ...]:
-    """Return intersection over union per class; None for a class that is not in the truth.
-
-    `confusion` counts pixels, truth by rows and prediction by columns.
-    """
-    hit = confusion.diagonal()
-    truth, union = confusion.sum(1), confusion.sum(1) + confusion.sum(0) - hit
-    return tuple(
-        (int(h) / int(u) if t else None) for h, u, t in zip(hit, union, truth, strict=True)
-    )
+    def _origin(self) -> dict[str, Any]:
+        """Return what another training must know to go on from this one."""
+        facts: dict[str, Any] = {}
+        if self._shift is not None:
+            facts[CALIBRATION] = self._shift.tolist()
+        if self.start is not None:
+            facts["continued_from"] = self.start.digest
+        return facts
 
 
 def _stack(samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,10 @@ class SegmentOptions(TrainingOptions):
     fast: bool = Field(
         True, description="Compute in blocks of 2 voxels a side: two to three times faster."
     )
+    filters: bool = Field(
+        True,
+        description="Add fixed filters on several scales: it learns faster from few strokes.",
+    )
     padding: Padding = Field(
         "valid", description="Valid convolutions, or padded ones that keep the size."
     )

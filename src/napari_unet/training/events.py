@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from napari_unet.control import Viewport
+from napari_unet.control import Previewed
 from napari_unet.model import TrainedModel
 
 
@@ -17,7 +14,8 @@ class Started:
     """The training is about to take its first step.
 
     `steps` and `seconds` are the budget (None: none of that kind); `patch` is the input's and
-    `core` the output's spatial shape in voxels; `counts` the painted pixels per class.
+    `core` the output's spatial shape in voxels; `counts` the painted pixels per class, and
+    `class_values` their label values, where the output are classes.
     """
 
     device: str
@@ -30,6 +28,7 @@ class Started:
     core: tuple[int, ...]
     class_names: tuple[str, ...]
     counts: tuple[int, ...]
+    class_values: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +52,14 @@ class ClassesGrew:
 
     class_names: tuple[str, ...]
     counts: tuple[int, ...]
+    class_values: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Previewed:
-    """What the averaged weights say of the part that is looked at.
+class StrokesChanged:
+    """Something was painted or erased; `counts` are the painted pixels per class now."""
 
-    `labels` are label values and `unsure` goes from 0 (one class is certain) to 1 (two are
-    equally likely), both of the spatial shape of ``view.region``.
-    """
-
-    step: int
-    view: Viewport
-    labels: NDArray[Any]
-    unsure: NDArray[np.float32]
+    counts: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +67,9 @@ class Validated:
     """The averaged weights were tested on what is held out.
 
     `scores` has one number per class (IoU, 0 to 1; None where the class is not held out) or one
-    for the whole image; `pixels` is the number of voxels that all of it rests on.
+    for the whole image; `pixels` is the number of voxels that all of it rests on. The tables
+    count voxels, truth by rows and answers by columns: `confusion` what is held out, `learned`
+    what the latest steps learned from (older ones fade, so those are fractions of voxels).
     """
 
     step: int
@@ -82,12 +77,35 @@ class Validated:
     metric: str
     scores: tuple[float | None, ...]
     pixels: int
+    confusion: tuple[tuple[int, ...], ...] = ()
+    learned: tuple[tuple[float, ...], ...] = ()
 
     @property
     def mean(self) -> float | None:
         """Mean over the classes that have a score."""
         known = [s for s in self.scores if s is not None]
         return sum(known) / len(known) if known else None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The averaged weights as they were at some moment, as a model ready to predict with."""
+
+    step: int
+    elapsed: float
+    model: TrainedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Suggested:
+    """Where the next strokes would help most, the best place first.
+
+    Each place is an index along the looped axes and then the spatial ones, in voxels, as in the
+    labels of pair number `pair`; none where nothing was found.
+    """
+
+    pair: int
+    places: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,4 +125,15 @@ class Finished:
     elapsed: float
 
 
-TrainingEvent = Started | Stepped | Validated | Warned | ClassesGrew | Previewed | Finished
+TrainingEvent = (
+    Started
+    | Stepped
+    | Validated
+    | Warned
+    | ClassesGrew
+    | StrokesChanged
+    | Previewed
+    | Kept
+    | Suggested
+    | Finished
+)

@@ -23,6 +23,9 @@ class TrainingOptions(BaseModel):
     open_ended: bool = Field(
         False, description="Go on until stopped; the learning rate then stays as it is."
     )
+    keep_history: bool = Field(
+        False, description="Keep the weights at growing intervals, to look back at and go on from."
+    )
     seed: int = Field(
         0, ge=0, lt=2**32, description="Same seed, same steps, same computer: same weights."
     )
@@ -30,14 +33,17 @@ class TrainingOptions(BaseModel):
         None, ge=1, le=256, description="Patches per step; empty: 8 in 2D, 4 in 3D."
     )
     learning_rate: float = Field(
-        3e-3, gt=0, le=1, description="Highest learning rate of the one-cycle schedule."
+        6e-3, gt=0, le=1, description="Highest learning rate of the one-cycle schedule."
     )
-    weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW's weight decay.")
+    weight_decay: float = Field(
+        1e-2, ge=0, le=1, description="AdamW's weight decay; norms and biases are spared."
+    )
     averaging: float = Field(
-        0.99,
+        0.9975,
         ge=0,
         lt=1,
-        description="Decay of the running average of the weights that is shown and saved.",
+        description="Largest decay of the running average of the weights that is shown and "
+        "saved; at first it reaches back less far.",
     )
     device: Device = Field("auto", description="Where to compute: the fastest there is, or as set.")
     threads: int | None = Field(

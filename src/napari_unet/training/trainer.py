@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from math import isfinite, nan
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from napari_unet.control import Control, Viewport
 from napari_unet.device import (
@@ -20,18 +19,23 @@ from napari_unet.device import (
     using_threads,
 )
 from napari_unet.errors import OutOfMemoryError, TrainingError
-from napari_unet.model import TrainedModel
+from napari_unet.model import TrainedModel, weights_of
 from napari_unet.network.blocks import best_memory_format, placed
+from napari_unet.training.average import Average
+from napari_unet.training.budget import Budget, Share
 from napari_unet.training.events import (
     ClassesGrew,
     Finished,
-    Previewed,
+    Kept,
     Started,
     Stepped,
+    StrokesChanged,
     TrainingEvent,
     Validated,
     Warned,
 )
+from napari_unet.training.learner import Learner
+from napari_unet.training.optimiser import build_optimiser
 from napari_unet.training.options import TrainingOptions
 from napari_unet.training.schedule import one_cycle, steady
 
@@ -45,144 +49,11 @@ FIRST_VALIDATION = 1.0
 FIRST_PREVIEW = 10
 """Steps before there is anything to show."""
 
-VALIDATION_SHARE, PREVIEW_SHARE = 0.08, 0.15
-"""Parts of the time that may go into validation and previews."""
+FIRST_KEPT, KEPT_GROWTH = 5.0, 1.25
+"""Seconds before weights are worth keeping, and how the intervals grow from there."""
 
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What one step learns from: inputs (B, C, *input) and targets (B, ...), on the CPU."""
-
-    inputs: Tensor
-    targets: Tensor
-
-
-class Learner(Protocol):
-    """What a task tells the loop: where examples come from and what is wanted of them."""
-
-    @property
-    def network(self) -> nn.Module:
-        """The network that learns, on the CPU."""
-
-    @property
-    def patch(self) -> tuple[int, ...]:
-        """The input's spatial shape."""
-
-    @property
-    def core(self) -> tuple[int, ...]:
-        """The output's spatial shape."""
-
-    @property
-    def batch_size(self) -> int:
-        """Patches per step, where the options do not say."""
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the output's channels."""
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """Painted pixels per class."""
-
-    def warnings(self) -> Iterator[str]:
-        """Say, before the first step, what the user should know."""
-
-    def batch(self, size: int) -> Batch:
-        """Return the next examples."""
-
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss, a scalar."""
-
-    def validate(self, network: nn.Module, device: torch.device, step: int) -> Validated | None:
-        """Test weights on what is held out; None where nothing is."""
-
-    def take_up(self) -> Callable[[nn.Module], nn.Module] | None:
-        """Take up what was painted since; where a class is new, return how a network grows it."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether there is anything to learn from at the moment."""
-
-    def preview(
-        self, network: nn.Module, device: torch.device, step: int, view: Viewport
-    ) -> Previewed:
-        """Apply weights to what is looked at."""
-
-    def settle(self, network: nn.Module, device: torch.device) -> None:
-        """Give the averaged weights a last touch, when all steps are taken."""
-
-    def finish(self, weights: dict[str, Tensor], facts: dict[str, Any]) -> TrainedModel:
-        """Make the model."""
-
-
-class Budget:
-    """How far a training is, by steps or by seconds, whichever comes first."""
-
-    def __init__(self, steps: int | None, seconds: float | None) -> None:
-        self.steps, self.seconds = steps, seconds
-        self.began = time.monotonic()
-
-    def leave_out(self, seconds: float) -> None:
-        """Do not count the last `seconds` (a pause)."""
-        self.began += seconds
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the start, without pauses."""
-        return time.monotonic() - self.began
-
-    def progress(self, step: int) -> float:
-        """Return the part of the budget that is used, 0 to 1 or more."""
-        parts = [step / self.steps] if self.steps else []
-        parts += [self.elapsed / self.seconds] if self.seconds else []
-        return max(parts, default=0.0)
-
-    def remaining(self, step: int) -> float | None:
-        """Return the seconds left, if that can be told yet."""
-        progress = self.progress(step)
-        return self.elapsed * (1 - progress) / progress if progress > 0 and step > 0 else None
-
-
-class _Share:
-    """Sees that something is done now and then, and takes no more than its share of the time."""
-
-    def __init__(self, budget: Budget, first: float, rest: float, share: float) -> None:
-        self.budget, self.due, self.rest, self.share = budget, first, rest, share
-
-    def spend(self, work: Callable[[], Iterator[TrainingEvent]]) -> Iterator[TrainingEvent]:
-        """Do it if it is due; at the earliest `rest` seconds later it is due again."""
-        began = self.budget.elapsed
-        if began < self.due:
-            return
-        yield from work()
-        took = self.budget.elapsed - began
-        self.due = self.budget.elapsed + max(self.rest, took / self.share)
-
-
-class Average:
-    """The running average of a network's weights, which is what is shown, tested and saved."""
-
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.network = copy.deepcopy(network).eval().requires_grad_(False)
-        self.decay = decay
-        self.updates = 0
-
-    @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
-        """Move a little towards the network's present weights."""
-        self.updates += 1
-        # At first the average is over all steps so far, so that early weights are forgotten.
-        keep = min(self.decay, self.updates / (self.updates + 9))
-        for mine, theirs in zip(_state(self.network), _state(network), strict=True):
-            if mine.is_floating_point():
-                mine.lerp_(theirs, 1 - keep)
-            else:
-                mine.copy_(theirs)
-
-
-def _state(network: nn.Module) -> Iterator[Tensor]:
-    yield from network.parameters()
-    yield from network.buffers()
+VALIDATION_SHARE, PREVIEW_SHARE, KEEPING_SHARE = 0.08, 0.15, 0.03
+"""Parts of the time that may go into validation, previews and keeping weights."""
 
 
 def train_network(
@@ -224,6 +95,7 @@ def train_network(
             core=learner.core,
             class_names=learner.class_names,
             counts=learner.counts,
+            class_values=learner.values,
         )
         yield from map(Warned, learner.warnings())
         yield from _Loop(learner, options, control, device).run()
@@ -248,17 +120,22 @@ class _Loop:
         self.step = 0
         self.bad_steps = 0
         self.last: Validated | None = None
+        self.shown: Viewport | None = None
 
     def run(self) -> Iterator[TrainingEvent]:
         """Take steps until the budget is used or somebody stops it."""
         endless = self.options.open_ended
-        budget = Budget(*(None, None) if endless else (self.options.steps, self.options.seconds))
-        validation = _Share(budget, FIRST_VALIDATION, 1.0, VALIDATION_SHARE)
-        preview = _Share(budget, 0.0, 2.0, PREVIEW_SHARE)
-        while self._goes_on(budget):
+        self.budget = budget = Budget(
+            *(None, None) if endless else (self.options.steps, self.options.seconds)
+        )
+        validation = Share(budget, FIRST_VALIDATION, 1.0, VALIDATION_SHARE)
+        preview = Share(budget, 0.0, 2.0, PREVIEW_SHARE)
+        keeping = Share(budget, FIRST_KEPT, 1.0, KEEPING_SHARE, KEPT_GROWTH)
+        while self._goes_on():
             yield from self._take_up()
-            if not self.learner.ready:
-                time.sleep(WAIT)
+            yield from self._answer()
+            if self.control.paused or self.control.stopped or not self.learner.ready:
+                yield from self._wait()
                 continue
             progress = budget.progress(self.step)
             rate = self.options.learning_rate * (
@@ -279,38 +156,69 @@ class _Loop:
                 None if endless else min(1.0, budget.progress(self.step)),
             )
             yield from validation.spend(self._validate)
-            if self.control.view is not None and self.step >= FIRST_PREVIEW:
+            if self._can_show:
                 yield from preview.spend(self._preview)
+            if self.options.keep_history:
+                yield from keeping.spend(self._keep)
         yield from self._finish(budget.elapsed)
+
+    def _goes_on(self) -> bool:
+        """Tell whether there is a next step."""
+        return not self.control.stopped and self.budget.progress(self.step) < 1
+
+    def _wait(self) -> Iterator[TrainingEvent]:
+        """Let some time pass without a step; what is looked at is shown all the same."""
+        if self._can_show and self.control.view != self.shown:
+            began = self.budget.elapsed
+            yield from self._preview()
+            if self.control.paused:
+                self.budget.leave_out(self.budget.elapsed - began)
+        if self.control.paused:
+            self.budget.leave_out(self.control.wait(WAIT))
+        else:
+            time.sleep(WAIT)
 
     def _take_up(self) -> Iterator[TrainingEvent]:
         """Take up new strokes; where a class is new, let the network grow it."""
+        before = self.learner.counts
         grow = self.learner.take_up()
         if grow is None:
+            if self.learner.counts != before:
+                yield StrokesChanged(self.learner.counts)
             return
         ndim = len(self.learner.patch)
         self.network = placed(grow(self.network), self.device, ndim).train()
         self.average.network = placed(grow(self.average.network), self.device, ndim).eval()
         self.average.network.requires_grad_(False)
         self.optimiser = self._new_optimiser()
-        yield ClassesGrew(self.learner.class_names, self.learner.counts)
+        learner = self.learner
+        yield ClassesGrew(learner.class_names, learner.counts, learner.values)
 
     def _new_optimiser(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(
-            self.network.parameters(),
-            self.options.learning_rate,
-            weight_decay=self.options.weight_decay,
-        )
+        return build_optimiser(self.network, self.options)
+
+    @property
+    def _can_show(self) -> bool:
+        return self.control.view is not None and self.step >= FIRST_PREVIEW
 
     def _preview(self) -> Iterator[TrainingEvent]:
-        view = self.control.view
+        self.shown = view = self.control.view
         if view is not None:
             yield self.learner.preview(self.average.network, self.device, self.step, view)
 
-    def _goes_on(self, budget: Budget) -> bool:
-        """Wait while paused; tell whether there is a next step."""
-        budget.leave_out(self.control.wait())
-        return not self.control.stopped and budget.progress(self.step) < 1
+    def _answer(self) -> Iterator[TrainingEvent]:
+        """Answer what was asked, as soon as there is something to answer with."""
+        while self.step and (question := self.control.asked()):
+            if question == "keep":
+                yield from self._keep()
+            else:
+                yield self.learner.suggest(self.average.network, self.device)
+
+    def _keep(self) -> Iterator[TrainingEvent]:
+        """Show the weights as they would be saved now."""
+        network = copy.deepcopy(self.average.network)
+        self.learner.settle(network, self.device)
+        yield Kept(self.step, self.budget.elapsed, self._model(network, self.budget.elapsed))
 
     def _attempt(self, rate: float) -> tuple[float | None, str]:
         """Take one step; return its loss, or None and why there was none."""
@@ -376,7 +284,10 @@ class _Loop:
             self.learner.settle(self.average.network, self.device)
         if self.step and not self.control.stopped:  # who stops it does not want to wait
             yield from self._validate()
-        weights = {k: v.cpu().contiguous() for k, v in self.average.network.state_dict().items()}
+        model = self._model(self.average.network, elapsed)
+        yield Finished(model, "stopped" if self.control.stopped else "budget", self.step, elapsed)
+
+    def _model(self, network: nn.Module, elapsed: float) -> TrainedModel:
         facts: dict[str, Any] = {"steps": self.step, "seconds": round(elapsed, 2)}
         if self.last is not None:
             facts["validation"] = {
@@ -384,5 +295,4 @@ class _Loop:
                 "loss": self.last.loss,
                 "pixels": self.last.pixels,
             }
-        model = self.learner.finish(weights, facts)
-        yield Finished(model, "stopped" if self.control.stopped else "budget", self.step, elapsed)
+        return self.learner.finish(weights_of(network), facts)

@@ -8,7 +8,13 @@ if TYPE_CHECKING:
     import napari.viewer
     from qtpy.QtWidgets import QWidget
 
-__all__ = ["make_predict_panel", "make_train_panel", "run_prediction", "toggle_training"]
+__all__ = [
+    "make_predict_panel",
+    "make_train_panel",
+    "paint_here_next",
+    "run_prediction",
+    "toggle_training",
+]
 
 PLUGIN = "napari-unet-live"
 
@@ -57,3 +63,14 @@ def run_prediction(napari_viewer: napari.viewer.Viewer) -> None:
     else:
         panel.show_page("predict")
         panel.predict.start()
+
+
+def paint_here_next(napari_viewer: napari.viewer.Viewer) -> None:
+    """Go to where the next stroke would help most; without a panel, open it."""
+    from napari_unet.widgets.panel import find_panel
+
+    panel = find_panel(napari_viewer)
+    if panel is None:
+        napari_viewer.window.add_plugin_dock_widget(PLUGIN, "Train")
+    else:
+        panel.train.paint_here()

@@ -28,7 +28,7 @@ class BudgetEdit(QWidget):
         layout.addWidget(self.number, 1)
         self.choice.valueChanged.connect(self._chosen)
         self.number.valueChanged.connect(lambda _: self.valueChanged.emit())
-        self.choice.setValue(60)
+        self.choice.setValue(OPEN)
         self._chosen()
 
     def value(self) -> dict[str, int]:

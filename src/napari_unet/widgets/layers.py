@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from napari_unet.geometry.axes import ChannelAxis, find_layout
 from napari_unet.model import ClassInfo, TrainedModel
+from napari_unet.tasks.provenance import Origin
+from napari_unet.tasks.provenance import provenance as made_by
 from napari_unet.widgets.choosers import RESULT
 
 RGBA = tuple[float, float, float, float]
@@ -81,10 +83,12 @@ class Picture:
         return tuple(s for a, s in enumerate(self.scale) if self.rgb or a != channel)
 
 
-def labels_for_thread(layer: Labels) -> Any:
-    """Return what is painted: a copy of an array in memory, a lazy array as it is."""
-    data = layer.data[0] if layer.multiscale else layer.data
-    return data.copy() if isinstance(data, np.ndarray) else data
+def painted_data(layer: Labels) -> Any:
+    """Return the array that is painted on, of a pyramid the largest level.
+
+    It is not copied, for it may be huge: who reads it in a thread must follow its changes.
+    """
+    return layer.data[0] if layer.multiscale else layer.data
 
 
 def placement(layer: Layer, dropped: int | None = None) -> dict[str, Any]:
@@ -196,7 +200,7 @@ def result_labels(
         opacity=0.5,
         colormap=DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", **colors}),
         features=named,
-        metadata={RESULT: provenance(model, image)},
+        metadata={RESULT: provenance(model, image, dropped)},
         **placement(image, dropped),
     )
 
@@ -212,19 +216,31 @@ def result_probabilities(
             colormap=Colormap([[0, 0, 0, 1], class_color(info)], name=f"{info} {image.name}"),
             blending="additive",
             contrast_limits=(0.0, 1.0),
-            metadata={RESULT: provenance(model, image)},
+            metadata={RESULT: provenance(model, image, dropped, probabilities=True)},
             **placement(image, dropped),
         )
         for channel, info in zip(data, model.classes, strict=True)
     ]
 
 
-def provenance(model: TrainedModel, image: Image) -> dict[str, Any]:
-    """Return what a result's metadata say: from which image, by which model, learned how."""
-    return {
-        "image": image.name,
-        "task": model.task,
-        "model": model.digest,
-        "classes": {c.value: str(c) for c in model.classes},
-        "training": dict(model.training),
-    }
+def origin(layer: Layer) -> Origin:
+    """Return where a layer's pixels came from."""
+    path = layer.source.path
+    return Origin(layer.name, None if path is None else str(path))
+
+
+def provenance(
+    model: TrainedModel, image: Image, dropped: int | None = None, *, probabilities: bool = False
+) -> dict[str, Any]:
+    """Return what a result's metadata say: from which image, by which model, learned how.
+
+    The parameters are those of `result_labels`; see `napari_unet.tasks.provenance`.
+    """
+    request: dict[str, Any] = {"rgb": True} if image.rgb else {"channel_axis": dropped}
+    return made_by(model, origin(image), request=request, probabilities=probabilities)
+
+
+def note_time(layers: Iterable[Layer], seconds: float) -> None:
+    """Write into results how long the prediction took."""
+    for layer in layers:
+        layer.metadata[RESULT]["prediction_seconds"] = round(seconds, 2)

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 from napari import Viewer
 from napari.layers import Image, Labels
-from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.colormaps import Colormap, DirectLabelColormap
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_unet.control import Control, Viewport
+from napari_unet.control import Control, Previewed, Viewport
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
-from napari_unet.training.events import Previewed
 from napari_unet.widgets.choosers import RESULT
-from napari_unet.widgets.layers import RGBA, placement
+from napari_unet.widgets.layers import RGBA
+from napari_unet.widgets.overlay import Overlay
+from napari_unet.widgets.sight import Sight, find_sight
 from napari_unet.widgets.strokes import MOST_VOXELS
 from napari_unet.widgets.worker import EventRunner
 
@@ -28,8 +29,8 @@ FEED_MS = 250
 LOOK_MS = 200
 """How often it is looked where the user looks."""
 
-MOST_PIXELS = 768
-"""Side of the largest preview, in pixels; of a larger view the middle is shown."""
+UNSURE = ((1.0, 0.1, 0.1, 0.0), (1.0, 0.1, 0.1, 0.15), (1.0, 0.1, 0.1, 0.8))
+"""From clear to red, as a colormap: that shows upon bright pictures as well as upon dark ones."""
 
 
 class StrokesFeed(QObject):
@@ -119,22 +120,36 @@ def _copy(data: Any, store: AnnotationStore, regions: list[Region]) -> None:
 
 
 class LivePreview(QObject):
-    """Keeps one layer that shows what the network says of the plane in view.
+    """Shows what the network says of the part of an image that is in view.
+
+    There is one layer for the labels and, if that is wanted, one for how unsure they are.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Where the layer goes.
+        Where the layers go.
     parent : QObject
         What it dies with.
+
+    Attributes
+    ----------
+    noteChanged : Signal(str)
+        There is another `note`.
     """
+
+    noteChanged = Signal(str)  # noqa: N815 - Qt's way of naming
 
     def __init__(self, viewer: Viewer, parent: QObject) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._image: Image | None = None
-        self._layer: Labels | None = None
         self._layout: AxisLayout | None = None
+        self._pair = 0
+        self._labels = Overlay(viewer, self._new_labels)
+        self._unsure = Overlay(viewer, self._new_unsure)
+        self._unsure_wanted = False
+        self._last: Previewed | None = None
+        self._note = ""
         self._colors: dict[int, RGBA] = {}
         self._look: Callable[[Viewport | None], None] = Control().look
         self.enabled = True
@@ -143,102 +158,126 @@ class LivePreview(QObject):
         self._timer.timeout.connect(self.look)
 
     def begin(
-        self, image: Image, layout: AxisLayout, look: Callable[[Viewport | None], None]
+        self,
+        image: Image,
+        layout: AxisLayout,
+        look: Callable[[Viewport | None], None],
+        pair: int = 0,
     ) -> None:
-        """Follow the view of an image; `look` takes what is in view."""
+        """Follow the view of an image, the one of that number; `look` takes what is in view."""
         if image is not self._image:
-            self._layer = None  # another image, another layer
-        self._image, self._layout, self._look = image, layout, look
+            self._last = None
+            for overlay in (self._labels, self._unsure):
+                overlay.forget()  # another image, other layers
+        self._image, self._layout, self._look, self._pair = image, layout, look, pair
         self.look()
         self._timer.start()
 
     def end(self) -> None:
-        """Follow the view no longer; the layer stays as it is."""
+        """Follow the view no longer; the layers stay as they are."""
         self._timer.stop()
         self._look = Control().look
+        self._say("")
 
     def look(self) -> None:
         """Tell the training what is in view."""
-        wanted = self.enabled and self._image is not None and self._viewer.dims.ndisplay == 2
-        self._look(self._viewport() if wanted else None)
+        sight = self._sight() if self.enabled else Sight(None)
+        self._look(sight.view)
+        self._say(sight.note)
+
+    def in_view(self) -> Viewport | None:
+        """Return what of the image is in view, None where nothing can be previewed."""
+        return self._sight().view
+
+    @property
+    def layer(self) -> Labels | None:
+        """The layer of labels, if there is one."""
+        return self._labels.layer if isinstance(self._labels.layer, Labels) else None
+
+    @property
+    def note(self) -> str:
+        """What to say of the preview: which part of the view it shows; nothing where it is all."""
+        return self._note
+
+    @property
+    def unsure_wanted(self) -> bool:
+        """Whether to show as well how unsure the network is."""
+        return self._unsure_wanted
+
+    @unsure_wanted.setter
+    def unsure_wanted(self, on: bool) -> None:
+        self._unsure_wanted = on
+        if not on:
+            self._unsure.remove()
+        elif self._last is not None and self.enabled:
+            self._show_unsure(self._last)
 
     def show(self, preview: Previewed, colors: dict[int, RGBA]) -> None:
-        """Write a preview into the layer; make the layer if there is none."""
-        if self._image is None or self._layout is None or not self.enabled:
+        """Write a preview into the layers; make them if there are none."""
+        if self._image is None or self._image not in self._viewer.layers or not self.enabled:
             return
-        layer = self._layer
-        if layer is None or layer not in self._viewer.layers:
-            layer = self._layer = self._new_layer(self._image, self._layout.channel)
+        self._last = preview
         self._colors |= colors  # those of classes that were painted once stay
-        _color(layer, self._colors)
-        data: NDArray[Any] = layer.data
-        data[_place(self._layout.labels, preview.view)] = preview.labels
-        layer.refresh(thumbnail=False, highlight=False, extent=False)
+        self._write(self._labels, preview.view, preview.labels)
+        if self.layer is not None:
+            _color(self.layer, self._colors)
+        if self._unsure_wanted:
+            self._show_unsure(preview)
 
     def hide(self) -> None:
         """Make room for something better."""
-        if self._layer is not None:
-            self._layer.visible = False
+        for layer in (self._labels.layer, self._unsure.layer):
+            if layer is not None:
+                layer.visible = False
 
-    def _new_layer(self, image: Image, channel: int | None) -> Labels:
-        shape = image.data[0].shape if image.multiscale else image.data.shape
-        kept = tuple(n for axis, n in enumerate(shape) if axis != channel)
-        layer = Labels(
-            np.zeros(kept, np.uint16),
-            name=f"{image.name} – live preview",
-            opacity=0.4,
-            metadata={RESULT: {"preview": True}},
-            **placement(image, None if image.rgb else channel),
+    def _show_unsure(self, preview: Previewed) -> None:
+        self._write(self._unsure, preview.view, np.round(255 * preview.unsure).astype(np.uint8))
+
+    def _write(self, overlay: Overlay, view: Viewport, values: NDArray[Any]) -> None:
+        if self._image is not None and self._layout is not None:
+            place = _place(self._layout.labels, view)
+            channel, block = self._layout.channel, values.reshape(place.shape)
+            overlay.write(self._image, channel, place, block, self.layer)
+
+    def _new_labels(self, data: NDArray[Any], **where: Any) -> Labels:
+        return Labels(data, opacity=0.4, **self._named("live preview"), **where)
+
+    def _new_unsure(self, data: NDArray[Any], **where: Any) -> Image:
+        return Image(
+            data,
+            colormap=Colormap(UNSURE, name="unsure"),
+            blending="translucent_no_depth",
+            rendering="average",  # in 3D the most unsure voxel of each ray would hide all else
+            contrast_limits=(0, 255),
+            **self._named("unsure"),
+            **where,
         )
-        layers = self._viewer.layers
-        active = layers.selection.active
-        layers.insert(layers.index(image) + 1, layer)
-        if active is not None:
-            layers.selection.active = active
-        return layer
 
-    def _viewport(self) -> Viewport | None:
-        """Return the plane in view, None where the network cannot show it."""
+    def _named(self, what: str) -> dict[str, Any]:
+        assert self._image is not None
+        return {
+            "name": f"{self._image.name} – {what}",
+            "metadata": {RESULT: {"preview": True}},
+        }
+
+    def _sight(self) -> Sight:
         image, layout = self._image, self._layout
         if image is None or layout is None or image not in self._viewer.layers:
-            return None
-        dims, missing = self._viewer.dims, self._viewer.dims.ndim - image.ndim
-        shown = [axis - missing for axis in dims.displayed]
-        if any(axis not in layout.spatial for axis in shown):
-            return None
-        at = np.round(image.world_to_data(dims.point[missing:])).astype(int)
-        corners = np.asarray(image.corner_pixels)
-        start, stop = [], []
-        for axis in layout.spatial:
-            size = int((image.data[0] if image.multiscale else image.data).shape[axis])
-            if axis in shown:
-                low, high = _middle(int(corners[0, axis]), int(corners[1, axis]) + 1, size)
-            else:
-                low = int(np.clip(at[axis], 0, size - 1))
-                high = low + 1
-            start.append(low)
-            stop.append(high)
-        index = tuple(int(at[axis]) for axis in layout.loops)
-        return Viewport(index, Region(tuple(start), tuple(stop))) if min(stop) > 0 else None
+            return Sight(None)
+        return find_sight(self._viewer, image, layout, self._pair)
+
+    def _say(self, note: str) -> None:
+        if note != self._note:
+            self._note = note
+            self.noteChanged.emit(note)
 
 
-def _middle(low: int, high: int, size: int) -> tuple[int, int]:
-    """Return the part of a span that lies in the image, and of a long one the middle."""
-    low, high = max(0, low), min(size, high)
-    if high - low > MOST_PIXELS:
-        low += (high - low - MOST_PIXELS) // 2
-        high = low + MOST_PIXELS
-    return (low, high) if high > low else (0, min(size, MOST_PIXELS))
-
-
-def _place(layout: AxisLayout, view: Viewport) -> tuple[int | slice, ...]:
+def _place(layout: AxisLayout, view: Viewport) -> Region:
     """Return where a preview belongs in an array without channels."""
-    where: list[int | slice] = [slice(None)] * (len(layout.loops) + len(layout.spatial))
-    for axis, i in zip(layout.loops, view.index, strict=True):
-        where[axis] = i
-    for axis, part in zip(layout.spatial, view.region.slices, strict=True):
-        where[axis] = part
-    return tuple(where)
+    spans = dict(zip(layout.loops, ((i, i + 1) for i in view.index), strict=True))
+    spans |= zip(layout.spatial, zip(view.region.start, view.region.stop, strict=True), strict=True)
+    start, stop = zip(*(spans[axis] for axis in sorted(spans)), strict=True)
+    return Region(start, stop)
 
 
 def _color(layer: Labels, colors: dict[int, RGBA]) -> None:

@@ -24,7 +24,7 @@ from napari_unet.widgets.lists import read_list, write_list
 from napari_unet.widgets.parts import heading, plain_table
 from napari_unet.widgets.words import sizes
 
-PER_AXIS = ("poolings", "kernels", "head_kernel", "stem")
+PER_AXIS = ("poolings", "kernels", "head_kernel", "stem", "filters")
 ROW = 19
 """Height of a row, in pixels."""
 USUAL_INPUT = {2: 176, 3: 56}

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.errors import InputError
-from napari_unet.widgets import run_prediction, toggle_training
+from napari_unet.widgets import paint_here_next, run_prediction, toggle_training
 from napari_unet.widgets.parts import later, style_sheet
 from napari_unet.widgets.predict_page import PredictPage
 from napari_unet.widgets.session import NamedModel, Session
@@ -25,7 +25,7 @@ from napari_unet.widgets.theme import Palette
 from napari_unet.widgets.train_page import TrainPage
 
 Page = Literal["train", "predict"]
-TOGGLE_KEY, PREDICT_KEY = "Shift-T", "Shift-R"
+TOGGLE_KEY, PREDICT_KEY, GUIDE_KEY = "Shift-T", "Shift-R", "Shift-N"
 
 
 class UNetPanel(QWidget):
@@ -57,6 +57,7 @@ class UNetPanel(QWidget):
         # The manifest declares them as well, but napari 0.9 binds no keys of plugins.
         viewer.bind_key(TOGGLE_KEY, toggle_training, overwrite=True)
         viewer.bind_key(PREDICT_KEY, run_prediction, overwrite=True)
+        viewer.bind_key(GUIDE_KEY, paint_here_next, overwrite=True)
         self._theme_changed()
 
     def show_page(self, page: Page) -> None:
@@ -65,7 +66,7 @@ class UNetPanel(QWidget):
 
     def let_go(self) -> None:
         """End what runs, and follow the viewer no longer."""
-        for key in (TOGGLE_KEY, PREDICT_KEY):
+        for key in (TOGGLE_KEY, PREDICT_KEY, GUIDE_KEY):
             self._viewer.bind_key(key, None, overwrite=True)
         self._viewer.events.theme.disconnect(self._theme_changed)
         self.train.runner.stop()

@@ -30,7 +30,7 @@ def style_sheet(palette: Palette) -> str:
     p = palette
     return f"""
         QLabel[unet="heading"] {{ font-weight: bold; padding: 6px 0px 1px 0px; }}
-        QLabel[unet="faint"] {{ color: {p.text}b0; }}
+        QLabel[unet="faint"] {{ color: #b0{p.text[1:]}; }}
         QLabel[unet="error"] {{ color: {p.error}; }}
         QLabel[unet="notice"] {{ padding: 5px 7px; border-left: 3px solid {p.accent};
             background: {p.foreground}; }}
@@ -38,8 +38,8 @@ def style_sheet(palette: Palette) -> str:
         QLabel[unet="notice"][kind="error"] {{ border-left-color: {p.error}; }}
         QPushButton[unet="main"] {{ background: {p.accent}; color: {p.on_accent};
             font-weight: bold; padding: 7px; }}
-        QPushButton[unet="main"]:hover {{ background: {p.accent}d0; }}
-        QPushButton[unet="main"]:disabled {{ background: {p.foreground}; color: {p.text}60;
+        QPushButton[unet="main"]:hover {{ background: #d0{p.accent[1:]}; }}
+        QPushButton[unet="main"]:disabled {{ background: {p.foreground}; color: #60{p.text[1:]};
             border: 0px; }}
         QPushButton[unet="fold"] {{ text-align: left; background: transparent; padding: 6px 0px;
             font-weight: bold; }}

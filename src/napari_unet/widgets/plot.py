@@ -10,14 +10,14 @@ from qtpy.QtWidgets import QCheckBox, QSizePolicy, QVBoxLayout, QWidget
 from napari_unet.widgets.series import Series
 from napari_unet.widgets.theme import Palette
 
-REPAINT_MS = 200
+REPAINT_MS = 500
 HEIGHT = 190
 
 
 class LossPlot(QWidget):
     """Training and validation loss against the step, in the colours of the theme.
 
-    Points may come as fast as they like: it repaints at most five times a second, and never
+    Points may come as fast as they like: it repaints at most twice a second, and never
     draws more than a thousand points per curve.
     """
 
@@ -28,6 +28,8 @@ class LossPlot(QWidget):
         self._raw = self._plot.plot()
         self._smooth = self._plot.plot(name="training")
         self._held_out = self._plot.plot(name=None)
+        self._mark = pg.InfiniteLine(angle=90, movable=False)
+        self._mark.hide()
         self.log = QCheckBox("Logarithmic scale")
         self.log.setToolTip("Show the loss on a logarithmic scale.")
         self.log.toggled.connect(lambda on: self._plot.setLogMode(y=on))
@@ -61,7 +63,14 @@ class LossPlot(QWidget):
         """Remove all points."""
         self.training.clear()
         self.validation.clear()
+        self.mark(None)
         self.repaint_now()
+
+    def mark(self, step: int | None) -> None:
+        """Draw a line at the step that is looked at; None: no line."""
+        self._mark.setVisible(step is not None)
+        if step is not None:
+            self._mark.setPos(step)
 
     def repaint_now(self) -> None:
         """Draw all points there are."""
@@ -85,6 +94,8 @@ class LossPlot(QWidget):
         self._held_out.setSymbolSize(5)
         self._held_out.setSymbolBrush(palette.contrast)
         self._held_out.setSymbolPen(None)
+        dashed = Qt.PenStyle.DashLine
+        self._mark.setPen(pg.mkPen(palette.text, width=1.5, style=dashed))
         self._name_curves(palette)
 
     def _name_curves(self, palette: Palette) -> None:
@@ -95,6 +106,8 @@ class LossPlot(QWidget):
 
     def _arrange(self) -> None:
         item = self._plot.getPlotItem()
+        item.addItem(self._mark, ignoreBounds=True)
+        item.layout.setContentsMargins(1, 1, 1, 6)  # or the name of the axis is cut off
         item.setLabel("bottom", "step")
         item.setLabel("left", "loss")
         item.showGrid(x=True, y=True, alpha=0.15)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from napari import Viewer
-from napari.layers import Image
+from napari.layers import Image, Labels
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -22,53 +22,35 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.control import Control
 from napari_unet.errors import InputError, NapariUnetError
 from napari_unet.inference.events import (
-    PredictionEvent,
     PredictionFinished,
     PredictionStarted,
     TileDone,
 )
+from napari_unet.inference.request import Request, find_view
 from napari_unet.model import SUFFIX, TrainedModel, load_model
-from napari_unet.widgets.choosers import LayerChooser
+from napari_unet.process.jobs import PredictJob
+from napari_unet.process.wire import Readable, Writable
+from napari_unet.widgets.choosers import LayerChooser, is_result
 from napari_unet.widgets.editors import OptionalEdit, SwitchEdit, TextEdit
 from napari_unet.widgets.form import form_layout
-from napari_unet.widgets.layers import Picture
+from napari_unet.widgets.layers import Picture, note_time
 from napari_unet.widgets.lists import read_list, write_list
+from napari_unet.widgets.made import show_how
 from napari_unet.widgets.model_info import ModelChooser, describe_model
-from napari_unet.widgets.parts import Notice, Scroll, heading, main_button
+from napari_unet.widgets.parts import Notice, Scroll, Section, heading, main_button
+from napari_unet.widgets.refine_page import RefinePanel
 from napari_unet.widgets.results import Results
 from napari_unet.widgets.session import NamedModel, Session
 from napari_unet.widgets.words import clock, count, duration
-from napari_unet.widgets.worker import EventRunner, spare_cores
+from napari_unet.widgets.worker import EventRunner
 
 FULL = 1000
 """Steps of the progress bar."""
 
 USUAL_TILE = {2: (512, 512), 3: (96, 96, 96)}
 """What a tile that is set by hand begins with."""
-
-
-@dataclass(frozen=True, eq=False)
-class PredictRequest:
-    """A prediction, as plain values that a thread may hold.
-
-    `request` is a `napari_unet.inference.predictor.Request`, `out` an array to write into.
-    """
-
-    model: TrainedModel
-    data: Any
-    request: Any
-    out: Any
-
-    def events(self, control: Control) -> Iterator[PredictionEvent]:
-        """Predict; to be iterated in a thread."""
-        from napari_unet.inference.predictor import predict_events
-
-        yield from predict_events(
-            self.model, self.data, self.request, out=self.out, control=control
-        )
 
 
 class PredictPage(QWidget):
@@ -86,6 +68,8 @@ class PredictPage(QWidget):
         super().__init__(parent)
         self._viewer, self._session = viewer, session
         self._results: Results | None = None
+        self._last: Labels | None = None
+        self._refines = False
         self._tiles = 0
         self.runner, self._loader = EventRunner(self), EventRunner(self)
         self.model = ModelChooser(session)
@@ -98,6 +82,13 @@ class PredictPage(QWidget):
         self.probabilities = SwitchEdit("Probabilities too")
         self.tile = OptionalEdit(TextEdit(read_list, write_list), USUAL_TILE[2])
         self.notice = Notice()
+        self.refine = RefinePanel(viewer)
+        self.refine_section = Section("Refine the result", self.refine)
+        self.made = QPushButton("How was this made?")
+        self.made.setToolTip(
+            "Tell which model, strokes and settings made the selected result, and the commands "
+            "that make it again."
+        )
         self.predict = main_button("Predict", "Apply the model to the whole image (Shift+R).")
         self.cancel = QPushButton("Cancel")
         self.cancel.setToolTip("Stop now and keep what is done.")
@@ -113,13 +104,13 @@ class PredictPage(QWidget):
             return
         self.notice.say("")
         try:
-            request = self._request()
+            job = self._job()
         except NapariUnetError as error:
             self.show_problem(error)
             return
         self.progress.setRange(0, 0)  # busy
         self.line.setText("Getting ready …")
-        self.runner.start(request.events)
+        self.runner.start(partial(self._session.worker.run, job))
         self._show_state()
 
     def choose(self, model: NamedModel, layer: Any) -> None:
@@ -133,9 +124,6 @@ class PredictPage(QWidget):
         def load() -> tuple[str, TrainedModel]:
             model = load_model(path)
             model.digest  # noqa: B018 - computed once, and not in the GUI's thread
-            # What a prediction needs, torch above all, is imported here as well.
-            import napari_unet.inference.predictor  # noqa: F401
-
             return Path(path).stem, model
 
         if not self._loader.running:
@@ -150,33 +138,34 @@ class PredictPage(QWidget):
         """Stop, and follow the viewer no longer."""
         self.runner.abandon()
         self.image.let_go()
+        self.refine.let_go()
         if self._results is not None:
             self._results.let_go()
 
-    def _request(self) -> PredictRequest:
+    def _job(self) -> PredictJob:
         """Check what is set, and make the layers for the result."""
         named, image = self.model.value(), self.image.layer()
         if named is None:
             raise InputError("There is no model", todo="Train one, or open a model file")
         if image is None:
             raise InputError("There is no image to predict", todo="Open one first")
-        from napari_unet.inference.predictor import Request, find_view
-
-        picture, probabilities = Picture.of(image), self.probabilities.value()
+        self.refine.clear()
+        self._refines = False
+        picture = Picture.of(image)
         request = Request(
-            output="probabilities" if probabilities else "labels",
             tile=self.tile.value() or None,
             axes=picture.axes,
             rgb=picture.rgb,
-            threads=spare_cores(),
         )
         model = named.model
         view = find_view(model, picture.data, request)
         self._results = Results(
-            self._viewer, image, model, view, probabilities=probabilities, parent=self
+            self._viewer, image, model, view, probabilities=self.probabilities.value(), parent=self
         )
+        if self._results.kept is not None:
+            request = replace(request, output="probabilities")
         self._results.labelsRemoved.connect(self._result_removed)
-        return PredictRequest(model, picture.data, request, self._results.out)
+        return PredictJob(model, Readable(picture.data), request, Writable(self._results.out))
 
     def _arrange(self) -> None:
         content = QWidget()
@@ -211,6 +200,8 @@ class PredictPage(QWidget):
         inside.addWidget(heading("To"))
         inside.addLayout(how)
         inside.addWidget(self.notice)
+        inside.addWidget(self.refine_section)
+        inside.addWidget(self.made)
         inside.addStretch()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -236,6 +227,7 @@ class PredictPage(QWidget):
     def _connect(self) -> None:
         self.predict.clicked.connect(self.start)
         self.cancel.clicked.connect(self._cancel_clicked)
+        self.made.clicked.connect(self._made_clicked)
         self.open.clicked.connect(self._open_clicked)
         self.model.valueChanged.connect(self._show_model)
         self.runner.happened.connect(self._show_event)
@@ -249,6 +241,8 @@ class PredictPage(QWidget):
         self.predict.setVisible(not running)
         for part in (self.cancel, self.progress, self.line):
             part.setVisible(running)
+        self.refine_section.setVisible(self._refines and not running)
+        self.made.setVisible(self._last is not None and not running)
 
     def _show_model(self) -> None:
         named = self.model.value()
@@ -278,8 +272,14 @@ class PredictPage(QWidget):
     def _finished(self, event: PredictionFinished) -> None:
         if self._results is None:
             return
-        self._results.finish(complete=event.complete)
-        self._results = None
+        results, self._results = self._results, None
+        results.finish(complete=event.complete)
+        self._last = results.labels
+        note_time(results.layers, event.seconds)
+        if event.complete and results.kept is not None:
+            kept, model = getattr(results.kept, "array", results.kept), results.model
+            self.refine.set_result(results.labels, kept, model.classes, model.config.ndim)
+            self._refines = True
         if event.complete:
             self.notice.say(
                 f"Predicted in {duration(event.seconds)}, {count(self._tiles, 'tile')}."
@@ -303,6 +303,13 @@ class PredictPage(QWidget):
         self._results = None
         self.runner.stop()
         self.notice.say("The result's layer was removed, so the prediction was stopped.", "warning")
+
+    def _made_clicked(self) -> None:
+        """Tell of the selected layer, or where that is none of ours of the last result."""
+        active = self._viewer.layers.selection.active
+        layer = active if active is not None and is_result(active) else self._last
+        if layer is not None:
+            show_how(self._viewer, layer, self)
 
     def _open_clicked(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open model", "", f"Models (*{SUFFIX})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,15 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.data.image import ImageView
 from napari_unet.inference.events import TileDone
+from napari_unet.inference.request import allocate, allocated
 from napari_unet.model import TrainedModel
+from napari_unet.refinement.kept import KeptProbabilities
 from napari_unet.widgets.layers import result_labels, result_probabilities
 
 REFRESH_MS = 200
+MOST_KEPT = 1 << 30
+"""Bytes of probabilities that are kept for refining without being asked for."""
+
 SHARE = 5
 """A refresh may take one part in so many of the time."""
 
@@ -60,14 +66,18 @@ class Results(QObject):
     view : ImageView
         The image as the model sees it.
     probabilities : bool
-        Whether they are wanted beside the labels.
+        Whether they are wanted as layers beside the labels.
     parent : QObject
         What it dies with.
 
     Attributes
     ----------
+    model : TrainedModel
+        What predicts.
     out : array-like
         What the prediction writes into.
+    kept : array-like, optional
+        The probabilities, where they are kept.
     labelsRemoved : Signal()
         The user removed the layer of labels.
     """
@@ -85,19 +95,18 @@ class Results(QObject):
         parent: QObject,
     ) -> None:
         super().__init__(parent)
-        # It imports torch; where there is a model, somebody has paid for that already.
-        from napari_unet.inference.predictor import allocate
-
-        self._viewer = viewer
+        self._viewer, self.model = viewer, model
         dropped = None if image.rgb else view.layout.channel
         labels = allocate(model, view, "labels")
         self.out: Any = labels
         self.labels = result_labels(labels, model, image, dropped)
         self.layers: list[Layer] = [self.labels]
+        self.kept: Any = self._kept(model, view, shown=probabilities)
+        if self.kept is not None:
+            values = tuple(c.value for c in model.classes)
+            self.out = LabelsAndProbabilities(self.kept, labels, values)
         if probabilities:
-            maps = allocate(model, view, "probabilities")
-            self.out = LabelsAndProbabilities(maps, labels, tuple(c.value for c in model.classes))
-            self.layers = [*result_probabilities(maps, model, image, dropped), self.labels]
+            self.layers = [*result_probabilities(self.kept, model, image, dropped), self.labels]
         self._layout = view.layout.labels
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -105,6 +114,14 @@ class Results(QObject):
         self._timer.timeout.connect(self.refresh)
         self._insert_above(image)
         viewer.layers.events.removed.connect(self._removed)
+
+    @staticmethod
+    def _kept(model: TrainedModel, view: ImageView, *, shown: bool) -> Any:
+        """Return where probabilities go: floats to be shown, bytes to refine, or nowhere."""
+        shape, _ = allocated(model, view, "probabilities")
+        if shown:
+            return allocate(model, view, "probabilities")
+        return KeptProbabilities(shape) if prod(shape) <= MOST_KEPT else None
 
     def tile_done(self, tile: TileDone) -> None:
         """Show a tile soon, if the slice in view has a part of it."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, finalize
 
 from napari.components import ViewerModel
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.model import TrainedModel
+from napari_unet.process.worker import Apart, Worker
+
+new_worker: Callable[[], Worker] = Apart
+"""Makes what trains and predicts for a session; tests put `Here` in its place."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +38,8 @@ class Session(QObject):
     def __init__(self) -> None:
         super().__init__()
         self.models: list[NamedModel] = []
+        self.worker: Worker = new_worker()
+        finalize(self, self.worker.close)
 
     @classmethod
     def of(cls, viewer: ViewerModel) -> Session:

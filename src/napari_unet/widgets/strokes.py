@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
@@ -22,7 +24,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.widgets.layers import RGBA, class_names_of, colors_of, hex_color
+from napari_unet.widgets.layers import (
+    RGBA,
+    class_names_of,
+    colors_of,
+    hex_color,
+    painted_data,
+)
 from napari_unet.widgets.parts import plain_table
 from napari_unet.widgets.worker import EventRunner
 
@@ -39,28 +47,46 @@ MOST_VOXELS = 1 << 26
 
 @dataclass(frozen=True)
 class Painted:
-    """How many pixels are painted, per label value; 0 is left out."""
+    """How many pixels are painted, per label value; 0 is left out.
+
+    `slabs` has the counts of each index of the first axis, where there are three or more.
+    """
 
     pixels: dict[int, int] = field(default_factory=dict)
+    slabs: tuple[Counter[int], ...] = ()
 
     @classmethod
-    def counted(cls, data: Any) -> Painted:
-        """Count; lazy arrays are read slab by slab."""
-        total: dict[int, int] = {}
-        whole = isinstance(data, np.ndarray) or data.ndim < 3
-        slabs = (data,) if whole else (data[i] for i in range(data.shape[0]))
-        for slab in slabs:
-            values = np.asarray(slab)
-            found = np.unique(values[values != 0], return_counts=True)
-            for value, count in zip(*map(np.ndarray.tolist, found), strict=True):
-                total[int(value)] = total.get(int(value), 0) + count
-        return cls(dict(sorted(total.items())))
+    def counted(cls, data: Any, before: Painted | None = None, only: Iterable[int] = ()) -> Painted:
+        """Count slab by slab; only some of them anew where the others were counted before."""
+        if data.ndim < 3:
+            slabs: tuple[Counter[int], ...] = (_count(data),)
+        elif before is None or len(before.slabs) != data.shape[0]:
+            slabs = tuple(_count(data[i]) for i in range(data.shape[0]))
+        else:
+            changed = {i: _count(data[i]) for i in only}
+            slabs = tuple(changed.get(i, slab) for i, slab in enumerate(before.slabs))
+        total: Counter[int] = sum(slabs, Counter())
+        return cls(dict(sorted(total.items())), slabs)
+
+
+def _count(slab: Any) -> Counter[int]:
+    values = np.asarray(slab)
+    if not values.any():  # mostly nothing is painted, and this is quick to tell
+        return Counter()
+    found = np.unique(values[values != 0], return_counts=True)
+    return Counter(dict(zip(*map(np.ndarray.tolist, found), strict=True)))
 
 
 class StrokesTable(QWidget):
     """Shows the classes of a Labels layer; their names can be edited.
 
-    Pixels are counted in a thread, a moment after the last change.
+    Pixels are counted in a thread, a moment after the last change; of a huge layer only where it
+    was painted on.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layer is.
 
     Attributes
     ----------
@@ -70,13 +96,16 @@ class StrokesTable(QWidget):
 
     changed = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._viewer = viewer
         self.painted = Painted()
         self._layer: Labels | None = None
         # Names typed here stay here: the user's layer is not ours to write into.
         self._names: WeakKeyDictionary[Labels, dict[int, str]] = WeakKeyDictionary()
         self._filling = False
+        # Where the first axis was painted on since the last count; None: anywhere.
+        self._touched: set[int] | None = None
         self._counter = EventRunner(self)
         self._counter.happened.connect(self._counted)
         self._counter.ended.connect(self._count_again)
@@ -100,6 +129,7 @@ class StrokesTable(QWidget):
         """Show another layer, or none."""
         self.let_go()
         self._layer, self.painted = layer, Painted()
+        self._touched = None
         for emitter in self._emitters():
             emitter.connect(self._recount_soon)
         self._fill()
@@ -132,8 +162,11 @@ class StrokesTable(QWidget):
         if self._counter.running:
             self._due = True
             return
-        data = self._layer.data[0] if self._layer.multiscale else self._layer.data
-        self._counter.start_call(lambda: (id(data), Painted.counted(data)))
+        data, touched, self._touched = painted_data(self._layer), self._touched, set()
+        before = None if touched is None else self.painted
+        self._counter.start_call(
+            lambda: (id(data), Painted.counted(data, before, sorted(touched or ())))
+        )
 
     def _emitters(self) -> tuple[Any, ...]:
         if self._layer is None:
@@ -143,7 +176,15 @@ class StrokesTable(QWidget):
         # Undo and redo are heard of only together with every move to another slice.
         return (*always, events.set_data) if self._layer.data.size <= MOST_VOXELS else always
 
-    def _recount_soon(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
+    def _recount_soon(self, event: Any = None) -> None:
+        layer = self._layer
+        if layer is None:
+            return
+        small = layer.data.size <= MOST_VOXELS
+        if small or getattr(event, "type", "") == "data":
+            self._touched = None
+        elif self._touched is not None:
+            self._touched |= planes_in_reach(self._viewer, layer)
         self._timer.start()
 
     def _count_again(self) -> None:
@@ -155,8 +196,7 @@ class StrokesTable(QWidget):
         data_id, painted = found
         if self._layer is None:
             return
-        data = self._layer.data[0] if self._layer.multiscale else self._layer.data
-        if data_id == id(data):
+        if data_id == id(painted_data(self._layer)):
             self.painted = painted
             self._fill()
             self.changed.emit()
@@ -182,6 +222,15 @@ class StrokesTable(QWidget):
         self.table.setVisible(bool(pixels))
         rows = min(len(pixels), MOST_ROWS)
         self.table.setFixedHeight(rows * ROW + 2)
+
+
+def planes_in_reach(viewer: ViewerModel, layer: Labels) -> set[int]:
+    """Return the indices of the first axis that a stroke just made may have changed."""
+    planes, missing = painted_data(layer).shape[0], viewer.dims.ndim - layer.ndim
+    flat = missing in viewer.dims.not_displayed and layer.n_edit_dimensions < layer.ndim
+    reach = 0 if flat else layer.brush_size
+    at = round(float(layer.world_to_data(viewer.dims.point[missing:])[0]))
+    return set(range(max(0, at - reach), min(planes, at + reach + 1)))
 
 
 def _items(

@@ -15,10 +15,13 @@ from napari_unet.widgets.budget import BudgetEdit
 from napari_unet.widgets.choosers import LayerChooser
 from napari_unet.widgets.editors import ChoiceEdit
 from napari_unet.widgets.form import form_layout
-from napari_unet.widgets.layers import Picture, labels_for_thread, strokes_layer
+from napari_unet.widgets.layers import Picture, painted_data, strokes_layer
 from napari_unet.widgets.network import NetworkEditor
+from napari_unet.widgets.pairs import PairsTable, may_belong
 from napari_unet.widgets.parts import Section, heading
 from napari_unet.widgets.request import TrainRequest
+from napari_unet.widgets.session import Session
+from napari_unet.widgets.start_from import StartChooser
 from napari_unet.widgets.strokes import StrokesTable
 from napari_unet.widgets.worker import spare_cores
 
@@ -30,9 +33,15 @@ TIPS = {
     "nothing. With finished masks: background, a class of its own.",
     "Dimensions": "2D works plane by plane; 3D sees the neighbouring planes too. Auto: 3D where at "
     "least three planes are painted.",
+    "Start from": "A fresh network knows nothing. A model goes on from what it has learned, with "
+    "the same classes or more.",
     "Network": "A larger network can learn more, more slowly. Custom: set everything.",
     "Budget": "How long to train. Stop ends it early and keeps what was learned.",
 }
+
+GIVEN = "The model to start from brings its network along. Start from a fresh network to set this."
+
+MORE_PAIRS = "More pairs"
 
 
 class TrainForm(QWidget):
@@ -42,6 +51,8 @@ class TrainForm(QWidget):
     ----------
     viewer : napari.Viewer
         Where the layers are.
+    session : Session, optional
+        Whose models can be started from; the viewer's if not given.
 
     Attributes
     ----------
@@ -54,17 +65,22 @@ class TrainForm(QWidget):
     valueChanged = Signal()  # noqa: N815 - Qt's way of naming
     failed = Signal(object)
 
-    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, viewer: Viewer, session: Session | None = None, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self.image = LayerChooser(viewer, Image, "Open an image first")
         self.labels = LayerChooser(viewer, Labels, "None yet")
         self.new = QPushButton("New strokes layer")
         self.new.setToolTip("Add an empty Labels layer upon the image, ready to be painted on.")
-        self.strokes = StrokesTable()
+        self.strokes = StrokesTable(viewer)
+        self.pairs = PairsTable(viewer, lambda: (self.image.layer(), self.labels.layer()))
+        self.pairs_section = Section(MORE_PAIRS, self.pairs)
         self.task = ChoiceEdit([("segment", "Segment")])
         self.zero = ChoiceEdit([("unpainted", "Not painted"), ("background", "Background")])
         self.ndim = ChoiceEdit([(None, "Auto"), (2, "2D"), (3, "3D")])
+        self.start = StartChooser(session or Session.of(viewer))
         sizes = [(s, s.capitalize()) for s in ("small", "medium", "large")]
         self.net_size = ChoiceEdit([*sizes, ("custom", "Custom")])
         self.net_size.setValue("medium")
@@ -93,7 +109,7 @@ class TrainForm(QWidget):
                 todo='Press "New strokes layer" and paint a few strokes of at least two classes',
             )
         advanced = self.advanced.changes()
-        labels = labels_for_thread(layer)
+        labels = painted_data(layer)
         channel = picture.channel(advanced.get("channel_axis", "auto"), labels.shape)
         follows = {
             "axes": picture.axes,
@@ -103,15 +119,20 @@ class TrainForm(QWidget):
             "class_colors": self.strokes.colors(),
         }
         options = {"threads": spare_cores(), **advanced, **self._settings(), **follows}
-        background = (0,) * (self.zero.value() == "background")
-        classes = (*background, *self.strokes.painted.pixels)
-        return TrainRequest(picture, labels, classes, options)
+        return TrainRequest(
+            picture, labels, self._classes(), options, more=self._more(picture, layer)
+        )
+
+    def layers(self) -> list[tuple[Any, Any]]:
+        """Return the image and the labels layer of each pair, None where none is chosen."""
+        return [(self.image.layer(), self.labels.layer()), *self.pairs.layers()]
 
     def let_go(self) -> None:
         """Follow the viewer no longer."""
         self.image.let_go()
         self.labels.let_go()
         self.strokes.let_go()
+        self.pairs.let_go()
 
     def _picture(self) -> Picture:
         layer = self.image.layer()
@@ -122,8 +143,36 @@ class TrainForm(QWidget):
             )
         return Picture.of(layer)
 
+    def _classes(self) -> tuple[int, ...]:
+        """Return the label values that the network will know, as far as they are counted."""
+        start = self.start.value()
+        known = () if start is None else tuple(info.value for info in start.classes)
+        background = (0,) * (self.zero.value() == "background")
+        return tuple(dict.fromkeys((*known, *background, *self.strokes.painted.pixels)))
+
+    def _more(self, picture: Picture, labels: Labels) -> tuple[tuple[Picture, Any], ...]:
+        """Return the further pairs."""
+        more = self.pairs.value()
+        painted = [id(labels), *(id(layer) for _, layer in self.pairs.layers())]
+        if len(set(painted)) < len(painted):
+            raise InputError(
+                "A Labels layer is in more than one pair",
+                todo='Choose another one under "More pairs", or remove that pair',
+            )
+        for number, (other, _) in enumerate(more, start=2):
+            if other.rgb != picture.rgb:
+                raise InputError(
+                    f"Pair {number} has other channels than pair 1",
+                    got="an image in colours beside one without",
+                    todo="Learn from images of one kind together",
+                )
+        return more
+
     def _settings(self) -> dict[str, Any]:
         set_here = {"task": self.task.value(), "zero": self.zero.value(), **self.budget.value()}
+        start = self.start.value()
+        if start is not None:
+            return {**set_here, "start": start, "ndim": start.config.ndim}
         if self.net_size.value() == "custom":
             network = self.network.value()
             return {**set_here, "network": network, "ndim": network.ndim}
@@ -138,6 +187,7 @@ class TrainForm(QWidget):
             {
                 "Task": self.task,
                 "Label 0": self.zero,
+                "Start from": self.start,
                 "Dimensions": self.ndim,
                 "Network": self.net_size,
                 "Budget": self.budget,
@@ -147,6 +197,7 @@ class TrainForm(QWidget):
         layout.addWidget(heading("Learn from"))
         layout.addLayout(data)
         layout.addWidget(self.strokes)
+        layout.addWidget(self.pairs_section)
         layout.addWidget(heading("Learn how"))
         layout.addLayout(learning)
         layout.addWidget(self.network)
@@ -157,8 +208,12 @@ class TrainForm(QWidget):
         self.labels.layerChanged.connect(self._labels_changed)
         self.new.clicked.connect(self._add_strokes)
         self.net_size.valueChanged.connect(self._size_changed)
+        self.start.valueChanged.connect(self._size_changed)
+        self.start.failed.connect(self.failed)
+        self.pairs.valueChanged.connect(self._pairs_changed)
         self.advanced_section.opened.connect(self.advanced.replan)
-        for editor in (self.zero, self.ndim, self.net_size, self.budget, self.network):
+        editors = (self.zero, self.start, self.ndim, self.net_size, self.budget, self.network)
+        for editor in (*editors, self.pairs):
             editor.valueChanged.connect(self._changed)
         self.strokes.changed.connect(self._changed)
 
@@ -182,7 +237,7 @@ class TrainForm(QWidget):
         self.new.setEnabled(layer is not None)
         if layer is not None:
             shape = Picture.of(layer).data.shape
-            self.labels.prefer(lambda labels: _may_belong(tuple(labels.data.shape), tuple(shape)))
+            self.labels.prefer(lambda labels: may_belong(tuple(labels.data.shape), tuple(shape)))
         self._changed()
 
     def _labels_changed(self) -> None:
@@ -190,9 +245,22 @@ class TrainForm(QWidget):
         self._changed()
 
     def _size_changed(self) -> None:
-        custom = self.net_size.value() == "custom"
+        """Enable what can be set: a model to start from has a network already."""
+        fresh, custom = self.start.value() is None, self.net_size.value() == "custom"
         self.network.setVisible(custom)
-        self.ndim.setEnabled(not custom)
+        self.net_size.setEnabled(fresh)
+        self.network.setEnabled(fresh)
+        self.ndim.setEnabled(fresh and not custom)
+        for name, editor in (("Network", self.net_size), ("Dimensions", self.ndim)):
+            editor.setToolTip(TIPS[name] if fresh else GIVEN)
+        self.network.setToolTip("" if fresh else GIVEN)
+
+    def _pairs_changed(self) -> None:
+        """Let the heading say how many pairs there are, even folded."""
+        section, number = self.pairs_section, len(self.pairs.rows)
+        text, before = section.button.text(), section.title
+        section.title = f"{MORE_PAIRS} ({number})" if number else MORE_PAIRS
+        section.button.setText(text.replace(before, section.title))
 
     def _add_strokes(self) -> None:
         image = self.image.layer()
@@ -216,9 +284,3 @@ def _rows(fields: dict[str, QWidget]) -> QFormLayout:
         editor.setAccessibleName(text)
         rows.addRow(label, editor)
     return rows
-
-
-def _may_belong(labels: tuple[int, ...], image: tuple[int, ...]) -> bool:
-    """Tell whether labels have the image's shape, with or without one axis for channels."""
-    lacking = [image[:a] + image[a + 1 :] for a in range(len(image))]
-    return labels in (image, *lacking)

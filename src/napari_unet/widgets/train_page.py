@@ -3,55 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from napari import Viewer
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QFileDialog,
-    QHBoxLayout,
-    QLabel,
-    QProgressBar,
-    QPushButton,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
+from napari_unet.control import Previewed
 from napari_unet.errors import NapariUnetError
-from napari_unet.geometry.axes import find_layout
-from napari_unet.model import SUFFIX, ClassInfo
-from napari_unet.training.events import (
-    ClassesGrew,
-    Finished,
-    Previewed,
-    Started,
-    Stepped,
-    Validated,
-    Warned,
-)
-from napari_unet.widgets.layers import class_color, hex_color
+from napari_unet.geometry.axes import AxisLayout
+from napari_unet.inference.request import Request
+from napari_unet.model import SUFFIX, TrainedModel
+from napari_unet.training.events import Finished, Kept, Started, Stepped, Suggested, Warned
+from napari_unet.widgets.guide import PaintHere
 from napari_unet.widgets.live import LivePreview, StrokesFeed
-from napari_unet.widgets.parts import Notice, Scroll, main_button
-from napari_unet.widgets.plot import LossPlot
+from napari_unet.widgets.parts import Notice, Scroll
+from napari_unet.widgets.peek import Peek
 from napari_unet.widgets.request import TrainRequest
-from napari_unet.widgets.scores import Score, ScoreBars
+from napari_unet.widgets.run_view import RunView
 from napari_unet.widgets.session import NamedModel, Session
 from napari_unet.widgets.theme import Palette
+from napari_unet.widgets.train_controls import LiveBar, TrainFooter
 from napari_unet.widgets.train_form import TrainForm
 from napari_unet.widgets.words import clock, count, duration
 from napari_unet.widgets.worker import EventRunner
 
-FULL = 1000
-"""Steps of the progress bar."""
-
-REFRESH_MS = 100
-"""A small network takes hundreds of steps a second: too many to write about each."""
-
-PREDICT_TIP = "Apply the model to the whole image that it learned from."
+REFRESH_MS = 500
+"""How often the line of progress is written: each repaint costs the viewer a frame."""
 
 
 class TrainPage(QWidget):
@@ -76,36 +57,30 @@ class TrainPage(QWidget):
         super().__init__(parent)
         self._viewer, self._session = viewer, session
         self._request: TrainRequest | None = None
-        self._layers: tuple[Any, ...] = ()
+        self._pairs: list[tuple[Any, Any]] = []
+        self._pair = 0
         self._started: Started | None = None
         self._latest: Stepped | None = None
-        self._scores: Validated | None = None
         self._model: NamedModel | None = None
+        self._then_branch = self._then_keep = False
         self.runner, self._saver = EventRunner(self), EventRunner(self)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(REFRESH_MS)
         palette = Palette.of(viewer.theme)
-        self.form = TrainForm(viewer)
-        self.feed, self.preview = StrokesFeed(viewer, self), LivePreview(viewer, self)
-        self.live = QCheckBox("Live preview of the plane in view")
-        self.live.setToolTip("Show what the network says of what you look at, while it learns.")
-        self.live.setChecked(True)
-        self.plot, self.scores = LossPlot(palette), ScoreBars(palette)
-        self.notice, self.summary = Notice(), QLabel()
-        self.summary.setWordWrap(True)
-        self.train = main_button("Train", "Learn from what is painted (Shift+T).")
-        self.pause, self.stop = QPushButton("Pause"), QPushButton("Stop")
-        self.pause.setToolTip("Wait, and go on later; the time does not count.")
-        self.stop.setToolTip("End the training now and keep what was learned (Shift+T).")
-        self.predict = QPushButton("Predict this image")
-        self.predict.setToolTip(PREDICT_TIP)
-        self.save = QPushButton("Save model …")
-        self.save.setToolTip("Keep the model in a file, for other images and other days.")
-        self.progress, self.line = QProgressBar(), QLabel()
+        self.form = TrainForm(viewer, session)
+        colors = self.form.strokes.colors
+        self.feeds: list[StrokesFeed] = []
+        self.preview = LivePreview(viewer, self)
+        self.peek = Peek(self.preview, session.worker, colors, self)
+        self.guide = PaintHere(viewer, partial(self.runner.ask, "suggest"), self)
+        self.live = LiveBar(self.guide.button)
+        self.view, self.notice = RunView(palette, colors), Notice()
+        self.footer = TrainFooter()
         self._arrange()
         self._connect()
         self._show_state()
+        session.worker.warm_up()
 
     def start(self) -> None:
         """Train as set in the form."""
@@ -116,20 +91,19 @@ class TrainPage(QWidget):
         except NapariUnetError as error:
             self.show_problem(error)
             return
-        self._request = request = replace(request, opened=self.feed.open)
-        self._started = self._latest = self._scores = self._model = None
-        self._layers = (self.form.image.layer(), self.form.labels.layer())
-        self.predict.setEnabled(True)
-        self.predict.setToolTip(PREDICT_TIP)
+        self._pairs, self._pair = self.form.layers(), 0
+        self._follow_strokes()
+        options = {"keep_history": True, **request.options}
+        self._request = request = replace(request, opened=self._opened, options=options)
+        self._started = self._latest = self._model = None
+        self._then_branch = self._then_keep = False
         self.notice.say("")
-        self.plot.clear()
-        self.scores.show_scores((), "")
-        self.progress.setRange(0, 0)  # busy
-        self.line.setText("Getting ready …")
-        self.feed.follow(self._layers[1])
-        self.runner.start(request.events)
+        self.view.clear()
+        self.peek.end()
+        self.footer.begin()
+        self.runner.start(partial(request.events, self._session.worker))
         self._show_state()
-        self._scroll.show_part(self.plot)
+        self._scroll.show_part(self.view.plot)
 
     def toggle(self) -> None:
         """Start the training, or stop the one that runs."""
@@ -137,6 +111,10 @@ class TrainPage(QWidget):
             self._stop_clicked()
         else:
             self.start()
+
+    def paint_here(self) -> None:
+        """Go to the place where the next stroke would help most."""
+        self.guide.go()
 
     def show_problem(self, error: NapariUnetError) -> None:
         """Say in the viewer and here what went wrong."""
@@ -146,14 +124,17 @@ class TrainPage(QWidget):
 
     def set_palette(self, palette: Palette) -> None:
         """Take the colours of a theme."""
-        self.plot.set_palette(palette)
-        self.scores.set_palette(palette)
+        self.view.set_palette(palette)
 
     def let_go(self) -> None:
         """Stop, and follow the viewer no longer."""
         self._viewer.layers.events.removed.disconnect(self._layer_removed)
-        self.feed.let_go()
+        self._viewer.layers.selection.events.active.disconnect(self._layer_selected)
+        self._let_strokes_go()
         self.preview.end()
+        self.peek.end()
+        self.peek.runner.abandon()
+        self.guide.enabled(False)
         self.form.let_go()
         self.runner.abandon()
 
@@ -165,7 +146,7 @@ class TrainPage(QWidget):
         inside.addWidget(self.form)
         results = QVBoxLayout()
         results.setContentsMargins(10, 4, 10, 8)
-        for part in (self.notice, self.live, self.plot, self.scores, self.summary):
+        for part in (self.notice, self.live, self.view):
             results.addWidget(part)
         inside.addLayout(results)
         inside.addStretch()
@@ -174,176 +155,210 @@ class TrainPage(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(self._scroll, 1)
-        layout.addWidget(self._footer())
-
-    def _footer(self) -> QWidget:
-        """Return what never scrolls away: progress and buttons."""
-        footer = QWidget()
-        footer.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-        layout = QVBoxLayout(footer)
-        layout.setContentsMargins(10, 6, 10, 8)
-        layout.setSpacing(5)
-        self.progress.setTextVisible(False)
-        self.line.setWordWrap(True)
-        layout.addWidget(self.progress)
-        layout.addWidget(self.line)
-        for buttons in ((self.train,), (self.pause, self.stop), (self.predict, self.save)):
-            row = QHBoxLayout()
-            for button in buttons:
-                row.addWidget(button, 1)
-            layout.addLayout(row)
-        return footer
+        layout.addWidget(self.footer)
 
     def _connect(self) -> None:
-        self.train.clicked.connect(self.start)
-        self.live.toggled.connect(self._live_toggled)
-        self.pause.clicked.connect(self._pause_clicked)
-        self.stop.clicked.connect(self._stop_clicked)
-        self.predict.clicked.connect(self._predict_clicked)
-        self.save.clicked.connect(self._save_clicked)
+        footer, history, layers = self.footer, self.view.history, self._viewer.layers
+        footer.train.clicked.connect(self.start)
+        footer.pause.clicked.connect(self._pause_clicked)
+        footer.stop.clicked.connect(self._stop_clicked)
+        footer.predict.clicked.connect(self._predict_clicked)
+        footer.save.clicked.connect(self._save_clicked)
+        self.live.shown.toggled.connect(self._live_toggled)
+        self.live.unsure.toggled.connect(self._unsure_toggled)
+        self.preview.noteChanged.connect(self.live.say)
+        history.moved.connect(self._look_back)
+        history.kept.connect(self._keep)
+        history.branched.connect(self._branch)
         self.form.failed.connect(self.show_problem)
+        self.peek.failed.connect(self.show_problem)
         self.runner.happened.connect(self._show_event)
         self.runner.failed.connect(self.show_problem)
         self.runner.ended.connect(self._ended)
         self._timer.timeout.connect(self._show_progress)
         self._saver.happened.connect(self._saved)
         self._saver.failed.connect(self.show_problem)
-        self._viewer.layers.events.removed.connect(self._layer_removed)
+        layers.events.removed.connect(self._layer_removed)
+        layers.selection.events.active.connect(self._layer_selected)
 
     def _show_state(self) -> None:
         """Show the buttons and parts that make sense now."""
         running, done = self.runner.running, self._model is not None
         self.form.setEnabled(not running)
-        self.train.setVisible(not running)
-        self.train.setText("Train again" if done else "Train")
-        for part in (self.pause, self.stop, self.progress):
-            part.setVisible(running)
-        self.pause.setText("Resume" if self.runner.paused else "Pause")
-        self.line.setVisible(running)
-        for button in (self.predict, self.save):
-            button.setVisible(done and not running)
-        seen = running or self._started is not None
-        self.plot.setVisible(seen)
-        self.live.setVisible(running)
-        self.scores.setVisible(seen and self._scores is not None)
-        self.summary.setVisible(done)
+        self.footer.show_state(running=running, paused=self.runner.paused, done=done)
+        self.view.setVisible(self._started is not None)
+        self.live.setVisible(running or done)
 
-    def _show_event(self, event: object) -> None:
+    def _show_event(self, event: Any) -> None:
+        self.view.show_event(event)
         match event:
             case Started():
                 self._started = event
+                self.notice.say("")
+                self.guide.enabled(True)
                 self._follow_view()
-            case ClassesGrew():
-                self._grown(event)
-            case Previewed():
+                self._show_state()
+            case Previewed() if self.view.history.selected is None:
                 self.preview.show(event, self.form.strokes.colors())
             case Stepped():
-                self._show_step(event)
-            case Validated():
-                self._show_scores(event)
+                self._latest = event
+                if not self._timer.isActive():
+                    self._timer.start()
+            case Kept():
+                self._was_kept(event)
+            case Suggested():
+                self._show_places(event)
             case Warned():
                 self.notice.add(event.message)
             case Finished():
                 self._finished(event)
 
+    def _follow_strokes(self) -> None:
+        """Carry what is painted from now on into the training."""
+        self._let_strokes_go()
+        for _, labels in self._pairs:
+            feed = StrokesFeed(self._viewer, self)
+            feed.follow(labels)
+            self.feeds.append(feed)
+
+    def _opened(self, stores: Any) -> None:
+        """Take the stores of the training (called in its thread)."""
+        for feed, store in zip(self.feeds, stores, strict=True):
+            feed.open(store)
+
+    def _let_strokes_go(self) -> None:
+        for feed in self.feeds:
+            feed.let_go()
+            feed.deleteLater()
+        self.feeds.clear()
+
     def _follow_view(self) -> None:
         """Ask for previews of what is in view from now on."""
+        image = self._pairs[self._pair][0]
+        if image in self._viewer.layers and self._started is not None:
+            self.preview.begin(image, self._layout(self._pair), self.runner.look, self._pair)
+
+    def _layout(self, pair: int) -> AxisLayout:
+        """Return the roles of the axes of an image that is trained on."""
         assert self._request is not None
         assert self._started is not None
-        image, picture, options = self._layers[0], self._request.picture, self._request.options
+        return self._request.layout(pair, len(self._started.patch))
+
+    def _show_places(self, event: Suggested) -> None:
+        image, labels = self._pairs[event.pair]
         if image not in self._viewer.layers:
             return
-        layout = find_layout(
-            picture.data.shape,
-            len(self._started.patch),
-            channel_axis=options.get("channel_axis", "auto"),
-            names=picture.axes,
-            labels_shape=tuple(self._request.labels.shape),
+        strokes = labels if labels in self._viewer.layers else None
+        if not self.guide.show(event, image, self._layout(event.pair), strokes):
+            self.notice.say("No place stands out at the moment.")
+
+    def _look_back(self, kept: Kept | None) -> None:
+        """Show an earlier moment in place of the present, or the present again."""
+        if kept is not None:
+            self._peek_at(kept.model)
+        elif self.runner.running:
+            self.peek.end()
+        elif self._model is not None:
+            self._peek_at(self._model.model)
+
+    def _peek_at(self, model: TrainedModel) -> None:
+        assert self._request is not None
+        picture, _ = self._request.pairs[self._pair]
+        channel = self._layout(self._pair).channel
+        request = Request(
+            channel_axis=channel,
+            axes=picture.axes,
             rgb=picture.rgb,
+            threads=self._request.options.get("threads"),
         )
-        self.preview.begin(image, layout, self.runner.look)
+        self.peek.follow(model, picture, request)
 
-    def _grown(self, event: ClassesGrew) -> None:
-        """Take a new class."""
-        assert self._started is not None
-        self._started = replace(self._started, class_names=event.class_names, counts=event.counts)
+    def _keep(self, kept: Kept | None) -> None:
+        """Put a moment among the models; the present has to be asked for first."""
+        if kept is not None:
+            self._add_model(kept.model)
+        else:
+            self._then_keep = True
+            self.runner.ask("keep")
 
-    def _show_step(self, event: Stepped) -> None:
-        self.plot.add_step(event.step, event.loss)
-        self._latest = event
-        if not self._timer.isActive():
-            self._timer.start()
+    def _was_kept(self, kept: Kept) -> None:
+        if self._then_keep:
+            self._then_keep = False
+            self._add_model(kept.model)
+
+    def _add_model(self, model: TrainedModel) -> NamedModel:
+        assert self._request is not None
+        named = self._session.add(self._request.picture.name, model)
+        self.notice.say(f"Kept as {named.name}: choose it on the Predict page, or to start from.")
+        return named
+
+    def _branch(self, kept: Kept) -> None:
+        """Train on from an earlier moment."""
+        assert self._request is not None
+        self.form.start.setValue(self._session.add(self._request.picture.name, kept.model))
+        if self.runner.running:
+            self._then_branch = True
+            self._stop_clicked()
+        else:
+            self.start()
 
     def _show_progress(self) -> None:
         event = self._latest
         if event is None or not self.runner.running:
             return
-        known = event.progress is not None
-        self.progress.setRange(0, FULL if known else 0)
-        self.progress.setValue(round(FULL * (event.progress or 0)))
         parts = [f"step {event.step:,}", f"{clock(event.elapsed)} gone"]
         if event.remaining is not None:
             parts.append(f"{clock(event.remaining)} left")
         if self._started is not None:
             parts.append(f"{self._started.device}, {count(self._started.threads, 'thread')}")
         if not (self.runner.paused or self.runner.stopping):
-            self.line.setText(" · ".join(parts))
-
-    def _show_scores(self, event: Validated) -> None:
-        first, self._scores = self._scores is None, event
-        self.plot.add_validation(event.step, event.loss)
-        caption = f"{event.metric} · validation rests on {count(event.pixels, 'pixel')}"
-        self.scores.show_scores(self._scores_of(event), caption)
-        self.scores.show()
-        if first:
-            self._scroll.show_part(self.scores)
-
-    def _scores_of(self, event: Validated) -> list[Score]:
-        assert self._request is not None
-        assert self._started is not None
-        names, values = self._started.class_names, self._request.classes
-        if len(names) != len(values):  # painted on in the very last moment
-            values = tuple(range(1, len(names) + 1))
-        given = self._request.options["class_colors"]
-        colors = [hex_color(class_color(ClassInfo(v, color=given.get(v)))) for v in values]
-        return [Score(*row) for row in zip(names, colors, event.scores, strict=True)]
+            self.footer.show_progress(event.progress, " · ".join(parts))
 
     def _finished(self, event: Finished) -> None:
         assert self._request is not None
         self._model = self._session.add(self._request.picture.name, event.model)
         early = ", stopped" if event.reason == "stopped" else ""
         text = f"Learned in {count(event.step, 'step')}, {duration(event.elapsed)}{early}."
-        if self._scores is not None and self._scores.mean is not None:
-            text += f" Mean {self._scores.metric} {self._scores.mean:.2f}."
-        self.summary.setText(text)
+        scores = self.view.scores
+        if scores is not None and scores.mean is not None:
+            text += f" Mean {scores.metric} {scores.mean:.2f}."
+        self.footer.summary.setText(text)
 
     def _ended(self) -> None:
-        self.feed.let_go()
+        self._let_strokes_go()
         self.preview.end()
-        self.plot.repaint_now()
+        self.guide.enabled(False)
+        self.view.history.set_live(False)
+        self.view.plot.repaint_now()
         self._show_state()
-        if self._model is not None:
-            self._scroll.show_part(self.summary)
+        if self._then_branch:
+            self._then_branch = False
+            self.start()
+        elif self._model is not None and self.view.history.selected is None:
+            self._peek_at(self._model.model)
 
     def _live_toggled(self, on: bool) -> None:
         self.preview.enabled = on
         self.preview.look()
+
+    def _unsure_toggled(self, on: bool) -> None:
+        self.preview.unsure_wanted = on
 
     def _pause_clicked(self) -> None:
         if self.runner.paused:
             self.runner.resume()
         else:
             self.runner.pause()
-            self.line.setText("Paused · " + self.line.text())
-        self.pause.setText("Resume" if self.runner.paused else "Pause")
+        self.footer.show_paused(self.runner.paused)
 
     def _stop_clicked(self) -> None:
         self.runner.stop()
-        self.line.setText("Stopping …")
+        self.footer.line.setText("Stopping …")
 
     def _predict_clicked(self) -> None:
+        self.peek.end()
         self.preview.hide()
-        self.predictionWanted.emit(self._model, self._layers[0])
+        self.predictionWanted.emit(self._model, self._pairs[0][0])
 
     def _save_clicked(self) -> None:
         assert self._model is not None
@@ -357,12 +372,21 @@ class TrainPage(QWidget):
         show_info(f"Saved {path}")
         self.notice.say(f"Saved {path.name}")
 
+    def _layer_selected(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
+        """Preview the image that the user turns to, where several are learned from."""
+        active = self._viewer.layers.selection.active
+        for number, pair in enumerate(self._pairs):
+            if number != self._pair and any(active is layer for layer in pair):
+                self._pair = number
+                if self.runner.running:
+                    self._follow_view()
+
     def _layer_removed(self, event: Any) -> None:
-        if event.value not in self._layers:
+        if not any(event.value is layer for pair in self._pairs for layer in pair):
             return
         name = event.value.name
         if self.runner.running:
             self.notice.add(f"“{name}” was removed; the training goes on with what it had.")
-        if event.value is self._layers[0]:
-            self.predict.setEnabled(False)
-            self.predict.setToolTip(f"“{name}” was removed from the viewer.")
+        if event.value is self._pairs[0][0]:
+            self.footer.predict.setEnabled(False)
+            self.footer.predict.setToolTip(f"“{name}” was removed from the viewer.")

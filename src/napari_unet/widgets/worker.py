@@ -17,7 +17,7 @@ from weakref import finalize
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_unet.control import Control, Viewport
+from napari_unet.control import Control, Question, Viewport
 from napari_unet.errors import NapariUnetError
 
 Events = Callable[[Control], Iterable[object]]
@@ -129,6 +129,10 @@ class EventRunner(QObject):
     def resume(self) -> None:
         """Let what runs go on."""
         self._control.resume()
+
+    def ask(self, question: Question) -> None:
+        """Ask what runs something; the answer comes among what happens."""
+        self._control.ask(question)
 
     def look(self, view: Viewport | None) -> None:
         """Ask what runs for previews of something; None for none."""

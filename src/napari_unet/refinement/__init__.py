@@ -1,0 +1,1 @@
+"""From probabilities to labels, again and otherwise: thresholds, sizes, holes, single objects."""

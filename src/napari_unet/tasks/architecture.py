@@ -1,0 +1,72 @@
+"""Which network a segmentation trains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import ValidationError
+
+from napari_unet.errors import InputError
+from napari_unet.model import TrainedModel
+from napari_unet.network.config import UNetConfig
+from napari_unet.tasks.segment_options import SegmentOptions
+
+
+def choose_config(
+    options: SegmentOptions,
+    ndim: Literal[2, 3],
+    channels: tuple[int, int],
+    spacing: Sequence[float] | None,
+    start: TrainedModel | None = None,
+) -> UNetConfig:
+    """Return the model's network, the given one, or one of the size that is set.
+
+    Parameters
+    ----------
+    options : SegmentOptions
+        What is set.
+    ndim : {2, 3}
+        Spatial dimensions.
+    channels : tuple of int
+        Channels in, and classes out.
+    spacing : sequence of float, optional
+        Distance between voxels per spatial axis.
+    start : TrainedModel, optional
+        Where the training goes on from.
+
+    Raises
+    ------
+    InputError
+        Where the given network does not fit.
+    """
+    into, out = channels
+    fitting = {"in_channels": into, "out_channels": out}
+    if start is not None:
+        return start.config.model_copy(update=fitting)
+    given = options.network
+    if given is None:
+        return UNetConfig.sized(
+            options.size,
+            ndim,
+            in_channels=into,
+            out_channels=out,
+            spacing=spacing,
+            fast=options.fast,
+            filters=options.filters,
+            padding=options.padding,
+        )
+    if given.ndim != ndim:
+        raise InputError(
+            "The network does not fit the number of dimensions",
+            got=f"a {given.ndim}D network",
+            expected=f"a {ndim}D one",
+        )
+    try:
+        return UNetConfig(**{**given.model_dump(), **fitting})
+    except ValidationError as error:
+        raise InputError(
+            "The network does not fit the image and the classes",
+            got=error.errors()[0]["msg"],
+            expected=f"{into} channels in, {out} out",
+        ) from error

@@ -1,0 +1,266 @@
+"""How a result was made, and what to type to make it again."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from napari_unet._version import __version__
+from napari_unet.errors import InputError
+from napari_unet.model import SUFFIX, TrainedModel
+from napari_unet.tasks.architecture import choose_config
+from napari_unet.tasks.segment_options import SegmentOptions
+
+MODEL_FILE, START_FILE = f"model{SUFFIX}", f"start{SUFFIX}"
+"""What the commands call the model, and the one that it went on from."""
+
+SOURCES = "sources"
+"""Where a model says what it learned from, among the facts of its training."""
+
+_UNTOLD = {"steps", "seconds", "seed", "open_ended", "keep_history", "class_colors"}
+"""Options that the command says otherwise, or that change no weight."""
+
+_BY_HAND = {"network", "augment"}
+"""Options that the command line does not have."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where pixels came from: what they are called, and the file they were read from if any."""
+
+    name: str
+    path: str | None = None
+
+    @property
+    def file(self) -> str:
+        """The file, or what to save them as.
+
+        Examples
+        --------
+        >>> Origin("cells", "/data/cells.zarr").file, Origin("cells – strokes").file
+        ('/data/cells.zarr', 'cells-strokes.tif')
+        """
+        return self.path or (re.sub(r"\W+", "-", self.name).strip("-") or "image") + ".tif"
+
+
+def with_sources(model: TrainedModel, pairs: Sequence[tuple[Origin, Origin]]) -> TrainedModel:
+    """Return the same model, which says what it learned from: images, each with its labels."""
+    sources = [[asdict(origin) for origin in pair] for pair in pairs]
+    return replace(model, training={**model.training, SOURCES: sources})
+
+
+def provenance(
+    model: TrainedModel,
+    image: Origin,
+    *,
+    request: Mapping[str, Any] | None = None,
+    probabilities: bool = False,
+    seconds: float | None = None,
+) -> dict[str, Any]:
+    """Return how a prediction was made.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        What predicted.
+    image : Origin
+        What was predicted.
+    request : mapping, optional
+        Fields of `napari_unet.inference.request.Request` that say how to read the image.
+    probabilities : bool
+        Whether the result is probabilities.
+    seconds : float, optional
+        How long it took.
+
+    Returns
+    -------
+    dict
+        Plain JSON: image, path, task, model and strokes (their digests), seed, classes, versions,
+        training (as in the model), prediction_seconds, commands, notes.
+    """
+    facts = model.training
+    return {
+        "image": image.name,
+        "path": image.path,
+        "task": model.task,
+        "model": model.digest,
+        "strokes": facts.get("strokes"),
+        "seed": facts.get("seed"),
+        "classes": {c.value: str(c) for c in model.classes},
+        "versions": {**facts.get("versions", {}), "predicted with": __version__},
+        "training": dict(facts),
+        "prediction_seconds": seconds,
+        "commands": [train_command(model), predict_command(image, request or {}, probabilities)],
+        "notes": list(_notes(model, image)),
+    }
+
+
+def train_command(model: TrainedModel, output: str = MODEL_FILE) -> str:
+    """Return what to type to train such a model: on files, and for as many steps as it took."""
+    files = [origin.file for origin in _sources(model) or _UNKNOWN]
+    given = model.training.get("options", {})
+    told = {
+        "ndim": model.config.ndim,
+        "steps": max(1, int(model.training.get("steps", 1))),
+        "seed": model.training.get("seed", 0),
+        "start": START_FILE if "continued_from" in model.training else None,
+        # Even where it was never said: a file may say otherwise.
+        "spacing": model.spacing or None,
+        **{k: v for k, v in given.items() if k not in _UNTOLD | _BY_HAND and _sayable(v)},
+    }
+    told = {k: v for k, v in told.items() if v is not None or k not in ("spacing", "start")}
+    return _command("train", *files, "--output", output, *_flags(told))
+
+
+def predict_command(image: Origin, request: Mapping[str, Any], probabilities: bool = False) -> str:
+    """Return what to type to predict an image from its file."""
+    result = f"{re.sub(r'.*[/]|[.][^./]*$', '', image.file)}-prediction.tif"
+    kind = ["--probabilities"] * probabilities
+    flags = [*kind, *_flags(request)]
+    return _command("predict", MODEL_FILE, image.file, "--output", result, *flags)
+
+
+def rows(made: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the facts of `provenance` for people: names and texts.
+
+    Parameters
+    ----------
+    made : mapping
+        What `provenance` returned; parts may be missing.
+    """
+    training = made.get("training", {})
+    took = made.get("prediction_seconds")
+    found = {
+        "Image": " · ".join(filter(None, (made.get("image"), made.get("path")))),
+        "Task": str(made.get("task", "")),
+        "Classes": ", ".join(f"{v} {name}" for v, name in made.get("classes", {}).items()),
+        "Model": str(made.get("model", "")),
+        "Strokes": str(made.get("strokes") or ""),
+        "Painted": _listed(training.get("painted", {})),
+        "Training": _trained(training),
+        "Validation": _validated(training.get("validation", {})),
+        "Seed": "" if made.get("seed") is None else str(made["seed"]),
+        "Options": _listed(training.get("options", {})),
+        "Prediction": "" if took is None else f"{took:.1f} s",
+        "Versions": _listed(made.get("versions", {})),
+    }
+    return [(name, text) for name, text in found.items() if text]
+
+
+def as_text(made: Mapping[str, Any]) -> str:
+    """Return all of it as plain text, to be pasted into notes."""
+    known = rows(made)
+    width = max((len(name) for name, _ in known), default=0)
+    table = [f"{name:<{width}}  {text}" for name, text in known]
+    parts = [table, list(made.get("commands", ())), list(made.get("notes", ()))]
+    return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+_UNKNOWN = (Origin("training image"), Origin("strokes"))
+
+
+def _sources(model: TrainedModel) -> tuple[Origin, ...]:
+    """Return image, labels, the next image, its labels, and so on; nothing where unknown."""
+    pairs = model.training.get(SOURCES, ())
+    return tuple(Origin(**origin) for pair in pairs for origin in pair)
+
+
+def _command(*words: str) -> str:
+    return shlex.join(("napari-unet", *words))
+
+
+def _flags(options: Mapping[str, Any]) -> Iterator[str]:
+    """Write options as the command line reads them (`napari_unet.cli.options`)."""
+    for name, value in options.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            yield f"--{flag}" if value else f"--no-{flag}"
+        else:
+            yield from (f"--{flag}", _written(value))
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, Mapping):
+        return ",".join(f"{k}={v}" for k, v in value.items())
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _sayable(value: Any) -> bool:
+    """Tell whether the command line could read a value back."""
+    parts = value.values() if isinstance(value, Mapping) else ()
+    return value not in ({}, [], ()) and not any("," in str(part) for part in parts)
+
+
+def _notes(model: TrainedModel, image: Origin) -> Iterator[str]:
+    """Say what the commands leave out."""
+    options, sources = model.training.get("options", {}), _sources(model)
+    if not sources:
+        yield "Which image and strokes the model learned from is not known here."
+    for origin in dict.fromkeys((*sources, image)):
+        if origin.path is None:
+            yield f"“{origin.name}” was not read from a file: save it first, as {origin.file}."
+    if options.get("open_ended"):
+        yield (
+            "It was trained until somebody stopped it, at a steady learning rate; the command "
+            "takes as many steps, and its rate falls towards the end."
+        )
+    if start := model.training.get("continued_from"):
+        yield f"It went on from the model {start[:8]}: save that first, as {START_FILE}."
+    if not (start or _is_standard(model)) or "augment" in options:
+        yield (
+            "Network or augmentation were set up in a way that the command line does not know; "
+            "in Python, give them to napari_unet.fit as network and augment."
+        )
+    yield (
+        "The same strokes, seed, versions and number of threads give the same bits on a CPU. "
+        "Strokes that were painted while it learned do not come at the same step again: then it "
+        "is alike, not identical."
+    )
+
+
+def _is_standard(model: TrainedModel) -> bool:
+    """Tell whether the network is one that the command line makes with these options."""
+    config, given = model.config, model.training.get("options", {})
+    try:
+        options = SegmentOptions.parse({k: v for k, v in given.items() if k not in _BY_HAND})
+    except InputError:  # written by another version
+        return False
+    channels = config.in_channels, config.out_channels
+    return choose_config(options, config.ndim, channels, model.spacing or None) == config
+
+
+def _listed(facts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_short(value)}" for name, value in facts.items())
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "(" + _listed(value) + ")"
+    if isinstance(value, list | tuple):
+        return " × ".join(map(_short, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _trained(training: Mapping[str, Any]) -> str:
+    parts = (
+        f"{training['steps']:,} steps" if "steps" in training else "",
+        f"{training['seconds']:.0f} s" if "seconds" in training else "",
+    )
+    return ", ".join(filter(None, parts))
+
+
+def _validated(facts: Mapping[str, Any]) -> str:
+    parts = []
+    for name, value in facts.items():
+        if isinstance(value, list | tuple):
+            parts.append(f"{name} " + " ".join("–" if v is None else f"{v:.2f}" for v in value))
+    if "loss" in facts:
+        parts.append(f"loss {facts['loss']:.3f}")
+    if "pixels" in facts:
+        parts.append(f"{facts['pixels']:,} held-out pixels")
+    return ", ".join(parts)

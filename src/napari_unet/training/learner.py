@@ -1,0 +1,87 @@
+"""What a task tells the training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from napari_unet.control import Previewed, Viewport
+from napari_unet.model import TrainedModel, Weights
+from napari_unet.training.events import Suggested, Validated
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one step learns from: inputs (B, C, *input) and targets (B, ...), on the CPU."""
+
+    inputs: Tensor
+    targets: Tensor
+
+
+class Learner(Protocol):
+    """What a task tells the loop: where examples come from and what is wanted of them."""
+
+    @property
+    def network(self) -> nn.Module:
+        """The network that learns, on the CPU."""
+
+    @property
+    def patch(self) -> tuple[int, ...]:
+        """The input's spatial shape."""
+
+    @property
+    def core(self) -> tuple[int, ...]:
+        """The output's spatial shape."""
+
+    @property
+    def batch_size(self) -> int:
+        """Patches per step, where the options do not say."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the output's channels."""
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """Label values of the classes; none where the output is an image."""
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Painted pixels per class."""
+
+    def warnings(self) -> Iterator[str]:
+        """Say, before the first step, what the user should know."""
+
+    def batch(self, size: int) -> Batch:
+        """Return the next examples."""
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+
+    def validate(self, network: nn.Module, device: torch.device, step: int) -> Validated | None:
+        """Test weights on what is held out; None where nothing is."""
+
+    def take_up(self) -> Callable[[nn.Module], nn.Module] | None:
+        """Take up what was painted since; where a class is new, return how a network grows it."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is anything to learn from at the moment."""
+
+    def preview(
+        self, network: nn.Module, device: torch.device, step: int, view: Viewport
+    ) -> Previewed:
+        """Apply weights to what is looked at."""
+
+    def settle(self, network: nn.Module, device: torch.device) -> None:
+        """Give the averaged weights a last touch, when all steps are taken."""
+
+    def suggest(self, network: nn.Module, device: torch.device) -> Suggested:
+        """Find, by averaged weights, where the next strokes would help most."""
+
+    def finish(self, weights: Weights, facts: dict[str, Any]) -> TrainedModel:
+        """Make the model."""

@@ -1,0 +1,100 @@
+"""How a training goes: loss, history, scores and advice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_unet.model import ClassInfo
+from napari_unet.training.advice import Adviser
+from napari_unet.training.events import (
+    ClassesGrew,
+    Kept,
+    Started,
+    Stepped,
+    TrainingEvent,
+    Validated,
+)
+from napari_unet.widgets.advice import AdviceLine
+from napari_unet.widgets.history import HistorySlider
+from napari_unet.widgets.layers import RGBA, class_color, hex_color
+from napari_unet.widgets.plot import LossPlot
+from napari_unet.widgets.scores import ScoreBoard
+from napari_unet.widgets.theme import Palette
+
+
+class RunView(QWidget):
+    """Shows the events of one training after the other.
+
+    Parameters
+    ----------
+    palette : Palette
+        The colours of the theme.
+    colors : callable
+        Returns the colours of the painted classes, by label value.
+    """
+
+    def __init__(
+        self,
+        palette: Palette,
+        colors: Callable[[], Mapping[int, RGBA]],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._colors = colors
+        self._adviser = Adviser()
+        self.names: tuple[str, ...] = ()
+        self.values: tuple[int, ...] = ()
+        self.scores: Validated | None = None
+        self.advice = AdviceLine(palette)
+        self.plot, self.history = LossPlot(palette), HistorySlider(palette)
+        self.board = ScoreBoard(palette)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(6)
+        for part in (self.advice, self.plot, self.history, self.board):
+            layout.addWidget(part)
+        self.board.hide()
+        self.history.moved.connect(self._mark)
+
+    def clear(self) -> None:
+        """Forget the last training."""
+        self._adviser = Adviser()
+        self.scores = None
+        for part in (self.plot, self.history, self.advice, self.board):
+            part.clear()
+        self.board.hide()
+
+    def show_event(self, event: TrainingEvent) -> None:
+        """Show what an event has to show."""
+        match event:
+            case Started() | ClassesGrew():
+                self.names, self.values = event.class_names, event.class_values
+            case Stepped():
+                self.plot.add_step(event.step, event.loss)
+            case Validated():
+                self._show_scores(event)
+            case Kept():
+                self.history.add(event)
+        for advice in self._adviser.feed(event):
+            self.advice.show_advice(advice, dict(zip(self.names, self.hex_colors(), strict=False)))
+
+    def hex_colors(self) -> list[str]:
+        """Return the colours of the classes, as ``#rrggbb``."""
+        painted = self._colors()
+        return [hex_color(class_color(ClassInfo(v, color=painted.get(v)))) for v in self.values]
+
+    def set_palette(self, palette: Palette) -> None:
+        """Take the colours of a theme."""
+        for part in (self.plot, self.history, self.advice, self.board):
+            part.set_palette(palette)
+
+    def _mark(self, kept: Kept | None) -> None:
+        self.plot.mark(None if kept is None else kept.step)
+
+    def _show_scores(self, event: Validated) -> None:
+        self.scores = event
+        self.plot.add_validation(event.step, event.loss)
+        self.board.show_validation(event, self.names, self.hex_colors())
+        self.board.show()

@@ -1,0 +1,121 @@
+"""The buttons of the Train page: what is shown live, and what never scrolls away."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unet.widgets.parts import main_button
+
+FULL = 1000
+"""Steps of the progress bar."""
+
+PREDICT_TIP = "Apply the model to the whole image that it learned from."
+
+
+class LiveBar(QWidget):
+    """What is shown of the network while it learns.
+
+    Parameters
+    ----------
+    guide : QPushButton
+        Leads to where the next stroke would help most.
+    """
+
+    def __init__(self, guide: QPushButton, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.shown, self.unsure = QCheckBox("Live preview"), QCheckBox("Where unsure")
+        self.shown.setToolTip("Show what the network says of what you look at.")
+        self.shown.setChecked(True)
+        self.unsure.setToolTip("Show in red where the network can hardly decide.")
+        self.note = QLabel()
+        self.note.setProperty("unet", "faint")
+        self.note.setWordWrap(True)
+        self.note.hide()
+        row = QHBoxLayout()
+        row.addWidget(self.shown)
+        row.addWidget(self.unsure)
+        row.addStretch()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addLayout(row)
+        layout.addWidget(self.note)
+        layout.addWidget(guide)
+
+    def say(self, note: str) -> None:
+        """Say which part of the view is shown; nothing where it is all."""
+        self.note.setText(note)
+        self.note.setVisible(bool(note))
+
+
+class TrainFooter(QWidget):
+    """Progress and buttons."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.train = main_button("Train", "Learn from what is painted (Shift+T).")
+        self.pause, self.stop = QPushButton("Pause"), QPushButton("Stop")
+        self.pause.setToolTip("Wait, and go on later; the time does not count.")
+        self.stop.setToolTip("End the training now and keep what was learned (Shift+T).")
+        self.predict = QPushButton("Predict this image")
+        self.predict.setToolTip(PREDICT_TIP)
+        self.save = QPushButton("Save model …")
+        self.save.setToolTip("Keep the model in a file, for other images and other days.")
+        self.progress, self.line, self.summary = QProgressBar(), QLabel(), QLabel()
+        self.progress.setRange(0, FULL)
+        self.progress.setTextVisible(False)
+        for label in (self.line, self.summary):
+            label.setWordWrap(True)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(10, 6, 10, 8)
+        layout.setSpacing(5)
+        for part in (self.progress, self.line, self.summary):
+            layout.addWidget(part)
+        for buttons in ((self.train,), (self.pause, self.stop), (self.predict, self.save)):
+            row = QHBoxLayout()
+            for button in buttons:
+                row.addWidget(button, 1)
+            layout.addLayout(row)
+
+    def begin(self) -> None:
+        """Say that it begins."""
+        self.progress.setValue(0)
+        self.line.setText("Getting ready …")
+        self.predict.setEnabled(True)
+        self.predict.setToolTip(PREDICT_TIP)
+
+    def show_state(self, *, running: bool, paused: bool, done: bool) -> None:
+        """Show the buttons that make sense."""
+        self.train.setVisible(not running)
+        self.train.setText("Train again" if done else "Train")
+        self.pause.setText("Resume" if paused else "Pause")
+        for part in (self.pause, self.stop, self.line):
+            part.setVisible(running)
+        self.progress.hide()  # until it is known how far it is
+        for part in (self.predict, self.save, self.summary):
+            part.setVisible(done and not running)
+
+    def show_progress(self, progress: float | None, text: str) -> None:
+        """Show how far it is, 0 to 1, where that is known.
+
+        There is no busy bar: it repaints all the time, and with it the viewer's whole window.
+        """
+        self.progress.setVisible(progress is not None)
+        self.progress.setValue(round(FULL * (progress or 0)))
+        self.line.setText(text)
+
+    def show_paused(self, paused: bool) -> None:
+        """Show whether it waits."""
+        self.pause.setText("Resume" if paused else "Pause")
+        if paused:
+            self.line.setText("Paused · " + self.line.text())

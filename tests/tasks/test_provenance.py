@@ -1,0 +1,197 @@
+"""How a result was made: what is said of it, and that the commands make it again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import tifffile
+from typer.testing import CliRunner
+
+import napari_unet
+from napari_unet.cli import commands
+from napari_unet.model import load_model
+from napari_unet.network.config import UNetConfig
+from napari_unet.tasks.provenance import (
+    Origin,
+    as_text,
+    predict_command,
+    provenance,
+    rows,
+    train_command,
+    with_sources,
+)
+
+SETTINGS = {
+    "steps": 4,
+    "seed": 5,
+    "size": "small",
+    "batch_size": 2,
+    "threads": 1,
+    "held_out": 0.5,
+    "fast": False,
+    "patch": (60, 60),
+    "class_names": {1: "rim", 2: "inner part"},
+    "device": "cpu",
+    "spacing": (0.5, 0.5),
+}
+
+
+def picture():
+    image = np.random.default_rng(0).normal(100, 10, (96, 96)).astype(np.float32)
+    image[:, 48:] += 60
+    strokes = np.zeros((96, 96), np.uint8)
+    for row in (5, 25, 45, 65):
+        strokes[row : row + 10, 5:20], strokes[row : row + 10, 70:85] = 1, 2
+    return image, strokes
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A model trained in Python, of layers that have files in the folder one works in."""
+    trained = napari_unet.fit(*picture(), **SETTINGS)
+    pair = Origin("pic", "a picture.tif"), Origin("strokes", "strokes.tif")
+    return with_sources(trained, [pair])
+
+
+def run(command):
+    program, *words = shlex.split(command)
+    assert program == "napari-unet"
+    done = CliRunner().invoke(commands.app, words)
+    assert done.exit_code == 0, done.output
+
+
+def test_the_commands_make_the_same_model_and_the_same_prediction(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    image, strokes = picture()
+    tifffile.imwrite("a picture.tif", image)
+    tifffile.imwrite("strokes.tif", strokes)
+    made = provenance(
+        model, Origin("pic", "a picture.tif"), request={"channel_axis": None, "rgb": False}
+    )
+    for command in made["commands"]:
+        run(command)
+    again = load_model("model.safetensors")
+    assert again.digest == model.digest == made["model"]
+    assert again.classes == model.classes
+    result = tifffile.imread("a picture-prediction.tif")
+    assert np.array_equal(result, napari_unet.predict(model, image))
+
+
+def test_another_seed_would_be_another_model(model):
+    other = napari_unet.fit(*picture(), **{**SETTINGS, "seed": 6})
+    assert other.digest != model.digest
+    assert "--seed 6" in train_command(other)
+
+
+def test_every_option_that_matters_is_in_the_command(model):
+    words = shlex.split(train_command(model, "out.safetensors"))
+    assert words[:6] == [
+        "napari-unet", "train", "a picture.tif", "strokes.tif", "--output", "out.safetensors"
+    ]  # fmt: skip
+    told = {a: b for a, b in pairwise(words) if a.startswith("--")}
+    assert told["--ndim"] == "2"
+    assert told["--spacing"] == "0.5,0.5"
+    assert told["--class-names"] == "1=rim,2=inner part"
+    assert told["--patch"] == "60,60"
+    assert "--no-fast" in words
+
+
+def test_the_record_is_json_and_complete(model):
+    made = provenance(model, Origin("pic", "/data/pic.tif"), seconds=1.25)
+    assert made == {**json.loads(json.dumps(made)), "classes": made["classes"],
+                    "training": made["training"]}  # fmt: skip
+    assert made["strokes"] == model.training["strokes"]
+    assert (made["seed"], made["path"], made["prediction_seconds"]) == (5, "/data/pic.tif", 1.25)
+    assert {"napari-unet-live", "torch", "numpy"} <= set(made["versions"])
+
+
+def test_it_is_told_in_words(model):
+    made = provenance(model, Origin("pic", "/data/pic.tif"), seconds=1.25)
+    told = dict(rows(made))
+    assert told["Image"] == "pic · /data/pic.tif"
+    assert told["Model"] == model.digest
+    assert told["Training"].startswith("4 steps, ")
+    assert told["Prediction"] == "1.2 s"
+    assert told["Classes"] == "1 rim, 2 inner part"
+    assert "held_out 0.5" in told["Options"]
+    assert "held-out pixels" in told["Validation"]
+    text = as_text(made)
+    assert made["commands"][0] in text
+    assert made["notes"][-1] in text
+    assert rows({}) == []
+    assert as_text({}) == ""
+
+
+def test_it_is_honest_about_what_the_commands_cannot_say(model):
+    def notes(changed, image=Origin("pic", "pic.tif")):  # noqa: B008 - frozen
+        return " ".join(provenance(changed, image)["notes"])
+
+    plain = notes(model)
+    assert "alike, not identical" in plain
+    assert not any(word in plain for word in ("save it first", "stopped it", "set up", "not known"))
+    assert "“my layer” was not read from a file: save it first, as my-layer.tif" in notes(
+        model, Origin("my layer")
+    )
+    options = model.training["options"]
+    assert "until somebody stopped it" in notes(changed(model, options | {"open_ended": True}))
+    assert "set up in a way" in notes(changed(model, options | {"augment": {"flip": False}}))
+    assert "set up in a way" in notes(changed(model, options | {"from": "the future"}))
+    network = UNetConfig(encoder=((6,),), bottom=(8,), decoder=((6,),))
+    by_hand = napari_unet.fit(*picture(), network=network, steps=1, batch_size=1, patch=(40, 40))
+    assert "set up in a way" in notes(by_hand)
+    assert "not known here" in notes(by_hand)
+
+
+def changed(model, options):
+    from dataclasses import replace
+
+    return replace(model, training={**model.training, "options": options})
+
+
+def test_a_training_on_two_pairs_that_went_on_can_be_repeated_too(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    image, strokes = picture()
+    pairs = []
+    for name in "ab":
+        tifffile.imwrite(f"{name}.tif", image)
+        tifffile.imwrite(f"{name}-strokes.tif", strokes)
+        pairs.append((Origin(name, f"{name}.tif"), Origin(f"{name} strokes")))
+        image = image[::-1].copy()
+    again = {k: v for k, v in SETTINGS.items() if k not in ("steps", "size", "fast")}
+    first = tifffile.imread("a.tif"), tifffile.imread("b.tif")
+    further = napari_unet.fit(list(first), [strokes, strokes], start=model, steps=2, **again)
+    further = with_sources(further, pairs)
+    made = provenance(further, Origin("a", "a.tif"))
+    assert made["commands"][0].startswith(
+        "napari-unet train a.tif a-strokes.tif b.tif b-strokes.tif --output"
+    )
+    assert any(f"went on from the model {model.digest[:8]}" in note for note in made["notes"])
+    assert not any("set up in a way" in note for note in made["notes"])
+    model.save("start.safetensors")
+    run(made["commands"][0])
+    assert load_model("model.safetensors").digest == further.digest
+
+
+def test_names_that_the_command_line_cannot_read_are_left_out(model):
+    odd = changed(model, {"class_names": {"1": "a, b"}, "size": "small"})
+    assert "class-names" not in train_command(odd)
+
+
+def test_probabilities_and_the_way_to_read_the_image():
+    words = shlex.split(predict_command(Origin("x"), {"rgb": True, "channel_axis": -1}, True))
+    assert words[-4:] == ["--probabilities", "--rgb", "--channel-axis", "-1"]
+    assert words[2:6] == ["model.safetensors", "x.tif", "--output", "x-prediction.tif"]
+
+
+def test_it_needs_no_torch():
+    code = "import sys, napari_unet.tasks.provenance; print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.strip() == "False"

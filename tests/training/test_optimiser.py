@@ -1,0 +1,41 @@
+"""What decays, and what does not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_unet.network.config import UNetConfig
+from napari_unet.network.unet import build_network
+from napari_unet.training.optimiser import build_optimiser
+from napari_unet.training.options import TrainingOptions
+
+
+def test_every_parameter_is_in_it_once():
+    network = build_network(UNetConfig.sized("small", 2))
+    groups = build_optimiser(network, TrainingOptions()).param_groups
+    held = [id(p) for group in groups for p in group["params"]]
+    assert sorted(held) == sorted(map(id, network.parameters()))
+
+
+def test_without_a_gradient_only_weights_shrink():
+    network = build_network(UNetConfig(encoder=((4,),), bottom=(4,), decoder=((4,),)))
+    options = TrainingOptions(learning_rate=0.5, weight_decay=0.1)
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    build_optimiser(network, options).step()
+    for name, parameter in network.named_parameters():
+        factor = 0.95 if parameter.ndim >= 2 else 1.0
+        assert torch.allclose(parameter, factor * before[name]), name
+
+
+def test_its_rate_is_that_of_the_options():
+    network = torch.nn.Linear(2, 2)
+    optimiser = build_optimiser(network, TrainingOptions(learning_rate=0.02))
+    assert [group["lr"] for group in optimiser.param_groups] == [0.02, 0.02]
+    # The first step of Adam is one rate, whatever the gradient.
+    bias = network.bias.detach().clone()
+    network(torch.ones(1, 2)).sum().backward()
+    optimiser.step()
+    assert (bias - network.bias).tolist() == pytest.approx([0.02, 0.02], rel=1e-4)
