@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import ceil
 
+import psutil
 import torch
 
 from napari_unet.errors import InputError
@@ -56,6 +60,51 @@ def using_threads(count: int | None) -> Iterator[int]:
         yield torch.get_num_threads()
     finally:
         torch.set_num_threads(before)
+
+
+def count_cores() -> int:
+    """Return how many cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
+
+
+class FreeCores:
+    """Tells how many cores nobody else computes on.
+
+    Torch's threads wait for each other in every layer: on two cores of which one is wanted by
+    another program, two threads are slower than one, and the other program is slower too.
+    """
+
+    LONG = 2.0
+    """Seconds that are looked at together."""
+
+    NEGLIGIBLE = 0.3
+    """A core that others use this much of the time is still taken for free."""
+
+    def __init__(self) -> None:
+        self.cores = self.free = count_cores()
+        self._before = self._times()
+
+    def look(self) -> int:
+        """Return the number of free cores, at least 1; found anew every few seconds."""
+        if time.monotonic() - self._before[0] >= self.LONG:
+            now = self._times()
+            wall, busy, own = (b - a for a, b in zip(self._before, now, strict=True))
+            self._before = now
+            others = max(0.0, busy - own) / wall
+            self.free = min(self.cores, max(1, self.cores - ceil(others - self.NEGLIGIBLE)))
+        return self.free
+
+    @staticmethod
+    def _times() -> tuple[float, float, float]:
+        """Return the time, and how long all and this process have computed, in core seconds."""
+        everybody, me = psutil.cpu_times()._asdict(), psutil.Process().cpu_times()
+        # Guests are counted in the time of their host as well.
+        resting = ("idle", "iowait", "guest", "guest_nice")
+        busy = sum(seconds for kind, seconds in everybody.items() if kind not in resting)
+        return time.monotonic(), busy, me.user + me.system
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from napari_unet import device
 from napari_unet.device import choose_device, describe_device, is_out_of_memory, using_threads
 from napari_unet.errors import InputError
 
@@ -69,3 +70,29 @@ def test_what_this_torch_says_when_memory_runs_out_is_understood():
 @pytest.mark.parametrize("error", [RuntimeError("size mismatch"), ValueError("out of memory")])
 def test_other_errors_are_not_taken_for_it(error):
     assert not is_out_of_memory(error)
+
+
+def test_cores_that_others_compute_on_are_left_to_them(monkeypatch):
+    """Others take 0, 0.2, 0.6 and 2.5 of 4 cores, for 10 s each, and in the end all of them."""
+    times = iter([(0, 0, 0), (10, 5, 5), (20, 12, 10), (30, 28, 20), (40, 63, 30), (50, 113, 30)])
+    monkeypatch.setattr(device, "count_cores", lambda: 4)
+    monkeypatch.setattr(device.FreeCores, "_times", staticmethod(lambda: next(times)))
+    now = iter(range(10, 60, 10))
+    monkeypatch.setattr(device.time, "monotonic", lambda: next(now))
+    free = device.FreeCores()
+    assert [free.look() for _ in range(5)] == [4, 4, 3, 1, 1]
+
+
+def test_it_is_looked_seldom_who_computes():
+    free = device.FreeCores()
+    assert 1 <= free.look() <= free.cores == device.count_cores()
+    before = free._before
+    free.look()
+    assert free._before is before
+
+
+def test_cores_are_counted_everywhere(monkeypatch):
+    monkeypatch.delattr(device.os, "sched_getaffinity", raising=False)
+    for cores, counted in ((1, 1), (8, 8), (None, 1)):
+        monkeypatch.setattr(device.os, "cpu_count", lambda n=cores: n)
+        assert device.count_cores() == counted

@@ -342,7 +342,7 @@ def test_paint_train_see_correct_and_close(viewer, qtbot):
     labels.brush_size = 9
     labels.paint((32, 32), 5)
     wait(lambda: len(page.view.names) == 3)
-    assert page._started.class_names[-1] == "class 5"
+    assert page.view.names[-1] == "class 5"
     before = page.feeds[0]._store.version
     labels.undo()
     wait(lambda: page.feeds[0]._store.version > before)

@@ -24,7 +24,7 @@ from napari_unet.widgets.train_form import GIVEN, TrainForm
 from tests.widgets.conftest import PATIENCE, two_classes
 
 TINY = UNetConfig(encoder=((4,),), bottom=(4,), decoder=((4,),), stem=(2, 2), up="nearest")
-QUICK = {"steps": 2, "batch_size": 2, "patch": (40, 40)}
+QUICK = {"open_ended": False, "steps": 2, "batch_size": 2, "patch": (40, 40)}
 
 
 @pytest.fixture

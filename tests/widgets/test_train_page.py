@@ -14,7 +14,6 @@ from napari_unet.geometry.region import Region
 from napari_unet.training.events import Started, Stepped, Validated, Warned
 from napari_unet.widgets.choosers import LayerChooser
 from napari_unet.widgets.editors import ChoiceEdit, NumberEdit, SwitchEdit, TextEdit
-from napari_unet.widgets.worker import spare_cores
 from tests.widgets.conftest import two_classes
 
 
@@ -76,7 +75,7 @@ def test_a_click_trains_and_leaves_a_model(painted, page):
     assert not page.footer.summary.isHidden()
     assert page.footer.train.text() == "Train again"
     assert page.footer.progress.isHidden()
-    assert page.form.isEnabled()
+    assert not page.form._above.isHidden()
 
 
 def test_the_model_knows_names_and_colours_of_the_classes(painted, page):
@@ -113,7 +112,7 @@ def test_what_is_asked_of_the_core(painted, page, monkeypatch):
         "axes": layer.axis_labels,
         "rgb": False,
         "class_names": {},
-        "threads": spare_cores(),
+        "make_way": True,
         "keep_history": True,
     }
 
@@ -121,10 +120,10 @@ def test_what_is_asked_of_the_core(painted, page, monkeypatch):
 def test_while_it_runs_it_says_how_far_it_is(painted, page, monkeypatch):
     fake_training(monkeypatch, until_stopped)
     painted.click(page.footer.train)
-    assert not page.form.isEnabled()
+    assert page.form._above.isHidden()
     assert page.footer.train.isHidden()
     painted.wait(lambda: page.footer.progress.value() == 500)
-    assert "· 0:31 gone · 0:29 left · CPU, 1 thread" in page.footer.line.text()
+    assert "· 0:31 gone · 0:29 left · CPU" in page.footer.line.text()
     painted.click(page.footer.stop)
     assert page.footer.line.text() == "Stopping …"
     painted.idle()
@@ -183,7 +182,7 @@ def test_an_error_is_shown_and_the_panel_is_idle_again(painted, page, monkeypatc
     assert notes == [("error", text)]
     assert page.notice.text() == text
     assert page.footer.train.text() == "Train"
-    assert page.form.isEnabled()
+    assert not page.form._above.isHidden()
     assert not page.footer.train.isHidden()
 
 

@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject
 
 from napari_unet.errors import InputError, NapariUnetError
 from napari_unet.widgets import worker
-from napari_unet.widgets.worker import EventRunner, UnexpectedError, as_ours, spare_cores
+from napari_unet.widgets.worker import EventRunner, UnexpectedError, as_ours
 
 
 @pytest.fixture
@@ -253,12 +253,3 @@ def test_the_warnings_of_the_program_are_left_alone(runner, heard, qtbot):
 
 def test_an_error_without_words_is_named():
     assert "KeyError" in str(as_ours(KeyError()))
-
-
-def test_a_core_is_spared(monkeypatch):
-    import os
-
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    for cores, spared in ((1, 1), (2, 1), (8, 7), (None, 1)):
-        monkeypatch.setattr(os, "cpu_count", lambda n=cores: n)
-        assert spare_cores() == spared

@@ -46,8 +46,11 @@ class TrainingOptions(BaseModel):
         "saved; at first it reaches back less far.",
     )
     device: Device = Field("auto", description="Where to compute: the fastest there is, or as set.")
-    threads: int | None = Field(
-        None, ge=1, description="Processor cores to use; empty: all, and all but one in a viewer."
+    threads: int | None = Field(None, ge=1, description="Processor cores to use; empty: all.")
+    make_way: bool = Field(
+        False,
+        description="Use fewer cores while other programs compute; where no number of cores is "
+        "set. The panel does.",
     )
 
     @classmethod

@@ -13,6 +13,7 @@ from torch import nn
 
 from napari_unet.control import Control, Viewport
 from napari_unet.device import (
+    FreeCores,
     choose_device,
     describe_device,
     is_out_of_memory,
@@ -43,8 +44,8 @@ MAX_BAD_STEPS = 10
 WAIT = 0.1
 """Seconds between two looks at whether there is anything to learn from again."""
 
-FIRST_VALIDATION = 1.0
-"""Seconds before there is anything to test."""
+FIRST_VALIDATION, FIRST_TEST = 1.0, 20
+"""Seconds and steps before there is anything to test: batch norm's statistics begin anywhere."""
 
 FIRST_PREVIEW = 10
 """Steps before there is anything to show."""
@@ -131,7 +132,10 @@ class _Loop:
         validation = Share(budget, FIRST_VALIDATION, 1.0, VALIDATION_SHARE)
         preview = Share(budget, 0.0, 2.0, PREVIEW_SHARE)
         keeping = Share(budget, FIRST_KEPT, 1.0, KEEPING_SHARE, KEPT_GROWTH)
+        free = FreeCores() if self._makes_way else None
         while self._goes_on():
+            if free is not None:
+                torch.set_num_threads(free.look())
             yield from self._take_up()
             yield from self._answer()
             if self.control.paused or self.control.stopped or not self.learner.ready:
@@ -155,12 +159,18 @@ class _Loop:
                 budget.remaining(self.step),
                 None if endless else min(1.0, budget.progress(self.step)),
             )
-            yield from validation.spend(self._validate)
+            if self.step >= FIRST_TEST:
+                yield from validation.spend(self._validate)
             if self._can_show:
                 yield from preview.spend(self._preview)
             if self.options.keep_history:
                 yield from keeping.spend(self._keep)
         yield from self._finish(budget.elapsed)
+
+    @property
+    def _makes_way(self) -> bool:
+        o = self.options
+        return o.make_way and o.threads is None and self.device.type == "cpu"
 
     def _goes_on(self) -> bool:
         """Tell whether there is a next step."""
@@ -280,8 +290,7 @@ class _Loop:
             yield result
 
     def _finish(self, elapsed: float) -> Iterator[TrainingEvent]:
-        if self.step:
-            self.learner.settle(self.average.network, self.device)
+        self.learner.settle(self.average.network, self.device)
         if self.step and not self.control.stopped:  # who stops it does not want to wait
             yield from self._validate()
         model = self._model(self.average.network, elapsed)

@@ -23,7 +23,6 @@ from napari_unet.widgets.request import TrainRequest
 from napari_unet.widgets.session import Session
 from napari_unet.widgets.start_from import StartChooser
 from napari_unet.widgets.strokes import StrokesTable
-from napari_unet.widgets.worker import spare_cores
 
 TIPS = {
     "Image": "The layer to learn from: 2D or 3D, with time or channels if you like, or RGB.",
@@ -89,6 +88,7 @@ class TrainForm(QWidget):
         self.network.hide()
         self.advanced = AdvancedSettings(self.request)
         self.advanced_section = Section("Advanced", self.advanced)
+        self._above, self._below = QWidget(), QWidget()
         self._arrange()
         self._connect()
         self._image_changed()
@@ -118,7 +118,7 @@ class TrainForm(QWidget):
             "class_names": self.strokes.names(),
             "class_colors": self.strokes.colors(),
         }
-        options = {"threads": spare_cores(), **advanced, **self._settings(), **follows}
+        options = {"make_way": True, **advanced, **self._settings(), **follows}
         return TrainRequest(
             picture, labels, self._classes(), options, more=self._more(picture, layer)
         )
@@ -126,6 +126,11 @@ class TrainForm(QWidget):
     def layers(self) -> list[tuple[Any, Any]]:
         """Return the image and the labels layer of each pair, None where none is chosen."""
         return [(self.image.layer(), self.labels.layer()), *self.pairs.layers()]
+
+    def show_running(self, running: bool) -> None:
+        """Make room while a training runs: what is painted stays, the rest cannot be set now."""
+        self._above.setVisible(not running)
+        self._below.setVisible(not running)
 
     def let_go(self) -> None:
         """Follow the viewer no longer."""
@@ -194,14 +199,19 @@ class TrainForm(QWidget):
             }
         )
         data.addRow("", self.new)
-        layout.addWidget(heading("Learn from"))
-        layout.addLayout(data)
-        layout.addWidget(self.strokes)
-        layout.addWidget(self.pairs_section)
-        layout.addWidget(heading("Learn how"))
-        layout.addLayout(learning)
-        layout.addWidget(self.network)
-        layout.addWidget(self.advanced_section)
+        above, below = QVBoxLayout(self._above), QVBoxLayout(self._below)
+        for part in (above, below):
+            part.setContentsMargins(0, 0, 0, 0)
+            part.setSpacing(4)
+        above.addWidget(heading("Learn from"))
+        above.addLayout(data)
+        below.addWidget(self.pairs_section)
+        below.addWidget(heading("Learn how"))
+        below.addLayout(learning)
+        below.addWidget(self.network)
+        below.addWidget(self.advanced_section)
+        for widget in (self._above, self.strokes, self._below):
+            layout.addWidget(widget)
 
     def _connect(self) -> None:
         self.image.layerChanged.connect(self._image_changed)

@@ -184,7 +184,7 @@ class TrainPage(QWidget):
     def _show_state(self) -> None:
         """Show the buttons and parts that make sense now."""
         running, done = self.runner.running, self._model is not None
-        self.form.setEnabled(not running)
+        self.form.show_running(running)
         self.footer.show_state(running=running, paused=self.runner.paused, done=done)
         self.view.setVisible(self._started is not None)
         self.live.setVisible(running or done)
@@ -310,7 +310,7 @@ class TrainPage(QWidget):
         if event.remaining is not None:
             parts.append(f"{clock(event.remaining)} left")
         if self._started is not None:
-            parts.append(f"{self._started.device}, {count(self._started.threads, 'thread')}")
+            parts.append(self._started.device)
         if not (self.runner.paused or self.runner.stopping):
             self.footer.show_progress(event.progress, " · ".join(parts))
 

@@ -10,7 +10,6 @@ suspended, so that its ``finally`` runs later, in the GUI's thread. And while it
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator
 from threading import Lock, Thread
 from weakref import finalize
@@ -44,15 +43,6 @@ def as_ours(error: Exception) -> NapariUnetError:
     )
     ours.__cause__ = error
     return ours
-
-
-def spare_cores() -> int:
-    """Return how many cores a thread may use so that the viewer stays fluid: all but one."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        cores = os.cpu_count() or 1
-    return max(1, cores - 1)
 
 
 class EventRunner(QObject):
