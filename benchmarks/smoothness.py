@@ -9,7 +9,7 @@ without an end that previews the plane in view:
   30 pixels.
 
 The speed is that of the training's own clock, in turns without a viewer (a process of its own,
-same data, threads and previews) and with it. Three such speeds are told: while nobody touches the
+same data and previews) and with it. Three such speeds are told: while nobody touches the
 viewer, which is the one that counts, while somebody hovers and pans, and while somebody paints.
 
 It needs a screen: under Linux without one, ``xvfb-run -a python benchmarks/smoothness.py``. There
@@ -104,7 +104,7 @@ class Speed:
         return last - first, ended - began
 
 
-def train_alone(folder: Path, seconds: float, threads: int) -> None:
+def train_alone(folder: Path, seconds: float) -> None:
     """Train without a viewer; print steps and seconds since the first preview."""
     import napari_unet
     from napari_unet.control import Control, Viewport
@@ -118,7 +118,7 @@ def train_alone(folder: Path, seconds: float, threads: int) -> None:
     (y0, y1), (x0, x1) = VIEW
     control.look(Viewport((PLANE,), Region((y0, x0), (y1, x1))))
     events = napari_unet.train(
-        volume, store, ndim=2, open_ended=True, threads=threads, control=control
+        volume, store, ndim=2, open_ended=True, make_way=True, keep_history=True, control=control
     )
     for event in events:
         speed.hear(event)
@@ -129,10 +129,10 @@ def train_alone(folder: Path, seconds: float, threads: int) -> None:
     print(json.dumps(speed.since(mark or 0)))
 
 
-def run_alone(folder: Path, seconds: float, threads: int) -> tuple[int, float]:
+def run_alone(folder: Path, seconds: float) -> tuple[int, float]:
     """Do that in a process of its own; the viewer stands still meanwhile."""
     call = [sys.executable, __file__, "--alone", str(folder)]
-    call += ["--seconds", str(seconds), "--threads", str(threads)]
+    call += ["--seconds", str(seconds)]
     done = subprocess.run(call, check=True, capture_output=True, text=True)
     steps, took = json.loads(done.stdout.splitlines()[-1])
     return steps, took
@@ -236,7 +236,7 @@ class Room:
         """Start a training without an end; return the mark of its first preview."""
         self.speed = Speed()
         self.page.form.budget.setValue({"open_ended": True})
-        self.page.train.click()
+        self.page.footer.train.click()
         runner = self.page.runner
         self.spend(PATIENCE, until=lambda: self.speed.previews > 0 or not runner.running)
         if not self.speed.previews:
@@ -245,7 +245,7 @@ class Room:
 
     def stop(self) -> None:
         """Stop the training and wait for its end."""
-        self.page.stop.click()
+        self.page.footer.stop.click()
         self.spend(PATIENCE, until=lambda: not self.page.runner.running)
 
     def close(self) -> None:
@@ -274,7 +274,7 @@ class Found:
         kind.setdefault(name, []).append(value)
 
 
-def measure(room: Room, folder: Path, seconds: float, rounds: int, threads: int) -> Found:
+def measure(room: Room, folder: Path, seconds: float, rounds: int) -> Found:
     """Measure idle once, and then in turns without and with the viewer."""
     found = Found()
     room.drag(1.0)  # what is slow only the first time
@@ -283,10 +283,11 @@ def measure(room: Room, folder: Path, seconds: float, rounds: int, threads: int)
     found.add(found.gaps, "idle", room.heartbeat(seconds, room.hover))
     found.add(found.moves, "idle", room.drag(seconds))
     for _ in range(rounds):
-        found.add(found.speeds, "no viewer", run_alone(folder, seconds, threads))
+        found.add(found.speeds, "no viewer", run_alone(folder, seconds))
         mark = room.train()
-        found.add(found.gaps, "train, still", room.heartbeat(seconds, None))
+        room.spend(seconds)
         found.add(found.speeds, "viewer", room.speed.since(mark))
+        found.add(found.gaps, "train, still", room.heartbeat(seconds, None))
         mark = room.speed.mark
         found.add(found.gaps, "training", room.heartbeat(seconds, room.hover))
         found.add(found.speeds, "hovering", room.speed.since(mark))
@@ -345,22 +346,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--alone", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     if chosen.alone:
-        train_alone(chosen.alone, chosen.seconds, chosen.threads)
+        train_alone(chosen.alone, chosen.seconds)
         return
     if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
         print("skipped: there is no screen; put xvfb-run -a before it")
         return
-    from napari_unet.widgets.worker import spare_cores
-
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         room = Room(*make_volume(folder))
-        print(f"{os.cpu_count()} cores, {spare_cores()} to train; {_load()}", flush=True)
-        found = measure(room, folder, chosen.seconds, chosen.rounds, spare_cores())
+        print(f"{os.cpu_count()} cores; {_load()}", flush=True)
+        found = measure(room, folder, chosen.seconds, chosen.rounds)
         room.close()
     print(f"at the end: {_load()}")
     show(found)

@@ -397,3 +397,20 @@ def test_every_field_has_a_tooltip(painted, advanced):
 
     assert len(fields) > 50
     assert [f for f in fields if not explained(f)] == []
+
+
+def test_what_is_painted_and_named_later_has_its_colour_and_name_in_the_model(painted, page):
+    painted.form.budget.setValue({"open_ended": True})
+    painted.click(page.footer.train)
+    painted.wait(lambda: page.view.plot.training.size > 0)
+    layer = painted.form.labels.layer()
+    layer.selected_label, layer.brush_size = 7, 5
+    layer.paint((50, 32), 7)
+    painted.wait(lambda: len(page.view.names) == 3)
+    painted.wait(lambda: 7 in painted.form.strokes.painted.pixels)
+    painted.form.strokes.table.item(2, 1).setText("vesicle")
+    painted.click(page.footer.stop)
+    painted.idle()
+    classes = page._model.model.classes
+    assert [(c.value, c.name) for c in classes][2] == (7, "vesicle")
+    assert classes[2].color == pytest.approx(tuple(layer.get_color(7)), abs=1e-3)

@@ -104,6 +104,7 @@ class Apart:
         with self._lock:
             processes = [*self._busy, *([self._spare] if self._spare else [])]
             self._spare = None
+            self._busy.clear()
             if self._renewal is not None:
                 self._renewal.cancel()
         for process in processes:
@@ -117,8 +118,9 @@ class Apart:
 
     def _give_back(self, process: _Process, *, again: bool) -> None:
         with self._lock:
+            # One that is no longer busy was ended meanwhile.
+            keep = again and self._spare is None and process in self._busy
             self._busy.discard(process)
-            keep = again and self._spare is None
             if keep:
                 self._spare = process
                 self._renewal = Timer(IDLE, self._renew, (process,))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from napari_unet.geometry.axes import ChannelAxis, find_layout
 from napari_unet.model import ClassInfo, TrainedModel
-from napari_unet.tasks.provenance import Origin
+from napari_unet.tasks.provenance import Origin, with_sources
 from napari_unet.tasks.provenance import provenance as made_by
 from napari_unet.widgets.choosers import RESULT
 
@@ -238,6 +238,25 @@ def provenance(
     """
     request: dict[str, Any] = {"rgb": True} if image.rgb else {"channel_axis": dropped}
     return made_by(model, origin(image), request=request, probabilities=probabilities)
+
+
+def described(
+    model: TrainedModel,
+    names: Mapping[int, str],
+    colors: Mapping[int, RGBA],
+    pairs: Iterable[tuple[Layer, Layer]],
+) -> TrainedModel:
+    """Return the same model, which says where it learned and what its classes are called now.
+
+    Names and colours may have been given while it learned; `pairs` are images, each with its
+    labels.
+    """
+    classes = tuple(
+        replace(c, name=names.get(c.value, c.name), color=colors.get(c.value, c.color))
+        for c in model.classes
+    )
+    sources = [(origin(image), origin(labels)) for image, labels in pairs]
+    return with_sources(replace(model, classes=classes), sources)
 
 
 def note_time(layers: Iterable[Layer], seconds: float) -> None:

@@ -58,6 +58,8 @@ class UNetPanel(QWidget):
         viewer.bind_key(TOGGLE_KEY, toggle_training, overwrite=True)
         viewer.bind_key(PREDICT_KEY, run_prediction, overwrite=True)
         viewer.bind_key(GUIDE_KEY, paint_here_next, overwrite=True)
+        # A closed viewer may live on in a notebook's variable, and its processes with it.
+        self.destroyed.connect(self.session.worker.close)
         self._theme_changed()
 
     def show_page(self, page: Page) -> None:
@@ -73,6 +75,8 @@ class UNetPanel(QWidget):
         self.predict.runner.stop()
         self.train.let_go()
         self.predict.let_go()
+        self.destroyed.disconnect(self.session.worker.close)
+        self.session.worker.close()
 
     def _predict(self, model: NamedModel, layer: Any) -> None:
         self.show_page("predict")

@@ -53,6 +53,7 @@ class Peek(QObject):
         self._picture: Picture | None = None
         self._request = Request()
         self._shown: tuple[TrainedModel, Viewport] | None = None
+        self._seen: Viewport | None = None
         self.runner = EventRunner(self)
         self._timer = QTimer(self)
         self._timer.setInterval(LOOK_MS)
@@ -79,6 +80,9 @@ class Peek(QObject):
             return
         if self._shown == (model, view):
             return
+        still, self._seen = view == self._seen, view
+        if not still and self._shown is not None:
+            return  # it moves: wait until the user has found what to look at
         self._shown = (model, view)
         job = PreviewJob(model, Readable(picture.data), self._request, view)
         self.runner.start(partial(self._worker.run, job))

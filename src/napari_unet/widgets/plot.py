@@ -10,14 +10,14 @@ from qtpy.QtWidgets import QCheckBox, QSizePolicy, QVBoxLayout, QWidget
 from napari_unet.widgets.series import Series
 from napari_unet.widgets.theme import Palette
 
-REPAINT_MS = 500
+REPAINT_MS = 1000
 HEIGHT = 190
 
 
 class LossPlot(QWidget):
     """Training and validation loss against the step, in the colours of the theme.
 
-    Points may come as fast as they like: it repaints at most twice a second, and never
+    Points may come as fast as they like: it repaints at most once a second, and never
     draws more than a thousand points per curve.
     """
 

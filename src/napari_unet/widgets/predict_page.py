@@ -108,7 +108,7 @@ class PredictPage(QWidget):
         except NapariUnetError as error:
             self.show_problem(error)
             return
-        self.progress.setRange(0, 0)  # busy
+        self.progress.setValue(0)
         self.line.setText("Getting ready …")
         self.runner.start(partial(self._session.worker.run, job))
         self._show_state()
@@ -215,6 +215,8 @@ class PredictPage(QWidget):
         layout = QVBoxLayout(footer)
         layout.setContentsMargins(10, 6, 10, 8)
         layout.setSpacing(5)
+        # Never a busy bar: it repaints all the time, and with it the viewer's whole window.
+        self.progress.setRange(0, FULL)
         self.progress.setTextVisible(False)
         layout.addWidget(self.progress)
         layout.addWidget(self.line)
@@ -255,7 +257,6 @@ class PredictPage(QWidget):
         match event:
             case PredictionStarted():
                 self._tiles = event.tiles
-                self.progress.setRange(0, FULL)
             case TileDone():
                 self._show_tile(event)
             case PredictionFinished():

@@ -19,6 +19,7 @@ from napari_unet.inference.request import Request
 from napari_unet.model import SUFFIX, TrainedModel
 from napari_unet.training.events import Finished, Kept, Started, Stepped, Suggested, Warned
 from napari_unet.widgets.guide import PaintHere
+from napari_unet.widgets.layers import described
 from napari_unet.widgets.live import LivePreview, StrokesFeed
 from napari_unet.widgets.parts import Notice, Scroll
 from napari_unet.widgets.peek import Peek
@@ -31,8 +32,9 @@ from napari_unet.widgets.train_form import TrainForm
 from napari_unet.widgets.words import clock, count, duration
 from napari_unet.widgets.worker import EventRunner
 
-REFRESH_MS = 500
-"""How often the line of progress is written: each repaint costs the viewer a frame."""
+REFRESH_MS = 1000
+"""How often the line of progress is written, together with the plot: whatever is repainted, Qt
+puts the whole window together anew, picture and all."""
 
 
 class TrainPage(QWidget):
@@ -286,16 +288,20 @@ class TrainPage(QWidget):
             self._then_keep = False
             self._add_model(kept.model)
 
-    def _add_model(self, model: TrainedModel) -> NamedModel:
+    def _store(self, model: TrainedModel) -> NamedModel:
+        """Put a model among those of the session, with what the panel knows of it."""
         assert self._request is not None
-        named = self._session.add(self._request.picture.name, model)
+        names, colors = self.form.strokes.names(), self.form.strokes.colors()
+        model = described(model, names, colors, self._pairs)
+        return self._session.add(self._request.picture.name, model)
+
+    def _add_model(self, model: TrainedModel) -> None:
+        named = self._store(model)
         self.notice.say(f"Kept as {named.name}: choose it on the Predict page, or to start from.")
-        return named
 
     def _branch(self, kept: Kept) -> None:
         """Train on from an earlier moment."""
-        assert self._request is not None
-        self.form.start.setValue(self._session.add(self._request.picture.name, kept.model))
+        self.form.start.setValue(self._store(kept.model))
         if self.runner.running:
             self._then_branch = True
             self._stop_clicked()
@@ -315,8 +321,7 @@ class TrainPage(QWidget):
             self.footer.show_progress(event.progress, " · ".join(parts))
 
     def _finished(self, event: Finished) -> None:
-        assert self._request is not None
-        self._model = self._session.add(self._request.picture.name, event.model)
+        self._model = self._store(event.model)
         early = ", stopped" if event.reason == "stopped" else ""
         text = f"Learned in {count(event.step, 'step')}, {duration(event.elapsed)}{early}."
         scores = self.view.scores
