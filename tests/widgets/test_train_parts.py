@@ -142,7 +142,7 @@ def test_the_present_is_asked_for_before_it_is_kept(painted, page, training):
     assert models == []
     page.view.history.keep.click()
     painted.wait(lambda: models != [])
-    assert models[0].model is training.asked_for
+    assert models[0].model.digest == training.asked_for.digest
     assert page.notice.text().startswith(f"Kept as {models[0].name}")
     training.extra.append(Kept(5000, 500.0, training.first))  # one of which nobody asked
     painted.wait(lambda: len(page.view.history.history.items) == 4)
@@ -154,7 +154,7 @@ def test_an_earlier_moment_is_kept_as_it_is(painted, page, training):
     page.view.history.keep.click()
     page.view.history.keep.click()
     (named,) = painted.panel.session.models
-    assert named.model is training.second
+    assert named.model.digest == training.second.digest
     assert page.runner.running
 
 
@@ -163,8 +163,8 @@ def test_going_on_from_a_moment_starts_anew_from_it(painted, page, training):
     page.view.history.branch.click()
     painted.wait(lambda: len(training.calls) == 2)
     assert "start" not in training.calls[0]
-    assert training.calls[1]["start"] is training.first
-    assert page.form.start.value() is training.first
+    assert training.calls[1]["start"].digest == training.first.digest
+    assert page.form.start.value().digest == training.first.digest
     assert page.view.history.selected is None
     assert page.runner.running
     painted.wait(lambda: said(page) == {LIVE})
@@ -176,7 +176,7 @@ def test_going_on_after_the_end(painted, page, training):
     page.view.history.slider.setValue(0)
     page.view.history.branch.click()
     painted.wait(lambda: len(training.calls) == 2)
-    assert training.calls[1]["start"] is training.first
+    assert training.calls[1]["start"].digest == training.first.digest
     painted.wait(lambda: said(page) == {LIVE})
 
 
@@ -221,28 +221,58 @@ def test_without_the_box_for_previews_nothing_is_computed(painted, page, trainin
     painted.wait(lambda: said(page) <= {1, 2})
 
 
-def test_the_pair_that_is_selected_is_the_one_previewed(painted, training):
+@pytest.fixture
+def pairs(painted, training):
+    """The Train page while it learns from two images of different shapes."""
     page, viewer = painted.panel.train, painted.viewer
     image, strokes = two_classes((48, 80))
     other = viewer.add_image(image, name="other")
     viewer.add_labels(strokes, name="other strokes")
+    viewer.layers.selection.active = viewer.layers["picture"]
     row = page.form.pairs.add()
     assert row.layers() == (other, viewer.layers["other strokes"])
     painted.click(page.footer.train)
-    painted.wait(lambda: training.views and training.views[-1] is not None)
-    assert training.views[-1].pair == 0
-    viewer.layers.selection.active = viewer.layers["other strokes"]
-    painted.wait(lambda: training.views[-1].pair == 1)
-    assert training.views[-1].region.shape == (48, 80)
-    painted.wait(lambda: "other – live preview" in viewer.layers)
-    page.view.history.slider.setValue(0)  # a peek is of that image as well
-    painted.wait(lambda: set(np.unique(viewer.layers["other – live preview"].data)) <= {1, 2})
-    page.view.history.show_now()
-    viewer.layers.selection.active = viewer.layers["picture"]
-    painted.wait(lambda: training.views[-1].pair == 0)
-    painted.click(page.footer.stop)
+    painted.wait(lambda: page.preview.layer is not None)
+    yield page
+    page.runner.stop()
     painted.idle()
     painted.wait(lambda: not page.peek.runner.running)
+
+
+def select(painted, name):
+    painted.viewer.layers.selection.active = painted.viewer.layers[name]
+
+
+def shown_on(painted, name):
+    return set(np.unique(painted.viewer.layers[f"{name} – live preview"].data).tolist())
+
+
+def test_the_pair_that_is_selected_is_the_one_previewed(painted, pairs, training):
+    assert training.views[-1].pair == 0
+    select(painted, "other strokes")
+    painted.wait(lambda: training.views[-1].pair == 1)
+    assert training.views[-1].region.shape[0] == 48
+    painted.wait(lambda: "other – live preview" in painted.viewer.layers)
+    assert painted.viewer.layers["other – live preview"].data.shape == (48, 80)
+    select(painted, "picture")
+    painted.wait(lambda: training.views[-1].pair == 0)
+
+
+def test_an_earlier_moment_goes_along_to_another_pair(painted, pairs):
+    pairs.view.history.slider.setValue(0)
+    painted.wait(lambda: shown_on(painted, "picture") <= {0, 1, 2})
+    select(painted, "other")
+    painted.wait(lambda: "other – live preview" in painted.viewer.layers)
+    assert shown_on(painted, "other") <= {0, 1, 2}
+    picture, _ = pairs._request.pairs[1]
+    assert pairs.peek._picture is picture
+    painted.click(pairs.footer.stop)
+    painted.idle()
+    select(painted, "strokes")
+    pairs.view.history.slider.setValue(1)
+    painted.wait(lambda: shown_on(painted, "picture") <= {0, 3, 4})
+    previews = [x.name for x in painted.viewer.layers if x.metadata.get(RESULT)]
+    assert previews == ["picture – live preview", "other – live preview"]
 
 
 def test_it_is_said_which_part_of_the_view_is_shown(room, training):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari import Viewer
@@ -145,8 +146,8 @@ class LivePreview(QObject):
         self._image: Image | None = None
         self._layout: AxisLayout | None = None
         self._pair = 0
-        self._labels = Overlay(viewer, self._new_labels)
-        self._unsure = Overlay(viewer, self._new_unsure)
+        self._known: WeakKeyDictionary[Image, tuple[Overlay, Overlay]] = WeakKeyDictionary()
+        self._labels, self._unsure = self._new_overlays()
         self._unsure_wanted = False
         self._last: Previewed | None = None
         self._note = ""
@@ -167,8 +168,7 @@ class LivePreview(QObject):
         """Follow the view of an image, the one of that number; `look` takes what is in view."""
         if image is not self._image:
             self._last = None
-            for overlay in (self._labels, self._unsure):
-                overlay.forget()  # another image, other layers
+            self._labels, self._unsure = self._known.setdefault(image, self._new_overlays())
         self._image, self._layout, self._look, self._pair = image, layout, look, pair
         self.look()
         self._timer.start()
@@ -208,7 +208,8 @@ class LivePreview(QObject):
     def unsure_wanted(self, on: bool) -> None:
         self._unsure_wanted = on
         if not on:
-            self._unsure.remove()
+            for _, unsure in self._known.values():
+                unsure.remove()
         elif self._last is not None and self.enabled:
             self._show_unsure(self._last)
 
@@ -216,6 +217,8 @@ class LivePreview(QObject):
         """Write a preview into the layers; make them if there are none."""
         if self._image is None or self._image not in self._viewer.layers or not self.enabled:
             return
+        if preview.view.pair != self._pair:
+            return  # of the image that was looked at a moment ago
         self._last = preview
         self._colors |= colors  # those of classes that were painted once stay
         self._write(self._labels, preview.view, preview.labels)
@@ -226,9 +229,9 @@ class LivePreview(QObject):
 
     def hide(self) -> None:
         """Make room for something better."""
-        for layer in (self._labels.layer, self._unsure.layer):
-            if layer is not None:
-                layer.visible = False
+        for overlay in (part for parts in self._known.values() for part in parts):
+            if overlay.layer is not None:
+                overlay.layer.visible = False
 
     def _show_unsure(self, preview: Previewed) -> None:
         self._write(self._unsure, preview.view, np.round(255 * preview.unsure).astype(np.uint8))
@@ -238,6 +241,9 @@ class LivePreview(QObject):
             place = _place(self._layout.labels, view)
             channel, block = self._layout.channel, values.reshape(place.shape)
             overlay.write(self._image, channel, place, block, self.layer)
+
+    def _new_overlays(self) -> tuple[Overlay, Overlay]:
+        return Overlay(self._viewer, self._new_labels), Overlay(self._viewer, self._new_unsure)
 
     def _new_labels(self, data: NDArray[Any], **where: Any) -> Labels:
         return Labels(data, opacity=0.4, **self._named("live preview"), **where)

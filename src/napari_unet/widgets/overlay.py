@@ -84,10 +84,6 @@ class Overlay:
             self._viewer.layers.remove(self.layer)
         self.layer = None
 
-    def forget(self) -> None:
-        """Leave the layer as it is; make another one when there is something to show."""
-        self.layer = None
-
     def _is_small(self, shape: tuple[int, ...]) -> bool:
         dims = self._viewer.dims
         axes = (axis - dims.ndim + len(shape) for axis in dims.displayed)

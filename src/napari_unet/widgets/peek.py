@@ -68,6 +68,11 @@ class Peek(QObject):
         self._timer.start()
         self._look()
 
+    @property
+    def active(self) -> bool:
+        """Whether it shows a model."""
+        return self._model is not None
+
     def end(self) -> None:
         """Follow the view no longer."""
         self._timer.stop()

@@ -266,13 +266,8 @@ class TrainPage(QWidget):
     def _peek_at(self, model: TrainedModel) -> None:
         assert self._request is not None
         picture, _ = self._request.pairs[self._pair]
-        channel = self._layout(self._pair).channel
-        request = Request(
-            channel_axis=channel,
-            axes=picture.axes,
-            rgb=picture.rgb,
-            threads=self._request.options.get("threads"),
-        )
+        channel, threads = self._layout(self._pair).channel, self._request.options.get("threads")
+        request = Request(channel_axis=channel, axes=picture.axes, rgb=picture.rgb, threads=threads)
         self.peek.follow(model, picture, request)
 
     def _keep(self, kept: Kept | None) -> None:
@@ -379,12 +374,16 @@ class TrainPage(QWidget):
 
     def _layer_selected(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
         """Preview the image that the user turns to, where several are learned from."""
-        active = self._viewer.layers.selection.active
+        layers = self._viewer.layers
         for number, pair in enumerate(self._pairs):
-            if number != self._pair and any(active is layer for layer in pair):
+            meant = pair[0] in layers and any(layers.selection.active is layer for layer in pair)
+            if meant and number != self._pair:
                 self._pair = number
-                if self.runner.running:
-                    self._follow_view()
+                self._follow_view()
+                if not self.runner.running:
+                    self.preview.end()
+                if self.peek.active:
+                    self._look_back(self.view.history.selected)
 
     def _layer_removed(self, event: Any) -> None:
         if not any(event.value is layer for pair in self._pairs for layer in pair):
