@@ -130,9 +130,11 @@ def person(viewer, qtbot, monkeypatch):
     before = our_children(), set(threading.enumerate())
     person.open_panel()
     yield person
+    if not gone(person.page):
+        viewer.close()
     person.wait(lambda: gone(person.page), timeout=3000)
     person.wait(lambda: our_children() <= before[0], timeout=3000)
-    person.wait(lambda: set(threading.enumerate()) <= before[1], timeout=3000)
+    qtbot.waitUntil(lambda: others(before[1]) == [], timeout=3000)
 
 
 def test_a_day_at_work(person, tmp_path, monkeypatch, notes):
@@ -145,15 +147,16 @@ def test_a_day_at_work(person, tmp_path, monkeypatch, notes):
     dark = person.paint(1, [(12, 8), (40, 10), (84, 10)])
     assert dark[12, 8] and dark[40, 10] and dark[84, 10]  # noqa: PT018
     assert not dark[:, 20:].any()
-    person.paint(2, [(10, 80), (50, 88), (86, 84)])
+    bright = person.paint(2, [(10, 80), (50, 88), (86, 84)])
     form.net_size.setValue("small")
     form.ndim.setValue(2)
+    form.advanced.form.editors["batch_size"].setValue(2)
     form.budget.setValue({"open_ended": True})
     person.press(Qt.Key.Key_T, SHIFT)
     assert page.runner.running
     assert len(our_children()) >= 1
     person.wait(lambda: page.preview.layer is not None)
-    person.wait(lambda: person.mostly(1, dark) and person.mostly(2, np.fliplr(dark)))
+    person.wait(lambda: person.mostly(1, dark) and person.mostly(2, bright))
 
     # The block in the middle is taken for one of them. It is the other one: told in three strokes.
     first = np.bincount(person.seen()[ODD].ravel()).argmax()
@@ -166,13 +169,11 @@ def test_a_day_at_work(person, tmp_path, monkeypatch, notes):
     # Taken back it is gone from what is learned from as well; and then it is there again.
     store = page.feeds[0]._store
     assert np.array_equal(person.strokes.data, person.painted)
-    corrected = np.argwhere(person.painted[PLANE] * block)
     person.press(Qt.Key.Key_Z, CTRL)
     assert not person.strokes.data[PLANE][block].any()
     person.wait(lambda: not store.read(Region.whole(SHAPE))[PLANE][block].any(), timeout=2000)
     person.press(Qt.Key.Key_Z, CTRL | SHIFT)
     person.wait(lambda: np.array_equal(store.read(Region.whole(SHAPE)), person.painted), 2000)
-    assert len(corrected) > 0
 
     # A key leads to where it is unsure, and nothing but the view changes.
     person.press(Qt.Key.Key_N, SHIFT)
@@ -188,9 +189,10 @@ def test_a_day_at_work(person, tmp_path, monkeypatch, notes):
     assert moment is not None
     person.click(history.keep)
     (kept,) = person.panel.session.models
-    assert kept.model is moment.model
+    assert kept.model.digest == moment.model.digest
     person.click(history.branch)
-    person.wait(lambda: page._request.options.get("start") is moment.model)
+    person.wait(lambda: "start" in page._request.options)
+    assert page._request.options["start"].digest == moment.model.digest
     person.wait(lambda: page.runner.running and page._started is not None)
     viewer.dims.set_current_step(0, PLANE)
     viewer.reset_view()
@@ -226,6 +228,11 @@ def test_a_day_at_work(person, tmp_path, monkeypatch, notes):
     person.click(footer.train)
     person.wait(lambda: page.view.plot.training.size > 5)
     viewer.close()
+
+
+def others(threads):
+    """Return the names of the threads that run beside these."""
+    return [thread.name for thread in threading.enumerate() if thread not in threads]
 
 
 def our_children():

@@ -113,6 +113,8 @@ class Apart:
     def _take(self) -> _Process:
         with self._lock:
             process, self._spare = self._spare or _Process(), None
+            if self._renewal is not None:
+                self._renewal.cancel()
             self._busy.add(process)
             return process
 
