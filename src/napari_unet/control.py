@@ -40,8 +40,9 @@ class Previewed:
     unsure: NDArray[np.float32]
 
 
-Question = Literal["keep", "suggest"]
-"""What can be asked of a training: its weights as they are, or where a stroke would help most."""
+Question = Literal["keep", "suggest", "preview"]
+"""What can be asked of a training: its weights as they are, where a stroke would help most, or a
+preview that does not wait until one is due."""
 
 
 class Control:

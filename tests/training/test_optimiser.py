@@ -7,7 +7,7 @@ import torch
 
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.unet import build_network
-from napari_unet.training.optimiser import build_optimiser
+from napari_unet.training.optimiser import FILTERS_RATE, build_optimiser, set_rate
 from napari_unet.training.options import TrainingOptions
 
 
@@ -39,3 +39,15 @@ def test_its_rate_is_that_of_the_options():
     network(torch.ones(1, 2)).sum().backward()
     optimiser.step()
     assert (bias - network.bias).tolist() == pytest.approx([0.02, 0.02], rel=1e-4)
+
+
+def test_the_classifier_on_fixed_filters_learns_faster():
+    network = build_network(UNetConfig.sized("small", 2))
+    optimiser = build_optimiser(network, TrainingOptions())
+    set_rate(optimiser, 0.01)
+    shallow = set(map(id, network.filters.parameters()))
+    assert shallow
+    for group in optimiser.param_groups:
+        fast = [id(p) in shallow for p in group["params"]]
+        assert group["lr"] == (pytest.approx(0.01 * FILTERS_RATE) if all(fast) else 0.01)
+        assert all(fast) or not any(fast)

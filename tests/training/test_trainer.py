@@ -155,12 +155,13 @@ def test_a_pause_answers_what_is_asked_and_looked_at():
                 control.ask("keep")
             case Kept(step=20):
                 control.ask("suggest")
+                control.ask("preview")
                 seen.append("kept")
             case Suggested() | Previewed(step=20):
                 seen.append(type(event).__name__)
-                if len(seen) == 3:
+                if len(seen) == 4:
                     control.resume()
-    assert sorted(seen) == ["Previewed", "Suggested", "kept"]
+    assert sorted(seen) == ["Previewed", "Previewed", "Suggested", "kept"]
     assert event.step == 30
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -358,3 +360,5 @@ def test_paint_train_see_correct_and_close(viewer, qtbot):
     page.footer.train.click()
     wait(lambda: page._started is not None)
     viewer.close()
+    # A thread in the midst of a step would abort Python at its end.
+    wait(lambda: not any(t.name == "napari-unet" for t in threading.enumerate()))

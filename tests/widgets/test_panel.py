@@ -151,7 +151,7 @@ def test_the_dock_closed_while_training_ends_the_thread(viewer, qtbot):
     began = time.monotonic()
     host.parentWidget().destroyOnClose()
     assert time.monotonic() - began < 2
-    qtbot.waitUntil(lambda: our_threads() == [], timeout=2000)
+    qtbot.waitUntil(lambda: our_threads() == [], timeout=20_000)
     qtbot.waitUntil(lambda: gone(panel) and gone(host))
     assert find_panel(viewer) is None
     viewer.add_image(np.zeros((8, 8)))
@@ -184,7 +184,7 @@ def test_the_viewer_closed_while_training_ends_the_thread(viewer, qtbot):
     panel = dock(viewer)
     begin_training(viewer, panel, qtbot)
     viewer.close()
-    qtbot.waitUntil(lambda: our_threads() == [], timeout=2000)
+    qtbot.waitUntil(lambda: our_threads() == [], timeout=20_000)
     qtbot.waitUntil(lambda: gone(panel))
 
 
@@ -193,7 +193,7 @@ def test_the_viewer_closed_while_paused_ends_the_thread(viewer, qtbot):
     begin_training(viewer, panel, qtbot)
     qtbot.mouseClick(panel.train.footer.pause, Qt.MouseButton.LeftButton)
     viewer.close()
-    qtbot.waitUntil(lambda: our_threads() == [], timeout=2000)
+    qtbot.waitUntil(lambda: our_threads() == [], timeout=20_000)
 
 
 def test_it_follows_the_theme(room):

@@ -18,6 +18,9 @@ from napari_unet.network.blocks import (
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.filters import FilterPath
 
+HEAD_START = 0.1
+"""How large the head's weights are at first beside a path of fixed filters."""
+
 
 class UNet(nn.Module):
     """A U-Net as its configuration describes it.
@@ -54,6 +57,8 @@ class UNet(nn.Module):
         if config.block_volume > 1:
             _start_alike(self.head, config.block_volume)
         self.filters = FilterPath(config) if config.filters else None
+        if self.filters is not None:
+            _start_small(self.head)
 
     @property
     def _padded(self) -> bool:
@@ -122,6 +127,13 @@ def _start_alike(head: nn.Module, volume: int) -> None:
     """
     for parameter in head.parameters():
         parameter.copy_(parameter[::volume].repeat_interleave(volume, 0))
+
+
+@torch.no_grad()
+def _start_small(head: nn.Module) -> None:
+    """Let the fixed filters beside the network speak first: what it adds begins near nothing."""
+    for parameter in head.parameters():
+        parameter *= HEAD_START
 
 
 def build_network(config: UNetConfig) -> UNet:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -11,12 +14,17 @@ BETAS = (0.9, 0.95)
 """Decay of the gradient's mean and of its square: the second shorter than is usual, because
 trainings here last hundreds of steps, not a hundred thousand."""
 
+FILTERS_RATE = 10.0
+"""How much faster the classifier on the fixed filters learns than the network beside it: it is as
+shallow as a logistic regression, can take it, and has to carry the first seconds."""
+
 
 def build_optimiser(network: nn.Module, options: TrainingOptions) -> torch.optim.AdamW:
     """Return AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) for a network's parameters.
 
     Only weights decay, not biases nor the scales and shifts of norms: those have one dimension,
-    and pulling them to 0 would pull what they scale to 0.
+    and pulling them to 0 would pull what they scale to 0. A path of fixed filters
+    (`UNetConfig.filters`) learns faster than the rest, see `FILTERS_RATE`.
 
     Parameters
     ----------
@@ -25,9 +33,28 @@ def build_optimiser(network: nn.Module, options: TrainingOptions) -> torch.optim
     options : TrainingOptions
         For the learning rate and the weight decay.
     """
-    parameters = list(network.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": options.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
+    filters = getattr(network, "filters", None)
+    shallow = [] if filters is None else list(filters.parameters())
+    known = set(map(id, shallow))
+    deep = [p for p in network.parameters() if id(p) not in known]
+    groups = [*_groups(deep, options, 1.0), *_groups(shallow, options, FILTERS_RATE)]
     return torch.optim.AdamW(groups, options.learning_rate, betas=BETAS)
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate; what learns faster gets more of it."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["share"]
+
+
+def _groups(
+    parameters: Sequence[nn.Parameter], options: TrainingOptions, share: float
+) -> list[dict[str, Any]]:
+    rate = {"lr": options.learning_rate * share, "share": share}
+    weights = [p for p in parameters if p.ndim >= 2]
+    rest = [p for p in parameters if p.ndim < 2]
+    groups = [
+        {"params": weights, "weight_decay": options.weight_decay, **rate},
+        {"params": rest, "weight_decay": 0.0, **rate},
+    ]
+    return groups if parameters else []

@@ -36,7 +36,7 @@ from napari_unet.training.events import (
     Warned,
 )
 from napari_unet.training.learner import Learner
-from napari_unet.training.optimiser import build_optimiser
+from napari_unet.training.optimiser import build_optimiser, set_rate
 from napari_unet.training.options import TrainingOptions
 from napari_unet.training.schedule import one_cycle, steady
 
@@ -221,6 +221,8 @@ class _Loop:
         while self.step and (question := self.control.asked()):
             if question == "keep":
                 yield from self._keep()
+            elif question == "preview":
+                yield from self._preview()
             else:
                 yield self.learner.suggest(self.average.network, self.device)
 
@@ -277,8 +279,7 @@ class _Loop:
             for buffer, before in zip(self.network.buffers(), buffers, strict=True):
                 buffer.copy_(before)
             return nan
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        set_rate(self.optimiser, rate)
         self.optimiser.step()
         self.average.update(self.network)
         return loss.item()

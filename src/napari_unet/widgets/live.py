@@ -227,11 +227,11 @@ class LivePreview(QObject):
         if self._unsure_wanted:
             self._show_unsure(preview)
 
-    def hide(self) -> None:
-        """Make room for something better."""
+    def set_visible(self, visible: bool) -> None:
+        """Hide what is shown, to make room for something better, or show it again."""
         for overlay in (part for parts in self._known.values() for part in parts):
             if overlay.layer is not None:
-                overlay.layer.visible = False
+                overlay.layer.visible = visible
 
     def _show_unsure(self, preview: Previewed) -> None:
         self._write(self._unsure, preview.view, np.round(255 * preview.unsure).astype(np.uint8))

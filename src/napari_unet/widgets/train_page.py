@@ -260,6 +260,7 @@ class TrainPage(QWidget):
             self._peek_at(kept.model)
         elif self.runner.running:
             self.peek.end()
+            self.runner.ask("preview")
         elif self._model is not None:
             self._peek_at(self._model.model)
 
@@ -279,6 +280,8 @@ class TrainPage(QWidget):
             self.runner.ask("keep")
 
     def _was_kept(self, kept: Kept) -> None:
+        if len(self.view.history.history.items) == 2:
+            self._session.worker.warm_up()  # who looks back wants to see it at once
         if self._then_keep:
             self._then_keep = False
             self._add_model(kept.model)
@@ -339,6 +342,7 @@ class TrainPage(QWidget):
 
     def _live_toggled(self, on: bool) -> None:
         self.preview.enabled = on
+        self.preview.set_visible(on)
         self.preview.look()
 
     def _unsure_toggled(self, on: bool) -> None:
@@ -357,7 +361,7 @@ class TrainPage(QWidget):
 
     def _predict_clicked(self) -> None:
         self.peek.end()
-        self.preview.hide()
+        self.preview.set_visible(False)
         self.predictionWanted.emit(self._model, self._pairs[0][0])
 
     def _save_clicked(self) -> None:
