@@ -82,10 +82,11 @@ def screenshots(session: nox.Session) -> None:
     """Make the pictures of README and docs again."""
     install(session, ".[bench]")
     prepare_display(session)
-    command = ["python", "docs/screenshots.py", *session.posargs]
-    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
-        command = ["xvfb-run", "-a", "-s", "-screen 0 1920x1200x24", *command]
-    session.run(*command, external=True)
+    virtual = sys.platform == "linux" and not os.environ.get("DISPLAY")
+    display = ["xvfb-run", "-a", "-s", "-screen 0 1920x1200x24"] if virtual else []
+    session.run(*display, "python", "docs/screenshots.py", *session.posargs, external=True)
+    if not session.posargs:
+        session.run(*display, "python", "docs/animation.py", external=True)
 
 
 def install(session: nox.Session, package: str) -> None:

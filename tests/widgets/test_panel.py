@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -259,3 +261,16 @@ def test_a_host_that_nobody_docked_can_be_thrown_away(viewer, qtbot):
     host.deleteLater()
     qtbot.waitUntil(lambda: gone(host))
     assert gone(panel)
+
+
+def test_the_viewers_process_never_imports_torch():
+    """Seconds in which the viewer would stand still, and memory that would not come back."""
+    code = (
+        "import importlib, pkgutil, sys, napari_unet.widgets as w\n"
+        "for m in pkgutil.iter_modules(w.__path__, w.__name__ + '.'):\n"
+        "    importlib.import_module(m.name)\n"
+        "import napari_unet.tasks.painted, napari_unet.tasks.architecture\n"
+        "import napari_unet.inference.request, napari_unet.refinement.refine, napari_unet.model\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

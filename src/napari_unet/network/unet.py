@@ -133,7 +133,7 @@ def _start_alike(head: nn.Module, volume: int) -> None:
 def _start_small(head: nn.Module) -> None:
     """Let the fixed filters beside the network speak first: what it adds begins near nothing."""
     for parameter in head.parameters():
-        parameter *= HEAD_START
+        parameter.mul_(HEAD_START)
 
 
 def build_network(config: UNetConfig) -> UNet:
