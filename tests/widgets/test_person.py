@@ -199,7 +199,7 @@ def test_a_day_at_work(person, tmp_path, monkeypatch, notes):
     person.previews.clear()
     truth = np.where(np.arange(SHAPE[2]) < SHAPE[2] // 2, 1, 2) * np.ones(SHAPE, int)
     truth[(..., *ODD)] = label
-    person.wait(lambda: person.previews and (person.seen() == truth[PLANE]).mean() > 0.93)
+    person.wait(lambda: person.previews and (person.seen() == truth[PLANE]).mean() > 0.85)
     person.press(Qt.Key.Key_T, SHIFT)
     person.wait(lambda: not page.runner.running)
     assert "stopped" in footer.summary.text()
@@ -211,7 +211,7 @@ def test_a_day_at_work(person, tmp_path, monkeypatch, notes):
     assert result.data.shape == SHAPE
     for name in ("scale", "translate", "units", "axis_labels"):
         assert tuple(getattr(result, name)) == tuple(getattr(image, name)), name
-    assert (result.data == truth).mean() > 0.9
+    assert (result.data == truth).mean() > 0.8
     assert RESULT in result.metadata
     person.panel.show_page("train")
     path = tmp_path / "mine.safetensors"

@@ -14,9 +14,10 @@ BETAS = (0.9, 0.95)
 """Decay of the gradient's mean and of its square: the second shorter than is usual, because
 trainings here last hundreds of steps, not a hundred thousand."""
 
-FILTERS_RATE = 10.0
-"""How much faster the classifier on the fixed filters learns than the network beside it: it is as
-shallow as a logistic regression, can take it, and has to carry the first seconds."""
+FILTERS_LEAD, LEAD_STEPS = 9.0, 30
+"""How much faster than the network the classifier on the fixed filters beside it learns at first:
+it is as shallow as a logistic regression, can take it, and has to carry the first seconds. After
+so many steps the lead fades, for at such a rate it would become sure of everything."""
 
 
 def build_optimiser(network: nn.Module, options: TrainingOptions) -> torch.optim.AdamW:
@@ -24,7 +25,7 @@ def build_optimiser(network: nn.Module, options: TrainingOptions) -> torch.optim
 
     Only weights decay, not biases nor the scales and shifts of norms: those have one dimension,
     and pulling them to 0 would pull what they scale to 0. A path of fixed filters
-    (`UNetConfig.filters`) learns faster than the rest, see `FILTERS_RATE`.
+    (`UNetConfig.filters`) learns faster than the rest at first, see `set_rate`.
 
     Parameters
     ----------
@@ -37,24 +38,24 @@ def build_optimiser(network: nn.Module, options: TrainingOptions) -> torch.optim
     shallow = [] if filters is None else list(filters.parameters())
     known = set(map(id, shallow))
     deep = [p for p in network.parameters() if id(p) not in known]
-    groups = [*_groups(deep, options, 1.0), *_groups(shallow, options, FILTERS_RATE)]
+    groups = [*_groups(deep, options, leads=False), *_groups(shallow, options, leads=True)]
     return torch.optim.AdamW(groups, options.learning_rate, betas=BETAS)
 
 
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate; what learns faster gets more of it."""
+def set_rate(optimiser: torch.optim.Optimizer, rate: float, step: int) -> None:
+    """Set the learning rate of a step; what is shallow gets more of it at first."""
+    lead = 1 + FILTERS_LEAD * min(1.0, LEAD_STEPS / (step + 1))
     for group in optimiser.param_groups:
-        group["lr"] = rate * group["share"]
+        group["lr"] = rate * (lead if group["leads"] else 1.0)
 
 
 def _groups(
-    parameters: Sequence[nn.Parameter], options: TrainingOptions, share: float
+    parameters: Sequence[nn.Parameter], options: TrainingOptions, *, leads: bool
 ) -> list[dict[str, Any]]:
-    rate = {"lr": options.learning_rate * share, "share": share}
     weights = [p for p in parameters if p.ndim >= 2]
     rest = [p for p in parameters if p.ndim < 2]
     groups = [
-        {"params": weights, "weight_decay": options.weight_decay, **rate},
-        {"params": rest, "weight_decay": 0.0, **rate},
+        {"params": weights, "weight_decay": options.weight_decay, "leads": leads},
+        {"params": rest, "weight_decay": 0.0, "leads": leads},
     ]
     return groups if parameters else []

@@ -279,7 +279,7 @@ class _Loop:
             for buffer, before in zip(self.network.buffers(), buffers, strict=True):
                 buffer.copy_(before)
             return nan
-        set_rate(self.optimiser, rate)
+        set_rate(self.optimiser, rate, self.step)
         self.optimiser.step()
         self.average.update(self.network)
         return loss.item()
