@@ -334,7 +334,7 @@ def show(found: Found) -> None:
     speeds = {}
     for name, runs in found.speeds.items():
         speeds[name] = sum(n for n, _ in runs) / sum(s for _, s in runs)
-        each = "  ".join(f"{n / s:.2f}" for n, s in runs)
+        each = "  ".join(f"{n / s if s else 0:.2f}" for n, s in runs)
         print(f"  {name:13s}{speeds[name]:9.2f}     {each}")
     for name in ("viewer", "hovering", "painting"):
         target = " (target 0.90)" if name == "viewer" else ""

@@ -37,7 +37,7 @@ from napari_unet.process.wire import (
 BLOCK = (8, 256, 256)
 """What is read of a picture at once, along its last axes, in voxels."""
 
-NICE = 15
+NICE = 10
 """How far behind the viewer it stands, where the system counts that so."""
 
 _log = logging.getLogger(__name__)
