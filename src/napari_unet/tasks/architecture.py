@@ -53,7 +53,8 @@ def choose_config(
             out_channels=out,
             spacing=spacing,
             fast=options.fast,
-            filters=options.filters,
+            # In colours, brightness alone tells so much that they get in the network's way.
+            filters=options.filters and into == 1,
             padding=options.padding,
         )
     if given.ndim != ndim:

@@ -24,7 +24,8 @@ class SegmentOptions(TrainingOptions):
     )
     filters: bool = Field(
         True,
-        description="Add fixed filters on several scales: it learns faster from few strokes.",
+        description="Add fixed filters on several scales, where the image has one channel: "
+        "it learns faster from few strokes.",
     )
     padding: Padding = Field(
         "valid", description="Valid convolutions, or padded ones that keep the size."
