@@ -301,3 +301,11 @@ def test_nothing_in_a_file_is_executed(tmp_path):
 
 def test_classes_have_a_name_to_show():
     assert [str(c) for c in CLASSES] == ["membrane", "class 7"]
+
+
+def test_other_facts_leave_the_fingerprint_as_it_is(trained):
+    digest = trained.digest
+    other = trained.with_facts(classes=(), training={"steps": 6})
+    assert (other.classes, other.training) == ((), {"steps": 6})
+    assert other.__dict__["digest"] == other.digest == replace(other).digest == digest
+    assert trained.classes == CLASSES

@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,6 +101,16 @@ class TrainedModel:
             sha.update(name.encode())
             sha.update(self.weights[name].tobytes())
         return sha.hexdigest()
+
+    def with_facts(self, **facts: Any) -> TrainedModel:
+        """Return the same network with other facts about it, such as `classes` or `training`.
+
+        Its fingerprint is not computed again, for that is of architecture and weights alone.
+        """
+        again = replace(self, **facts)
+        if "digest" in self.__dict__:
+            again.__dict__["digest"] = self.digest
+        return again
 
     def header(self) -> dict[str, Any]:
         """Return everything but the weights, as plain JSON."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_unet.data.source import open_source
 from napari_unet.errors import InputError, OutOfMemoryError
 from napari_unet.geometry.region import Region
 
@@ -61,7 +62,7 @@ class Copy:
     out: Any
 
     def events(self, control):
-        image, out = self.image, self.out
+        image, out = open_source(self.image.data), self.out.out
         for z in range(image.shape[0]):
             piece = image.read(Region((z, 0, 0), (z + 1, *image.shape[1:])))
             out[z : z + 1] = piece + 1

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from threading import Thread
 
@@ -248,3 +249,16 @@ def test_two_jobs_run_at_the_same_time(apart):
     assert other[1:] == ["hello"]
     control.stop()
     assert list(watching) == ["stopped"]
+
+
+def test_closed_before_the_process_is_there_no_thread_waits_for_it():
+    apart = Apart()
+    before = set(threading.enumerate())
+    apart.warm_up()
+    assert set(threading.enumerate()) > before
+    apart.close()
+    for _ in range(100):
+        if set(threading.enumerate()) <= before:
+            return
+        time.sleep(0.05)
+    raise AssertionError(set(threading.enumerate()) - before)

@@ -13,7 +13,6 @@ from napari_unet.control import Control
 from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.errors import InputError
 from napari_unet.network.config import UNetConfig
-from napari_unet.tasks.confusion import iou
 from napari_unet.tasks.losses import IGNORED
 from napari_unet.tasks.painted import choose_ndim, open_pair
 from napari_unet.tasks.patch import INPUT_VOXELS
@@ -209,13 +208,6 @@ def test_a_perfect_network_scores_one():
     image, labels = halves((200, 200), noise=0.01)
     toy = learner(image, labels)
     assert toy.validate(Perfect(), torch.device("cpu"), 1).scores == (1.0, 1.0)
-
-
-def test_intersection_over_union_by_hand():
-    confusion = torch.tensor([[6, 2, 0], [1, 3, 0], [0, 0, 0]])
-    assert iou(confusion) == (6 / 9, 3 / 6, None)
-    # Not in the truth, though it was predicted.
-    assert iou(torch.tensor([[1, 1], [0, 0]])) == (0.5, None)
 
 
 def test_it_learns_which_side_is_which():

@@ -95,6 +95,11 @@ def test_of_a_huge_layer_the_plane_in_view_is_compared(room, monkeypatch):
     assert [r.start[0] for r in live._regions(labels, room.viewer)] == [3]
     labels.paint((3, 30, 30), 2)
     room.wait(lambda: bool(store.values()))
+    # A ball, and planes seen from the side, reach further.
+    labels.n_edit_dimensions, labels.brush_size = 3, 1
+    assert [r.start[0] for r in live._regions(labels, room.viewer)] == [2, 3, 4]
+    room.viewer.dims.order = (1, 0, 2)
+    assert [r.start[0] for r in live._regions(labels, room.viewer)] == [0, 1, 2, 3, 4]
     room.wait(lambda: not feed._runner.running)
     feed.let_go()
 

@@ -173,11 +173,13 @@ def test_going_on_from_a_moment_starts_anew_from_it(painted, page, training):
 def test_going_on_after_the_end(painted, page, training):
     painted.click(page.footer.stop)
     painted.idle()
+    assert page.view.history.label.text().startswith("the end")
     page.view.history.slider.setValue(0)
     page.view.history.branch.click()
     painted.wait(lambda: len(training.calls) == 2)
     assert training.calls[1]["start"].digest == training.first.digest
     painted.wait(lambda: said(page) == {LIVE})
+    assert page.view.history.label.text().startswith("now")
 
 
 def test_advice_is_shown_and_gone_with_the_next_training(painted, page, training):

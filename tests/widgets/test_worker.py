@@ -9,6 +9,7 @@ import time
 import warnings
 
 import pytest
+from qtpy.compat import isalive
 from qtpy.QtCore import QObject
 
 from napari_unet.errors import InputError, NapariUnetError
@@ -199,6 +200,27 @@ def test_the_thread_ends_when_its_owner_is_destroyed(owner, runner, heard, qtbot
     run = runner._slot.run
     owner.deleteLater()
     qtbot.waitUntil(lambda: not run._thread.is_alive(), timeout=2000)
+
+
+def test_what_happens_while_its_owner_is_being_destroyed_is_not_an_error(qtbot):
+    owner = QObject()
+    runner = EventRunner(owner)
+    runner.destroyed.disconnect()  # the moment before it is told
+    began, go = threading.Event(), threading.Event()
+
+    def events(_):
+        began.set()
+        go.wait(5)
+        yield
+
+    runner.start(events)
+    run = runner._slot.run
+    assert began.wait(5)
+    owner.deleteLater()
+    qtbot.waitUntil(lambda: not isalive(runner))
+    go.set()
+    run.join(5)
+    assert not run._thread.is_alive()  # an exception in it would fail this test
 
 
 def test_a_thread_that_does_not_end_delays_the_closing_only_shortly(runner, qtbot, monkeypatch):

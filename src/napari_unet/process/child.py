@@ -25,10 +25,12 @@ from napari_unet.process.wire import (
     Painted,
     PictureToken,
     Read,
+    Readable,
     Steer,
     StrokesToken,
     TargetToken,
     Work,
+    Writable,
     Write,
     dumps,
     loads,
@@ -119,9 +121,9 @@ class Child:
     def _stood_for(self, token: Any) -> Any:
         match token:
             case PictureToken():
-                return self._picture(token)
+                return Readable(self._picture(token))
             case TargetToken():
-                return RemoteTarget(self, token)
+                return Writable(RemoteTarget(self, token))
             case StrokesToken():
                 store = self._stores[token.number] = token.open()
                 return store

@@ -26,24 +26,12 @@ class TrainJob:
         """Train."""
         from napari_unet.api import train
 
-        for event in train(_data(self.image), self.strokes, control=control, **self.options):
+        given = self.image
+        image = given.data if isinstance(given, Readable) else [one.data for one in given]
+        for event in train(image, self.strokes, control=control, **self.options):
             if isinstance(event, Finished):
                 event.model.digest  # noqa: B018 - computed once, and not in the GUI's thread
             yield event
-
-
-def _data(image: Any) -> Any:
-    return [_data(one) for one in image] if isinstance(image, tuple) else _unwrapped(image)
-
-
-def _unwrapped(part: Any) -> Any:
-    """Return what a job works with: here the thing itself, elsewhere what stands for it."""
-    match part:
-        case Readable():
-            return part.data
-        case Writable():
-            return part.out
-    return part
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,11 +48,7 @@ class PredictJob:
         from napari_unet.inference.predictor import predict_events
 
         yield from predict_events(
-            self.model,
-            _unwrapped(self.image),
-            self.request,
-            out=_unwrapped(self.out),
-            control=control,
+            self.model, self.image.data, self.request, out=self.out.out, control=control
         )
 
 
@@ -81,4 +65,4 @@ class PreviewJob:
         """Predict that part."""
         from napari_unet.inference.viewport import preview_events
 
-        yield from preview_events(self.model, _unwrapped(self.image), self.request, self.view)
+        yield from preview_events(self.model, self.image.data, self.request, self.view)

@@ -8,14 +8,14 @@ ended by force.
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from multiprocessing.connection import Connection, Listener
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client, Connection, Listener
 from threading import Lock, Thread, Timer
 from typing import Any, Protocol
 
@@ -156,7 +156,7 @@ class Here:
 
 
 class _Process:
-    """One child, for one job."""
+    """One child, which does one job at a time."""
 
     def __init__(self) -> None:
         key = secrets.token_bytes(32)
@@ -165,7 +165,6 @@ class _Process:
             # -P: what lies in the current folder must not be taken for a package.
             [sys.executable, "-P", "-c", CODE.format(path=sys.path)],
             stdin=subprocess.PIPE,
-            env={**os.environ, "NAPARI_UNET_CHILD": "1"},
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             text=True,
         )
@@ -182,7 +181,7 @@ class _Process:
         connection = self._wait(control)
         if connection is None:
             return
-        connection.send_bytes(dumps(Work(job), lending.stands_for))
+        self._say(Work(job), lending.stands_for)
         steering = self._steer(lending, control)
         while True:
             next(steering)
@@ -221,6 +220,9 @@ class _Process:
     def end(self) -> None:
         """End the process, whatever it does."""
         self._popen.kill()
+        if self._accepting.is_alive():
+            with suppress(OSError):
+                Client(self._listener.address).close()  # else it would wait for ever
         if self._connection is not None:
             self._connection.close()
         self._listener.close()
@@ -229,7 +231,7 @@ class _Process:
     def _accept(self) -> None:
         try:
             self._connection = self._listener.accept()
-        except OSError:  # ended before it began
+        except (OSError, EOFError, AuthenticationError):  # ended before it began
             _log.debug("No process reported for work")
 
     def _wait(self, control: Control) -> Connection | None:
@@ -258,10 +260,11 @@ class _Process:
         except (EOFError, OSError) as error:
             raise self._died() from error
 
-    def _say(self, message: object) -> None:
+    def _say(self, message: object, stands_for: Callable[[Any], Any] = lambda _: None) -> None:
         assert self._connection is not None
+        content = dumps(message, stands_for)
         try:
-            self._connection.send_bytes(dumps(message, lambda _: None))
+            self._connection.send_bytes(content)
         except OSError as error:
             raise self._died() from error
 

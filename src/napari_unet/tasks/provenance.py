@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from napari_unet._version import __version__
@@ -20,7 +20,7 @@ MODEL_FILE, START_FILE = f"model{SUFFIX}", f"start{SUFFIX}"
 SOURCES = "sources"
 """Where a model says what it learned from, among the facts of its training."""
 
-_UNTOLD = {"steps", "seconds", "seed", "open_ended", "keep_history", "class_colors"}
+_UNTOLD = {"steps", "seconds", "seed", "open_ended", "keep_history", "make_way", "class_colors"}
 """Options that the command says otherwise, or that change no weight."""
 
 _BY_HAND = {"network", "augment"}
@@ -49,7 +49,7 @@ class Origin:
 def with_sources(model: TrainedModel, pairs: Sequence[tuple[Origin, Origin]]) -> TrainedModel:
     """Return the same model, which says what it learned from: images, each with its labels."""
     sources = [[asdict(origin) for origin in pair] for pair in pairs]
-    return replace(model, training={**model.training, SOURCES: sources})
+    return model.with_facts(training={**model.training, SOURCES: sources})
 
 
 def provenance(

@@ -23,7 +23,7 @@ from napari_unet.network.optimise import for_inference
 from napari_unet.network.unet import UNet, build_network
 from napari_unet.tasks.architecture import choose_config
 from napari_unet.tasks.calibration import frequency_factors, shift_head
-from napari_unet.tasks.confusion import confusion_of, iou
+from napari_unet.tasks.confusion import confusion_of
 from napari_unet.tasks.continued import (
     CALIBRATION,
     all_values,
@@ -38,6 +38,7 @@ from napari_unet.tasks.segment_options import SegmentOptions
 from napari_unet.tasks.suggest import Guide, Probe
 from napari_unet.training.events import Suggested, Validated
 from napari_unet.training.learner import Batch
+from napari_unet.training.metrics import iou
 
 BATCH_SIZE = {2: 8, 3: 4}
 """Patches per step."""
@@ -258,13 +259,14 @@ class SegmentLearner:
         pixels = int(confusion.sum())
         if not pixels:
             return None
+        table = tuple(map(tuple, confusion.tolist()))
         return Validated(
             step,
             loss / pixels,
             "IoU",
-            iou(confusion),
+            iou(table),
             pixels,
-            tuple(map(tuple, confusion.tolist())),
+            table,
             tuple(map(tuple, self._learned.tolist())),
         )
 

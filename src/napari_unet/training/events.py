@@ -7,6 +7,7 @@ from typing import Literal
 
 from napari_unet.control import Previewed
 from napari_unet.model import TrainedModel
+from napari_unet.training.metrics import mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,7 @@ class Validated:
     @property
     def mean(self) -> float | None:
         """Mean over the classes that have a score."""
-        known = [s for s in self.scores if s is not None]
-        return sum(known) / len(known) if known else None
+        return mean(self.scores)
 
 
 @dataclass(frozen=True, slots=True)

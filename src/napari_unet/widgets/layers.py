@@ -256,7 +256,7 @@ def described(
         for c in model.classes
     )
     sources = [(origin(image), origin(labels)) for image, labels in pairs]
-    return with_sources(replace(model, classes=classes), sources)
+    return with_sources(model.with_facts(classes=classes), sources)
 
 
 def note_time(layers: Iterable[Layer], seconds: float) -> None:

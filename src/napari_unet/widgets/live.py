@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,10 +19,10 @@ from napari_unet.data.annotations import AnnotationStore
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
 from napari_unet.widgets.choosers import RESULT
-from napari_unet.widgets.layers import RGBA
+from napari_unet.widgets.layers import RGBA, painted_data
 from napari_unet.widgets.overlay import Overlay
 from napari_unet.widgets.sight import Sight, find_sight
-from napari_unet.widgets.strokes import MOST_VOXELS
+from napari_unet.widgets.strokes import MOST_VOXELS, planes_in_reach
 from napari_unet.widgets.worker import EventRunner
 
 FEED_MS = 250
@@ -43,7 +44,7 @@ class StrokesFeed(QObject):
     Parameters
     ----------
     viewer : napari.Viewer
-        Where the layer is; of a huge layer only the plane in view is compared.
+        Where the layer is; of a huge layer only what the brush may have reached is compared.
     parent : QObject
         What it dies with.
     """
@@ -94,7 +95,7 @@ class StrokesFeed(QObject):
         if store is None or self._runner.running:
             self._timer.start()
             return
-        data = layer.data[0] if layer.multiscale else layer.data
+        data = painted_data(layer)
         if tuple(data.shape) != store.shape:
             return  # another array altogether: not what is being learned from
         regions = _regions(layer, self._viewer)
@@ -102,16 +103,13 @@ class StrokesFeed(QObject):
 
 
 def _regions(layer: Labels, viewer: Viewer) -> list[Region]:
-    """Return where a change may be: plane by plane, in a huge layer the plane in view alone."""
-    shape = tuple((layer.data[0] if layer.multiscale else layer.data).shape)
+    """Return where a change may be, plane by plane; in a huge layer near what is in view."""
+    shape = tuple(painted_data(layer).shape)
     whole = Region.whole(shape)
     if len(shape) == 2:
         return [whole]
-    first = range(shape[0])
-    dims, missing = viewer.dims, viewer.dims.ndim - layer.ndim
-    if int(np.prod(shape)) > MOST_VOXELS and missing in dims.not_displayed:
-        at = int(np.round(layer.world_to_data(dims.point[missing:])[0]))
-        first = range(shape[0])[at : at + 1]
+    huge = prod(shape) > MOST_VOXELS
+    first = sorted(planes_in_reach(viewer, layer)) if huge else range(shape[0])
     return [Region((i, *whole.start[1:]), (i + 1, *whole.stop[1:])) for i in first]
 
 

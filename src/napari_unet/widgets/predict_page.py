@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from napari import Viewer
@@ -29,7 +28,7 @@ from napari_unet.inference.events import (
     TileDone,
 )
 from napari_unet.inference.request import Request, find_view
-from napari_unet.model import SUFFIX, TrainedModel, load_model
+from napari_unet.model import SUFFIX, TrainedModel
 from napari_unet.process.jobs import PredictJob
 from napari_unet.process.wire import Readable, Writable
 from napari_unet.widgets.choosers import LayerChooser, is_result
@@ -42,7 +41,7 @@ from napari_unet.widgets.model_info import ModelChooser, describe_model
 from napari_unet.widgets.parts import Notice, Scroll, Section, heading, main_button
 from napari_unet.widgets.refine_page import RefinePanel
 from napari_unet.widgets.results import Results
-from napari_unet.widgets.session import NamedModel, Session
+from napari_unet.widgets.session import NamedModel, Session, read_model
 from napari_unet.widgets.words import clock, count, duration
 from napari_unet.widgets.worker import EventRunner
 
@@ -120,14 +119,8 @@ class PredictPage(QWidget):
 
     def open_file(self, path: str) -> None:
         """Read a model's file, in a thread."""
-
-        def load() -> tuple[str, TrainedModel]:
-            model = load_model(path)
-            model.digest  # noqa: B018 - computed once, and not in the GUI's thread
-            return Path(path).stem, model
-
         if not self._loader.running:
-            self._loader.start_call(load)
+            self._loader.start_call(partial(read_model, path))
 
     def show_problem(self, error: NapariUnetError) -> None:
         """Say in the viewer and here what went wrong."""

@@ -257,7 +257,8 @@ class RefinePanel(QWidget):
         self._timer.stop()
         self._asked, self._applying = None, options
         self.notice.say("")
-        self.progress.setRange(0, 0)  # busy
+        self.progress.setRange(0, 1)
+        self.progress.setValue(0)
         self._tell("Applying …")
         wanted = result.arguments(options)
         self.applier.start(

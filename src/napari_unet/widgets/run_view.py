@@ -59,11 +59,12 @@ class RunView(QWidget):
         self.history.moved.connect(self._mark)
 
     def clear(self) -> None:
-        """Forget the last training."""
+        """Forget the last training, as another one begins."""
         self._adviser = Adviser()
         self.scores = None
         for part in (self.plot, self.history, self.advice, self.board):
             part.clear()
+        self.history.set_live(True)
         self.board.hide()
 
     def show_event(self, event: TrainingEvent) -> None:

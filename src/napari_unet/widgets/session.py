@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from weakref import WeakKeyDictionary, finalize
 
 from napari.components import ViewerModel
 from qtpy.QtCore import QObject, Signal
 
-from napari_unet.model import TrainedModel
+from napari_unet.model import TrainedModel, load_model
 from napari_unet.process.worker import Apart, Worker
 
 new_worker: Callable[[], Worker] = Apart
@@ -22,6 +23,13 @@ class NamedModel:
 
     name: str
     model: TrainedModel
+
+
+def read_model(path: str) -> tuple[str, TrainedModel]:
+    """Return the name and the model in a file; to be called in a thread."""
+    model = load_model(path)
+    model.digest  # noqa: B018 - computed once, and not in the GUI's thread
+    return Path(path).stem, model
 
 
 class Session(QObject):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QWidget
 
-from napari_unet.model import SUFFIX, TrainedModel, load_model
+from napari_unet.model import SUFFIX, TrainedModel
 from napari_unet.widgets.editors import guard_wheel
-from napari_unet.widgets.session import NamedModel, Session
+from napari_unet.widgets.session import NamedModel, Session, read_model
 from napari_unet.widgets.worker import EventRunner
 
 FRESH, FILE = "A fresh network", "A model file …"
@@ -60,14 +60,8 @@ class StartChooser(QComboBox):
 
     def open_file(self, path: str) -> None:
         """Read a model's file, in a thread, and choose it."""
-
-        def load() -> tuple[str, TrainedModel]:
-            model = load_model(path)
-            model.digest  # noqa: B018 - computed once, and not in the GUI's thread
-            return Path(path).stem, model
-
         if not self._loader.running:
-            self._loader.start_call(load)
+            self._loader.start_call(partial(read_model, path))
 
     def _fill(self, _: object = None) -> None:
         """Offer what there is; a new model is offered, and the choice stays."""

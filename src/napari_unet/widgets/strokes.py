@@ -227,8 +227,9 @@ class StrokesTable(QWidget):
 def planes_in_reach(viewer: ViewerModel, layer: Labels) -> set[int]:
     """Return the indices of the first axis that a stroke just made may have changed."""
     planes, missing = painted_data(layer).shape[0], viewer.dims.ndim - layer.ndim
-    flat = missing in viewer.dims.not_displayed and layer.n_edit_dimensions < layer.ndim
-    reach = 0 if flat else layer.brush_size
+    if missing not in viewer.dims.not_displayed:
+        return set(range(planes))
+    reach = 0 if layer.n_edit_dimensions < layer.ndim else layer.brush_size
     at = round(float(layer.world_to_data(viewer.dims.point[missing:])[0]))
     return set(range(max(0, at - reach), min(planes, at + reach + 1)))
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from threading import Lock, Thread
 from weakref import finalize
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.control import Control, Question, Viewport
@@ -138,7 +139,12 @@ class EventRunner(QObject):
 
     def _tell(self, kind: str, *payload: object) -> None:
         """Emit a signal (called in the thread; Qt carries it over to the GUI's)."""
-        getattr(self, kind).emit(*payload)
+        try:
+            getattr(self, kind).emit(*payload)
+        except RuntimeError:
+            # Qt deletes its half of this object a moment before `destroyed` reaches us.
+            if isalive(self):
+                raise
 
     def _forget(self) -> None:
         self._slot.run = None
