@@ -11,10 +11,14 @@ from pydantic_core import PydanticUndefined
 
 from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.network.config import UNetConfig
+from napari_unet.tasks.image_options import DenoiseOptions, InpaintOptions, RestoreOptions
 from napari_unet.tasks.segment_options import SegmentOptions
 
 PAGES: dict[str, type[BaseModel]] = {
     "Segmentation": SegmentOptions,
+    "Denoising": DenoiseOptions,
+    "Restoration from pairs": RestoreOptions,
+    "Filling in": InpaintOptions,
     "Augmentation": AugmentOptions,
     "Network": UNetConfig,
 }

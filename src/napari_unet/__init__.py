@@ -20,15 +20,19 @@ if TYPE_CHECKING:
     from napari_unet.network.unet import build_network
     from napari_unet.refinement.options import RefineOptions
     from napari_unet.refinement.refine import refine
+    from napari_unet.tasks.image_options import DenoiseOptions, InpaintOptions, RestoreOptions
     from napari_unet.tasks.segment_options import SegmentOptions
 
 _HOMES = {
     "AxisGeometry": "geometry.unet_shape",
     "Control": "control",
+    "DenoiseOptions": "tasks.image_options",
+    "InpaintOptions": "tasks.image_options",
     "InputError": "errors",
     "ModelFileError": "errors",
     "NapariUnetError": "errors",
     "RefineOptions": "refinement.options",
+    "RestoreOptions": "tasks.image_options",
     "SegmentOptions": "tasks.segment_options",
     "TrainedModel": "model",
     "TrainingError": "errors",
@@ -45,10 +49,13 @@ _HOMES = {
 __all__ = [
     "AxisGeometry",
     "Control",
+    "DenoiseOptions",
+    "InpaintOptions",
     "InputError",
     "ModelFileError",
     "NapariUnetError",
     "RefineOptions",
+    "RestoreOptions",
     "SegmentOptions",
     "TrainedModel",
     "TrainingError",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from napari_unet.inference.predictor import predict_events
 from napari_unet.inference.request import Output, Request
 from napari_unet.model import TrainedModel, load_model
 from napari_unet.tasks.continued import check_start
+from napari_unet.tasks.image_options import ImageOptions
+from napari_unet.tasks.images import OPTIONS as IMAGE_OPTIONS
+from napari_unet.tasks.images import ImageTask, image_learner
 from napari_unet.tasks.painted import (
     as_pairs,
     check_classes,
@@ -26,9 +29,15 @@ from napari_unet.tasks.painted import (
 from napari_unet.tasks.segment import SegmentLearner
 from napari_unet.tasks.segment_options import SegmentOptions
 from napari_unet.training.events import Finished, TrainingEvent
+from napari_unet.training.options import TrainingOptions
 from napari_unet.training.trainer import train_network
 
+Task = Literal["segment", "denoise", "restore", "inpaint"]
+
 DEFAULT_SECONDS = 60.0
+
+OPTIONS: dict[str, type[TrainingOptions]] = {"segment": SegmentOptions, **IMAGE_OPTIONS}
+"""What can be set, by task."""
 
 CONTINUED_RATE = 1 / 2
 """Learning rate of a training that goes on from a model, relative to that of a fresh one."""
@@ -36,9 +45,9 @@ CONTINUED_RATE = 1 / 2
 
 def train(
     image: object,
-    labels: object,
+    labels: object = None,
     *,
-    task: Literal["segment"] = "segment",
+    task: Task = "segment",
     ndim: Literal[2, 3] | None = None,
     seconds: float | None = None,
     steps: int | None = None,
@@ -61,11 +70,16 @@ def train(
         while the training runs; it then begins when two classes are there. With several images
         a list (or tuple) of as many labels: a list of labels always means several images, never
         a pyramid.
-    task : {"segment"}
-        What to learn.
+
+        For "restore" the images as they should be, for "inpaint" masks that are not 0 where
+        pixels are missing, of the image's shape without the channel axis; nothing for "denoise".
+    task : {"segment", "denoise", "restore", "inpaint"}
+        What to learn: classes from strokes; to denoise, from noisy images alone; to make one kind
+        of image out of another, from pairs; to fill in what is missing.
     ndim : {2, 3}, optional
         Spatial dimensions of the network. By default 3 where at least 3 of at least 8 planes are
-        painted, otherwise 2: then it works slice by slice. A `network` given in full decides.
+        painted, otherwise 2: then it works slice by slice; 2 where the result is an image. A
+        `network` given in full decides.
     seconds, steps : number, optional
         The budget, whichever is used up first; 60 seconds if neither is given.
     seed : int
@@ -78,7 +92,8 @@ def train(
     control : Control, optional
         Stops or pauses from another thread.
     **options
-        Any field of `napari_unet.SegmentOptions`.
+        Any field of `napari_unet.SegmentOptions`, or of `DenoiseOptions`, `RestoreOptions` or
+        `InpaintOptions`.
 
     Yields
     ------
@@ -101,17 +116,25 @@ def train(
     >>> [name for name in names if name not in ("Validated", "Warned")]
     ['Started', 'Stepped', 'Stepped', 'Stepped', 'Finished']
     """
-    if task != "segment":
-        raise InputError("There is no such task", got=repr(task), expected='"segment"')
+    kind = OPTIONS.get(task)
+    if kind is None:
+        known = ", ".join(f'"{name}"' for name in OPTIONS)
+        raise InputError("There is no such task", got=repr(task), expected=known)
     if ndim not in (None, 2, 3):
         raise InputError("A network has 2 or 3 spatial dimensions", got=repr(ndim))
     if seconds is None and steps is None:
         seconds = DEFAULT_SECONDS
     model = start if start is None or isinstance(start, TrainedModel) else load_model(start)
     if model is not None:
-        options.setdefault("learning_rate", CONTINUED_RATE * SegmentOptions().learning_rate)
-    parsed = SegmentOptions.parse({"seconds": seconds, "steps": steps, "seed": seed, **options})
-    yield from _train_segmentation(image, labels, ndim, parsed, model, control or Control())
+        usual = kind.model_fields["learning_rate"].default
+        options.setdefault("learning_rate", CONTINUED_RATE * usual)
+    parsed = kind.parse({"seconds": seconds, "steps": steps, "seed": seed, **options})
+    control = control or Control()
+    if isinstance(parsed, SegmentOptions):
+        yield from _train_segmentation(image, labels, ndim, parsed, model, control)
+    elif isinstance(parsed, ImageOptions):
+        learner = image_learner(cast(ImageTask, task), image, labels, ndim, parsed, model)
+        yield from train_network(learner, parsed, control)
 
 
 def _train_segmentation(
@@ -122,6 +145,8 @@ def _train_segmentation(
     start: TrainedModel | None,
     control: Control,
 ) -> Iterator[TrainingEvent]:
+    if labels is None:
+        raise InputError("There is nothing to learn from", expected="labels painted on the image")
     images, masks = as_pairs(image, labels)
     dimensions = ndim or (start.config.ndim if start else choose_ndim(list(masks), options))
     if start is not None:
@@ -145,9 +170,9 @@ def _train_segmentation(
 
 def fit(
     image: object,
-    labels: object,
+    labels: object = None,
     *,
-    task: Literal["segment"] = "segment",
+    task: Task = "segment",
     ndim: Literal[2, 3] | None = None,
     seconds: float | None = None,
     steps: int | None = None,
@@ -192,7 +217,8 @@ def predict(
     model: TrainedModel,
     image: object,
     *,
-    output: Output = "labels",
+    mask: object | None = None,
+    output: Output = "auto",
     tile: Sequence[int] | None = None,
     **request: Any,
 ) -> np.ndarray[Any, Any]:
@@ -204,8 +230,12 @@ def predict(
         From `fit` or `load_model`.
     image : array-like or path
         As in `train`, with the channels that the model knows.
-    output : {"labels", "probabilities"}
-        Label values, or one channel of probabilities per class.
+    mask : array-like or path, optional
+        For a model that fills in: not 0 where pixels are missing, as in `train`. Pixels that are
+        not finite are missing without a mask too.
+    output : {"auto", "labels", "probabilities", "image"}
+        Label values, one channel of probabilities per class, or an image in intensity units.
+        Auto: labels or an image, whichever the model gives.
     tile : sequence of int, optional
         Largest input per spatial axis in voxels; chosen from the free memory when None. The
         result does not depend on it.
@@ -216,7 +246,8 @@ def predict(
     -------
     ndarray
         Labels of the image's shape without the channel axis, or float32 probabilities with the
-        classes as an axis before that.
+        classes as an axis before that; or an image of the input's shape, in its intensity units,
+        of a floating-point type, in which nothing is clipped.
 
     Raises
     ------
@@ -227,12 +258,12 @@ def predict(
     --------
     See `fit`.
     """
-    if output not in ("labels", "probabilities"):
-        raise InputError(
-            "There is no such output", got=repr(output), expected='"labels" or "probabilities"'
-        )
+    known = get_args(Output)
+    if output not in known:
+        expected = " or ".join(f'"{name}"' for name in known)
+        raise InputError("There is no such output", got=repr(output), expected=expected)
     wanted = Request(output=output, tile=None if tile is None else tuple(tile), **request)
-    events = predict_events(model, image, wanted)
+    events = predict_events(model, image, wanted, mask=mask)
     result = next(e.result for e in events if isinstance(e, PredictionFinished))
     assert isinstance(result, np.ndarray)
     return result

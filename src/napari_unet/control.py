@@ -40,6 +40,18 @@ class Previewed:
     unsure: NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class PreviewedImage:
+    """What weights make of the part that is looked at, where the result is an image.
+
+    `image` has shape (channel, *spatial of ``view.region``) and is in intensity units.
+    """
+
+    step: int
+    view: Viewport
+    image: NDArray[Any]
+
+
 Question = Literal["keep", "suggest", "preview"]
 """What can be asked of a training: its weights as they are, where a stroke would help most, or a
 preview that does not wait until one is due."""

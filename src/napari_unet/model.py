@@ -32,7 +32,7 @@ Weights = Mapping[str, NDArray[Any]]
 """A network's state by name, as torch calls it; arrays, so that holding a model needs no torch."""
 
 HEADER = "napari_unet"
-VERSION = 1
+VERSION = 2
 SUFFIX = ".safetensors"
 
 
@@ -46,6 +46,30 @@ class ClassInfo:
 
     def __str__(self) -> str:
         return self.name or f"class {self.value}"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a network reads an image, beyond its channels.
+
+    Parameters
+    ----------
+    planes : int
+        How many neighbours along the last looped axis are seen together, see `ImageView`.
+    wrap : tuple of bool
+        Spatial axes that go round; empty: none.
+    mask : bool
+        Whether a mask says which pixels are missing; the network then has a channel more for each
+        of the image's, which says what is known.
+    own : float
+        From 0 to 1: how much of each pixel itself goes into the result, besides what the network
+        says; for networks that learned with blind spots, and so do not look at it.
+    """
+
+    planes: int = 1
+    wrap: tuple[bool, ...] = ()
+    mask: bool = False
+    own: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +92,10 @@ class TrainedModel:
         Distance between voxels per spatial axis in the images it learned from.
     training : dict
         How it was made (steps, seconds, seed, metrics, digests, versions), as plain JSON.
+    target : Normalisation, optional
+        How the network's output becomes an image in intensity units; None where it is classes.
+    reading : Reading
+        How an image is read.
     """
 
     config: UNetConfig
@@ -77,6 +105,13 @@ class TrainedModel:
     classes: tuple[ClassInfo, ...] = ()
     spacing: tuple[float, ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
+    target: Normalisation | None = None
+    reading: Reading = Reading()
+
+    @property
+    def image_channels(self) -> int:
+        """Channels of the image, without neighbouring planes and masks."""
+        return self.config.in_channels // (self.reading.planes * (1 + self.reading.mask))
 
     def network(self) -> UNet:
         """Build the network with the weights loaded, in evaluation mode, on the CPU."""
@@ -122,6 +157,8 @@ class TrainedModel:
             "normalisation": self.normalisation.to_dict(),
             "spacing": list(self.spacing),
             "training": self.training,
+            "target": None if self.target is None else self.target.to_dict(),
+            "reading": asdict(self.reading),
         }
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -222,11 +259,23 @@ def _from_header(name: str, text: str, weights: Weights) -> TrainedModel:
             classes=tuple(_class_info(c) for c in header["classes"]),
             spacing=tuple(header["spacing"]),
             training=header["training"],
+            **_image_part(header),
         )
     except (KeyError, TypeError, ValueError, InputError) as error:
         missing = f"no entry {error}" if isinstance(error, KeyError) else ""
         reason = missing or " ".join(str(error).split())  # pydantic explains itself in many lines
         raise ModelFileError(f"The header of {name} is damaged", got=reason) from error
+
+
+def _image_part(header: dict[str, Any]) -> dict[str, Any]:
+    """Return what the format's first version, which knew only classes, does not have."""
+    if header["version"] < 2:
+        return {}
+    target, reading = header["target"], header["reading"]
+    return {
+        "target": None if target is None else Normalisation.from_dict(target),
+        "reading": Reading(**{**reading, "wrap": tuple(reading["wrap"])}),
+    }
 
 
 def _class_info(entry: dict[str, Any]) -> ClassInfo:

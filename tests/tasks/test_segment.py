@@ -116,7 +116,7 @@ def test_a_batch_is_what_the_network_and_the_loss_want():
     assert set(batch.targets.unique().tolist()) <= {IGNORED, 0, 1}
     outputs = toy.network(batch.inputs)
     assert outputs.shape == (3, 2, *toy.core)
-    assert toy.loss(outputs, batch.targets).item() > 0
+    assert toy.loss(outputs, batch).item() > 0
 
 
 def test_targets_are_the_classes_at_the_pixels_they_were_painted_on():

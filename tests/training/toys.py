@@ -49,6 +49,9 @@ class Toy:
     def warnings(self) -> Iterator[str]:
         yield from self.said
 
+    def notes(self) -> Iterator[str]:
+        yield from ()
+
     def take_up(self) -> None:
         return None
 
@@ -59,8 +62,8 @@ class Toy:
         cut = (x.shape[-1] - self.core[-1]) // 2
         return Batch(x, (x[:, 0, cut:-cut, cut:-cut] > 0).long())
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return segmentation_loss("ce", outputs, targets)
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        return segmentation_loss("ce", outputs, batch.targets)
 
     def validate(self, network: nn.Module, device: torch.device, step: int) -> Validated | None:
         return Validated(step, 0.7, "IoU", (0.5, None), 12) if self.validates else None

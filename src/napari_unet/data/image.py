@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -26,13 +27,36 @@ class ImageView:
         The array.
     layout : AxisLayout
         Which of its axes are looped over, hold channels, are space.
+    planes : int
+        Odd: how many neighbours along the last looped axis are read as channels of one picture
+        (2.5D), half of them before it and half behind. Beyond the ends they are mirrored.
+    wrap : tuple of bool
+        Spatial axes that go round, such as an angle: beyond their end comes their beginning. The
+        others are mirrored. Empty: none goes round.
+
+    Raises
+    ------
+    InputError
+        Where layout, planes and wrap do not fit the array.
     """
 
     source: Source
     layout: AxisLayout
+    planes: int = 1
+    wrap: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         _check_layout(self.source, self.layout)
+        if self.planes < 1 or self.planes % 2 == 0:
+            raise InputError("The planes seen together are an odd number", got=self.planes)
+        if self.planes > 1 and not self.layout.loops:
+            raise InputError(
+                f"{self.planes} planes cannot be seen together in a single picture",
+                got=f"shape {self.source.shape}",
+                todo="Set the number of planes to 1, or open a stack",
+            )
+        if self.wrap and len(self.wrap) != len(self.layout.spatial):
+            raise InputError("wrap needs one value per spatial axis", got=self.wrap)
 
     @property
     def loop_shape(self) -> tuple[int, ...]:
@@ -41,8 +65,14 @@ class ImageView:
 
     @property
     def channels(self) -> int:
-        """Number of channels."""
-        return self.layout.channels(self.source.shape)
+        """Number of channels of a picture, its neighbours' among them."""
+        return self.planes * self.layout.channels(self.source.shape)
+
+    @property
+    def own(self) -> slice:
+        """Which of the channels are the picture's own, and not its neighbours'."""
+        each = self.layout.channels(self.source.shape)
+        return slice(self.planes // 2 * each, (self.planes // 2 + 1) * each)
 
     @property
     def spatial_shape(self) -> tuple[int, ...]:
@@ -54,7 +84,7 @@ class ImageView:
         return product(*map(range, self.loop_shape))
 
     def read(self, loop: tuple[int, ...], region: Region) -> NDArray[np.float32]:
-        """Return a region of one picture, not normalised, mirrored where it leaves the picture.
+        """Return a region of one picture, not normalised, continued where it leaves the picture.
 
         Parameters
         ----------
@@ -75,13 +105,24 @@ class ImageView:
 
         Pixels such as 1e9 + 0.1 keep their digits here until the normalisation is subtracted.
         """
-        picks = [_pick(*span) for span in _spans(region, self.spatial_shape)]
+        wraps = self.wrap or (False,) * len(self.spatial_shape)
+        spans = zip(_spans(region, self.spatial_shape), wraps, strict=True)
+        picks = [_pick(*span, wrap) for span, wrap in spans]
         box = Region(tuple(p.start for p in picks), tuple(p.stop for p in picks))
-        data = _read_box(self.source, self.layout, loop, box)
+        parts = [_read_box(self.source, self.layout, at, box) for at in self._together(loop)]
+        data = parts[0] if len(parts) == 1 else np.concatenate(parts)
         for axis, pick in enumerate(picks, start=1):
             if pick.index is not None:
                 data = np.take(data, pick.index, axis)
         return data
+
+    def _together(self, loop: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """Return the indices of the pictures that are read as one."""
+        if self.planes == 1:
+            return [loop]
+        reach, size = self.planes // 2, self.loop_shape[-1]
+        steps = range(-reach, reach + 1)
+        return [(*loop[:-1], mirror(loop[-1] + step, size)) for step in steps]
 
 
 @dataclass(frozen=True)
@@ -152,10 +193,11 @@ def _spans(region: Region, shape: tuple[int, ...]) -> Iterator[tuple[int, int, i
     return zip(region.start, region.stop, shape, strict=True)
 
 
-def _pick(start: int, stop: int, size: int) -> _Pick:
+def _pick(start: int, stop: int, size: int, wrap: bool) -> _Pick:
     if 0 <= start <= stop <= size:
         return _Pick(start, stop)
-    index = np.array([mirror(i, size) for i in range(start, stop)], dtype=np.intp)
+    beyond = operator.mod if wrap else mirror
+    index = np.array([beyond(i, size) for i in range(start, stop)], dtype=np.intp)
     first = int(index.min())
     return _Pick(first, int(index.max()) + 1, index - first)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Literal, get_args
 
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from napari_unet.data.image import ImageView
 from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
+from napari_unet.noise.stabilise import Stabiliser
 
-Kind = Literal["percentile", "mean_sd", "none"]
+Kind = Literal["percentile", "mean_sd", "none", "photon"]
 PERCENTILES = (1.0, 99.8)
 #: Numbers of boxes that are tried: where the first few all look alike, many are read.
 BOXES = (32, 512)
@@ -26,10 +27,15 @@ class Normalisation:
 
     Parameters
     ----------
-    kind : {"percentile", "mean_sd", "none"}
+    kind : {"percentile", "mean_sd", "none", "photon"}
         How it was fitted.
     offset, scale : tuple of float
-        One of each per channel, in the picture's units; `scale` is positive.
+        One of each per channel, in the picture's units; `scale` is positive. With "photon" in
+        units of the noise, see `noise`.
+    noise : tuple of (float, float)
+        With "photon" one pair per channel: gain and variance at signal 0 of the noise. Pixels are
+        then stabilised first (`napari_unet.noise.stabilise`), so that the noise is the same at
+        every brightness. Empty otherwise.
 
     Raises
     ------
@@ -40,6 +46,7 @@ class Normalisation:
     kind: Kind
     offset: tuple[float, ...]
     scale: tuple[float, ...]
+    noise: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         sound = (
@@ -47,6 +54,7 @@ class Normalisation:
             and len(self.offset) == len(self.scale) > 0
             and bool(np.isfinite([*self.offset, *self.scale]).all())
             and min(self.scale) > 0
+            and len(self.noise) == (len(self.scale) if self.kind == "photon" else 0)
         )
         if not sound:
             raise InputError(
@@ -85,14 +93,45 @@ class Normalisation:
         out = np.empty(x.shape, np.float32)
         with np.errstate(over="ignore", invalid="ignore"):
             for c, (offset, scale) in enumerate(zip(self.offset, self.scale, strict=True)):
+                if self.noise:
+                    stable = Stabiliser(*self.noise[c]).forward(x[c].astype(np.float64))
+                    out[c] = (stable - offset) / scale
+                    continue
                 # A ufunc casts buffer by buffer: float64 inside, no float64 copy of the picture.
                 np.subtract(x[c], offset, out=out[c], dtype=np.float64, casting="same_kind")
                 np.divide(out[c], scale, out=out[c], dtype=np.float64, casting="same_kind")
         return np.nan_to_num(out, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
 
+    def undo(self, y: NDArray[Any]) -> NDArray[np.float32]:
+        """Return a network's output in the picture's units.
+
+        With "photon" the inverse is the unbiased one, for what a network gives is a mean.
+
+        Parameters
+        ----------
+        y : ndarray, shape (channels, *spatial)
+            Normalised.
+
+        Returns
+        -------
+        ndarray of float32, the same shape
+        """
+        out = np.empty(y.shape, np.float32)
+        for c, (offset, scale) in enumerate(zip(self.offset, self.scale, strict=True)):
+            values = y[c].astype(np.float64) * scale + offset
+            out[c] = Stabiliser(*self.noise[c]).inverse(values) if self.noise else values
+        return out
+
+    def repeat(self, times: int) -> Normalisation:
+        """Return the same for so many times the channels, such as those of several planes."""
+        return replace(
+            self, offset=self.offset * times, scale=self.scale * times, noise=self.noise * times
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the same as plain values for JSON."""
-        return {"kind": self.kind, "offset": list(self.offset), "scale": list(self.scale)}
+        plain = {"kind": self.kind, "offset": list(self.offset), "scale": list(self.scale)}
+        return {**plain, "noise": [list(pair) for pair in self.noise]} if self.noise else plain
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Normalisation:
@@ -106,7 +145,8 @@ class Normalisation:
         try:
             offset = tuple(float(v) for v in values["offset"])
             scale = tuple(float(v) for v in values["scale"])
-            return cls(values["kind"], offset, scale)
+            noise = tuple((float(g), float(v)) for g, v in values.get("noise", ()))
+            return cls(values["kind"], offset, scale, noise)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError("This is no normalisation", got=values) from error
 
@@ -117,6 +157,7 @@ def fit_normalisation(
     *,
     seed: int = 0,
     max_voxels: int = 4_000_000,
+    noise: tuple[tuple[float, float], ...] = (),
 ) -> tuple[Normalisation, float]:
     """Fit a normalisation to a picture, or one to several, without reading all of a large one.
 
@@ -140,6 +181,9 @@ def fit_normalisation(
         Shifts where the boxes lie.
     max_voxels : int
         Most pixels to read, all channels together.
+    noise : tuple of (float, float)
+        For ``"photon"``, and only for that: gain and variance at signal 0 per channel. Offset and
+        scale are then mean and standard deviation of the stabilised pixels.
 
     Returns
     -------
@@ -158,9 +202,13 @@ def fit_normalisation(
         if any(v.size and v.min() < v.max() for v in samples):
             break
     _check_samples(samples)
+    if noise:
+        stable = zip(noise, samples, strict=True)
+        samples = [Stabiliser(*model).forward(values) for model, values in stable]
     with np.errstate(over="ignore", invalid="ignore"):
         pairs = [_fit_channel(values, kind) for values in samples]
-    return Normalisation(kind, *zip(*pairs, strict=True)), finite_fraction
+    offset, scale = zip(*pairs, strict=True)
+    return Normalisation(kind, offset, scale, noise), finite_fraction
 
 
 def _fit_channel(values: NDArray[np.float64], kind: Kind) -> tuple[float, float]:
@@ -168,7 +216,7 @@ def _fit_channel(values: NDArray[np.float64], kind: Kind) -> tuple[float, float]
         return 0.0, 1.0
     if values.min() == values.max():
         return float(values[0]), 1.0
-    if kind == "mean_sd":
+    if kind in ("mean_sd", "photon"):
         return float(values.mean()), float(values.std())
     low, high = np.percentile(values, PERCENTILES)
     return float(low), float(high - low if high > low else values.std())

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_unet.control import Control
 from napari_unet.data.image import ImageView
+from napari_unet.data.inputs import read_inputs
+from napari_unet.data.turns import SAME
 from napari_unet.device import choose_device, describe_device, is_out_of_memory, using_threads
 from napari_unet.errors import InputError, OutOfMemoryError
 from napari_unet.geometry.axes import AxisLayout
@@ -24,14 +27,15 @@ from napari_unet.inference.events import (
     PredictionStarted,
     TileDone,
 )
+from napari_unet.inference.images import in_units, mean_over, turns_of, with_own
 from napari_unet.inference.memory import max_tile_voxels
-from napari_unet.inference.request import Output, Request, allocated, find_view
+from napari_unet.inference.request import Output, Request, allocated, find_missing, find_view
 from napari_unet.model import TrainedModel
 from napari_unet.network.blocks import centre_crop
 from napari_unet.network.optimise import as_input, for_inference
 
 PLAIN = Request()
-"""Labels, with everything chosen."""
+"""Labels or an image, with everything chosen."""
 
 
 def predict_events(
@@ -39,6 +43,7 @@ def predict_events(
     image: object,
     request: Request = PLAIN,
     *,
+    mask: object | None = None,
     out: Any = None,
     control: Control | None = None,
 ) -> Iterator[PredictionEvent]:
@@ -53,6 +58,9 @@ def predict_events(
         looped ones first, then (y, x) or (z, y, x); a channel axis anywhere.
     request : Request
         What is asked.
+    mask : array-like or path, optional
+        For a model that fills in: of the image's shape without channels, not 0 where pixels are
+        missing. Pixels that are not finite are missing without a mask too.
     out : array-like, optional
         Where the result goes, of the shape and kind that `allocate` gives (a zarr array will do).
     control : Control, optional
@@ -71,7 +79,9 @@ def predict_events(
         Where memory does not suffice for the smallest tile.
     """
     control = control or Control()
+    request = request.settled(model)
     view = find_view(model, image, request)
+    missing = find_missing(model, view, mask)
     expected = allocated(model, view, request.output)
     if out is None:
         out = np.zeros(*expected)
@@ -80,7 +90,7 @@ def predict_events(
             "out has another shape than the result", got=out.shape, expected=expected[0]
         )
     device = choose_device(request.device)
-    network = for_inference(model.network(), device)
+    work = _Work(model, request, view, missing, device)
     spatial, geometry = view.spatial_shape, model.config.geometry
     tile = _check_tile(request.tile, model) or choose_tile(
         spatial, geometry, max_tile_voxels(model.config, device)
@@ -95,8 +105,7 @@ def predict_events(
             began += control.wait()
             if control.stopped:
                 break
-            result = _predict_tile(model, network, view, index, piece, device)
-            _write(out, view.layout.labels, model, request.output, index, piece.write, result)
+            work.do(out, index, piece)
             done += 1
             elapsed = time.monotonic() - began
             left = elapsed / done * (total - done)
@@ -116,29 +125,54 @@ def _check_tile(tile: Sequence[int] | None, model: TrainedModel) -> tuple[int, .
     return tuple(tile)
 
 
-@torch.inference_mode()
-def _predict_tile(
-    model: TrainedModel,
-    network: torch.nn.Module,
-    view: ImageView,
-    index: tuple[int, ...],
-    tile: Tile,
-    device: torch.device,
-) -> Tensor:
-    """Return the logits (channel, *spatial) that belong at ``tile.write``."""
-    pixels = model.normalisation.apply(view.read_raw(index, tile.read))
-    try:
-        outputs = network(as_input(torch.from_numpy(pixels)[None], device))
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise OutOfMemoryError(
-            "Memory ran out in the prediction",
-            got=f"a tile of {tile.read.shape} voxels",
-            todo="Set a smaller tile",
-        ) from error
-    logits = centre_crop(outputs, model.config.output_for(tile.read.shape))[0]
-    return logits[(slice(None), *tile.keep.slices)].cpu()
+class _Work:
+    """What is done to each tile."""
+
+    def __init__(
+        self,
+        model: TrainedModel,
+        request: Request,
+        view: ImageView,
+        missing: ImageView | None,
+        device: torch.device,
+    ) -> None:
+        self._model, self._request, self._view, self._missing = model, request, view, missing
+        self._network = for_inference(model.network(), device)
+        self._device = device
+        self._turns = turns_of(model) if request.flips else (SAME,)
+
+    @torch.inference_mode()
+    def do(self, out: Any, index: tuple[int, ...], tile: Tile) -> None:
+        """Predict a tile, and put the result where it belongs."""
+        model, view = self._model, self._view
+        inputs = torch.from_numpy(
+            read_inputs(view, model.normalisation, index, tile.read, self._missing)
+        )
+        try:
+            outputs = mean_over(self._turns, inputs, self._apply)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise OutOfMemoryError(
+                "Memory ran out in the prediction",
+                got=f"a tile of {tile.read.shape} voxels",
+                todo="Set a smaller tile",
+            ) from error
+        outputs = outputs[(slice(None), *tile.keep.slices)].cpu()
+        if self._request.output == "image":
+            kept = self._missing if self._request.keep_known else None
+            assert model.target is not None
+            image = in_units(model.target, outputs, view, kept, index, tile.write)
+            _write_image(out, view.layout, index, tile.write, image)
+        else:
+            _write(out, view.layout.labels, model, self._request.output, index, tile.write, outputs)
+
+    def _apply(self, inputs: Tensor) -> Tensor:
+        """Return the network's outputs (channel, *spatial) for inputs of the same kind."""
+        model = self._model
+        outputs = self._network(as_input(inputs[None], self._device))
+        outputs = centre_crop(outputs, model.config.output_for(inputs.shape[1:]))[0]
+        return with_own(outputs, inputs, self._view, model.reading.own)
 
 
 def _write(
@@ -150,14 +184,39 @@ def _write(
     region: Region,
     logits: Tensor,
 ) -> None:
-    """Put one tile's result where it belongs."""
-    where: list[int | slice] = [slice(None)] * (len(layout.loops) + len(layout.spatial))
-    for axis, i in zip(layout.loops, index, strict=True):
-        where[axis] = i
-    for axis, part in zip(layout.spatial, region.slices, strict=True):
-        where[axis] = part
+    """Put one tile's classes where they belong."""
+    where = _where(layout, index, region)
     if output == "probabilities":
         out[(slice(None), *where)] = torch.softmax(logits, 0).numpy()
     else:
         values = np.array([c.value for c in model.classes], out.dtype)
         out[tuple(where)] = values[logits.argmax(0).numpy()]
+
+
+def _write_image(
+    out: Any,
+    layout: AxisLayout,
+    index: tuple[int, ...],
+    region: Region,
+    image: NDArray[Any],
+) -> None:
+    """Put one tile's image (channel, *spatial) where it belongs."""
+    where = _where(layout.labels, index, region)
+    if len(where) == len(out.shape):
+        out[tuple(where)] = image[0]
+        return
+    place = layout.channel or 0
+    where.insert(place, slice(None))
+    # What is assigned has the axes that are not looped over, in the order of the result.
+    before = sum(isinstance(part, slice) for part in where[:place])
+    out[tuple(where)] = np.moveaxis(image, 0, before)
+
+
+def _where(layout: AxisLayout, index: tuple[int, ...], region: Region) -> list[int | slice]:
+    """Return which part of an array without channels a tile is."""
+    where: list[int | slice] = [slice(None)] * (len(layout.loops) + len(layout.spatial))
+    for axis, i in zip(layout.loops, index, strict=True):
+        where[axis] = i
+    for axis, part in zip(layout.spatial, region.slices, strict=True):
+        where[axis] = part
+    return where

@@ -8,13 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_unet.control import Previewed, Viewport
+from napari_unet.control import Previewed, PreviewedImage, Viewport
 from napari_unet.data.image import ImageView
+from napari_unet.data.inputs import read_inputs
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.device import choose_device, using_threads
 from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
-from napari_unet.inference.request import Request, find_view
+from napari_unet.inference.images import in_units, with_own
+from napari_unet.inference.request import Request, find_missing, find_view
 from napari_unet.model import TrainedModel
 from napari_unet.network.blocks import centre_crop
 from napari_unet.network.config import UNetConfig
@@ -23,15 +25,19 @@ from napari_unet.network.unet import UNet
 
 
 def preview_events(
-    model: TrainedModel, image: object, request: Request, view: Viewport
-) -> Iterator[Previewed]:
+    model: TrainedModel,
+    image: object,
+    request: Request,
+    view: Viewport,
+    mask: object | None = None,
+) -> Iterator[Previewed | PreviewedImage]:
     """Predict what somebody looks at, with a finished model.
 
     Parameters
     ----------
     model : TrainedModel
-        A segmentation.
-    image : array-like or path
+        What predicts.
+    image, mask : array-like or path
         As for `napari_unet.inference.predictor.predict_events`.
     request : Request
         How the image's axes are meant, device and threads; output and tile do not matter here.
@@ -40,7 +46,7 @@ def preview_events(
 
     Yields
     ------
-    Previewed
+    Previewed or PreviewedImage
         One, with the step at which the model was taken: just what `predict_events` says there.
 
     Raises
@@ -49,21 +55,44 @@ def preview_events(
         Where model and image do not fit, or the view lies outside the image.
     """
     picture = find_view(model, image, request)
-    if len(model.classes) < 2:
+    missing = find_missing(model, picture, mask)
+    if model.target is None and len(model.classes) < 2:
         raise InputError("This model tells no classes apart", got=f"a model of task {model.task}")
     _check(view, picture)
     network = for_inference(model.network(), choose_device(request.device))
+    step = int(model.training.get("steps", 0))
     with using_threads(request.threads):
-        answers = probabilities(network, model.normalisation, picture, view)
-    values = [c.value for c in model.classes]
-    yield previewed(int(model.training.get("steps", 0)), view, answers, values)
+        own = model.reading.own
+        answers = outputs_in_view(network, model.normalisation, picture, view, missing, own)
+    if model.target is None:
+        values = [c.value for c in model.classes]
+        yield previewed(step, view, torch.softmax(answers, 0), values)
+    else:
+        kept = missing if request.keep_known else None
+        image = in_units(model.target, answers, picture, kept, view.index, view.region)
+        yield PreviewedImage(step, view, image)
 
 
-@torch.inference_mode()
 def probabilities(
     network: UNet, normalisation: Normalisation, image: ImageView, view: Viewport
 ) -> Tensor:
-    """Return what a network says of a part of an image, just as a tiled prediction would.
+    """Return the probabilities (class, *view.region.shape) of what is looked at.
+
+    Parameters as in `outputs_in_view`.
+    """
+    return torch.softmax(outputs_in_view(network, normalisation, image, view), 0)
+
+
+@torch.inference_mode()
+def outputs_in_view(
+    network: UNet,
+    normalisation: Normalisation,
+    image: ImageView,
+    view: Viewport,
+    missing: ImageView | None = None,
+    own: float = 0.0,
+) -> Tensor:
+    """Return what a network gives for a part of an image, just as a tiled prediction would.
 
     Parameters
     ----------
@@ -75,20 +104,26 @@ def probabilities(
         The image that `view` is a part of.
     view : Viewport
         The part; what lies outside the image is mirrored.
+    missing : ImageView, optional
+        What is missing of the image.
+    own : float
+        How much of each pixel itself goes into the result, see `Reading`.
 
     Returns
     -------
     Tensor
-        (class, *view.region.shape), on the CPU, summing to 1 over the classes.
+        (channel, *view.region.shape), on the CPU.
     """
     config, device = network.config, next(network.parameters()).device
     box = _on_the_grid(config, view.region)
     read = _read_for(config, box)
-    pixels = normalisation.apply(image.read_raw(view.index, read))
-    outputs = network(as_input(torch.from_numpy(pixels)[None], device))
-    logits = centre_crop(outputs, config.output_for(read.shape))[0]
+    pixels = read_inputs(image, normalisation, view.index, read, missing)
+    inputs = torch.from_numpy(pixels)
+    outputs = network(as_input(inputs[None], device))
+    outputs = centre_crop(outputs, config.output_for(read.shape))[0]
+    outputs = with_own(outputs, inputs, image, own)
     inside = view.region.shift(tuple(-a for a in box.start)).slices
-    return torch.softmax(logits[(slice(None), *inside)].float().cpu(), 0)
+    return outputs[(slice(None), *inside)].float().cpu()
 
 
 def previewed(step: int, view: Viewport, answers: Tensor, values: Sequence[int]) -> Previewed:

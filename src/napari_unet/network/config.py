@@ -16,6 +16,7 @@ Norm = Literal["batch", "none"]
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu"]
 Up = Literal["transposed", "nearest", "linear"]
 UpChannels = Literal["keep", "halve"]
+Readout = Literal["linear", "softplus"]
 Size = Literal["small", "medium", "large"]
 
 
@@ -126,6 +127,9 @@ class UNetConfig(BaseModel):
     )
     residual: bool = Field(False, description="Add each block's input to its output.")
     input_skip: bool = Field(False, description="Add the network's input to its output.")
+    readout: Readout = Field(
+        "linear", description="What the result passes last; softplus is never negative."
+    )
     bottom_multiple: int = Field(
         1, ge=1, description="The size that enters the bottom must be a multiple of this."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from napari_unet.network.blocks import (
     CONV,
@@ -20,6 +21,9 @@ from napari_unet.network.filters import FilterPath
 
 HEAD_START = 0.1
 """How large the head's weights are at first beside a path of fixed filters."""
+
+BETA = 5.0
+"""How sharply softplus bends."""
 
 
 class UNet(nn.Module):
@@ -116,7 +120,8 @@ class UNet(nn.Module):
         x = self.head(x)
         x = depth_to_space(x, self.config.stem) if self.config.block_volume > 1 else x
         x = x if self.filters is None else x + self.filters(image, x.shape[2:])
-        return x + centre_crop(image, x.shape[2:]) if self.config.input_skip else x
+        x = x + centre_crop(image, x.shape[2:]) if self.config.input_skip else x
+        return F.softplus(x, BETA) if self.config.readout == "softplus" else x
 
 
 @torch.no_grad()

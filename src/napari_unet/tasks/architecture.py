@@ -1,4 +1,4 @@
-"""Which network a segmentation trains."""
+"""Which network a training trains."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from napari_unet.errors import InputError
 from napari_unet.model import TrainedModel
 from napari_unet.network.config import UNetConfig
-from napari_unet.tasks.segment_options import SegmentOptions
+from napari_unet.tasks.network_options import NetworkOptions
 
 
 def choose_config(
-    options: SegmentOptions,
+    options: NetworkOptions,
     ndim: Literal[2, 3],
     channels: tuple[int, int],
     spacing: Sequence[float] | None,
@@ -24,12 +24,12 @@ def choose_config(
 
     Parameters
     ----------
-    options : SegmentOptions
+    options : NetworkOptions
         What is set.
     ndim : {2, 3}
         Spatial dimensions.
     channels : tuple of int
-        Channels in, and classes out.
+        Channels in, and classes or channels out.
     spacing : sequence of float, optional
         Distance between voxels per spatial axis.
     start : TrainedModel, optional
@@ -67,7 +67,7 @@ def choose_config(
         return UNetConfig(**{**given.model_dump(), **fitting})
     except ValidationError as error:
         raise InputError(
-            "The network does not fit the image and the classes",
+            "The network does not fit the image and what is learned",
             got=error.errors()[0]["msg"],
             expected=f"{into} channels in, {out} out",
         ) from error

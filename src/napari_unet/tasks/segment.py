@@ -145,6 +145,10 @@ class SegmentLearner:
         if not self.sampler.val_count.any():
             yield "Too little is painted to hold anything out: there is no validation."
 
+    def notes(self) -> Iterator[str]:
+        """Nothing is decided that the options do not say."""
+        yield from ()
+
     def batch(self, size: int) -> Batch:
         """Draw patches around painted pixels, and change them at random."""
         read = self.augmenter.read_shape(self.patch)
@@ -238,8 +242,9 @@ class SegmentLearner:
             factors[seen] = frequency_factors(answers[:, seen], trained)
         return factors
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Return the loss over painted pixels."""
+        targets = batch.targets
         table = confusion_of(outputs.detach(), targets, len(self.values))
         self._learned = REMEMBERED * self._learned + table.cpu()
         return segmentation_loss(self.options.loss, outputs, targets)

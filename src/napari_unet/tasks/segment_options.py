@@ -7,32 +7,12 @@ from typing import Literal
 from pydantic import Field
 
 from napari_unet.data.augment_options import AugmentOptions
-from napari_unet.geometry.axes import ChannelAxis
-from napari_unet.network.config import Padding, Size, UNetConfig
-from napari_unet.training.options import TrainingOptions
+from napari_unet.tasks.network_options import NetworkOptions
 
 
-class SegmentOptions(TrainingOptions):
+class SegmentOptions(NetworkOptions):
     """All that can be set about a segmentation."""
 
-    size: Size = Field("medium", description="Size of the network, where none is given in full.")
-    network: UNetConfig | None = Field(
-        None, description="The network in full; channels are set to fit the image and the classes."
-    )
-    fast: bool = Field(
-        True, description="Compute in blocks of 2 voxels a side: two to three times faster."
-    )
-    filters: bool = Field(
-        True,
-        description="Add fixed filters on several scales, where the image has one channel: "
-        "it learns faster from few strokes.",
-    )
-    padding: Padding = Field(
-        "valid", description="Valid convolutions, or padded ones that keep the size."
-    )
-    patch: tuple[int, ...] | None = Field(
-        None, description="Largest input patch per spatial axis in voxels; empty: chosen."
-    )
     loss: Literal["ce", "dice", "ce+dice"] = Field(
         "ce", description="Cross-entropy, Dice, or their sum; unpainted pixels count zero."
     )
@@ -57,14 +37,6 @@ class SegmentOptions(TrainingOptions):
     augment: AugmentOptions = Field(
         default_factory=lambda: AugmentOptions(),
         description="Random changes to what is learned from.",
-    )
-    channel_axis: ChannelAxis = Field(
-        "auto", description="The image's axis of channels; auto: found from names and shapes."
-    )
-    axes: tuple[str, ...] | None = Field(None, description="Names of the image's axes, in order.")
-    rgb: bool = Field(False, description="Whether the image's last axis holds colours.")
-    spacing: tuple[float, ...] | None = Field(
-        None, description="Distance between voxels per spatial axis; coarse axes are spared."
     )
     class_names: dict[int, str] = Field(
         default_factory=dict, description="Names of the classes, by label value."

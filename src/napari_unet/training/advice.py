@@ -40,8 +40,24 @@ GAIN, LEAST_GAIN = 0.02, 0.002
 PATIENCE, PATIENCE_SHARE = 60.0, 0.4
 """Seconds, or part of the time gone, without a gain before more training is called useless."""
 
+IMAGE_SHARE = 0.1
+"""Of the gain that counts, what counts where the result is an image: most of such a loss is noise
+that nobody can tell beforehand, and what is learned is small beside it."""
+
 RISE, LEAST_RISE, FALL, SMOOTHED = 1.15, 0.02, 0.95, 9
 """Validation loss over its best, training loss against then, and validations in a median."""
+
+
+BY_HEART = {
+    True: "It learns your strokes by heart: more strokes elsewhere will help",
+    False: "It learns the pixels by heart: more images, or a smaller network, will help",
+}
+
+WHAT_HELPS = {
+    True: "New strokes where it is wrong will.",
+    False: "Stop it; if the result is not good enough, try a larger network.",
+}
+"""By whether something is painted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +105,7 @@ class Adviser:
         self._step, self._elapsed, self._endless = 0, 0.0, False
         self._loss: float | None = None
         self._left_out, self._counted = 0, True
+        self._painted = True
         self._said: set[str] = set()
         self._strokes_changed()
 
@@ -107,6 +124,7 @@ class Adviser:
         """
         match event:
             case Started() | ClassesGrew():
+                self._painted = bool(event.class_names)
                 self._know(event.class_names, event.counts)
             case StrokesChanged():
                 self._know(self._names, event.counts)
@@ -244,8 +262,7 @@ class Adviser:
             self._said.add("no gain")  # it would say the same in other words
             yield from self._say(
                 "by heart",
-                "It learns your strokes by heart: more strokes elsewhere will help; the best "
-                f"moment was at step {then.step:,}.",
+                f"{BY_HEART[self._painted]}; the best moment was at step {then.step:,}.",
                 "warning",
             )
 
@@ -262,15 +279,16 @@ class Adviser:
         if not (self._endless and whole and len(before) > 2 and len(recent) > 2):
             return
         level = median(before)
-        gain, least = level - median(recent), max(GAIN * level, LEAST_GAIN)
+        share = 1.0 if self._painted else IMAGE_SHARE
+        gain, least = level - median(recent), share * max(GAIN * level, LEAST_GAIN)
         doubt = _noise(recent) * (1 / len(before) + 1 / len(recent)) ** 0.5
         if gain > 3 * max(least, doubt):
             self._said.discard("no gain")
         if self._lasts("no gain", gain < least, seconds=third / 2):
             yield from self._say(
                 "no gain",
-                f"No gain for {_minutes(wait)}: more training brings nothing. New strokes where "
-                "it is wrong will.",
+                f"No gain for {_minutes(wait)}: more training brings nothing. "
+                f"{WHAT_HELPS[self._painted]}",
             )
 
 

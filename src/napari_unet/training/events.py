@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from napari_unet.control import Previewed
+from napari_unet.control import Previewed, PreviewedImage
 from napari_unet.model import TrainedModel
 from napari_unet.training.metrics import mean
 
@@ -116,6 +116,13 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """Something that was decided by itself, and why, in one sentence."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The training ended; the model holds the averaged weights."""
 
@@ -130,9 +137,11 @@ TrainingEvent = (
     | Stepped
     | Validated
     | Warned
+    | Noted
     | ClassesGrew
     | StrokesChanged
     | Previewed
+    | PreviewedImage
     | Kept
     | Suggested
     | Finished

@@ -9,17 +9,29 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from napari_unet.control import Previewed, Viewport
+from napari_unet.control import Previewed, PreviewedImage, Viewport
 from napari_unet.model import TrainedModel, Weights
 from napari_unet.training.events import Suggested, Validated
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one step learns from: inputs (B, C, *input) and targets (B, ...), on the CPU."""
+    """What one step learns from: inputs (B, C, *input) and targets (B, ...), on the CPU.
+
+    `weights`, of the targets' shape, says where an image counts, and how much; None: everywhere.
+    """
 
     inputs: Tensor
     targets: Tensor
+    weights: Tensor | None = None
+
+    def to(self, device: torch.device, layout: torch.memory_format) -> Batch:
+        """Return the same on a device, the inputs laid out as the network likes them."""
+        return Batch(
+            self.inputs.to(device, memory_format=layout),
+            self.targets.to(device),
+            None if self.weights is None else self.weights.to(device),
+        )
 
 
 class Learner(Protocol):
@@ -56,11 +68,14 @@ class Learner(Protocol):
     def warnings(self) -> Iterator[str]:
         """Say, before the first step, what the user should know."""
 
+    def notes(self) -> Iterator[str]:
+        """Say, before the first step, what was decided by itself, and why."""
+
     def batch(self, size: int) -> Batch:
         """Return the next examples."""
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss, a scalar."""
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Return the loss, a scalar; the batch is where the outputs are."""
 
     def validate(self, network: nn.Module, device: torch.device, step: int) -> Validated | None:
         """Test weights on what is held out; None where nothing is."""
@@ -74,7 +89,7 @@ class Learner(Protocol):
 
     def preview(
         self, network: nn.Module, device: torch.device, step: int, view: Viewport
-    ) -> Previewed:
+    ) -> Previewed | PreviewedImage:
         """Apply weights to what is looked at."""
 
     def settle(self, network: nn.Module, device: torch.device) -> None:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from napari_unet.errors import InputError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+
+ScheduleName = Literal["auto", "one_cycle", "constant", "step", "plateau", "warm_restarts"]
 
 
 class TrainingOptions(BaseModel):
@@ -21,7 +30,9 @@ class TrainingOptions(BaseModel):
     )
     steps: int | None = Field(None, ge=1, description="Length of the training in steps.")
     open_ended: bool = Field(
-        False, description="Go on until stopped; the learning rate then stays as it is."
+        False,
+        description="Go on until stopped; unless a schedule is set, the learning rate then stays "
+        "as it is.",
     )
     keep_history: bool = Field(
         False, description="Keep the weights at growing intervals, to look back at and go on from."
@@ -33,7 +44,34 @@ class TrainingOptions(BaseModel):
         None, ge=1, le=256, description="Patches per step; empty: 8 in 2D, 4 in 3D."
     )
     learning_rate: float = Field(
-        6e-3, gt=0, le=1, description="Highest learning rate of the one-cycle schedule."
+        6e-3, gt=0, le=1, description="Highest learning rate of the schedule."
+    )
+    schedule: ScheduleName = Field(
+        "auto",
+        description="How the learning rate changes. Auto: one cycle, up and down, with a budget, "
+        "constant without. Plateau falls when held-out strokes bring nothing any more.",
+    )
+    decay_factor: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="Step and plateau: what the learning rate is multiplied by, each time.",
+    )
+    decay_every: int = Field(300, ge=1, description="Step: steps from one decay to the next.")
+    patience: int = Field(
+        10, ge=1, description="Plateau: validations without a gain before the next decay."
+    )
+    first_cycle: int = Field(
+        200, ge=1, description="Warm restarts: length of the first cycle in steps."
+    )
+    cycle_growth: float = Field(
+        2.0,
+        ge=1,
+        le=10,
+        description="Warm restarts: how much longer each cycle is than the one before.",
+    )
+    lowest_rate: float = Field(
+        0.01, ge=0, le=1, description="Where the learning rate stops falling; part of the highest."
     )
     weight_decay: float = Field(
         1e-2, ge=0, le=1, description="AdamW's weight decay; norms and biases are spared."
@@ -53,6 +91,13 @@ class TrainingOptions(BaseModel):
         "set. The panel does.",
     )
 
+    @field_validator("schedule")
+    @classmethod
+    def _has_an_end(cls, schedule: ScheduleName, info: ValidationInfo) -> ScheduleName:
+        if schedule == "one_cycle" and info.data.get("open_ended"):
+            raise ValueError("One cycle needs an end: set seconds or steps, or another schedule")
+        return schedule
+
     @classmethod
     def parse(cls, options: dict[str, Any]) -> Self:
         """Build from keywords.
@@ -69,7 +114,7 @@ class TrainingOptions(BaseModel):
             name = ".".join(str(part) for part in first["loc"]) or "options"
             known = "" if first["type"] != "extra_forbidden" else ", ".join(cls.model_fields)
             raise InputError(
-                f"Option {name}: {first['msg'].lower()}",
+                f"Option {name}: {first['msg'].lower().removeprefix('value error, ')}",
                 got=repr(first["input"]),
                 expected=f"one of {known}" if known else None,
             ) from error

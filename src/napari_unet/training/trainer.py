@@ -28,6 +28,7 @@ from napari_unet.training.events import (
     ClassesGrew,
     Finished,
     Kept,
+    Noted,
     Started,
     Stepped,
     StrokesChanged,
@@ -38,7 +39,7 @@ from napari_unet.training.events import (
 from napari_unet.training.learner import Learner
 from napari_unet.training.optimiser import build_optimiser, set_rate
 from napari_unet.training.options import TrainingOptions
-from napari_unet.training.schedule import one_cycle, steady
+from napari_unet.training.schedule import Schedule
 
 MAX_BAD_STEPS = 10
 WAIT = 0.1
@@ -98,6 +99,7 @@ def train_network(
             counts=learner.counts,
             class_values=learner.values,
         )
+        yield from map(Noted, learner.notes())
         yield from map(Warned, learner.warnings())
         yield from _Loop(learner, options, control, device).run()
 
@@ -117,6 +119,7 @@ class _Loop:
         self.network = placed(learner.network, device, len(learner.patch)).train()
         self.average = Average(self.network, options.averaging)
         self.optimiser = self._new_optimiser()
+        self.schedule = Schedule(options)
         self.batch_size = options.batch_size or learner.batch_size
         self.step = 0
         self.bad_steps = 0
@@ -142,9 +145,7 @@ class _Loop:
                 yield from self._wait()
                 continue
             progress = budget.progress(self.step)
-            rate = self.options.learning_rate * (
-                steady(self.step) if endless else one_cycle(progress)
-            )
+            rate = self.options.learning_rate * self.schedule.rate(self.step, progress)
             loss, warning = self._attempt(rate)
             if warning:
                 yield Warned(warning)
@@ -194,6 +195,7 @@ class _Loop:
         grow = self.learner.take_up()
         if grow is None:
             if self.learner.counts != before:
+                self.schedule.start_over()
                 yield StrokesChanged(self.learner.counts)
             return
         ndim = len(self.learner.patch)
@@ -201,6 +203,7 @@ class _Loop:
         self.average.network = placed(grow(self.average.network), self.device, ndim).eval()
         self.average.network.requires_grad_(False)
         self.optimiser = self._new_optimiser()
+        self.schedule.start_over()
         learner = self.learner
         yield ClassesGrew(learner.class_names, learner.counts, learner.values)
 
@@ -261,16 +264,15 @@ class _Loop:
         return None, warning * (self.bad_steps == 1)
 
     def _take_step(self, rate: float) -> float:
-        batch = self.learner.batch(self.batch_size)
-        inputs = batch.inputs.to(self.device, memory_format=self.layout)
+        batch = self.learner.batch(self.batch_size).to(self.device, self.layout)
         buffers = [buffer.clone() for buffer in self.network.buffers()]
         # Dropout draws from torch's global generator: seeded here, and left as it was found.
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             # A CPU's generator takes 32 bits of the seed.
             torch.manual_seed((self.options.seed * 0x9E3779B1 + self.step) % 2**32)
-            outputs = self.network(inputs)
-        loss = self.learner.loss(outputs, batch.targets.to(self.device))
+            outputs = self.network(batch.inputs)
+        loss = self.learner.loss(outputs, batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
@@ -288,6 +290,7 @@ class _Loop:
         result = self.learner.validate(self.average.network, self.device, self.step)
         if result is not None:
             self.last = result
+            self.schedule.judged(result.loss)
             yield result
 
     def _finish(self, elapsed: float) -> Iterator[TrainingEvent]:

@@ -1,0 +1,105 @@
+"""From a network's output to an image in intensity units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_unet.data.image import ImageView
+from napari_unet.data.inputs import known_pixels
+from napari_unet.data.normalisation import Normalisation
+from napari_unet.data.turns import Turn, turned, turned_back, turns
+from napari_unet.geometry.region import Region
+from napari_unet.model import TrainedModel
+from napari_unet.network.blocks import centre_crop
+
+
+def turns_of(model: TrainedModel) -> tuple[Turn, ...]:
+    """Return the flips and turns that a model's tiles allow.
+
+    y and x change places only where the network treats them alike.
+    """
+    y, x = model.config.geometry[-2:]
+    wrap = model.reading.wrap[-2:] or (False, False)
+    kernels = all(k[-1] == k[-2] for k in (*model.config.kernels, model.config.head_kernel))
+    return turns(square=y == x and wrap[0] == wrap[1] and kernels)
+
+
+def mean_over(ways: Sequence[Turn], inputs: Tensor, apply: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the mean of what a network gives for an input seen in several ways.
+
+    Parameters
+    ----------
+    ways : sequence of Turn
+        How the input is flipped and turned; the outputs are turned back.
+    inputs : Tensor
+        (channel, *spatial).
+    apply : callable
+        The network.
+    """
+    if len(ways) == 1:
+        return turned_back(apply(turned(inputs, ways[0])), ways[0])
+    return torch.stack([turned_back(apply(turned(inputs, way)), way) for way in ways]).mean(0)
+
+
+def with_own(outputs: Tensor, inputs: Tensor, view: ImageView, share: float) -> Tensor:
+    """Return outputs mixed with the pixels themselves.
+
+    A network that learned with blind spots tells each pixel from its surroundings only; what the
+    pixel itself says is worth a little more, the less the noise. Both are normalised alike.
+
+    Parameters
+    ----------
+    outputs : Tensor
+        (channel, *spatial).
+    inputs : Tensor
+        (channels of `view`, *spatial), at least as large; its middle counts.
+    view : ImageView
+        Says which of its channels are the picture's own.
+    share : float
+        Of the pixels, from 0 to 1.
+    """
+    if not share:
+        return outputs
+    own = centre_crop(inputs[None, view.own].to(outputs.device), outputs.shape[1:])[0]
+    return outputs.lerp(own, share)
+
+
+def in_units(
+    target: Normalisation,
+    outputs: Tensor,
+    view: ImageView,
+    missing: ImageView | None,
+    index: tuple[int, ...],
+    region: Region,
+) -> NDArray[Any]:
+    """Return an image in intensity units; with a mask, known pixels are the image's own.
+
+    Parameters
+    ----------
+    target : Normalisation
+        Of what comes out.
+    outputs : Tensor
+        (channel, *region.shape), on the CPU.
+    view : ImageView
+        The image.
+    missing : ImageView, optional
+        Its mask.
+    index, region
+        Which part of it the outputs are about.
+
+    Returns
+    -------
+    ndarray, shape (channel, *region.shape)
+    """
+    image = target.undo(outputs.float().numpy())
+    if missing is None:
+        return image
+    raw = view.read_raw(index, region)
+    known = known_pixels(raw, missing, index, region)
+    return np.where(known[view.own], raw[view.own], image)

@@ -1,0 +1,254 @@
+"""The learner of every task whose result is an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from napari_unet._version import __version__
+from napari_unet.control import PreviewedImage, Viewport
+from napari_unet.data.inputs import read_inputs
+from napari_unet.data.turns import SAME, Turn, turned, turns
+from napari_unet.errors import InputError
+from napari_unet.inference.images import in_units
+from napari_unet.inference.viewport import outputs_in_view
+from napari_unet.model import TrainedModel, Weights
+from napari_unet.network.config import UNetConfig
+from napari_unet.network.optimise import for_inference
+from napari_unet.network.unet import UNet, build_network
+from napari_unet.tasks.architecture import choose_config
+from napari_unet.tasks.image_options import ImageOptions, RestoreOptions
+from napari_unet.tasks.lesson import Example, Lesson, Place, middle, place_at
+from napari_unet.tasks.patch import choose_patch, trained_part
+from napari_unet.training.events import Suggested, Validated
+from napari_unet.training.learner import Batch
+
+BATCH_SIZE = {2: 8, 3: 2}
+"""Patches per step."""
+
+PATCH = {2: 64, 3: 24}
+"""Side of what is learned in a step, in voxels: small, for there is plenty to learn from."""
+
+WINDOWS = 12
+"""Fixed places by which weights are judged."""
+
+
+class ImageLearner:
+    """Tells the training loop what an image task learns from, and how it is judged.
+
+    Parameters
+    ----------
+    lesson : Lesson
+        What is learned.
+    ndim : {2, 3}
+        Spatial dimensions of the network.
+    options : ImageOptions
+        What can be set.
+    start : TrainedModel, optional
+        Where to go on from.
+
+    Raises
+    ------
+    InputError
+        Where image, network, model and options do not fit together.
+    """
+
+    class_names: tuple[str, ...] = ()
+    values: tuple[int, ...] = ()
+    counts: tuple[int, ...] = ()
+    ready = True
+
+    def __init__(
+        self,
+        lesson: Lesson,
+        ndim: Literal[2, 3],
+        options: ImageOptions,
+        start: TrainedModel | None = None,
+    ) -> None:
+        self.lesson, self.options, self.start = lesson, options, start
+        self.spacing = tuple(options.spacing or (1.0,) * ndim)[-ndim:]
+        channels = (
+            len(lesson.normalisation.offset) * (1 + lesson.reading.mask),
+            len(lesson.target.offset),
+        )
+        self.config = choose_config(options, ndim, channels, self.spacing, start)
+        if start is None and isinstance(options, RestoreOptions):
+            self.config = self.config.model_copy(update={"readout": options.readout})
+        if start is not None:
+            _check_start(start, lesson, channels)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(options.seed)
+            fresh = build_network(self.config) if start is None else start.network().train()
+        self.network: UNet = fresh
+        views = lesson.views
+        largest = [max(sizes) for sizes in zip(*(v.spatial_shape for v in views), strict=True)]
+        self.patch = _patch(self.config, largest, options)
+        self.core = trained_part(self.config, self.patch)
+        self.batch_size = BATCH_SIZE[ndim]
+        self.random = np.random.default_rng(options.seed)
+        self._turns = self._allowed_turns()
+        self._own = 0.0
+        judges = np.random.default_rng(options.seed)
+        self._places = [self._place(judges) for _ in range(WINDOWS)]
+        if start is None:
+            self._start_at_the_mean()
+
+    @torch.no_grad()
+    def _start_at_the_mean(self) -> None:
+        """Let a fresh network begin with the mean of what it shall give: it saves many steps."""
+        random = np.random.default_rng(self.options.seed)
+        found = [self.lesson.example(p, random, judge=False) for p in self._places]
+        axes = tuple(range(1, found[0].targets.ndim))
+        # What has no weight may be anything, such as a dead pixel.
+        total = sum((e.targets * e.weights).sum(axes) for e in found)
+        count = sum(e.weights.sum(axes) for e in found)
+        mean = torch.as_tensor(total / np.maximum(count, 1))
+        bias = self.network.head.bias
+        assert bias is not None
+        bias.copy_(mean.repeat_interleave(self.config.block_volume))
+
+    def _allowed_turns(self) -> tuple[Turn, ...]:
+        if self.options.turns == "none":
+            return (SAME,)
+        alike = self.patch[-1] == self.patch[-2] and self.core[-1] == self.core[-2]
+        even = self.spacing[-1] == self.spacing[-2]
+        return turns(square=alike and even and self.options.turns == "all")
+
+    def _place(self, random: np.random.Generator) -> Place:
+        which = int(random.integers(len(self.lesson.views)))
+        return place_at(self.lesson.views[which], which, random, self.patch, self.core)
+
+    def notes(self) -> Iterator[str]:
+        """Say what was decided by itself, and why."""
+        yield from self.lesson.notes()
+
+    def warnings(self) -> Iterator[str]:
+        """Say what the user should know before the first step."""
+        yield from self.lesson.warnings()
+
+    def batch(self, size: int) -> Batch:
+        """Draw examples from anywhere, each turned at random."""
+        drawn = [self._example(self._place(self.random), self.random) for _ in range(size)]
+        return Batch(*map(torch.stack, zip(*drawn, strict=True)))
+
+    def _example(
+        self, place: Place, random: np.random.Generator, *, judge: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        found: Example = self.lesson.example(place, random, judge)
+        arrays = (found.inputs, found.targets, found.weights)
+        inputs, targets, weights = map(torch.from_numpy, arrays)
+        turn = SAME if judge else self._turns[int(random.integers(len(self._turns)))]
+        return turned(inputs, turn), turned(targets, turn), turned(weights, turn)
+
+    def take_up(self) -> Callable[[nn.Module], nn.Module] | None:
+        """Nothing comes new while it learns."""
+        return None
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Return the loss over what has weight."""
+        assert batch.weights is not None
+        return self.lesson.loss(outputs, batch.targets, batch.weights)
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module, device: torch.device, step: int) -> Validated | None:
+        """Return the loss over what is held out, at fixed places."""
+        total, pixels, random = 0.0, 0, np.random.default_rng(self.options.seed)
+        for place in self._places:
+            inputs, targets, weights = self._example(place, random, judge=True)
+            count = int((weights > 0).sum())
+            if not count:
+                continue
+            outputs = network(inputs[None].to(device)).cpu()
+            total += count * self.lesson.loss(outputs, targets[None], weights[None]).item()
+            pixels += count
+        return Validated(step, total / pixels, "loss", (), pixels) if pixels else None
+
+    @torch.no_grad()
+    def settle(self, network: nn.Module, device: torch.device) -> None:
+        """Find how much of each pixel itself is worth adding to the result."""
+        outputs, pixels = [], []
+        for place in self._places:
+            view = self.lesson.views[place.image]
+            missing = self.lesson.missing(place.image)
+            inputs = read_inputs(view, self.lesson.normalisation, place.loop, place.read, missing)
+            found = network(torch.from_numpy(inputs)[None].to(device)).cpu().numpy()[0]
+            own = middle(inputs[view.own], found.shape[1:])
+            outputs.append(found.reshape(len(found), -1))
+            pixels.append(own.reshape(len(own), -1))
+        self._own = self.lesson.own_share(np.concatenate(outputs, 1), np.concatenate(pixels, 1))
+
+    @property
+    def _reading(self) -> Any:
+        return replace(self.lesson.reading, own=self._own)
+
+    @torch.no_grad()
+    def preview(
+        self, network: nn.Module, device: torch.device, step: int, view: Viewport
+    ) -> PreviewedImage:
+        """Apply weights to what is looked at."""
+        assert isinstance(network, UNet)
+        lesson = self.lesson
+        image, missing = lesson.views[view.pair], lesson.missing(view.pair)
+        outputs = outputs_in_view(
+            for_inference(network, device), lesson.normalisation, image, view, missing, self._own
+        )
+        pixels = in_units(lesson.target, outputs, image, missing, view.index, view.region)
+        return PreviewedImage(step, view, pixels)
+
+    def suggest(self, network: nn.Module, device: torch.device) -> Suggested:  # noqa: ARG002
+        """No place is better than another: nothing is painted."""
+        return Suggested(0, ())
+
+    def finish(self, weights: Weights, facts: dict[str, Any]) -> TrainedModel:
+        """Make the model."""
+        o = self.options
+        origin = {} if self.start is None else {"continued_from": self.start.digest}
+        return TrainedModel(
+            config=self.config,
+            weights=weights,
+            normalisation=self.lesson.normalisation,
+            task=self.lesson.task,
+            spacing=self.spacing,
+            target=self.lesson.target,
+            reading=self._reading,
+            training={
+                **facts,
+                **origin,
+                **self.lesson.facts(),
+                "seed": o.seed,
+                "options": o.model_dump(mode="json", exclude_defaults=True, exclude={"network"}),
+                "versions": {
+                    "napari-unet-live": __version__,
+                    "torch": str(torch.__version__),
+                    "numpy": np.__version__,
+                },
+            },
+        )
+
+
+def _patch(config: UNetConfig, image: Sequence[int], options: ImageOptions) -> tuple[int, ...]:
+    """Return the input's shape: with padded convolutions no larger than what is learned."""
+    seen = (PATCH[config.ndim],) * config.ndim
+    if config.padding == "valid" or options.patch:
+        return choose_patch(config, image, options.patch or config.input_for(seen))
+    strides = [g.stride for g in config.geometry]
+    return tuple(
+        max(1, min(a, -(-n // s) * s) // s) * s
+        for a, n, s in zip(seen, image, strides, strict=True)
+    )
+
+
+def _check_start(start: TrainedModel, lesson: Lesson, channels: tuple[int, int]) -> None:
+    have = (start.task, start.config.in_channels, start.config.out_channels)
+    if have != (lesson.task, *channels):
+        raise InputError(
+            "The model to start from does not fit",
+            got=f"a model of task {have[0]}, {have[1]} channels in and {have[2]} out",
+            expected=f"task {lesson.task}, {channels[0]} in and {channels[1]} out",
+            todo="Start from another model, or from a fresh network",
+        )

@@ -1,0 +1,127 @@
+"""Fill in: learn to continue an image into its holes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_unet.data.held_out import held_out
+from napari_unet.data.holes import holes_like
+from napari_unet.data.image import ImageView
+from napari_unet.data.inputs import known_pixels, only_known, with_known
+from napari_unet.data.normalisation import Normalisation, fit_normalisation
+from napari_unet.errors import InputError
+from napari_unet.model import Reading
+from napari_unet.tasks.image_losses import image_loss
+from napari_unet.tasks.image_options import InpaintOptions
+from napari_unet.tasks.lesson import Example, Place, inside, middle
+
+CELL = 8
+"""Side of the squares that are held out, in voxels."""
+
+
+@dataclass(frozen=True, eq=False)
+class InpaintLesson:
+    """Images with holes; more holes like them are made, and what is in those is known.
+
+    Parameters
+    ----------
+    views, masks : sequence of ImageView
+        The images, and what is missing of them (not 0), both as the network reads them.
+    normalisation, target : Normalisation
+        For all of a view's channels, and for those of one plane.
+    options : InpaintOptions
+        What is set.
+    """
+
+    views: Sequence[ImageView]
+    masks: Sequence[ImageView]
+    normalisation: Normalisation
+    target: Normalisation
+    options: InpaintOptions
+    task: str = "inpaint"
+
+    @classmethod
+    def of(
+        cls, views: Sequence[ImageView], masks: Sequence[ImageView], options: InpaintOptions
+    ) -> InpaintLesson:
+        """Bring images and masks together.
+
+        Parameters
+        ----------
+        views, masks : sequence of ImageView
+            Images and what is missing of them, one plane at a time.
+        options : InpaintOptions
+            What is set.
+
+        Raises
+        ------
+        InputError
+            Where nothing is missing, or nothing is known.
+        """
+        planes = options.planes or 1
+        # A dead pixel's value tells nothing.
+        known = [only_known(view, mask) for view, mask in zip(views, masks, strict=True)]
+        target, finite = fit_normalisation(known, options.normalise, seed=options.seed)
+        if finite == 1:
+            raise InputError(
+                "Nothing is missing",
+                todo="Mark missing pixels in a mask, or leave them not finite (NaN)",
+            )
+        return cls(
+            [replace(view, planes=planes) for view in views],
+            [replace(mask, planes=planes) for mask in masks],
+            target.repeat(planes),
+            target,
+            options,
+        )
+
+    @property
+    def reading(self) -> Reading:
+        """How an image is read."""
+        return Reading(self.views[0].planes, self.views[0].wrap, mask=True)
+
+    def notes(self) -> Iterator[str]:
+        """Nothing is decided that the options do not say."""
+        yield from ()
+
+    def warnings(self) -> Iterator[str]:
+        """Nothing to warn of."""
+        yield from ()
+
+    def missing(self, image: int) -> ImageView:
+        """Return which pixels of an image are missing."""
+        return self.masks[image]
+
+    def example(self, place: Place, random: np.random.Generator, judge: bool) -> Example:
+        """Return an example."""
+        view, mask, o = self.views[place.image], self.masks[place.image], self.options
+        raw = view.read_raw(place.loop, place.read)
+        known = known_pixels(raw, mask, place.loop, place.read)
+        holes = np.repeat(holes_like(mask, place.read.shape, random), len(raw) // view.planes, 0)
+        pixels = self.normalisation.apply(raw)
+        judged = held_out(place.loop, place.core, o.held_out, o.seed, CELL)
+        counts = (judged if judge else ~judged) & inside(place, view.spatial_shape)
+        hidden = middle((holes & known)[view.own], place.core.shape)
+        return Example(
+            with_known(pixels, known & ~holes),
+            middle(pixels[view.own], place.core.shape),
+            (hidden & counts).astype(np.float32),
+        )
+
+    def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """Return the losses that are set, added up, over what was hidden."""
+        return image_loss(self.options.loss, outputs, targets, weights)
+
+    def own_share(self, outputs: NDArray[np.float32], pixels: NDArray[np.float32]) -> float:  # noqa: ARG002
+        """Nothing of a pixel that is missing goes into the result."""
+        return 0.0
+
+    def facts(self) -> dict[str, Any]:
+        """Return nothing beyond the options."""
+        return {}

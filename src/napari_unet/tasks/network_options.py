@@ -1,0 +1,40 @@
+"""What can be set about the network of any task, and about how it reads an image."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from napari_unet.geometry.axes import ChannelAxis
+from napari_unet.network.config import Padding, Size, UNetConfig
+from napari_unet.training.options import TrainingOptions
+
+
+class NetworkOptions(TrainingOptions):
+    """Options of network and image, whatever is learned."""
+
+    size: Size = Field("medium", description="Size of the network, where none is given in full.")
+    network: UNetConfig | None = Field(
+        None, description="The network in full; channels are set to fit the image and the classes."
+    )
+    fast: bool = Field(
+        True, description="Compute in blocks of 2 voxels a side: two to three times faster."
+    )
+    filters: bool = Field(
+        True,
+        description="Add fixed filters on several scales, where the image has one channel: "
+        "it learns faster from few strokes.",
+    )
+    padding: Padding = Field(
+        "valid", description="Valid convolutions, or padded ones that keep the size."
+    )
+    patch: tuple[int, ...] | None = Field(
+        None, description="Largest input patch per spatial axis in voxels; empty: chosen."
+    )
+    channel_axis: ChannelAxis = Field(
+        "auto", description="The image's axis of channels; auto: found from names and shapes."
+    )
+    axes: tuple[str, ...] | None = Field(None, description="Names of the image's axes, in order.")
+    rgb: bool = Field(False, description="Whether the image's last axis holds colours.")
+    spacing: tuple[float, ...] | None = Field(
+        None, description="Distance between voxels per spatial axis; coarse axes are spared."
+    )

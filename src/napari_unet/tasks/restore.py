@@ -1,0 +1,167 @@
+"""Restore: learn from pairs of a degraded image and a good one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_unet.data.held_out import held_out
+from napari_unet.data.image import ImageView
+from napari_unet.data.normalisation import Normalisation, fit_normalisation
+from napari_unet.errors import InputError
+from napari_unet.geometry.region import Region
+from napari_unet.model import Reading
+from napari_unet.tasks.image_losses import image_loss
+from napari_unet.tasks.image_options import RestoreOptions
+from napari_unet.tasks.lesson import Example, Place, inside
+
+CELL = 8
+"""Side of the squares that are held out, in voxels."""
+
+SIDE = 512
+"""Of the part of an image whose shift is measured, in pixels."""
+
+SHIFTED = 0.5
+"""From how many pixels on a shift is reported."""
+
+
+@dataclass(frozen=True, eq=False)
+class RestoreLesson:
+    """Degraded images and what they should look like.
+
+    Parameters
+    ----------
+    views, goals : sequence of ImageView
+        The degraded images as the network reads them, and the good ones, alike in space.
+    normalisation, target : Normalisation
+        Of the degraded images, for all of a view's channels; and of the good ones.
+    options : RestoreOptions
+        What is set.
+    """
+
+    views: Sequence[ImageView]
+    goals: Sequence[ImageView]
+    normalisation: Normalisation
+    target: Normalisation
+    options: RestoreOptions
+    task: str = "restore"
+
+    @classmethod
+    def of(
+        cls, views: Sequence[ImageView], goals: Sequence[ImageView], options: RestoreOptions
+    ) -> RestoreLesson:
+        """Bring pairs together.
+
+        Parameters
+        ----------
+        views, goals : sequence of ImageView
+            Degraded and good images, one plane at a time.
+        options : RestoreOptions
+            What is set.
+
+        Raises
+        ------
+        InputError
+            Where the images of a pair do not fit together, or are constant.
+        """
+        for number, (view, goal) in enumerate(zip(views, goals, strict=True), start=1):
+            _check_pair(number, view, goal)
+        planes = options.planes or 1
+        source, _ = fit_normalisation(views, options.normalise, seed=options.seed)
+        target, _ = fit_normalisation(goals, options.normalise, seed=options.seed)
+        if options.readout == "softplus":
+            # What is never negative must begin at 0 after the normalisation as well.
+            target = replace(target, offset=(0.0,) * len(target.offset))
+        together = [replace(view, planes=planes) for view in views]
+        return cls(together, goals, source.repeat(planes), target, options)
+
+    @property
+    def reading(self) -> Reading:
+        """How an image is read."""
+        return Reading(self.views[0].planes, self.views[0].wrap)
+
+    def notes(self) -> Iterator[str]:
+        """Nothing is decided that the options do not say."""
+        yield from ()
+
+    def warnings(self) -> Iterator[str]:
+        """Say whether the images of a pair are shifted."""
+        if not self.options.align:
+            return
+        for number, pair in enumerate(zip(self.views, self.goals, strict=True), start=1):
+            shift = _shift(*pair)
+            if max(map(abs, shift)) >= SHIFTED:
+                y, x = shift
+                yield (
+                    f"The images of pair {number} seem to be shifted by {y:+.1f} pixels along y "
+                    f"and {x:+.1f} along x. What they learn is shifted too: register them first."
+                )
+
+    def missing(self, image: int) -> None:
+        """Nothing is missing."""
+
+    def example(
+        self,
+        place: Place,
+        random: np.random.Generator,  # noqa: ARG002 - part of the protocol
+        judge: bool,
+    ) -> Example:
+        """Return an example."""
+        view, goal, o = self.views[place.image], self.goals[place.image], self.options
+        inputs = self.normalisation.apply(view.read_raw(place.loop, place.read))
+        raw = goal.read_raw(place.loop, place.core)
+        judged = held_out(place.loop, place.core, o.held_out, o.seed, CELL)
+        counts = (judged if judge else ~judged) & inside(place, view.spatial_shape)
+        weights = (counts & np.isfinite(raw)).astype(np.float32)
+        return Example(inputs, self.target.apply(raw), weights)
+
+    def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """Return the losses that are set, added up."""
+        return image_loss(self.options.loss, outputs, targets, weights)
+
+    def own_share(self, outputs: NDArray[np.float32], pixels: NDArray[np.float32]) -> float:  # noqa: ARG002
+        """Nothing of a degraded pixel goes into the result."""
+        return 0.0
+
+    def facts(self) -> dict[str, Any]:
+        """Return nothing beyond the options."""
+        return {}
+
+
+def _check_pair(number: int, view: ImageView, goal: ImageView) -> None:
+    have = (view.loop_shape, view.spatial_shape)
+    if have != (goal.loop_shape, goal.spatial_shape):
+        raise InputError(
+            f"The images of pair {number} differ in shape",
+            got=f"{view.source.shape} and {goal.source.shape}",
+            expected="the same shape but for the channels",
+            todo="Crop or resample one of them; a channel axis can be set",
+        )
+
+
+def _shift(view: ImageView, goal: ImageView) -> tuple[float, float]:
+    """Return by how many pixels the good image lies below and to the right of the other."""
+    from skimage.registration import phase_cross_correlation
+
+    loop = tuple(n // 2 for n in view.loop_shape)
+    shape = view.spatial_shape
+    start, stop = [n // 2 for n in shape[:-2]], [n // 2 + 1 for n in shape[:-2]]
+    for n in shape[-2:]:
+        side = min(n, SIDE)
+        start.append((n - side) // 2)
+        stop.append((n - side) // 2 + side)
+    region = Region(tuple(start), tuple(stop))
+    flat = [
+        np.nan_to_num(v.read(loop, region).mean(0)).reshape(region.shape[-2:]) for v in (view, goal)
+    ]
+    if any(plane.min() == plane.max() for plane in flat):
+        return 0.0, 0.0
+    window = np.outer(*(np.hanning(n) for n in region.shape[-2:]))
+    still = [(plane - plane.mean()) * window for plane in flat]
+    found, *_ = phase_cross_correlation(still[1], still[0], upsample_factor=10, normalization=None)
+    return float(found[0]), float(found[1])
