@@ -18,7 +18,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 import napari_unet
-from napari_unet.cli import commands
+from napari_unet.cli import commands, work
 from napari_unet.cli.options import with_options
 from napari_unet.data.formats import Picture
 from napari_unet.data.grid import Grid, read_grid
@@ -145,7 +145,7 @@ def test_warnings_are_told(folder):
 
 def interrupt_after(monkeypatch, count: int, kind: type) -> None:
     """Press Ctrl-C when so many events of a kind have passed."""
-    follow = commands.follow
+    follow = work.follow
 
     def impatient(title: str, events: Any) -> Any:
         seen = 0
@@ -155,7 +155,7 @@ def interrupt_after(monkeypatch, count: int, kind: type) -> None:
             if isinstance(event, kind) and seen == count:
                 signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(commands, "follow", impatient)
+    monkeypatch.setattr(work, "follow", impatient)
 
 
 def test_ctrl_c_ends_the_training_and_saves(folder, monkeypatch):

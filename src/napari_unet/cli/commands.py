@@ -12,20 +12,21 @@ import napari_unet
 from napari_unet._version import __version__
 from napari_unet.cli import describe
 from napari_unet.cli.options import sizes_of, with_options
-from napari_unet.cli.show import OUT, follow, say, stopping_on_interrupt, times
-from napari_unet.control import Control
+from napari_unet.cli.show import OUT, follow, say
+from napari_unet.cli.work import learn, write_prediction
 from napari_unet.data.grid import read_grid
-from napari_unet.data.output import PICTURES, check_output, new_picture
+from napari_unet.data.output import PICTURES, check_output
 from napari_unet.data.source import open_source
 from napari_unet.errors import NapariUnetError
 from napari_unet.network.config import Size, UNetConfig
 from napari_unet.tasks.segment_options import SegmentOptions
 from napari_unet.training.events import Finished, Started, Validated
 
-INTERRUPTED = 130
-"""Exit status of a program that Ctrl-C ended."""
-
 Image = Annotated[Path, typer.Argument(help="Picture: a TIFF, an OME-Zarr or a .npy.")]
+Flips = Annotated[
+    bool,
+    typer.Option("--flips", help="Images: mean over eight flips and turns, eight times as long."),
+]
 Model = Annotated[Path, typer.Argument(help="Model that `train` or the panel saved.")]
 
 
@@ -92,19 +93,11 @@ def train(
     if len(images) != len(masks):
         raise typer.BadParameter(f"{images[-1]} has no labels: give both of each pair.")
     check_output(output, (), [*images, *masks])
-    sources, control = [open_source(path) for path in images], Control()
+    sources = [open_source(path) for path in images]
     grid = read_grid(image, len(sources[0].shape))
     settings = {"axes": grid.axes, "spacing": grid.spacing, "start": start, **options}
-    with stopping_on_interrupt(control):
-        events = napari_unet.train(
-            sources, masks, ndim=cast(Literal[2, 3] | None, ndim), control=control, **settings
-        )
-        # The last event of each kind is what there is to tell.
-        last: dict[type, Any] = {type(event): event for event in follow("Training", events)}
+    last = learn(sources, masks, ndim=cast(Literal[2, 3] | None, ndim), **settings)
     finished: Finished = last[Finished]
-    if not finished.step:
-        say("Stopped before the first step: there is nothing to save.", "red")
-        raise typer.Exit(INTERRUPTED)
     path = finished.model.save(output)
     OUT.print(describe.validation(last[Started], last.get(Validated)))
     say(f"Saved {path} after {finished.step} steps in {finished.elapsed:.0f} s.", "green")
@@ -130,29 +123,31 @@ def predict(
             help="Largest input per spatial axis in voxels (default: what fits into memory).",
         ),
     ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="For a model that fills in: not 0 where pixels are missing."),
+    ] = None,
+    flips: Flips = False,
+    keep_known: Annotated[
+        bool, typer.Option(help="Return known pixels untouched, where missing ones are filled in.")
+    ] = True,
 ) -> None:
     """Predict a whole image, tile by tile, onto the disk.
 
     The output appears when it is whole; until then, and after Ctrl-C, an older one stays.
     """
-    from napari_unet.inference.predictor import predict_events
-    from napari_unet.inference.request import Request, find_view
+    from napari_unet.inference.request import Request
 
-    check_output(output, PICTURES, [image, model])
-    trained, source, control = napari_unet.load_model(model), open_source(image), Control()
+    inputs = [path for path in (image, model, mask) if path is not None]
+    check_output(output, PICTURES, inputs)
+    trained, source = napari_unet.load_model(model), open_source(image)
     grid = read_grid(image, len(source.shape))
-    kind: Literal["labels", "probabilities"] = "probabilities" if probabilities else "labels"
-    request = Request(**{"output": kind, "tile": tile, "axes": grid.axes, **options})
-    view = find_view(trained, source, request)
-    result = describe.result(trained, view, grid, kind)
-    with stopping_on_interrupt(control), new_picture(output, result) as target:
-        events = predict_events(trained, source, request, out=target, control=control)
-        for _ in follow("Predicting", events):
-            pass
-        if control.stopped:
-            say("Stopped: nothing was written.", "red")
-            raise typer.Exit(INTERRUPTED)
-    say(f"Wrote {output}: {times(result.shape)}, {result.dtype}.", "green")
+    if probabilities:
+        options["output"] = "probabilities"
+    request = Request(
+        **{"tile": tile, "axes": grid.axes, "flips": flips, "keep_known": keep_known, **options}
+    )
+    write_prediction(trained, source, request, output, grid, mask)
 
 
 @app.command()

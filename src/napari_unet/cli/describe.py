@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from rich.console import Group
 from rich.table import Table
@@ -12,7 +12,7 @@ from rich.text import Text
 from napari_unet.cli.show import times
 from napari_unet.data.formats import Picture
 from napari_unet.data.grid import Grid
-from napari_unet.inference.request import allocated
+from napari_unet.inference.request import Output, allocated
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.table import format_table, parameter_count, shape_table
 from napari_unet.training.events import Started, Validated
@@ -40,12 +40,14 @@ def validation(started: Started, validated: Validated | None) -> Group:
     return Group(table, f" {validated.metric} on {validated.pixels:,} held-out pixels")
 
 
-def result(
-    trained: TrainedModel, view: ImageView, grid: Grid, kind: Literal["labels", "probabilities"]
-) -> Picture:
+def result(trained: TrainedModel, view: ImageView, grid: Grid, kind: Output) -> Picture:
     """Return what a prediction will put out: the image's axes, without channels or with classes."""
     shape, dtype = allocated(trained, view, kind)
     axes = grid.without(view.layout.channel)
+    if kind == "image":
+        channels = len(shape) > len(axes.axes)
+        kept = grid if view.layout.channel is not None else axes.with_first("c")
+        return Picture(shape, dtype, kept if channels else axes)
     if kind == "labels":
         return Picture(shape, dtype, axes)
     return Picture(shape, dtype, axes.with_first("c"), tuple(map(str, trained.classes)))

@@ -152,7 +152,9 @@ def _metavar(annotation: Any) -> str:
 
 
 def _alternatives(annotation: Any) -> Iterator[Any]:
-    if get_origin(annotation) in (Union, UnionType):
+    if get_origin(annotation) is Annotated:
+        yield from _alternatives(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, UnionType):
         for part in get_args(annotation):
             yield from _alternatives(part)
     else:

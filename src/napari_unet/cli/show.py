@@ -17,7 +17,17 @@ from rich.text import Text
 from napari_unet.control import Control
 from napari_unet.inference.events import PredictionEvent, PredictionStarted, TileDone
 from napari_unet.training.advice import Adviser
-from napari_unet.training.events import Started, Stepped, TrainingEvent, Validated, Warned
+from napari_unet.training.events import (
+    Noted,
+    Started,
+    Stepped,
+    TrainingEvent,
+    Validated,
+    Warned,
+)
+
+INTERRUPTED = 130
+"""Exit status of a program that Ctrl-C ended."""
 
 OUT = Console(highlight=False)
 ERR = Console(stderr=True, highlight=False)
@@ -62,6 +72,8 @@ def _draw(bar: Progress, task: TaskID, event: TrainingEvent | PredictionEvent) -
             say(f"Training on {event.device}, {event.threads} threads: {net}.")
         case Warned():
             say(f"Warning: {event.message}", "yellow")
+        case Noted():
+            say(event.message, "cyan")
         case Stepped():
             left, loss = _time_left(event.remaining), f"loss {event.loss:.3f}"
             bar.update(task, completed=event.progress, left=left, loss=loss)

@@ -1,0 +1,82 @@
+"""What several commands do: train on files, and predict onto the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+import napari_unet
+from napari_unet.cli import describe
+from napari_unet.cli.show import INTERRUPTED, follow, say, stopping_on_interrupt, times
+from napari_unet.control import Control
+from napari_unet.data.grid import Grid
+from napari_unet.data.output import new_picture
+from napari_unet.data.source import Source
+from napari_unet.training.events import Finished, TrainingEvent
+
+if TYPE_CHECKING:
+    from napari_unet.inference.request import Request
+    from napari_unet.model import TrainedModel
+
+
+def learn(image: object, other: object, **options: Any) -> dict[type, Any]:
+    """Train while a bar is drawn; return the last event of each kind: what there is to tell.
+
+    Ctrl-C ends it and keeps what was learned. Parameters are those of `napari_unet.train`.
+    """
+    control = Control()
+    with stopping_on_interrupt(control):
+        events: Iterable[TrainingEvent] = napari_unet.train(
+            image, other, control=control, **options
+        )
+        last: dict[type, Any] = {type(event): event for event in follow("Training", events)}
+    finished: Finished = last[Finished]
+    if not finished.step:
+        say("Stopped before the first step: there is nothing to save.", "red")
+        raise typer.Exit(INTERRUPTED)
+    return last
+
+
+def write_prediction(
+    trained: TrainedModel,
+    source: Source,
+    request: Request,
+    output: Path,
+    grid: Grid,
+    mask: object | None = None,
+) -> None:
+    """Predict onto the disk while a bar is drawn; the output appears when it is whole.
+
+    Parameters
+    ----------
+    trained : TrainedModel
+        What predicts.
+    source : Source
+        The image.
+    request : Request
+        What is asked.
+    output : Path
+        The picture to write.
+    grid : Grid
+        The image's axes.
+    mask : object, optional
+        What is missing.
+    """
+    from napari_unet.inference.predictor import predict_events
+    from napari_unet.inference.request import find_missing, find_view
+
+    request, control = request.settled(trained), Control()
+    view = find_view(trained, source, request)
+    find_missing(trained, view, mask)
+    result = describe.result(trained, view, grid, request.output)
+    with stopping_on_interrupt(control), new_picture(output, result) as target:
+        events = predict_events(trained, source, request, mask=mask, out=target, control=control)
+        for _ in follow("Predicting", events):
+            pass
+        if control.stopped:
+            say("Stopped: nothing was written.", "red")
+            raise typer.Exit(INTERRUPTED)
+    say(f"Wrote {output}: {times(result.shape)}, {result.dtype}.", "green")
