@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ALL = ("strokes", "tiles", "corrections", "smoothness")
+ALL = ("strokes", "tiles", "corrections", "smoothness", "denoise")
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,17 @@ import tifffile
 from scipy.ndimage import gaussian_filter
 from typer.testing import CliRunner
 
-from napari_unet import load_model
+from napari_unet import fit, load_model, predict
 from napari_unet.cli.all import app
+from napari_unet.tasks.provenance import (
+    MODEL_FILE,
+    Origin,
+    predict_command,
+    train_command,
+    with_sources,
+)
 
+FIXED = {"steps": 4, "size": "small", "threads": 1}
 QUICK = ("--steps", "30", "--size", "small", "--threads", "1")
 
 
@@ -99,6 +108,25 @@ def test_restore_learns_from_pairs_and_predict_applies_it(files):
     assert tifffile.imread("out.tif").shape == (3, 64, 64)
     odd = run("restore", "noisy.tif", "clean.tif", "noisy.tif", "-o", "m", *QUICK)
     assert odd.exit_code == 2
+
+
+@pytest.mark.parametrize("task", ["denoise", "restore", "inpaint"])
+def test_the_command_that_is_told_makes_the_same_model_and_result(files, task):
+    names = {"denoise": (), "restore": ("clean.tif",), "inpaint": ("mask.tif",)}[task]
+    options = {"loss": {"l2": 1.0}} if task == "restore" else {"planes": 1}
+    model = fit("noisy.tif", *names, task=task, seed=3, **FIXED, **options)
+    sources = tuple(Origin(name, name) for name in ("noisy.tif", *names))
+    model = with_sources(model, [sources])
+    done = run(*shlex.split(train_command(model, "again.safetensors"))[1:])
+    assert done.exit_code == 0, done.output
+    assert load_model("again.safetensors").digest == model.digest
+    mask = Origin("mask.tif", "mask.tif") if task == "inpaint" else None
+    told = predict_command(sources[0], {"flips": True}, mask=mask)
+    done = run(*shlex.split(told.replace(MODEL_FILE, "again.safetensors"))[1:])
+    assert done.exit_code == 0, done.output
+    missing = None if mask is None else "mask.tif"
+    expected = predict(model, "noisy.tif", flips=True, mask=missing)
+    assert np.array_equal(tifffile.imread("noisy-prediction.tif"), expected)
 
 
 @pytest.mark.parametrize(

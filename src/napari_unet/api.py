@@ -16,8 +16,7 @@ from napari_unet.inference.predictor import predict_events
 from napari_unet.inference.request import Output, Request
 from napari_unet.model import TrainedModel, load_model
 from napari_unet.tasks.continued import check_start
-from napari_unet.tasks.image_options import ImageOptions
-from napari_unet.tasks.images import OPTIONS as IMAGE_OPTIONS
+from napari_unet.tasks.image_options import IMAGE_OPTIONS, ImageOptions
 from napari_unet.tasks.images import ImageTask, image_learner
 from napari_unet.tasks.painted import (
     as_pairs,

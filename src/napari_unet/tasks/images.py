@@ -25,12 +25,6 @@ from napari_unet.tasks.restore import RestoreLesson
 
 ImageTask = Literal["denoise", "restore", "inpaint"]
 
-OPTIONS: dict[str, type[ImageOptions]] = {
-    "denoise": DenoiseOptions,
-    "restore": RestoreOptions,
-    "inpaint": InpaintOptions,
-}
-
 NEEDS = {
     "restore": "the good images that go with the degraded ones",
     "inpaint": "a mask that is not 0 where pixels are missing",

@@ -12,8 +12,11 @@ from napari_unet._version import __version__
 from napari_unet.errors import InputError
 from napari_unet.model import SUFFIX, TrainedModel
 from napari_unet.tasks.architecture import choose_config
+from napari_unet.tasks.image_options import IMAGE_OPTIONS
+from napari_unet.tasks.network_options import NetworkOptions
 from napari_unet.tasks.segment_options import SegmentOptions
 
+RESULT = "result.tif"
 MODEL_FILE, START_FILE = f"model{SUFFIX}", f"start{SUFFIX}"
 """What the commands call the model, and the one that it went on from."""
 
@@ -46,8 +49,8 @@ class Origin:
         return self.path or (re.sub(r"\W+", "-", self.name).strip("-") or "image") + ".tif"
 
 
-def with_sources(model: TrainedModel, pairs: Sequence[tuple[Origin, Origin]]) -> TrainedModel:
-    """Return the same model, which says what it learned from: images, each with its labels."""
+def with_sources(model: TrainedModel, pairs: Sequence[tuple[Origin, ...]]) -> TrainedModel:
+    """Return the same model, which says what it learned from: images, each with what went along."""
     sources = [[asdict(origin) for origin in pair] for pair in pairs]
     return model.with_facts(training={**model.training, SOURCES: sources})
 
@@ -58,6 +61,7 @@ def provenance(
     *,
     request: Mapping[str, Any] | None = None,
     probabilities: bool = False,
+    mask: Origin | None = None,
     seconds: float | None = None,
 ) -> dict[str, Any]:
     """Return how a prediction was made.
@@ -72,6 +76,8 @@ def provenance(
         Fields of `napari_unet.inference.request.Request` that say how to read the image.
     probabilities : bool
         Whether the result is probabilities.
+    mask : Origin, optional
+        What said which pixels are missing.
     seconds : float, optional
         How long it took.
 
@@ -93,15 +99,21 @@ def provenance(
         "versions": {**facts.get("versions", {}), "predicted with": __version__},
         "training": dict(facts),
         "prediction_seconds": seconds,
-        "commands": [train_command(model), predict_command(image, request or {}, probabilities)],
-        "notes": list(_notes(model, image)),
+        "commands": [
+            train_command(model),
+            predict_command(image, request or {}, probabilities, mask),
+        ],
+        "notes": list(_notes(model, (image,) if mask is None else (image, mask))),
     }
 
 
 def train_command(model: TrainedModel, output: str = MODEL_FILE) -> str:
     """Return what to type to train such a model: on files, and for as many steps as it took."""
-    files = [origin.file for origin in _sources(model) or _UNKNOWN]
-    given = model.training.get("options", {})
+    task = model.task
+    files = [origin.file for origin in _sources(model) or UNKNOWN[task]]
+    given = dict(model.training.get("options", {}))
+    if given.get("open_ended"):
+        given.setdefault("schedule", "constant")
     told = {
         "ndim": model.config.ndim,
         "steps": max(1, int(model.training.get("steps", 1))),
@@ -112,14 +124,23 @@ def train_command(model: TrainedModel, output: str = MODEL_FILE) -> str:
         **{k: v for k, v in given.items() if k not in _UNTOLD | _BY_HAND and _sayable(v)},
     }
     told = {k: v for k, v in told.items() if v is not None or k not in ("spacing", "start")}
-    return _command("train", *files, "--output", output, *_flags(told))
+    if task in ("denoise", "inpaint"):  # they write a result at once
+        return _command(task, *files, RESULT, "--model", output, *_flags(told))
+    name = "train" if task == "segment" else task
+    return _command(name, *files, "--output", output, *_flags(told))
 
 
-def predict_command(image: Origin, request: Mapping[str, Any], probabilities: bool = False) -> str:
+def predict_command(
+    image: Origin,
+    request: Mapping[str, Any],
+    probabilities: bool = False,
+    mask: Origin | None = None,
+) -> str:
     """Return what to type to predict an image from its file."""
     result = f"{re.sub(r'.*[/]|[.][^./]*$', '', image.file)}-prediction.tif"
-    kind = ["--probabilities"] * probabilities
-    flags = [*kind, *_flags(request)]
+    kind = ["--probabilities"] * probabilities + ["--flips"] * bool(request.get("flips"))
+    kind += [] if mask is None else ["--mask", mask.file]
+    flags = [*kind, *_flags({k: v for k, v in request.items() if k != "flips"})]
     return _command("predict", MODEL_FILE, image.file, "--output", result, *flags)
 
 
@@ -139,6 +160,7 @@ def rows(made: Mapping[str, Any]) -> list[tuple[str, str]]:
         "Classes": ", ".join(f"{v} {name}" for v, name in made.get("classes", {}).items()),
         "Model": str(made.get("model", "")),
         "Strokes": str(made.get("strokes") or ""),
+        "Method": str(training.get("why", "")),
         "Painted": _listed(training.get("painted", {})),
         "Training": _trained(training),
         "Validation": _validated(training.get("validation", {})),
@@ -159,7 +181,13 @@ def as_text(made: Mapping[str, Any]) -> str:
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
-_UNKNOWN = (Origin("training image"), Origin("strokes"))
+UNKNOWN = {
+    "segment": (Origin("training image"), Origin("strokes")),
+    "denoise": (Origin("training image"),),
+    "restore": (Origin("training image"), Origin("target")),
+    "inpaint": (Origin("training image"), Origin("mask")),
+}
+"""What a model learned from, where it does not say."""
 
 
 def _sources(model: TrainedModel) -> tuple[Origin, ...]:
@@ -196,19 +224,16 @@ def _sayable(value: Any) -> bool:
     return value not in ({}, [], ()) and not any("," in str(part) for part in parts)
 
 
-def _notes(model: TrainedModel, image: Origin) -> Iterator[str]:
+def _notes(model: TrainedModel, predicted: Sequence[Origin]) -> Iterator[str]:
     """Say what the commands leave out."""
     options, sources = model.training.get("options", {}), _sources(model)
     if not sources:
-        yield "Which image and strokes the model learned from is not known here."
-    for origin in dict.fromkeys((*sources, image)):
+        yield "What the model learned from is not known here."
+    for origin in dict.fromkeys((*sources, *predicted)):
         if origin.path is None:
             yield f"“{origin.name}” was not read from a file: save it first, as {origin.file}."
     if options.get("open_ended"):
-        yield (
-            "It was trained until somebody stopped it, at a steady learning rate; the command "
-            "takes as many steps, and its rate falls towards the end."
-        )
+        yield ("It was trained until somebody stopped it; the command takes as many steps.")
     if start := model.training.get("continued_from"):
         yield f"It went on from the model {start[:8]}: save that first, as {START_FILE}."
     if not (start or _is_standard(model)) or "augment" in options:
@@ -227,11 +252,13 @@ def _is_standard(model: TrainedModel) -> bool:
     """Tell whether the network is one that the command line makes with these options."""
     config, given = model.config, model.training.get("options", {})
     try:
-        options = SegmentOptions.parse({k: v for k, v in given.items() if k not in _BY_HAND})
+        kind: type[NetworkOptions] = IMAGE_OPTIONS.get(model.task, SegmentOptions)
+        options = kind.parse({k: v for k, v in given.items() if k not in _BY_HAND})
     except InputError:  # written by another version
         return False
     channels = config.in_channels, config.out_channels
-    return choose_config(options, config.ndim, channels, model.spacing or None) == config
+    made = choose_config(options, config.ndim, channels, model.spacing or None)
+    return made.model_copy(update={"readout": config.readout}) == config
 
 
 def _listed(facts: Mapping[str, Any]) -> str:
