@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ALL = ("strokes", "tiles", "corrections", "smoothness", "denoise")
+ALL = ("strokes", "tiles", "corrections", "smoothness", "denoise", "restore")
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from napari_unet.inference.predictor import predict_events
 from napari_unet.inference.request import Output, Request
 from napari_unet.model import TrainedModel, load_model
 from napari_unet.tasks.continued import check_start
+from napari_unet.tasks.image_first import learn_image_first, rest_of
 from napari_unet.tasks.image_options import IMAGE_OPTIONS, ImageOptions
 from napari_unet.tasks.images import ImageTask, image_learner
 from napari_unet.tasks.painted import (
@@ -164,7 +165,11 @@ def _train_segmentation(
             return
     else:
         check_classes(painted, options, known)
-    yield from train_network(SegmentLearner(painted, dimensions, options, start), options, control)
+    learner = SegmentLearner(painted, dimensions, options, start)
+    if options.image_first and start is None:
+        yield from learn_image_first(learner, options, control)
+        options = rest_of(options)
+    yield from train_network(learner, options, control)
 
 
 def fit(

@@ -23,7 +23,7 @@ from napari_unet.geometry.region import Region
 from napari_unet.inference.events import PredictionFinished
 from napari_unet.inference.request import Request
 from napari_unet.process import worker
-from napari_unet.process.jobs import PredictJob, TrainJob
+from napari_unet.process.jobs import PredictJob, PreviewJob, TrainJob
 from napari_unet.process.wire import Readable, Writable
 from napari_unet.process.worker import Apart, Here
 from napari_unet.training.events import ClassesGrew, Finished, Stepped
@@ -73,6 +73,27 @@ def test_a_training_and_a_prediction_there_are_those_here(apart):
     assert done.result is out
     np.testing.assert_array_equal(out, predict(finished.model, image, threads=1))
     assert out.any()
+
+
+def test_a_mask_goes_there_for_training_and_preview(apart):
+    image, mask = np.random.default_rng(0).normal(9, 1, (40, 40)), np.zeros((40, 40), np.uint8)
+    mask[10:20, 10:20] = 1
+    options = {"task": "inpaint", "steps": 2, "size": "small", "threads": 1, "batch_size": 2}
+    *_, finished = apart.run(TrainJob(Readable(image), Readable(mask), options), Control())
+    assert isinstance(finished, Finished)
+    assert finished.model.digest == fit(image, mask, **options).digest
+    view = Viewport((), Region((5, 5), (15, 15)))
+    job = PreviewJob(finished.model, Readable(image), Request(threads=1), view, Readable(mask))
+    (shown,) = apart.run(job, Control())
+    np.testing.assert_allclose(shown.image[0, :5], image[5:10, 5:15])
+    assert not np.isclose(shown.image[0, 5:, 5:], image[10:15, 10:15]).all()
+
+
+def test_several_images_and_nothing_beside_them():
+    images = tuple(Readable(np.random.default_rng(k).normal(9, 1, (40, 40))) for k in range(2))
+    options = {"task": "denoise", "method": "blind_spot", "steps": 1, "size": "small"}
+    *_, finished = Here().run(TrainJob(images, None, options), Control())
+    assert finished.model.task == "denoise"
 
 
 def test_strokes_enter_the_training_that_runs_there(apart):

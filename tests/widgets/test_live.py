@@ -350,10 +350,10 @@ def test_paint_train_see_correct_and_close(viewer, qtbot):
     labels.paint((32, 32), 5)
     wait(lambda: len(page.view.names) == 3)
     assert page.view.names[-1] == "class 5"
-    before = page.feeds[0]._store.version
+    before = page.feeds.each[0]._store.version
     labels.undo()
-    wait(lambda: page.feeds[0]._store.version > before)
-    assert 5 not in page.feeds[0]._store.values()
+    wait(lambda: page.feeds.each[0]._store.version > before)
+    assert 5 not in page.feeds.each[0]._store.values()
     assert np.array_equal(labels.data, strokes)
     page.live.shown.setChecked(False)
     page.footer.stop.click()

@@ -167,7 +167,7 @@ def test_a_day_at_work(person, tmp_path, monkeypatch, notes):
     person.wait(lambda: person.mostly(label, block), timeout=30_000)
 
     # Taken back it is gone from what is learned from as well; and then it is there again.
-    store = page.feeds[0]._store
+    store = page.feeds.each[0]._store
     assert np.array_equal(person.strokes.data, person.painted)
     person.press(Qt.Key.Key_Z, CTRL)
     assert not person.strokes.data[PLANE][block].any()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, get_args, get_origin
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_unet.errors import NapariUnetError
+from napari_unet.network.config import UNetConfig
+from napari_unet.tasks.network_options import NetworkOptions
 from napari_unet.tasks.segment_options import SegmentOptions
 from napari_unet.widgets.form import ModelForm
 from napari_unet.widgets.network import NetworkTable
-from napari_unet.widgets.request import TrainRequest
+from napari_unet.widgets.weights import WeightsEdit
+from napari_unet.widgets.words import named
 from napari_unet.widgets.worker import EventRunner
 
 ELSEWHERE = frozenset(
@@ -20,6 +23,7 @@ ELSEWHERE = frozenset(
         "axes",
         "class_colors",
         "class_names",
+        "method",
         "network",
         "rgb",
         "seconds",
@@ -34,6 +38,13 @@ ELSEWHERE = frozenset(
 REPLAN_MS = 300
 
 
+class Planned(Protocol):
+    """A training that is not begun yet."""
+
+    def network(self) -> UNetConfig:
+        """Return the network that would be trained; called in a thread."""
+
+
 class AdvancedSettings(QWidget):
     """All options of a training in a form, and the resulting network.
 
@@ -41,12 +52,20 @@ class AdvancedSettings(QWidget):
     ----------
     request : callable
         Returns the training as it is set now; raises `NapariUnetError` where it cannot be.
+    options : type
+        Declares the options.
     """
 
-    def __init__(self, request: Callable[[], TrainRequest], parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        request: Callable[[], Planned],
+        options: type[NetworkOptions] = SegmentOptions,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
-        self._request = request
-        self.form = ModelForm(SegmentOptions, exclude=ELSEWHERE)
+        self._request, self._options = request, options
+        self.weights = _weights(options)
+        self.form = ModelForm(options, exclude=ELSEWHERE | set(self.weights))
         self.network = NetworkTable()
         # In a thread, for it may look through large labels and has to import torch.
         self._planner = EventRunner(self)
@@ -56,6 +75,10 @@ class AdvancedSettings(QWidget):
         self._timer.setInterval(REPLAN_MS)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        for name, editor in self.weights.items():
+            layout.addWidget(QLabel(named(name)))
+            layout.addWidget(editor)
+            editor.valueChanged.connect(self.replan)
         layout.addWidget(self.form)
         layout.addWidget(self.network)
         self.form.valueChanged.connect(self.replan)
@@ -72,7 +95,10 @@ class AdvancedSettings(QWidget):
         InputError
             Where one is out of its range.
         """
-        return self.form.changes()
+        weights = {name: editor.value() for name, editor in self.weights.items()}
+        parsed = self._options.parse(dict(weights))
+        changed = parsed.model_dump(include=set(weights), exclude_defaults=True)
+        return {**self.form.changes(), **changed}
 
     def replan(self) -> None:
         """Show, in a moment, the network that the settings lead to now."""
@@ -97,3 +123,14 @@ class AdvancedSettings(QWidget):
 
     def _no_network(self, error: NapariUnetError) -> None:
         self.network.set_network(None, str(error))
+
+
+def _weights(options: type[NetworkOptions]) -> dict[str, WeightsEdit]:
+    """Return an editor for each option that gives a number to some of several names."""
+    editors = {}
+    for name, field in options.model_fields.items():
+        if get_origin(field.annotation) is dict:
+            editor = WeightsEdit(get_args(get_args(field.annotation)[0]), field.description or "")
+            editor.setValue(field.get_default(call_default_factory=True))
+            editors[name] = editor
+    return editors

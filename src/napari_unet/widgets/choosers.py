@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from napari import Viewer
-from napari.layers import Layer
+from napari.layers import Labels, Layer
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QWidget
 
@@ -30,6 +30,8 @@ class LayerChooser(QComboBox):
         What layers to offer, such as `napari.layers.Image`.
     empty : str
         What to show where there is none.
+    none : str
+        What to call the choice of no layer; empty where one has to be chosen.
 
     Attributes
     ----------
@@ -40,11 +42,17 @@ class LayerChooser(QComboBox):
     layerChanged = Signal()  # noqa: N815 - Qt's way of naming
 
     def __init__(
-        self, viewer: Viewer, kind: type[Layer], empty: str, parent: QWidget | None = None
+        self,
+        viewer: Viewer,
+        kind: type[Layer],
+        empty: str = "",
+        parent: QWidget | None = None,
+        *,
+        none: str = "",
     ) -> None:
         super().__init__(parent)
-        self._viewer, self._kind = viewer, kind
-        self._layers: list[Layer] = []
+        self._viewer, self._kind, self._none = viewer, kind, none
+        self._layers: list[Any] = []
         self.setPlaceholderText(empty)
         self.setMinimumContentsLength(8)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -59,8 +67,8 @@ class LayerChooser(QComboBox):
         index = self.currentIndex()
         return self._layers[index] if 0 <= index < len(self._layers) else None
 
-    def set_layer(self, layer: Layer) -> None:
-        """Choose a layer."""
+    def set_layer(self, layer: Layer | None) -> None:
+        """Choose a layer, or none where that is a choice."""
         if layer in self._layers:
             self.setCurrentIndex(self._layers.index(layer))
 
@@ -68,7 +76,8 @@ class LayerChooser(QComboBox):
         """Choose the uppermost layer that fits, if the chosen one does not."""
         chosen = self.layer()
         if chosen is None or not fits(chosen):
-            better = next((x for x in self._layers if not is_result(x) and fits(x)), None)
+            own = (x for x in self._layers if x is not None and not is_result(x))
+            better = next((x for x in own if fits(x)), None)
             if better is not None:
                 self.set_layer(better)
 
@@ -84,20 +93,38 @@ class LayerChooser(QComboBox):
     def _follow(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
         before = self.layer()
         # The uppermost layer comes first.
-        self._layers = [x for x in reversed(self._viewer.layers) if isinstance(x, self._kind)]
+        layers = [x for x in reversed(self._viewer.layers) if isinstance(x, self._kind)]
+        self._layers = [None, *layers] if self._none else layers
         with QSignalBlocker(self):
             self.clear()
-            self.addItems([layer.name for layer in self._layers])
+            self.addItems([self._none if x is None else x.name for x in self._layers])
             self.setCurrentIndex(self._index_to_keep(before))
         if self.layer() is not before:
             self.layerChanged.emit()
 
     def _index_to_keep(self, before: Any) -> int:
         """Return where the layer chosen before is now, else the first that is no result of ours."""
-        if before in self._layers:
-            return self._layers.index(before)
+        if before in self._layers or self._none:
+            return self._layers.index(before) if before in self._layers else 0
         own = (i for i, layer in enumerate(self._layers) if not is_result(layer))
         return next(own, -1)
+
+
+class MaskChooser(LayerChooser):
+    """Chooses the Labels layer that says which pixels are missing, or none."""
+
+    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(viewer, Labels, parent=parent, none="Only what is NaN")
+
+    def suit(self, shape: Sequence[int]) -> None:
+        """Choose a layer that could be the mask of an image of this shape, if there is one."""
+        axes = range(len(shape))
+        shapes = [tuple(shape), *(tuple(shape[a] for a in axes if a != c) for c in axes)]
+        self.prefer(lambda layer: tuple(_largest(layer).shape) in shapes)
+
+
+def _largest(layer: Any) -> Any:
+    return layer.data[0] if layer.multiscale else layer.data
 
 
 def is_result(layer: Layer) -> bool:

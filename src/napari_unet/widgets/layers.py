@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from napari.components import LayerList
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import (
     Colormap,
@@ -14,6 +15,7 @@ from napari.utils.colormaps import (
     DirectLabelColormap,
     label_colormap,
 )
+from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
 from napari_unet.geometry.axes import ChannelAxis, find_layout
@@ -26,6 +28,12 @@ RGBA = tuple[float, float, float, float]
 
 PAINTS = ("#00aaff", "#ffb000", "#ff3ea5", "#2fe05a", "#8f6bff", "#f4ee42", "#00e5d8", "#ff6b3d")
 """Colours of strokes: bright on grey pictures, and of unlike lightness for all eyes."""
+
+DONE = {"denoise": "denoised", "restore": "restored", "inpaint": "filled in"}
+"""What is said of an image when a task is done."""
+
+LOOKS = ("gamma", "interpolation2d", "interpolation3d", "rendering")
+"""How an image is drawn, besides its colours."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +99,9 @@ def painted_data(layer: Labels) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
-def placement(layer: Layer, dropped: int | None = None) -> dict[str, Any]:
+def placement(
+    layer: Layer, dropped: int | None = None, start: Sequence[int] | None = None
+) -> dict[str, Any]:
     """Return where a layer lies in the world, as arguments for a new one.
 
     Parameters
@@ -100,6 +110,8 @@ def placement(layer: Layer, dropped: int | None = None) -> dict[str, Any]:
         The layer to lie upon.
     dropped : int, optional
         The axis of the layer that the new one lacks.
+    start : sequence of int, optional
+        Where the new one begins, in voxels along its axes, if it is but a part.
 
     Returns
     -------
@@ -109,11 +121,16 @@ def placement(layer: Layer, dropped: int | None = None) -> dict[str, Any]:
     keep = [axis for axis in range(layer.ndim) if axis != dropped]
     square = np.ix_(keep, keep)
     affine = np.ix_([*keep, layer.ndim], [*keep, layer.ndim])
-    return {
+    linear = {
         "scale": np.asarray(layer.scale)[keep],
         "translate": np.asarray(layer.translate)[keep],
         "rotate": np.asarray(layer.rotate)[square],
         "shear": _shear_matrix(np.asarray(layer.shear), layer.ndim)[square],
+    }
+    if start is not None:
+        linear["translate"] = np.asarray(Affine(**linear)(start))
+    return {
+        **linear,
         "affine": np.asarray(layer.affine.affine_matrix)[affine],
         "units": tuple(layer.units[axis] for axis in keep),
         "axis_labels": tuple(layer.axis_labels[axis] for axis in keep),
@@ -223,6 +240,82 @@ def result_probabilities(
     ]
 
 
+def result_images(
+    data: NDArray[Any],
+    model: TrainedModel,
+    image: Image,
+    channel: int | None,
+    request: Mapping[str, Any] | None = None,
+) -> list[Image]:
+    """Return layers for a predicted image: one, or one per channel that the image has no axis for.
+
+    They lie upon the image, with its contrast and colours.
+
+    Parameters
+    ----------
+    data : ndarray
+        As `napari_unet.inference.request.allocated` tells; it is not copied.
+    model : TrainedModel
+        What predicts.
+    image : Image
+        What is predicted.
+    channel : int, optional
+        The image's axis of channels.
+    request : mapping, optional
+        What else to say of how it was made, see `provenance`.
+    """
+    name, count = f"{image.name} – {DONE.get(model.task, 'result')}", model.config.out_channels
+    looks = {look: getattr(image, look) for look in LOOKS}
+    looks["contrast_limits"] = tuple(image.contrast_limits)
+    rgb = bool(image.rgb) and count in (3, 4)
+    if not rgb:
+        looks["colormap"] = "gray" if image.rgb else image.colormap
+    if rgb or count == 1 or (channel is not None and not image.rgb):
+        parts = {name: data[..., 0] if image.rgb and not rgb else data}
+    else:
+        single = np.moveaxis(data, -1, 0) if image.rgb else data
+        parts = {f"{name} {i}": part for i, part in enumerate(single, 1)}
+    return [
+        Image(
+            part,
+            name=title,
+            rgb=rgb,
+            metadata={RESULT: provenance(model, image, channel, request=request)},
+            **looks,
+            **placement(image),
+        )
+        for title, part in parts.items()
+    ]
+
+
+def note_layer(data: Any, name: str, note: str, where: Mapping[str, Any], **looks: Any) -> Image:
+    """Return a layer that shows something about a result, and says so when asked for its making.
+
+    Parameters
+    ----------
+    data : array
+        What it shows.
+    name, note : str
+        What it is called, and what it is.
+    where : mapping
+        As `placement` returns it.
+    **looks
+        Other arguments of an Image layer.
+    """
+    return Image(data, name=name, rgb=False, metadata={RESULT: {"notes": [note]}}, **where, **looks)
+
+
+def insert_above(layers: LayerList, below: Layer, new: Iterable[Layer]) -> None:
+    """Put layers directly above another one, the last one on top; what is active stays so."""
+    active = layers.selection.active
+    place = layers.index(below) + 1 if below in layers else len(layers)
+    for layer in new:
+        layers.insert(place, layer)
+        place += 1
+    if active is not None:
+        layers.selection.active = active
+
+
 def origin(layer: Layer) -> Origin:
     """Return where a layer's pixels came from."""
     path = layer.source.path
@@ -230,14 +323,30 @@ def origin(layer: Layer) -> Origin:
 
 
 def provenance(
-    model: TrainedModel, image: Image, dropped: int | None = None, *, probabilities: bool = False
+    model: TrainedModel,
+    image: Image,
+    channel: int | None = None,
+    *,
+    probabilities: bool = False,
+    request: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return what a result's metadata say: from which image, by which model, learned how.
 
-    The parameters are those of `result_labels`; see `napari_unet.tasks.provenance`.
+    Parameters
+    ----------
+    model, image
+        As in `result_labels`.
+    channel : int, optional
+        The image's axis of channels.
+    probabilities : bool
+        Whether the result is probabilities.
+    request : mapping, optional
+        What else was asked for, named as on the command line; see
+        `napari_unet.tasks.provenance.provenance`.
     """
-    request: dict[str, Any] = {"rgb": True} if image.rgb else {"channel_axis": dropped}
-    return made_by(model, origin(image), request=request, probabilities=probabilities)
+    axes: dict[str, Any] = {"rgb": True} if image.rgb else {"channel_axis": channel}
+    asked = {**axes, **(request or {})}
+    return made_by(model, origin(image), request=asked, probabilities=probabilities)
 
 
 def described(

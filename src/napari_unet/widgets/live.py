@@ -14,11 +14,12 @@ from napari.utils.colormaps import Colormap, DirectLabelColormap
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_unet.control import Control, Previewed, Viewport
+from napari_unet.control import Control, Previewed, PreviewedImage, Viewport
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
 from napari_unet.widgets.choosers import RESULT
+from napari_unet.widgets.image_preview import image_block, image_layer, link_looks, place_of
 from napari_unet.widgets.layers import RGBA, painted_data
 from napari_unet.widgets.overlay import Overlay
 from napari_unet.widgets.sight import Sight, find_sight
@@ -134,9 +135,12 @@ class LivePreview(QObject):
     ----------
     noteChanged : Signal(str)
         There is another `note`.
+    imageShown : Signal()
+        An image was written into the layer `picture`.
     """
 
     noteChanged = Signal(str)  # noqa: N815 - Qt's way of naming
+    imageShown = Signal()  # noqa: N815 - Qt's way of naming
 
     def __init__(self, viewer: Viewer, parent: QObject) -> None:
         super().__init__(parent)
@@ -144,8 +148,11 @@ class LivePreview(QObject):
         self._image: Image | None = None
         self._layout: AxisLayout | None = None
         self._pair = 0
-        self._known: WeakKeyDictionary[Image, tuple[Overlay, Overlay]] = WeakKeyDictionary()
-        self._labels, self._unsure = self._new_overlays()
+        self._like: Image | None = None
+        self._known: WeakKeyDictionary[Image, tuple[Overlay, Overlay, Overlay]] = (
+            WeakKeyDictionary()
+        )
+        self._labels, self._unsure, self._picture = self._new_overlays()
         self._unsure_wanted = False
         self._last: Previewed | None = None
         self._note = ""
@@ -162,12 +169,24 @@ class LivePreview(QObject):
         layout: AxisLayout,
         look: Callable[[Viewport | None], None],
         pair: int = 0,
+        like: Image | None = None,
     ) -> None:
-        """Follow the view of an image, the one of that number; `look` takes what is in view."""
+        """Follow the view of an image, the one of that number; `look` takes what is in view.
+
+        `like` is the layer that previews look like, where these are images; None where they are
+        labels. What was shown of the other kind is hidden.
+        """
+        switched = (like is None) != (self._like is None)
         if image is not self._image:
             self._last = None
-            self._labels, self._unsure = self._known.setdefault(image, self._new_overlays())
+            overlays = self._known.setdefault(image, self._new_overlays())
+            self._labels, self._unsure, self._picture = overlays
         self._image, self._layout, self._look, self._pair = image, layout, look, pair
+        if like is not None and self._like not in (None, like):
+            self._picture.remove()
+        self._like = like
+        if switched:
+            self.set_visible(True)
         self.look()
         self._timer.start()
 
@@ -193,6 +212,11 @@ class LivePreview(QObject):
         return self._labels.layer if isinstance(self._labels.layer, Labels) else None
 
     @property
+    def picture(self) -> Image | None:
+        """The layer of what the network makes of the image, if there is one."""
+        return self._picture.layer if isinstance(self._picture.layer, Image) else None
+
+    @property
     def note(self) -> str:
         """What to say of the preview: which part of the view it shows; nothing where it is all."""
         return self._note
@@ -206,17 +230,20 @@ class LivePreview(QObject):
     def unsure_wanted(self, on: bool) -> None:
         self._unsure_wanted = on
         if not on:
-            for _, unsure in self._known.values():
+            for _, unsure, _ in self._known.values():
                 unsure.remove()
         elif self._last is not None and self.enabled:
             self._show_unsure(self._last)
 
-    def show(self, preview: Previewed, colors: dict[int, RGBA]) -> None:
+    def show(self, preview: Previewed | PreviewedImage, colors: dict[int, RGBA]) -> None:
         """Write a preview into the layers; make them if there are none."""
         if self._image is None or self._image not in self._viewer.layers or not self.enabled:
             return
         if preview.view.pair != self._pair:
             return  # of the image that was looked at a moment ago
+        if isinstance(preview, PreviewedImage):
+            self._show_image(preview)
+            return
         self._last = preview
         self._colors |= colors  # those of classes that were painted once stay
         self._write(self._labels, preview.view, preview.labels)
@@ -227,21 +254,39 @@ class LivePreview(QObject):
 
     def set_visible(self, visible: bool) -> None:
         """Hide what is shown, to make room for something better, or show it again."""
-        for overlay in (part for parts in self._known.values() for part in parts):
-            if overlay.layer is not None:
-                overlay.layer.visible = visible
+        for labels, unsure, picture in self._known.values():
+            for overlay, is_meant in (
+                (labels, self._like is None),
+                (unsure, self._like is None),
+                (picture, self._like is not None),
+            ):
+                if overlay.layer is not None:
+                    overlay.layer.visible = visible and is_meant
 
     def _show_unsure(self, preview: Previewed) -> None:
         self._write(self._unsure, preview.view, np.round(255 * preview.unsure).astype(np.uint8))
 
+    def _show_image(self, preview: PreviewedImage) -> None:
+        image, layout, before = self._image, self._layout, self.picture
+        if image is None or layout is None:
+            return
+        block = image_block(preview, image, layout)
+        self._picture.write(image, block.channel, block.place, block.values)
+        made = self.picture
+        if made is not None and made is not before and self._like is not None:
+            link_looks(self._viewer, self._like, made)
+        self.imageShown.emit()
+
     def _write(self, overlay: Overlay, view: Viewport, values: NDArray[Any]) -> None:
         if self._image is not None and self._layout is not None:
-            place = _place(self._layout.labels, view)
+            place = place_of(self._layout.labels, view)
             channel, block = self._layout.channel, values.reshape(place.shape)
             overlay.write(self._image, channel, place, block, self.layer)
 
-    def _new_overlays(self) -> tuple[Overlay, Overlay]:
-        return Overlay(self._viewer, self._new_labels), Overlay(self._viewer, self._new_unsure)
+    def _new_overlays(self) -> tuple[Overlay, Overlay, Overlay]:
+        makers = (self._new_labels, self._new_unsure, self._new_image)
+        labels, unsure, picture = (Overlay(self._viewer, make) for make in makers)
+        return labels, unsure, picture
 
     def _new_labels(self, data: NDArray[Any], **where: Any) -> Labels:
         return Labels(data, opacity=0.4, **self._named("live preview"), **where)
@@ -256,6 +301,10 @@ class LivePreview(QObject):
             **self._named("unsure"),
             **where,
         )
+
+    def _new_image(self, data: NDArray[Any], **where: Any) -> Image:
+        assert self._like is not None
+        return image_layer(data, self._like, **self._named("preview"), **where)
 
     def _named(self, what: str) -> dict[str, Any]:
         assert self._image is not None
@@ -274,14 +323,6 @@ class LivePreview(QObject):
         if note != self._note:
             self._note = note
             self.noteChanged.emit(note)
-
-
-def _place(layout: AxisLayout, view: Viewport) -> Region:
-    """Return where a preview belongs in an array without channels."""
-    spans = dict(zip(layout.loops, ((i, i + 1) for i in view.index), strict=True))
-    spans |= zip(layout.spatial, zip(view.region.start, view.region.stop, strict=True), strict=True)
-    start, stop = zip(*(spans[axis] for axis in sorted(spans)), strict=True)
-    return Region(start, stop)
 
 
 def _color(layer: Labels, colors: dict[int, RGBA]) -> None:

@@ -132,6 +132,9 @@ def show_how(viewer: ViewerModel, layer: Layer, parent: QWidget) -> MadeDialog:
     )
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.show()
+    layout = dialog.layout()
+    if layout is not None:  # Qt takes at most two thirds of the screen, and squeezes what is in it
+        dialog.resize(dialog.width(), layout.totalHeightForWidth(dialog.width()))
     return dialog
 
 

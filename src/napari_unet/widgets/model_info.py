@@ -51,12 +51,23 @@ def describe_model(model: TrainedModel) -> str:
     config = model.config
     classes = "&nbsp; ".join(map(_class_text, model.classes))
     lines = {
-        "Task": f"{humanise(model.task)}, {config.ndim}D, {count(config.in_channels, 'channel')}",
+        "Task": f"{humanise(model.task)}, {config.ndim}D, {_channels(model)}",
         "Classes": classes,
         "Trained": _training(model.training),
+        "How": escape(str(model.training.get("why", ""))),
         "Fingerprint": f"<code>{model.digest[:8]}</code>",
     }
     return "<br>".join(f"<b>{name}</b> {text}" for name, text in lines.items() if text)
+
+
+def _channels(model: TrainedModel) -> str:
+    """Say what goes in, and what comes out if that is something else."""
+    given, planes = model.image_channels, model.reading.planes
+    made = given if model.target is None else model.config.out_channels
+    parts = [count(given, "channel") + (f" in, {made} out" if made != given else "")]
+    if planes > 1:
+        parts.append(f"{count(planes, 'plane')} together")
+    return ", ".join(parts)
 
 
 def _class_text(info: ClassInfo) -> str:
@@ -74,4 +85,6 @@ def _training(facts: dict[str, Any]) -> str:
     scores = [s for s in validation.get("IoU", ()) if s is not None]
     if scores:
         parts.append(f"IoU {sum(scores) / len(scores):.2f}")
+    elif "IoU" not in validation and "loss" in validation:
+        parts.append(f"held-out loss {validation['loss']:.3g}")
     return ", ".join(parts)

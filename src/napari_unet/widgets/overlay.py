@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from napari import Viewer
 from napari.layers import Image, Labels, Layer
-from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
 from napari_unet.geometry.region import Region
@@ -57,19 +56,21 @@ class Overlay:
         place : Region
             Over the image's other axes, in voxels.
         values : ndarray, shape place.shape
+            Colours may be a last axis. What is not shown is 0, or NaN in floats: transparent.
         above : Layer, optional
             What a new layer goes directly above of, if it is there; else that is the image.
         """
         shape = tuple(int(n) for a, n in enumerate(_pixels(image).shape) if a != channel)
         cover = Region.whole(shape) if self._is_small(shape) else place
-        where = _moved(placement(image, None if image.rgb else channel), cover.start)
+        where = placement(image, None if image.rgb else channel, cover.start)
         inside = place.shift(tuple(-a for a in cover.start)).slices
+        whole = cover.shape + values.shape[len(shape) :]
         layer = self.layer
         if layer is None or layer not in self._viewer.layers:
-            self.layer = self._make(_filled(cover.shape, inside, values), **where)
+            self.layer = self._make(_filled(whole, inside, values), **where)
             self._insert(self.layer, image if above not in self._viewer.layers else above)
-        elif layer.data.shape != cover.shape or not np.can_cast(values.dtype, layer.data.dtype):
-            layer.data = _filled(cover.shape, inside, values)
+        elif layer.data.shape != whole or not np.can_cast(values.dtype, layer.data.dtype):
+            layer.data = _filled(whole, inside, values)
             layer.translate = where["translate"]
         else:
             layer.data[inside] = values
@@ -106,12 +107,6 @@ def _pixels(image: Image) -> Any:
 def _filled(
     shape: tuple[int, ...], inside: tuple[slice, ...], values: NDArray[Any]
 ) -> NDArray[Any]:
-    data: NDArray[Any] = np.zeros(shape, values.dtype)
+    data: NDArray[Any] = np.full(shape, np.nan if values.dtype.kind == "f" else 0, values.dtype)
     data[inside] = values
     return data
-
-
-def _moved(where: dict[str, Any], start: tuple[int, ...]) -> dict[str, Any]:
-    """Return a layer's place for one that begins at another voxel."""
-    linear = {name: where[name] for name in ("scale", "translate", "rotate", "shear")}
-    return {**where, "translate": np.asarray(Affine(**linear)(start))}

@@ -123,11 +123,12 @@ class Notice(QLabel):
             style.unpolish(self)
             style.polish(self)
 
-    def add(self, text: str) -> None:
-        """Add a sentence, unless it is there already."""
+    def add(self, text: str, kind: Literal["info", "warning"] = "warning") -> None:
+        """Add a sentence, unless it is there already; a warning stays one."""
         lines = self.text().splitlines()
         if text not in lines:
-            self.say("\n".join([*lines, text]), "warning")
+            informs = not lines or self.property("kind") == "info"
+            self.say("\n".join([*lines, text]), kind if informs else "warning")
 
 
 class Section(QWidget):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
@@ -51,6 +52,7 @@ class Peek(QObject):
         self._preview, self._worker, self._colors = preview, worker, colors
         self._model: TrainedModel | None = None
         self._picture: Picture | None = None
+        self._mask: Any = None
         self._request = Request()
         self._shown: tuple[TrainedModel, Viewport] | None = None
         self._seen: Viewport | None = None
@@ -61,9 +63,14 @@ class Peek(QObject):
         self.runner.happened.connect(self._show)
         self.runner.failed.connect(self._failed)
 
-    def follow(self, model: TrainedModel, picture: Picture, request: Request) -> None:
-        """Show what a model says of what is in view, until told otherwise."""
-        self._model, self._picture, self._request = model, picture, request
+    def follow(
+        self, model: TrainedModel, picture: Picture, request: Request, mask: Any = None
+    ) -> None:
+        """Show what a model says of what is in view, until told otherwise.
+
+        `mask` tells which pixels are missing, as for `napari_unet.predict`.
+        """
+        self._model, self._picture, self._request, self._mask = model, picture, request, mask
         self._shown = None
         self._timer.start()
         self._look()
@@ -76,7 +83,7 @@ class Peek(QObject):
     def end(self) -> None:
         """Follow the view no longer."""
         self._timer.stop()
-        self._model = self._picture = None
+        self._model = self._picture = self._mask = None
 
     def _look(self) -> None:
         model, picture = self._model, self._picture
@@ -89,7 +96,8 @@ class Peek(QObject):
         if not still and self._shown is not None:
             return  # it moves: wait until the user has found what to look at
         self._shown = (model, view)
-        job = PreviewJob(model, Readable(picture.data), self._request, view)
+        mask = None if self._mask is None else Readable(self._mask)
+        job = PreviewJob(model, Readable(picture.data), self._request, view, mask)
         self.runner.start(partial(self._worker.run, job))
 
     def _show(self, previewed: object) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from napari import Viewer
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -27,20 +27,22 @@ from napari_unet.inference.events import (
     PredictionStarted,
     TileDone,
 )
-from napari_unet.inference.request import Request, find_view
+from napari_unet.inference.request import Request, find_missing, find_view
 from napari_unet.model import SUFFIX, TrainedModel
 from napari_unet.process.jobs import PredictJob
 from napari_unet.process.wire import Readable, Writable
-from napari_unet.widgets.choosers import LayerChooser, is_result
+from napari_unet.widgets.checks import Checks
+from napari_unet.widgets.choosers import LayerChooser, MaskChooser, is_result
 from napari_unet.widgets.editors import OptionalEdit, SwitchEdit, TextEdit
 from napari_unet.widgets.form import form_layout
-from napari_unet.widgets.layers import Picture, note_time
+from napari_unet.widgets.layers import Picture, note_time, origin, painted_data
 from napari_unet.widgets.lists import read_list, write_list
 from napari_unet.widgets.made import show_how
 from napari_unet.widgets.model_info import ModelChooser, describe_model
 from napari_unet.widgets.parts import Notice, Scroll, Section, heading, main_button
+from napari_unet.widgets.planes import Subject
 from napari_unet.widgets.refine_page import RefinePanel
-from napari_unet.widgets.results import Results
+from napari_unet.widgets.results import ImageResults, LabelResults, Results
 from napari_unet.widgets.session import NamedModel, Session, read_model
 from napari_unet.widgets.words import clock, count, duration
 from napari_unet.widgets.worker import EventRunner
@@ -50,6 +52,21 @@ FULL = 1000
 
 USUAL_TILE = {2: (512, 512), 3: (96, 96, 96)}
 """What a tile that is set by hand begins with."""
+
+TIPS = {
+    "Model": "Models that were trained or opened while this viewer is open.",
+    "Image": "The layer to predict.",
+    "Output": "A Labels layer; and, if you like, an Image layer per class that holds its "
+    "probability.",
+    "Flips": "Predict the image flipped and turned in eight ways, and take the mean: smoother, and "
+    "usually nearer to the truth, but eight times as long.",
+    "Missing": "A Labels layer that is not 0 where pixels are missing and shall be filled in. "
+    "Pixels that are NaN are missing without it too.",
+    "Known": "Off: pixels that are not missing are replaced as well by what the model makes of "
+    "them.",
+    "Tile": "Largest piece to compute at once, in voxels per axis. Left open, it is chosen from "
+    "the free memory; the result does not depend on it.",
+}
 
 
 class PredictPage(QWidget):
@@ -67,7 +84,7 @@ class PredictPage(QWidget):
         super().__init__(parent)
         self._viewer, self._session = viewer, session
         self._results: Results | None = None
-        self._last: Labels | None = None
+        self._last: Layer | None = None
         self._refines = False
         self._tiles = 0
         self.runner, self._loader = EventRunner(self), EventRunner(self)
@@ -79,10 +96,15 @@ class PredictPage(QWidget):
         self.info.setTextFormat(Qt.TextFormat.RichText)
         self.image = LayerChooser(viewer, Image, "Open an image first")
         self.probabilities = SwitchEdit("Probabilities too")
+        self.flips = SwitchEdit("Average over flips")
+        self.missing = MaskChooser(viewer)
+        self.keep_known = SwitchEdit("Keep known pixels")
+        self.keep_known.setValue(True)
         self.tile = OptionalEdit(TextEdit(read_list, write_list), USUAL_TILE[2])
         self.notice = Notice()
         self.refine = RefinePanel(viewer)
         self.refine_section = Section("Refine the result", self.refine)
+        self.checks = Checks(viewer)
         self.made = QPushButton("How was this made?")
         self.made.setToolTip(
             "Tell which model, strokes and settings made the selected result, and the commands "
@@ -130,8 +152,8 @@ class PredictPage(QWidget):
     def let_go(self) -> None:
         """Stop, and follow the viewer no longer."""
         self.runner.abandon()
-        self.image.let_go()
-        self.refine.let_go()
+        for part in (self.image, self.missing, self.refine, self.checks):
+            part.let_go()
         if self._results is not None:
             self._results.let_go()
 
@@ -142,23 +164,40 @@ class PredictPage(QWidget):
             raise InputError("There is no model", todo="Train one, or open a model file")
         if image is None:
             raise InputError("There is no image to predict", todo="Open one first")
-        self.refine.clear()
-        self._refines = False
-        picture = Picture.of(image)
+        picture, model = Picture.of(image), named.model
         request = Request(
             tile=self.tile.value() or None,
             axes=picture.axes,
             rgb=picture.rgb,
+            flips=model.target is not None and self.flips.value(),
+            keep_known=self.keep_known.value(),
         )
-        model = named.model
         view = find_view(model, picture.data, request)
-        self._results = Results(
-            self._viewer, image, model, view, probabilities=self.probabilities.value(), parent=self
-        )
-        if self._results.kept is not None:
-            request = replace(request, output="probabilities")
-        self._results.labelsRemoved.connect(self._result_removed)
-        return PredictJob(model, Readable(picture.data), request, Writable(self._results.out))
+        mask = self.missing.layer() if model.reading.mask else None
+        missing = None if mask is None else painted_data(mask)
+        find_missing(model, view, missing)
+        self._forget()
+        if model.target is None:
+            shown = self.probabilities.value()
+            labels = LabelResults(
+                self._viewer, image, model, view, probabilities=shown, parent=self
+            )
+            if labels.kept is not None:
+                request = replace(request, output="probabilities")
+            self._results = labels
+        else:
+            asked = _asked(request, model, mask)
+            self._results = ImageResults(self._viewer, image, model, view, asked, self)
+        self._results.mainRemoved.connect(self._result_removed)
+        given = None if missing is None else Readable(missing)
+        out = Writable(self._results.out)
+        return PredictJob(model, Readable(picture.data), request, out, given)
+
+    def _forget(self) -> None:
+        """Forget the last result, for there will be another one."""
+        self.refine.clear()
+        self.checks.clear()
+        self._refines = False
 
     def _arrange(self) -> None:
         content = QWidget()
@@ -166,25 +205,21 @@ class PredictPage(QWidget):
         inside.setContentsMargins(10, 4, 10, 8)
         inside.setSpacing(4)
         what, how = form_layout(), form_layout()
-        tips = {
-            "Model": "Models that were trained or opened while this viewer is open.",
-            "Image": "The layer to predict.",
-            "Output": "A Labels layer; and, if you like, an Image layer per class that holds its "
-            "probability.",
-            "Tile": "Largest piece to compute at once, in voxels per axis. Left open, it is chosen "
-            "from the free memory; the result does not depend on it.",
-        }
-        rows: tuple[tuple[Any, str, QWidget], ...] = (
-            (what, "Model", self.model),
-            (how, "Image", self.image),
-            (how, "Output", self.probabilities),
-            (how, "Tile", self.tile),
+        self._how = how
+        rows: tuple[tuple[Any, str, str, QWidget], ...] = (
+            (what, "Model", "Model", self.model),
+            (how, "Image", "Image", self.image),
+            (how, "Output", "Output", self.probabilities),
+            (how, "Missing", "Missing", self.missing),
+            (how, "Known", "", self.keep_known),
+            (how, "Flips", "", self.flips),
+            (how, "Tile", "Tile", self.tile),
         )
-        for form, text, editor in rows:
+        for form, name, text, editor in rows:
             label = QLabel(text)
             for widget in (label, editor):
-                widget.setToolTip(tips[text])
-            editor.setAccessibleName(text)
+                widget.setToolTip(TIPS[name])
+            editor.setAccessibleName(name)
             form.addRow(label, editor)
         what.addRow("", self.open)
         inside.addWidget(heading("Apply"))
@@ -192,14 +227,14 @@ class PredictPage(QWidget):
         inside.addWidget(self.info)
         inside.addWidget(heading("To"))
         inside.addLayout(how)
-        inside.addWidget(self.notice)
-        inside.addWidget(self.refine_section)
-        inside.addWidget(self.made)
+        for part in (self.notice, self.checks, self.refine_section, self.made):
+            inside.addWidget(part)
         inside.addStretch()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addWidget(Scroll(content), 1)
+        self._scroll = Scroll(content)
+        layout.addWidget(self._scroll, 1)
         layout.addWidget(self._footer())
 
     def _footer(self) -> QWidget:
@@ -225,9 +260,11 @@ class PredictPage(QWidget):
         self.made.clicked.connect(self._made_clicked)
         self.open.clicked.connect(self._open_clicked)
         self.model.valueChanged.connect(self._show_model)
+        self.image.layerChanged.connect(self._find_missing)
         self.runner.happened.connect(self._show_event)
         self.runner.failed.connect(self._failed)
         self.runner.ended.connect(self._show_state)
+        self.checks.trust.runner.happened.connect(lambda _: self._scroll.show_part(self.checks))
         self._loader.happened.connect(self._loaded)
         self._loader.failed.connect(self.show_problem)
 
@@ -243,8 +280,22 @@ class PredictPage(QWidget):
         named = self.model.value()
         self.info.setText("" if named is None else describe_model(named.model))
         self.info.setVisible(named is not None)
-        if named is not None and self.tile.value() is None:
+        if named is None:
+            return
+        if self.tile.value() is None:
             self.tile.editor.setValue(USUAL_TILE[named.model.config.ndim])
+        fills, makes = named.model.reading.mask, named.model.target is not None
+        self._how.setRowVisible(self.probabilities, not makes)
+        self._how.setRowVisible(self.flips, makes)
+        for editor in (self.missing, self.keep_known):
+            self._how.setRowVisible(editor, fills)
+        self._find_missing()
+
+    def _find_missing(self) -> None:
+        """Choose a layer that could be the mask, where one is wanted and none is chosen."""
+        named, image = self.model.value(), self.image.layer()
+        if named is not None and image is not None and named.model.reading.mask:
+            self.missing.suit(Picture.of(image).data.shape)
 
     def _show_event(self, event: object) -> None:
         match event:
@@ -268,9 +319,13 @@ class PredictPage(QWidget):
             return
         results, self._results = self._results, None
         results.finish(complete=event.complete)
-        self._last = results.labels
+        self._last = results.main
         note_time(results.layers, event.seconds)
-        if event.complete and results.kept is not None:
+        if isinstance(results, ImageResults):
+            subject = Subject(results.image, results.picture, results.layout)
+            task = results.model.task
+            self.checks.set_result(subject, task=task, complete=event.complete)
+        elif event.complete and isinstance(results, LabelResults) and results.kept is not None:
             kept, model = getattr(results.kept, "array", results.kept), results.model
             self.refine.set_result(results.labels, kept, model.classes, model.config.ndim)
             self._refines = True
@@ -313,3 +368,11 @@ class PredictPage(QWidget):
     def _loaded(self, found: tuple[str, TrainedModel]) -> None:
         self.notice.say("")
         self.model.setValue(self._session.add(*found))
+
+
+def _asked(request: Request, model: TrainedModel, mask: Labels | None) -> dict[str, Any]:
+    """Return what was asked for besides the usual, to be told of a result."""
+    asked: dict[str, Any] = {"flips": True} if request.flips else {}
+    if model.reading.mask and not request.keep_known:
+        asked["keep_known"] = False
+    return asked if mask is None else {**asked, "mask": origin(mask).file}

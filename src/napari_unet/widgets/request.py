@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from napari_unet.control import Control
@@ -50,6 +50,10 @@ class TrainRequest:
     options: dict[str, Any] = field(default_factory=dict)
     opened: Callable[[Sequence[AnnotationStore]], None] = lambda _: None
     more: tuple[tuple[Picture, Any], ...] = ()
+
+    def reporting(self, opened: Callable[[Sequence[AnnotationStore]], None]) -> TrainRequest:
+        """Return the same, with somebody to be told of the stores."""
+        return replace(self, opened=opened)
 
     @property
     def pairs(self) -> list[tuple[Picture, Any]]:

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 from napari import Viewer
-from napari.layers import Image, Layer
+from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.data.image import ImageView
+from napari_unet.geometry.axes import AxisLayout
 from napari_unet.inference.events import TileDone
 from napari_unet.inference.request import allocate, allocated
 from napari_unet.model import TrainedModel
 from napari_unet.refinement.kept import KeptProbabilities
-from napari_unet.widgets.layers import result_labels, result_probabilities
+from napari_unet.widgets.layers import (
+    insert_above,
+    result_images,
+    result_labels,
+    result_probabilities,
+)
+from napari_unet.widgets.loan import contrast_is_common
 
 REFRESH_MS = 200
 MOST_KEPT = 1 << 30
@@ -53,7 +61,7 @@ class LabelsAndProbabilities:
 
 
 class Results(QObject):
-    """Makes the layers for a prediction, and shows what a thread writes into their arrays.
+    """Shows what a thread writes into the arrays of some layers.
 
     Parameters
     ----------
@@ -61,67 +69,48 @@ class Results(QObject):
         Where the layers go: right above the image, and the layer that was active stays so.
     image : Image
         The layer that is predicted.
-    model : TrainedModel
-        What predicts.
-    view : ImageView
-        The image as the model sees it.
-    probabilities : bool
-        Whether they are wanted as layers beside the labels.
+    layers : sequence of Layer
+        What is shown; the last one is the result proper.
+    layout : AxisLayout
+        Roles of the axes of the layers.
+    out : array-like
+        What the prediction writes into.
     parent : QObject
         What it dies with.
 
     Attributes
     ----------
-    model : TrainedModel
-        What predicts.
+    layers : list of Layer
+        Those that are still there.
+    main : Layer
+        The result proper.
     out : array-like
         What the prediction writes into.
-    kept : array-like, optional
-        The probabilities, where they are kept.
-    labelsRemoved : Signal()
-        The user removed the layer of labels.
+    mainRemoved : Signal()
+        The user removed the result proper.
     """
 
-    labelsRemoved = Signal()  # noqa: N815 - Qt's way of naming
+    mainRemoved = Signal()  # noqa: N815 - Qt's way of naming
 
     def __init__(
         self,
         viewer: Viewer,
         image: Image,
-        model: TrainedModel,
-        view: ImageView,
-        *,
-        probabilities: bool,
+        layers: Sequence[Layer],
+        layout: AxisLayout,
+        out: Any,
         parent: QObject,
     ) -> None:
         super().__init__(parent)
-        self._viewer, self.model = viewer, model
-        dropped = None if image.rgb else view.layout.channel
-        labels = allocate(model, view, "labels")
-        self.out: Any = labels
-        self.labels = result_labels(labels, model, image, dropped)
-        self.layers: list[Layer] = [self.labels]
-        self.kept: Any = self._kept(model, view, shown=probabilities)
-        if self.kept is not None:
-            values = tuple(c.value for c in model.classes)
-            self.out = LabelsAndProbabilities(self.kept, labels, values)
-        if probabilities:
-            self.layers = [*result_probabilities(self.kept, model, image, dropped), self.labels]
-        self._layout = view.layout.labels
+        self._viewer, self.image = viewer, image
+        self.layers, self.main, self.out = list(layers), layers[-1], out
+        self._layout = layout
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(REFRESH_MS)
         self._timer.timeout.connect(self.refresh)
-        self._insert_above(image)
+        insert_above(viewer.layers, image, self.layers)
         viewer.layers.events.removed.connect(self._removed)
-
-    @staticmethod
-    def _kept(model: TrainedModel, view: ImageView, *, shown: bool) -> Any:
-        """Return where probabilities go: floats to be shown, bytes to refine, or nowhere."""
-        shape, _ = allocated(model, view, "probabilities")
-        if shown:
-            return allocate(model, view, "probabilities")
-        return KeptProbabilities(shape) if prod(shape) <= MOST_KEPT else None
 
     def tile_done(self, tile: TileDone) -> None:
         """Show a tile soon, if the slice in view has a part of it."""
@@ -156,29 +145,129 @@ class Results(QObject):
         self._timer.stop()
         self._viewer.layers.events.removed.disconnect(self._removed)
 
-    def _insert_above(self, image: Layer) -> None:
-        layers = self._viewer.layers
-        selected, place = layers.selection.active, layers.index(image) + 1
-        for layer in self.layers:
-            layers.insert(place, layer)
-            place += 1
-        if selected is not None:
-            layers.selection.active = selected
-
     def _removed(self, event: Any) -> None:
         if event.value in self.layers:
             self.layers.remove(event.value)
-        if event.value is self.labels:
-            self.labelsRemoved.emit()
+        if event.value is self.main:
+            self.mainRemoved.emit()
 
     def _in_view(self, tile: TileDone) -> bool:
         """Tell whether the slice that the viewer shows goes through a tile."""
-        spans = [slice(0, 1)] * self.labels.ndim
+        shape = self.main.data.shape[: self.main.ndim]
+        spans = [slice(0, n) for n in shape]
         for axis, index in zip(self._layout.loops, tile.index, strict=True):
             spans[axis] = slice(index, index + 1)
         for axis, part in zip(self._layout.spatial, tile.region.slices, strict=True):
             spans[axis] = part
         dims = self._viewer.dims
-        at = np.round(self.labels.world_to_data(dims.point)).astype(int)
-        hidden = (axis - dims.ndim + self.labels.ndim for axis in dims.not_displayed)
+        at = np.round(self.main.world_to_data(dims.point)).astype(int)
+        hidden = (axis - dims.ndim + self.main.ndim for axis in dims.not_displayed)
         return all(spans[a].start <= at[a] < spans[a].stop for a in hidden if a >= 0)
+
+
+class LabelResults(Results):
+    """Layers for predicted classes: the labels, and their probabilities if they are wanted.
+
+    Parameters
+    ----------
+    viewer, image, parent
+        As in `Results`.
+    model : TrainedModel
+        What predicts.
+    view : ImageView
+        The image as the model sees it.
+    probabilities : bool
+        Whether they are wanted as layers beside the labels.
+
+    Attributes
+    ----------
+    model : TrainedModel
+        What predicts.
+    labels : Labels
+        The result proper.
+    kept : array-like, optional
+        The probabilities, where they are kept.
+    """
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        image: Image,
+        model: TrainedModel,
+        view: ImageView,
+        *,
+        probabilities: bool,
+        parent: QObject,
+    ) -> None:
+        self.model = model
+        dropped = None if image.rgb else view.layout.channel
+        labels = allocate(model, view, "labels")
+        self.labels: Labels = result_labels(labels, model, image, dropped)
+        self.kept: Any = _kept(model, view, shown=probabilities)
+        shown = result_probabilities(self.kept, model, image, dropped) if probabilities else []
+        out: Any = labels
+        if self.kept is not None:
+            values = tuple(c.value for c in model.classes)
+            out = LabelsAndProbabilities(self.kept, labels, values)
+        layers = [*shown, self.labels]
+        super().__init__(viewer, image, layers, view.layout.labels, out, parent)
+
+
+class ImageResults(Results):
+    """Layers for a predicted image.
+
+    Parameters
+    ----------
+    viewer, image, parent
+        As in `Results`.
+    model : TrainedModel
+        What predicts.
+    view : ImageView
+        The image as the model sees it.
+    request : mapping
+        What is said of how it was made, see `napari_unet.widgets.layers.provenance`.
+
+    Attributes
+    ----------
+    model : TrainedModel
+        What predicts.
+    picture : Image
+        The result proper.
+    layout : AxisLayout
+        Roles of the axes of the image.
+    """
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        image: Image,
+        model: TrainedModel,
+        view: ImageView,
+        request: Mapping[str, Any],
+        parent: QObject,
+    ) -> None:
+        self.model, self.layout = model, view.layout
+        out = allocate(model, view, "image")
+        layers = result_images(out, model, image, view.layout.channel, request)
+        self.picture = layers[-1]
+        alike = len(layers) == 1 and not image.rgb
+        super().__init__(
+            viewer, image, layers, view.layout if alike else view.layout.labels, out, parent
+        )
+
+    def finish(self, *, complete: bool) -> None:
+        """Show all; what is of another kind than the image gets a contrast of its own."""
+        super().finish(complete=complete)
+        for layer in self.layers:
+            if self.model.task == "restore" and isinstance(layer, Image) and not layer.rgb:
+                layer.reset_contrast_limits("slice")
+                if contrast_is_common(self.image, layer):
+                    layer.contrast_limits = self.image.contrast_limits
+
+
+def _kept(model: TrainedModel, view: ImageView, *, shown: bool) -> Any:
+    """Return where probabilities go: floats to be shown, bytes to refine, or nowhere."""
+    shape, _ = allocated(model, view, "probabilities")
+    if shown:
+        return allocate(model, view, "probabilities")
+    return KeptProbabilities(shape) if prod(shape) <= MOST_KEPT else None

@@ -73,7 +73,7 @@ class RunView(QWidget):
             case Started() | ClassesGrew():
                 self.names, self.values = event.class_names, event.class_values
             case Stepped():
-                self.plot.add_step(event.step, event.loss)
+                self.plot.add_step(event.step, event.loss, event.learning_rate)
             case Validated():
                 self._show_scores(event)
             case Kept():
@@ -97,5 +97,6 @@ class RunView(QWidget):
     def _show_scores(self, event: Validated) -> None:
         self.scores = event
         self.plot.add_validation(event.step, event.loss)
-        self.board.show_validation(event, self.names, self.hex_colors())
-        self.board.show()
+        if event.scores:  # where the result is an image there are none
+            self.board.show_validation(event, self.names, self.hex_colors())
+            self.board.show()

@@ -7,6 +7,7 @@ from functools import partial
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QWidget
 
+from napari_unet.errors import InputError
 from napari_unet.model import SUFFIX, TrainedModel
 from napari_unet.widgets.editors import guard_wheel
 from napari_unet.widgets.session import NamedModel, Session, read_model
@@ -22,6 +23,8 @@ class StartChooser(QComboBox):
     ----------
     session : Session
         Whose models are offered; one that is opened here joins them.
+    task : str
+        What the models must have been trained for.
 
     Attributes
     ----------
@@ -34,9 +37,11 @@ class StartChooser(QComboBox):
     valueChanged = Signal()  # noqa: N815 - Qt's way of naming
     failed = Signal(object)
 
-    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, session: Session, task: str = "segment", parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
-        self._session = session
+        self._session, self._task = session, task
         self._chosen: NamedModel | None = None
         self._loader = EventRunner(self)
         self._loader.happened.connect(self._loaded)
@@ -65,14 +70,17 @@ class StartChooser(QComboBox):
 
     def _fill(self, _: object = None) -> None:
         """Offer what there is; a new model is offered, and the choice stays."""
-        models = self._session.models
+        models = self._models()
         with QSignalBlocker(self):
             self.clear()
             self.addItems([FRESH, *(named.name for named in models), FILE])
             self.setCurrentIndex(models.index(self._chosen) + 1 if self._chosen else 0)
 
+    def _models(self) -> list[NamedModel]:
+        return [named for named in self._session.models if named.model.task == self._task]
+
     def _picked(self, index: int) -> None:
-        models = self._session.models
+        models = self._models()
         if index <= len(models):
             self._chosen = models[index - 1] if index > 0 else None
             self.valueChanged.emit()
@@ -83,4 +91,15 @@ class StartChooser(QComboBox):
             self.open_file(path)
 
     def _loaded(self, found: tuple[str, TrainedModel]) -> None:
-        self.setValue(self._session.add(*found))
+        name, model = found
+        if model.task != self._task:
+            self.failed.emit(
+                InputError(
+                    f"{name} cannot be started from here",
+                    got=f"a model of task {model.task}",
+                    expected=f"one of task {self._task}",
+                    todo="Choose that task above, or another model",
+                )
+            )
+            return
+        self.setValue(self._session.add(name, model))

@@ -13,7 +13,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.training.events import Finished, Stepped, Validated
 from napari_unet.widgets.parts import main_button
+from napari_unet.widgets.words import clock, count, duration
 
 FULL = 1000
 """Steps of the progress bar."""
@@ -36,6 +38,7 @@ class LiveBar(QWidget):
         self.shown.setToolTip("Show what the network says of what you look at.")
         self.shown.setChecked(True)
         self.unsure.setToolTip("Show in red where the network can hardly decide.")
+        self._guide = guide
         self.note = QLabel()
         self.note.setProperty("unet", "faint")
         self.note.setWordWrap(True)
@@ -51,6 +54,11 @@ class LiveBar(QWidget):
         layout.addWidget(self.note)
         layout.addWidget(guide)
 
+    def show_kind(self, *, painted: bool) -> None:
+        """Offer what only makes sense where something is painted, or do not."""
+        for part in (self.unsure, self._guide):
+            part.setVisible(painted)
+
     def say(self, note: str) -> None:
         """Say which part of the view is shown; nothing where it is all."""
         self.note.setText(note)
@@ -62,7 +70,7 @@ class TrainFooter(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.train = main_button("Train", "Learn from what is painted (Shift+T).")
+        self.train = main_button("Train", "Learn as it is set above (Shift+T).")
         self.pause, self.stop = QPushButton("Pause"), QPushButton("Stop")
         self.pause.setToolTip("Wait, and go on later; the time does not count.")
         self.stop.setToolTip("End the training now and keep what was learned (Shift+T).")
@@ -94,10 +102,10 @@ class TrainFooter(QWidget):
         self.predict.setEnabled(True)
         self.predict.setToolTip(PREDICT_TIP)
 
-    def show_state(self, *, running: bool, paused: bool, done: bool) -> None:
-        """Show the buttons that make sense."""
+    def show_state(self, *, running: bool, paused: bool, done: bool, again: bool) -> None:
+        """Show the buttons that make sense: `done` with a model, `again` of the same task."""
         self.train.setVisible(not running)
-        self.train.setText("Train again" if done else "Train")
+        self.train.setText("Train again" if again else "Train")
         self.pause.setText("Resume" if paused else "Pause")
         for part in (self.pause, self.stop, self.line):
             part.setVisible(running)
@@ -113,6 +121,21 @@ class TrainFooter(QWidget):
         self.progress.setVisible(progress is not None)
         self.progress.setValue(round(FULL * (progress or 0)))
         self.line.setText(text)
+
+    def show_step(self, event: Stepped, device: str) -> None:
+        """Show how far it is after a step."""
+        parts = [f"step {event.step:,}", f"{clock(event.elapsed)} gone"]
+        if event.remaining is not None:
+            parts.append(f"{clock(event.remaining)} left")
+        self.show_progress(event.progress, " · ".join(filter(None, (*parts, device))))
+
+    def show_finished(self, event: Finished, scores: Validated | None) -> None:
+        """Say how long it learned, and how well."""
+        early = ", stopped" if event.reason == "stopped" else ""
+        text = f"Learned in {count(event.step, 'step')}, {duration(event.elapsed)}{early}."
+        if scores is not None and scores.mean is not None:
+            text += f" Mean {scores.metric} {scores.mean:.2f}."
+        self.summary.setText(text)
 
     def show_paused(self, paused: bool) -> None:
         """Show whether it waits."""

@@ -12,24 +12,28 @@ from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
-from napari_unet.control import Previewed
+from napari_unet.control import Previewed, PreviewedImage
 from napari_unet.errors import NapariUnetError
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.inference.request import Request
 from napari_unet.model import SUFFIX, TrainedModel
-from napari_unet.training.events import Finished, Kept, Started, Stepped, Suggested, Warned
+from napari_unet.training.events import Finished, Kept, Noted, Started, Stepped, Suggested, Warned
+from napari_unet.widgets.compare import CompareBar
+from napari_unet.widgets.feeds import StrokesFeeds
 from napari_unet.widgets.guide import PaintHere
-from napari_unet.widgets.layers import described
-from napari_unet.widgets.live import LivePreview, StrokesFeed
+from napari_unet.widgets.image_request import ImageRequest
+from napari_unet.widgets.layers import RGBA
+from napari_unet.widgets.live import LivePreview
 from napari_unet.widgets.parts import Notice, Scroll
 from napari_unet.widgets.peek import Peek
 from napari_unet.widgets.request import TrainRequest
+from napari_unet.widgets.run_layers import like_of, with_layers
 from napari_unet.widgets.run_view import RunView
 from napari_unet.widgets.session import NamedModel, Session
+from napari_unet.widgets.task_form import TaskForm
+from napari_unet.widgets.task_forms import TaskForms
 from napari_unet.widgets.theme import Palette
 from napari_unet.widgets.train_controls import LiveBar, TrainFooter
-from napari_unet.widgets.train_form import TrainForm
-from napari_unet.widgets.words import clock, count, duration
 from napari_unet.widgets.worker import EventRunner
 
 REFRESH_MS = 1000
@@ -58,7 +62,7 @@ class TrainPage(QWidget):
     def __init__(self, viewer: Viewer, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer, self._session = viewer, session
-        self._request: TrainRequest | None = None
+        self._request: TrainRequest | ImageRequest | None = None
         self._pairs: list[tuple[Any, Any]] = []
         self._pair = 0
         self._started: Started | None = None
@@ -70,33 +74,41 @@ class TrainPage(QWidget):
         self._timer.setSingleShot(True)
         self._timer.setInterval(REFRESH_MS)
         palette = Palette.of(viewer.theme)
-        self.form = TrainForm(viewer, session)
-        colors = self.form.strokes.colors
-        self.feeds: list[StrokesFeed] = []
+        self.tasks = TaskForms(viewer, session)
+        self._form: TaskForm = self.tasks.current
+        self.feeds = StrokesFeeds(viewer, self)
         self.preview = LivePreview(viewer, self)
-        self.peek = Peek(self.preview, session.worker, colors, self)
+        self.peek = Peek(self.preview, session.worker, self._colors, self)
         self.guide = PaintHere(viewer, partial(self.runner.ask, "suggest"), self)
-        self.live = LiveBar(self.guide.button)
-        self.view, self.notice = RunView(palette, colors), Notice()
+        self.live, self.compare = LiveBar(self.guide.button), CompareBar(viewer)
+        self.view, self.notice = RunView(palette, self._colors), Notice()
         self.footer = TrainFooter()
         self._arrange()
         self._connect()
         self._show_state()
         session.worker.warm_up()
 
+    @property
+    def form(self) -> Any:
+        """The form of the chosen task."""
+        return self.tasks.current
+
     def start(self) -> None:
         """Train as set in the form."""
         if self.runner.running:
             return
         try:
-            request = self.form.request()
+            request: TrainRequest | ImageRequest = self.form.request()
         except NapariUnetError as error:
             self.show_problem(error)
             return
-        self._pairs, self._pair = self.form.layers(), 0
-        self._follow_strokes()
-        options = {"keep_history": True, **request.options}
-        self._request = request = replace(request, opened=self._opened, options=options)
+        self._form, self._pairs, self._pair = self.form, self.form.layers(), 0
+        request = replace(request, options={"keep_history": True, **request.options})
+        painted = isinstance(request, TrainRequest)
+        self.feeds.follow([labels for _, labels in self._pairs] if painted else ())
+        self._request = request = request.reporting(self.feeds.open)
+        self.live.show_kind(painted=painted)
+        self.compare.set_layers(None, None)
         self._started = self._latest = self._model = None
         self._then_branch = self._then_keep = False
         self.notice.say("")
@@ -132,12 +144,13 @@ class TrainPage(QWidget):
         """Stop, and follow the viewer no longer."""
         self._viewer.layers.events.removed.disconnect(self._layer_removed)
         self._viewer.layers.selection.events.active.disconnect(self._layer_selected)
-        self._let_strokes_go()
+        self.feeds.let_go()
         self.preview.end()
         self.peek.end()
         self.peek.runner.abandon()
         self.guide.enabled(False)
-        self.form.let_go()
+        self.compare.let_go()
+        self.tasks.let_go()
         self.runner.abandon()
 
     def _arrange(self) -> None:
@@ -145,10 +158,10 @@ class TrainPage(QWidget):
         inside = QVBoxLayout(content)
         inside.setContentsMargins(0, 0, 0, 0)
         inside.setSpacing(6)
-        inside.addWidget(self.form)
+        inside.addWidget(self.tasks)
         results = QVBoxLayout()
         results.setContentsMargins(10, 4, 10, 8)
-        for part in (self.notice, self.live, self.view):
+        for part in (self.notice, self.live, self.compare, self.view):
             results.addWidget(part)
         inside.addLayout(results)
         inside.addStretch()
@@ -169,10 +182,12 @@ class TrainPage(QWidget):
         self.live.shown.toggled.connect(self._live_toggled)
         self.live.unsure.toggled.connect(self._unsure_toggled)
         self.preview.noteChanged.connect(self.live.say)
+        self.preview.imageShown.connect(self._offer_to_compare)
         history.moved.connect(self._look_back)
         history.kept.connect(self._keep)
         history.branched.connect(self._branch)
-        self.form.failed.connect(self.show_problem)
+        self.tasks.failed.connect(self.show_problem)
+        self.tasks.changed.connect(self._show_state)
         self.peek.failed.connect(self.show_problem)
         self.runner.happened.connect(self._show_event)
         self.runner.failed.connect(self.show_problem)
@@ -183,11 +198,16 @@ class TrainPage(QWidget):
         layers.events.removed.connect(self._layer_removed)
         layers.selection.events.active.connect(self._layer_selected)
 
+    def _colors(self) -> dict[int, RGBA]:
+        """Return the colours of the classes of the training that runs, or ran last."""
+        return self._form.colors()
+
     def _show_state(self) -> None:
         """Show the buttons and parts that make sense now."""
         running, done = self.runner.running, self._model is not None
-        self.form.show_running(running)
-        self.footer.show_state(running=running, paused=self.runner.paused, done=done)
+        self.tasks.show_running(running)
+        again = done and self._form is self.form
+        self.footer.show_state(running=running, paused=self.runner.paused, done=done, again=again)
         self.view.setVisible(self._started is not None)
         self.live.setVisible(running or done)
 
@@ -197,11 +217,11 @@ class TrainPage(QWidget):
             case Started():
                 self._started = event
                 self.notice.say("")
-                self.guide.enabled(True)
+                self.guide.enabled(bool(event.class_names))
                 self._follow_view()
                 self._show_state()
-            case Previewed() if self.view.history.selected is None:
-                self.preview.show(event, self.form.strokes.colors())
+            case Previewed() | PreviewedImage() if self.view.history.selected is None:
+                self.preview.show(event, self._colors())
             case Stepped():
                 self._latest = event
                 if not self._timer.isActive():
@@ -212,33 +232,23 @@ class TrainPage(QWidget):
                 self._show_places(event)
             case Warned():
                 self.notice.add(event.message)
+            case Noted():
+                self.notice.add(event.message, "info")
             case Finished():
-                self._finished(event)
-
-    def _follow_strokes(self) -> None:
-        """Carry what is painted from now on into the training."""
-        self._let_strokes_go()
-        for _, labels in self._pairs:
-            feed = StrokesFeed(self._viewer, self)
-            feed.follow(labels)
-            self.feeds.append(feed)
-
-    def _opened(self, stores: Any) -> None:
-        """Take the stores of the training (called in its thread)."""
-        for feed, store in zip(self.feeds, stores, strict=True):
-            feed.open(store)
-
-    def _let_strokes_go(self) -> None:
-        for feed in self.feeds:
-            feed.let_go()
-            feed.deleteLater()
-        self.feeds.clear()
+                self._model = self._store(event.model)
+                self.footer.show_finished(event, self.view.scores)
 
     def _follow_view(self) -> None:
         """Ask for previews of what is in view from now on."""
         image = self._pairs[self._pair][0]
         if image in self._viewer.layers and self._started is not None:
-            self.preview.begin(image, self._layout(self._pair), self.runner.look, self._pair)
+            like = like_of(self._request, *self._pairs[self._pair])
+            layout = self._layout(self._pair)
+            self.preview.begin(image, layout, self.runner.look, self._pair, like)
+
+    def _offer_to_compare(self) -> None:
+        """Offer to compare an image with what the network makes of it."""
+        self.compare.set_layers(self._pairs[self._pair][0], self.preview.picture)
 
     def _layout(self, pair: int) -> AxisLayout:
         """Return the roles of the axes of an image that is trained on."""
@@ -269,7 +279,8 @@ class TrainPage(QWidget):
         picture, _ = self._request.pairs[self._pair]
         channel, threads = self._layout(self._pair).channel, self._request.options.get("threads")
         request = Request(channel_axis=channel, axes=picture.axes, rgb=picture.rgb, threads=threads)
-        self.peek.follow(model, picture, request)
+        mask = self._request.mask if isinstance(self._request, ImageRequest) else None
+        self.peek.follow(model, picture, request, mask)
 
     def _keep(self, kept: Kept | None) -> None:
         """Put a moment among the models; the present has to be asked for first."""
@@ -289,8 +300,7 @@ class TrainPage(QWidget):
     def _store(self, model: TrainedModel) -> NamedModel:
         """Put a model among those of the session, with what the panel knows of it."""
         assert self._request is not None
-        names, colors = self.form.strokes.names(), self.form.strokes.colors()
-        model = described(model, names, colors, self._pairs)
+        model = with_layers(model, self._form.names(), self._form.colors(), self._pairs)
         return self._session.add(self._request.picture.name, model)
 
     def _add_model(self, model: TrainedModel) -> None:
@@ -299,7 +309,8 @@ class TrainPage(QWidget):
 
     def _branch(self, kept: Kept) -> None:
         """Train on from an earlier moment."""
-        self.form.start.setValue(self._store(kept.model))
+        self.tasks.choice.setValue(self._form.task)
+        self._form.start.setValue(self._store(kept.model))
         if self.runner.running:
             self._then_branch = True
             self._stop_clicked()
@@ -308,27 +319,12 @@ class TrainPage(QWidget):
 
     def _show_progress(self) -> None:
         event = self._latest
-        if event is None or not self.runner.running:
-            return
-        parts = [f"step {event.step:,}", f"{clock(event.elapsed)} gone"]
-        if event.remaining is not None:
-            parts.append(f"{clock(event.remaining)} left")
-        if self._started is not None:
-            parts.append(self._started.device)
-        if not (self.runner.paused or self.runner.stopping):
-            self.footer.show_progress(event.progress, " · ".join(parts))
-
-    def _finished(self, event: Finished) -> None:
-        self._model = self._store(event.model)
-        early = ", stopped" if event.reason == "stopped" else ""
-        text = f"Learned in {count(event.step, 'step')}, {duration(event.elapsed)}{early}."
-        scores = self.view.scores
-        if scores is not None and scores.mean is not None:
-            text += f" Mean {scores.metric} {scores.mean:.2f}."
-        self.footer.summary.setText(text)
+        runner, device = self.runner, self._started.device if self._started is not None else ""
+        if event is not None and runner.running and not (runner.paused or runner.stopping):
+            self.footer.show_step(event, device)
 
     def _ended(self) -> None:
-        self._let_strokes_go()
+        self.feeds.let_go()
         self.preview.end()
         self.guide.enabled(False)
         self.view.history.set_live(False)
@@ -341,6 +337,7 @@ class TrainPage(QWidget):
             self._peek_at(self._model.model)
 
     def _live_toggled(self, on: bool) -> None:
+        self.compare.set_mode("After")
         self.preview.enabled = on
         self.preview.set_visible(on)
         self.preview.look()
@@ -361,6 +358,7 @@ class TrainPage(QWidget):
 
     def _predict_clicked(self) -> None:
         self.peek.end()
+        self.compare.set_layers(None, None)
         self.preview.set_visible(False)
         self.predictionWanted.emit(self._model, self._pairs[0][0])
 
@@ -380,7 +378,8 @@ class TrainPage(QWidget):
         """Preview the image that the user turns to, where several are learned from."""
         layers = self._viewer.layers
         for number, pair in enumerate(self._pairs):
-            meant = pair[0] in layers and any(layers.selection.active is layer for layer in pair)
+            chosen = layers.selection.active
+            meant = chosen is not None and pair[0] in layers and any(chosen is x for x in pair)
             if meant and number != self._pair:
                 self._pair = number
                 self._follow_view()

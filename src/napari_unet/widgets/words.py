@@ -41,18 +41,25 @@ def humanise(name: str) -> str:
 
 
 NAMES = {
+    "blind_spot": "Blind spots",
     "ce": "Cross-entropy",
     "ce+dice": "Cross-entropy + Dice",
     "cpu": "CPU",
     "cuda": "CUDA",
     "elu": "ELU",
     "gelu": "GELU",
+    "l1": "L1",
+    "l2": "L2",
     "leaky_relu": "Leaky ReLU",
+    "lines_x": "Lines along x",
+    "lines_y": "Lines along y",
     "mean_sd": "Mean and deviation",
     "mps": "Apple GPU",
+    "ms_ssim": "MS-SSIM",
     "ndim": "Dimensions",
     "relu": "ReLU",
     "silu": "SiLU",
+    "ssim": "SSIM",
 }
 
 
