@@ -53,7 +53,10 @@ def tests(session: nox.Session) -> None:
     install(session, ".[test]")
     run_linters(session)
     prepare_display(session)
-    session.run("pytest", "-W", "error", *session.posargs)
+    # Two at a time, of one thread each: threads of several trainings would wait for each other.
+    spread = ["-n", "2", "--dist", "loadfile"] if not session.posargs else []
+    env = {"OMP_NUM_THREADS": "1"}
+    session.run("pytest", "-W", "error", *spread, *session.posargs, env=env)
 
 
 @nox.session
