@@ -69,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--ndim", type=int, nargs="+", default=[2, 3], choices=[2, 3])
+    parser.add_argument("--strokes", type=int, default=8, help="of each class")
+    parser.add_argument("--image-first", action="store_true", help="also with image_first")
     chosen = parser.parse_args(arguments)
     if not chosen.data.is_dir():
         print(f"skipped: {chosen.data} is not there")
@@ -79,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for ndim in chosen.ndim:
         results: dict[str, list[float]] = {"forest": [], "unet": []}
         for seed in chosen.seeds:
-            painted = paint(truth, seed=seed, slices=SLICES_3D if ndim == 3 else (0,))
+            slices = SLICES_3D if ndim == 3 else (0,)
+            painted = paint(truth, chosen.strokes, seed=seed, slices=slices)
             began = time.perf_counter()
             predicted = by_forest(image, painted)
             took = f"{time.perf_counter() - began:.0f} s"
@@ -87,8 +90,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             predicted, steps = by_unet(image, painted, ndim, chosen.seconds, seed)
             score = _row(f"U-Net {ndim}D seed {seed}", predicted, truths, f"{steps} steps")
             results["unet"].append(score)
+            if chosen.image_first:
+                first = by_unet(image, painted, ndim, chosen.seconds, seed, image_first=True)
+                score = _row(f"image first  seed {seed}", first[0], truths, f"{first[1]} steps")
+                results.setdefault("first", []).append(score)
         ours, theirs = mean(results["unet"]), mean(results["forest"])
         print(f"{ndim}D mean: U-Net {ours:.3f}, forest {theirs:.3f}, ratio {ours / theirs:.3f}")
+        if "first" in results:
+            print(f"{ndim}D mean with the image first: {mean(results['first']):.3f}")
 
 
 if __name__ == "__main__":
