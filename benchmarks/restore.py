@@ -72,8 +72,9 @@ def fill_in(seconds: float, threads: int | None) -> dict[str, Any]:
     truth, dead = sinograms()
     broken, hole = np.where(dead, 0, truth).astype(np.float32), dead > 0
     model = napari_unet.fit(
-        broken, dead, task="inpaint", planes=5, wrap=("y",), seconds=seconds, threads=threads
-    )
+        broken, dead, task="inpaint", planes=5, wrap=("y",), size="small",
+        seconds=seconds, threads=threads,
+    )  # fmt: skip
     ours = napari_unet.predict(model, broken, mask=dead)
     assert np.array_equal(ours[~hole], broken[~hole])
     theirs = np.stack([inpaint_biharmonic(p, m) for p, m in zip(broken, hole, strict=True)])

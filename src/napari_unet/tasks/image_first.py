@@ -1,4 +1,4 @@
-"""Learning the image before the strokes: a denoiser's network is a better start than a random one.
+"""Learning the image before the strokes: a denoiser's network as a start, not a random one.
 
 The same network first learns to tell hidden pixels from their surroundings, for which every pixel
 of the image is an example; its head is then exchanged for one that names classes. As in DenoiSeg,

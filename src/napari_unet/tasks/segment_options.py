@@ -31,7 +31,7 @@ class SegmentOptions(NetworkOptions):
     image_first: bool = Field(
         False,
         description="Learn the image first, by telling hidden pixels from their surroundings, for "
-        "a fifth of the budget (15 s without one): a better start where strokes are few.",
+        "a fifth of the budget (15 s without one). Try it where strokes are few.",
     )
     held_out: float = Field(
         1 / 6, ge=0, le=0.5, description="Part of the painted places kept for validation."
