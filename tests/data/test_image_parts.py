@@ -55,9 +55,6 @@ def test_hidden_pixels_are_told_by_their_surroundings_alone(replacement, shape):
     hidden = random.random(shape) < 0.1
     out = hide(pixels, hidden, np.random.default_rng(1), replacement)
     assert np.array_equal(out[:, ~hidden], pixels[:, ~hidden])
-    changed = pixels.copy()
-    changed[:, hidden] += 100
-    again = hide(changed, hidden, np.random.default_rng(1), replacement)
     # Of the hidden pixel itself nothing is left; a neighbour may have been hidden too.
     lonely = np.zeros(shape, bool)
     lonely[(shape[0] // 2, *[n // 2 for n in shape[1:]])] = True
@@ -66,7 +63,6 @@ def test_hidden_pixels_are_told_by_their_surroundings_alone(replacement, shape):
         for p in (pixels, np.where(lonely, pixels + 100, pixels))
     )
     assert np.array_equal(first, second)
-    assert again.shape == out.shape
 
 
 def test_a_replacement_comes_from_near_by():

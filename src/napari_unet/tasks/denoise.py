@@ -86,6 +86,13 @@ class DenoiseLesson:
         """How an image is read."""
         return Reading(self.choice.planes, self.views[0].wrap)
 
+    @property
+    def mixes(self) -> bool:
+        """Whether something of each pixel itself may go into the result."""
+        choice, share = self.choice, self.options.own_share
+        measured = choice.method == "blind_spot" and choice.white and bool(choice.noise)
+        return measured if share == "auto" else share > 0
+
     def notes(self) -> Iterator[str]:
         """Say what was chosen, and why."""
         yield self.choice.why
@@ -153,8 +160,6 @@ class DenoiseLesson:
         o, choice = self.options, self.choice
         if o.own_share != "auto":
             return o.own_share
-        if choice.method != "blind_spot" or not choice.white or not choice.noise:
-            return 0.0
         both = float(np.mean((outputs - pixels) ** 2))
         noise = np.mean(
             [

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from napari_unet._version import __version__
 from napari_unet.control import PreviewedImage, Viewport
 from napari_unet.data.inputs import read_inputs
 from napari_unet.data.turns import SAME, Turn, turned, turns
@@ -22,6 +21,7 @@ from napari_unet.network.config import UNetConfig
 from napari_unet.network.optimise import for_inference
 from napari_unet.network.unet import UNet, build_network
 from napari_unet.tasks.architecture import choose_config
+from napari_unet.tasks.facts import told_of
 from napari_unet.tasks.image_options import ImageOptions, RestoreOptions
 from napari_unet.tasks.lesson import Example, Lesson, Place, middle, place_at
 from napari_unet.tasks.patch import choose_patch, trained_part
@@ -171,6 +171,8 @@ class ImageLearner:
     @torch.no_grad()
     def settle(self, network: nn.Module, device: torch.device) -> None:
         """Find how much of each pixel itself is worth adding to the result."""
+        if not self.lesson.mixes:
+            return
         outputs, pixels = [], []
         for place in self._places:
             view = self.lesson.views[place.image]
@@ -206,7 +208,6 @@ class ImageLearner:
 
     def finish(self, weights: Weights, facts: dict[str, Any]) -> TrainedModel:
         """Make the model."""
-        o = self.options
         origin = {} if self.start is None else {"continued_from": self.start.digest}
         return TrainedModel(
             config=self.config,
@@ -220,13 +221,7 @@ class ImageLearner:
                 **facts,
                 **origin,
                 **self.lesson.facts(),
-                "seed": o.seed,
-                "options": o.model_dump(mode="json", exclude_defaults=True, exclude={"network"}),
-                "versions": {
-                    "napari-unet-live": __version__,
-                    "torch": str(torch.__version__),
-                    "numpy": np.__version__,
-                },
+                **told_of(self.options),
             },
         )
 

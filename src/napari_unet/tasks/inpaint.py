@@ -86,6 +86,8 @@ class InpaintLesson:
         """How an image is read."""
         return Reading(self.views[0].planes, self.views[0].wrap, mask=True)
 
+    mixes = False
+
     def notes(self) -> Iterator[str]:
         """Nothing is decided that the options do not say."""
         yield from ()

@@ -58,6 +58,10 @@ class Lesson(Protocol):
     def reading(self) -> Reading:
         """How an image is read, as far as it is known."""
 
+    @property
+    def mixes(self) -> bool:
+        """Whether something of each pixel itself may go into the result."""
+
     def notes(self) -> Iterator[str]:
         """Say what was decided, and why."""
 

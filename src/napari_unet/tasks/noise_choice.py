@@ -103,7 +103,8 @@ def choose(view: ImageView, options: DenoiseOptions, seed: int = 0) -> NoiseChoi
     if min(channels[0][0].shape) < LEAST:
         return _blindly(view, options)
     models = tuple(fit_noise(planes) for planes in channels)
-    along = np.mean([noise_autocorrelation(planes) for planes in channels], axis=0)
+    fitted = zip(channels, models, strict=True)
+    along = np.mean([noise_autocorrelation(p, noise=model) for p, model in fitted], axis=0)
     # Where neighbours are alike, the fit, which looks at differences, saw less than there is.
     models = tuple(_rescaled(m, share_of_high_pass(along)) for m in models)
     alike = _likeness(pairs, models)

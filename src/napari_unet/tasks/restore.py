@@ -85,6 +85,8 @@ class RestoreLesson:
         """How an image is read."""
         return Reading(self.views[0].planes, self.views[0].wrap)
 
+    mixes = False
+
     def notes(self) -> Iterator[str]:
         """Nothing is decided that the options do not say."""
         yield from ()

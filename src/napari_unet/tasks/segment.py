@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from napari_unet._version import __version__
 from napari_unet.control import Previewed, Viewport
 from napari_unet.data.augment import Augmenter
 from napari_unet.data.normalisation import fit_normalisation
@@ -31,6 +30,7 @@ from napari_unet.tasks.continued import (
     continued_network,
     factors_of,
 )
+from napari_unet.tasks.facts import told_of
 from napari_unet.tasks.losses import IGNORED, segmentation_loss
 from napari_unet.tasks.painted import Painted, count_all, digest_of
 from napari_unet.tasks.patch import choose_patch, trained_part
@@ -306,7 +306,6 @@ class SegmentLearner:
 
     def finish(self, weights: Weights, facts: dict[str, Any]) -> TrainedModel:
         """Make the model."""
-        o = self.options
         return TrainedModel(
             config=self.config,
             weights=weights,
@@ -317,15 +316,9 @@ class SegmentLearner:
             training={
                 **facts,
                 **self._origin(),
-                "seed": o.seed,
                 "strokes": digest_of(self.painted),
                 "painted": dict(zip(self.class_names, self.counts, strict=True)),
-                "options": o.model_dump(mode="json", exclude_defaults=True, exclude={"network"}),
-                "versions": {
-                    "napari-unet-live": __version__,
-                    "torch": str(torch.__version__),
-                    "numpy": np.__version__,
-                },
+                **told_of(self.options),
             },
         )
 

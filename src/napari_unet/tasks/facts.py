@@ -1,0 +1,24 @@
+"""What every model says of how it was made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from napari_unet._version import __version__
+from napari_unet.tasks.network_options import NetworkOptions
+
+
+def told_of(options: NetworkOptions) -> dict[str, Any]:
+    """Return seed, options that are not the usual ones, and versions, as plain JSON."""
+    return {
+        "seed": options.seed,
+        "options": options.model_dump(mode="json", exclude_defaults=True, exclude={"network"}),
+        "versions": {
+            "napari-unet-live": __version__,
+            "torch": str(torch.__version__),
+            "numpy": np.__version__,
+        },
+    }
