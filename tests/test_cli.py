@@ -26,8 +26,8 @@ from napari_unet.data.normalisation import Normalisation
 from napari_unet.data.output import new_picture, write_picture
 from napari_unet.errors import InputError
 from napari_unet.model import ClassInfo, TrainedModel, load_model, weights_of
+from napari_unet.network.build import build_network
 from napari_unet.network.config import UNetConfig
-from napari_unet.network.unet import build_network
 from napari_unet.tasks.segment_options import SegmentOptions
 from napari_unet.training.events import Stepped
 
@@ -394,7 +394,7 @@ def test_train_has_an_option_for_every_field_that_fits_a_line():
     shown = CliRunner().invoke(commands.app, ["train", "--help"], env={"COLUMNS": "200"}).stdout
     flags = {f"--{name.replace('_', '-')}" for name in SegmentOptions.model_fields}
     missing = {flag for flag in flags if flag not in shown}
-    assert missing == {"--network", "--augment", "--class-colors"}
+    assert missing == {"--network", "--class-colors"}
 
 
 @pytest.mark.parametrize("name", ["out.tif", "out.zarr"])

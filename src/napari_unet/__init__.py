@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from napari_unet.geometry.unet_shape import AxisGeometry
     from napari_unet.inference.predictor import predict_events
     from napari_unet.model import TrainedModel, load_model
+    from napari_unet.network.build import build_network
     from napari_unet.network.config import UNetConfig
-    from napari_unet.network.unet import build_network
+    from napari_unet.network.kinds import preset
     from napari_unet.refinement.options import RefineOptions
     from napari_unet.refinement.refine import refine
     from napari_unet.tasks.image_options import DenoiseOptions, InpaintOptions, RestoreOptions
@@ -37,11 +38,12 @@ _HOMES = {
     "TrainedModel": "model",
     "TrainingError": "errors",
     "UNetConfig": "network.config",
-    "build_network": "network.unet",
+    "build_network": "network.build",
     "fit": "api",
     "load_model": "model",
     "predict": "api",
     "predict_events": "inference.predictor",
+    "preset": "network.kinds",
     "refine": "refinement.refine",
     "train": "api",
 }
@@ -65,6 +67,7 @@ __all__ = [
     "load_model",
     "predict",
     "predict_events",
+    "preset",
     "refine",
     "train",
 ]

@@ -21,18 +21,19 @@ from numpy.typing import NDArray
 
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.errors import InputError, ModelFileError
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.architecture import Architecture
+from napari_unet.network.kinds import read_config
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from napari_unet.network.unet import UNet
+    from napari_unet.network.module import Network
 
 Weights = Mapping[str, NDArray[Any]]
 """A network's state by name, as torch calls it; arrays, so that holding a model needs no torch."""
 
 HEADER = "napari_unet"
-VERSION = 2
+VERSION = 3
 SUFFIX = ".safetensors"
 
 
@@ -78,7 +79,7 @@ class TrainedModel:
 
     Parameters
     ----------
-    config : UNetConfig
+    config : Architecture
         The architecture.
     weights : mapping of str to ndarray
         The network's state.
@@ -98,7 +99,7 @@ class TrainedModel:
         How an image is read.
     """
 
-    config: UNetConfig
+    config: Architecture
     weights: Weights
     normalisation: Normalisation
     task: str = "segment"
@@ -113,11 +114,11 @@ class TrainedModel:
         """Channels of the image, without neighbouring planes and masks."""
         return self.config.in_channels // (self.reading.planes * (1 + self.reading.mask))
 
-    def network(self) -> UNet:
+    def network(self) -> Network:
         """Build the network with the weights loaded, in evaluation mode, on the CPU."""
         import torch
 
-        from napari_unet.network.unet import build_network
+        from napari_unet.network.build import build_network
 
         network = build_network(self.config)
         try:
@@ -252,7 +253,7 @@ def _from_header(name: str, text: str, weights: Weights) -> TrainedModel:
                 todo="Update napari-unet-live",
             )
         return TrainedModel(
-            config=UNetConfig(**header["config"]),
+            config=read_config(header["config"]),
             weights=weights,
             normalisation=Normalisation.from_dict(header["normalisation"]),
             task=header["task"],

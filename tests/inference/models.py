@@ -9,8 +9,9 @@ from torch import nn
 
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.model import ClassInfo, TrainedModel, weights_of
+from napari_unet.network.build import build_network
 from napari_unet.network.config import UNetConfig
-from napari_unet.network.unet import UNet, build_network
+from napari_unet.network.unet import UNet
 
 FLAT = UNetConfig(encoder=((4, 4),), bottom=(6,), decoder=((4, 4),))
 VOLUME = UNetConfig(

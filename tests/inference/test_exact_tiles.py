@@ -19,9 +19,10 @@ from napari_unet.data.source import open_source
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.tiling import plan_tiles
 from napari_unet.network.blocks import centre_crop
+from napari_unet.network.build import build_network
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.optimise import for_inference
-from napari_unet.network.unet import UNet, build_network
+from napari_unet.network.unet import UNet
 from tests.geometry.strategies import configs, filtered_configs
 from tests.inference.models import VOLUME, model, trained_network
 

@@ -10,8 +10,8 @@ import torch
 
 from napari_unet.inference import memory
 from napari_unet.inference.memory import MAX_BYTES, SHARE, bytes_per_voxel, max_tile_voxels
+from napari_unet.network.build import build_network
 from napari_unet.network.config import UNetConfig
-from napari_unet.network.unet import build_network
 
 CPU = torch.device("cpu")
 

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import ndimage
 
+from napari_unet.network.build import build_network
 from napari_unet.network.config import FEATURES, UNetConfig, filter_radius
 from napari_unet.network.filters import ScaleFilters
 from napari_unet.network.grow import with_classes
 from napari_unet.network.optimise import for_inference
 from napari_unet.network.presets import PRESETS, SIGMAS
 from napari_unet.network.table import parameter_count, shape_table
-from napari_unet.network.unet import HEAD_START, build_network
+from napari_unet.network.unet import HEAD_START
 from tests.geometry.strategies import filtered_configs
 from tests.network.test_optimise import NORMS, trained_looking
 

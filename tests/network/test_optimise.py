@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from napari_unet.network.blocks import best_memory_format
+from napari_unet.network.build import build_network
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.optimise import as_input, for_inference
-from napari_unet.network.unet import UNet, build_network
+from napari_unet.network.unet import UNet
 from tests.geometry.strategies import configs
 
 NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)

@@ -16,8 +16,8 @@ from napari_unet.network.blocks import (
     depth_to_space,
     space_to_depth,
 )
+from napari_unet.network.build import build_network
 from napari_unet.network.config import UNetConfig
-from napari_unet.network.unet import build_network
 from tests.geometry.strategies import configs
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from napari_unet.network.build import build_network
 from napari_unet.network.config import UNetConfig
-from napari_unet.network.unet import build_network
 from napari_unet.tasks.calibration import MAX_FACTOR, frequency_factors, shift_head
 
 

@@ -15,9 +15,9 @@ from napari_unet.data.annotations import AnnotationStore
 from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
 from napari_unet.model import weights_of
+from napari_unet.network.build import build_network
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.grow import with_classes
-from napari_unet.network.unet import build_network
 from napari_unet.tasks.painted import open_pair
 from napari_unet.tasks.segment import SegmentLearner
 from napari_unet.tasks.segment_options import SegmentOptions

@@ -140,7 +140,6 @@ def test_it_is_honest_about_what_the_commands_cannot_say(model):
     )
     options = model.training["options"]
     assert "until somebody stopped it" in notes(changed(model, options | {"open_ended": True}))
-    assert "set up in a way" in notes(changed(model, options | {"augment": {"flip": False}}))
     assert "set up in a way" in notes(changed(model, options | {"from": "the future"}))
     network = UNetConfig(encoder=((6,),), bottom=(8,), decoder=((6,),))
     by_hand = napari_unet.fit(*picture(), network=network, steps=1, batch_size=1, patch=(40, 40))

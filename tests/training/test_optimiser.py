@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from napari_unet.network.build import build_network
 from napari_unet.network.config import UNetConfig
-from napari_unet.network.unet import build_network
 from napari_unet.training.optimiser import FILTERS_LEAD, build_optimiser, set_rate
 from napari_unet.training.options import TrainingOptions
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from napari_unet.control import Viewport
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.model import ClassInfo, TrainedModel, Weights
+from napari_unet.network.build import build_network
 from napari_unet.network.config import UNetConfig
-from napari_unet.network.unet import build_network
 from napari_unet.tasks.losses import segmentation_loss
 from napari_unet.training.events import Previewed, Suggested, Validated
 from napari_unet.training.learner import Batch

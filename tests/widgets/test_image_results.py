@@ -12,8 +12,8 @@ from napari_unet.data.normalisation import Normalisation
 from napari_unet.inference.request import Request as Asked
 from napari_unet.inference.request import allocate, find_view
 from napari_unet.model import Reading, TrainedModel, weights_of
+from napari_unet.network.build import build_network
 from napari_unet.network.config import UNetConfig
-from napari_unet.network.unet import build_network
 from napari_unet.widgets.choosers import RESULT
 from napari_unet.widgets.layers import result_images
 from napari_unet.widgets.model_info import describe_model

@@ -14,8 +14,8 @@ from napari_unet.data.normalisation import Normalisation
 from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
 from napari_unet.model import ClassInfo, TrainedModel, weights_of
+from napari_unet.network.build import build_network
 from napari_unet.network.config import UNetConfig
-from napari_unet.network.unet import build_network
 from napari_unet.process.worker import Here
 from napari_unet.training.events import Finished, Started, Warned
 from napari_unet.widgets.session import Session

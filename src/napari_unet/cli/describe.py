@@ -13,6 +13,7 @@ from napari_unet.cli.show import times
 from napari_unet.data.formats import Picture
 from napari_unet.data.grid import Grid
 from napari_unet.inference.request import Output, allocated
+from napari_unet.network.architecture import Architecture
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.table import format_table, parameter_count, shape_table
 from napari_unet.training.events import Started, Validated
@@ -53,7 +54,7 @@ def result(trained: TrainedModel, view: ImageView, grid: Grid, kind: Output) -> 
     return Picture(shape, dtype, axes.with_first("c"), tuple(map(str, trained.classes)))
 
 
-def network(config: UNetConfig, input_shape: Sequence[int] | None = None) -> str:
+def network(config: Architecture, input_shape: Sequence[int] | None = None) -> str:
     """Return a network's layers, and which sizes fit through it.
 
     Raises
@@ -110,14 +111,13 @@ def scores(results: Iterable[DemoResult]) -> Table:
     return table
 
 
-def _network_facts(config: UNetConfig) -> list[tuple[str, str]]:
-    blocks = [*config.encoder, config.bottom]
+def _network_facts(config: Architecture) -> list[tuple[str, str]]:
+    rows = [("network", config.title)]
+    if isinstance(config, UNetConfig):
+        blocks = [*config.encoder, config.bottom]
+        rows.append(("channels", " | ".join(", ".join(map(str, block)) for block in blocks)))
     return [
-        (
-            "network",
-            f"{config.ndim}D U-Net, {config.depth} poolings, {config.padding} convolutions",
-        ),
-        ("channels", " | ".join(", ".join(map(str, block)) for block in blocks)),
+        *rows,
         ("parameters", f"{parameter_count(config):,}"),
         ("smallest input", times(axis.smallest_input for axis in config.geometry)),
     ]

@@ -24,10 +24,10 @@ def turns_of(model: TrainedModel) -> tuple[Turn, ...]:
 
     y and x change places only where the network treats them alike.
     """
-    y, x = model.config.geometry[-2:]
+    ndim = model.config.ndim
     wrap = model.reading.wrap[-2:] or (False, False)
-    kernels = all(k[-1] == k[-2] for k in (*model.config.kernels, model.config.head_kernel))
-    return turns(square=y == x and wrap[0] == wrap[1] and kernels)
+    alike = model.config.is_alike(ndim - 2, ndim - 1)
+    return turns(square=alike and wrap[0] == wrap[1])
 
 
 def mean_over(ways: Sequence[Turn], inputs: Tensor, apply: Callable[[Tensor], Tensor]) -> Tensor:

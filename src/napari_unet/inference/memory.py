@@ -8,6 +8,7 @@ from math import prod
 import psutil
 import torch
 
+from napari_unet.network.architecture import Architecture
 from napari_unet.network.config import FEATURES, HIDDEN, UNetConfig
 
 MAX_BYTES = 2 << 30
@@ -17,12 +18,13 @@ SHARE = 0.25
 """Part of the free memory that a prediction takes."""
 
 
-def bytes_per_voxel(config: UNetConfig) -> float:
+def bytes_per_voxel(config: Architecture) -> float:
     """Estimate the memory that a prediction needs per input voxel, in bytes.
 
     The most that is alive at once: at some level the input and the output of a convolution, and
     the outputs of the levels above that wait for their concatenation.
     """
+    assert isinstance(config, UNetConfig)
     volume, waiting = float(config.block_volume), 0.0
     most = (
         config.in_channels + config.out_channels + max((*config.encoder, config.bottom)[0]) / volume
@@ -45,7 +47,7 @@ def bytes_per_voxel(config: UNetConfig) -> float:
     return 4 * 2 * most
 
 
-def max_tile_voxels(config: UNetConfig, device: torch.device) -> int:
+def max_tile_voxels(config: Architecture, device: torch.device) -> int:
     """Return how many voxels a tile's input may have on that device, given what is free now."""
     if device.type == "cuda":
         free = int(torch.cuda.mem_get_info(device)[0] * 2 * SHARE)

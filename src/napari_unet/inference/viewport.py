@@ -18,10 +18,10 @@ from napari_unet.geometry.region import Region
 from napari_unet.inference.images import in_units, with_own
 from napari_unet.inference.request import Request, find_missing, find_view
 from napari_unet.model import TrainedModel
+from napari_unet.network.architecture import Architecture
 from napari_unet.network.blocks import centre_crop
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.module import Network
 from napari_unet.network.optimise import as_input, for_inference
-from napari_unet.network.unet import UNet
 
 
 def preview_events(
@@ -74,7 +74,7 @@ def preview_events(
 
 
 def probabilities(
-    network: UNet, normalisation: Normalisation, image: ImageView, view: Viewport
+    network: Network, normalisation: Normalisation, image: ImageView, view: Viewport
 ) -> Tensor:
     """Return the probabilities (class, *view.region.shape) of what is looked at.
 
@@ -85,7 +85,7 @@ def probabilities(
 
 @torch.inference_mode()
 def outputs_in_view(
-    network: UNet,
+    network: Network,
     normalisation: Normalisation,
     image: ImageView,
     view: Viewport,
@@ -96,7 +96,7 @@ def outputs_in_view(
 
     Parameters
     ----------
-    network : UNet
+    network : Network
         As `for_inference` returns it, on its device.
     normalisation : Normalisation
         The network's.
@@ -158,7 +158,7 @@ def unsure(answers: Tensor) -> Tensor:
     return 1 - best[0] + best[1]
 
 
-def _on_the_grid(config: UNetConfig, region: Region) -> Region:
+def _on_the_grid(config: Architecture, region: Region) -> Region:
     """Return the region grown to where tiles may begin: poolings then fall on the same voxels."""
     start = tuple(
         a // g.stride * g.stride for a, g in zip(region.start, config.geometry, strict=True)
@@ -166,7 +166,7 @@ def _on_the_grid(config: UNetConfig, region: Region) -> Region:
     return Region(start, region.stop)
 
 
-def _read_for(config: UNetConfig, box: Region) -> Region:
+def _read_for(config: Architecture, box: Region) -> Region:
     """Return what the network reads to answer for a box."""
     start = tuple(a - g.context // 2 for a, g in zip(box.start, config.geometry, strict=True))
     size = config.input_for(box.shape)

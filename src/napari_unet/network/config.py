@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from napari_unet.errors import InputError
 from napari_unet.geometry.unet_shape import AxisGeometry, LevelShape, UNetShape
+from napari_unet.network.architecture import Architecture
+
+if TYPE_CHECKING:
+    from napari_unet.network.table import Row
 
 Padding = Literal["valid", "same"]
 Norm = Literal["batch", "none"]
@@ -53,7 +57,7 @@ def filter_radius(sigma: float) -> int:
     return int(3 * sigma + 0.5) + 1 if sigma else 0
 
 
-class UNetConfig(BaseModel):
+class UNetConfig(Architecture):
     """All that defines a U-Net's architecture.
 
     A level of the encoder is a block of convolutions and a pooling; below the last one lies the
@@ -73,11 +77,7 @@ class UNetConfig(BaseModel):
     [388, 388]
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    ndim: Literal[2, 3] = Field(2, description="Spatial dimensions.")
-    in_channels: int = Field(1, ge=1, description="Channels of the image.")
-    out_channels: int = Field(2, ge=1, description="Classes, or channels of the result.")
+    kind: Literal["unet"] = "unet"
     encoder: Blocks = Field(
         ((32, 32), (64, 64)),
         description="Channels behind each convolution, level by level from the full resolution.",
@@ -220,9 +220,19 @@ class UNetConfig(BaseModel):
         )
 
     @property
+    def title(self) -> str:
+        """What it is, in a few words."""
+        return f"{self.ndim}D U-Net, {self.depth} poolings, {self.padding} convolutions"
+
+    @property
     def depth(self) -> int:
         """Number of poolings."""
         return len(self.encoder)
+
+    @property
+    def padded(self) -> bool:
+        """Whether padded convolutions keep the size, or valid ones cut it."""
+        return self.padding == "same"
 
     def axis_shape(self, axis: int) -> UNetShape:
         """Return the network's shape along one axis."""
@@ -259,13 +269,16 @@ class UNetConfig(BaseModel):
         """Number of voxels that the stem moves into channels."""
         return prod(self.stem)
 
-    def input_for(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Return the smallest allowed input shape whose output covers `shape`."""
-        return tuple(g.input_for(n) for g, n in zip(self.geometry, shape, strict=True))
+    def is_alike(self, a: int, b: int) -> bool:
+        """Tell whether the network treats two spatial axes alike."""
+        kernels = all(k[a] == k[b] for k in (*self.kernels, self.head_kernel))
+        return kernels and self.geometry[a] == self.geometry[b]
 
-    def output_for(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Return the part of the output that owes nothing to padding, for an allowed input."""
-        return tuple(g.output_for(n) for g, n in zip(self.geometry, shape, strict=True))
+    def rows(self, input_shape: Sequence[int]) -> list[Row]:
+        """List the layers for an input of a shape that fits, see `shape_table`."""
+        from napari_unet.network.unet_rows import unet_rows
+
+        return unet_rows(self, input_shape)
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> UNetConfig:
@@ -283,13 +296,14 @@ class UNetConfig(BaseModel):
         InputError
             Where there is no preset of that name.
         """
-        from napari_unet.network.presets import PRESETS
+        from napari_unet.network.kinds import preset
 
-        if name not in PRESETS:
+        config = preset(name, **changes)
+        if not isinstance(config, cls):
             raise InputError(
-                "There is no such preset", got=repr(name), expected=" or ".join(sorted(PRESETS))
+                "This preset is no U-Net", got=name, todo="Use napari_unet.preset instead"
             )
-        return cls(**{**PRESETS[name], **changes})
+        return config
 
     @classmethod
     def sized(

@@ -12,13 +12,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_unet.network.blocks import ConvBlock, best_memory_format, depth_to_space, placed
 from napari_unet.network.filters import FilterPath
+from napari_unet.network.module import Network
 from napari_unet.network.unet import UNet
 
 Conv = nn.Conv2d | nn.Conv3d
 TransposedConv = nn.ConvTranspose2d | nn.ConvTranspose3d
 
 
-def for_inference(network: UNet, device: torch.device | None = None) -> UNet:
+def for_inference(network: Network, device: torch.device | None = None) -> Network:
     """Return a copy that computes the same faster, on `device` (default: the CPU).
 
     Batch norm in evaluation mode is an affine map per channel, which the convolution before it
@@ -35,6 +36,8 @@ def for_inference(network: UNet, device: torch.device | None = None) -> UNet:
             _fold(block.layers)
             if fuse:
                 _fuse(block)
+    if not isinstance(fast, UNet):
+        return fast
     if fast.filters is not None:
         _shorten(fast.filters, fuse)
     if device.type == "cpu":

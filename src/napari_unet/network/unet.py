@@ -18,6 +18,7 @@ from napari_unet.network.blocks import (
 )
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.filters import FilterPath
+from napari_unet.network.module import Network
 
 HEAD_START = 0.1
 """How large the head's weights are at first beside a path of fixed filters."""
@@ -26,7 +27,7 @@ BETA = 5.0
 """How sharply softplus bends."""
 
 
-class UNet(nn.Module):
+class UNet(Network):
     """A U-Net as its configuration describes it.
 
     Parameters
@@ -34,6 +35,8 @@ class UNet(nn.Module):
     config : UNetConfig
         The architecture.
     """
+
+    config: UNetConfig
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -66,7 +69,7 @@ class UNet(nn.Module):
 
     @property
     def _padded(self) -> bool:
-        return self.config.padding == "same"
+        return self.config.padded
 
     def _block(self, in_channels: int, channels: tuple[int, ...], level: int) -> ConvBlock:
         c = self.config
@@ -139,26 +142,3 @@ def _start_small(head: nn.Module) -> None:
     """Let the fixed filters beside the network speak first: what it adds begins near nothing."""
     for parameter in head.parameters():
         parameter.mul_(HEAD_START)
-
-
-def build_network(config: UNetConfig) -> UNet:
-    """Build the network of a configuration, with fresh weights (He-normal).
-
-    Parameters
-    ----------
-    config : UNetConfig
-        The architecture.
-
-    Returns
-    -------
-    UNet
-        A `torch.nn.Module` in training mode, on the CPU.
-
-    Examples
-    --------
-    >>> from napari_unet import UNetConfig, build_network
-    >>> network = build_network(UNetConfig.preset("ronneberger2015"))
-    >>> sum(p.numel() for p in network.parameters())
-    31030658
-    """
-    return UNet(config)

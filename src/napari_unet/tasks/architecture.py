@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from napari_unet.errors import InputError
 from napari_unet.model import TrainedModel
+from napari_unet.network.architecture import Architecture
 from napari_unet.network.config import UNetConfig
 from napari_unet.tasks.network_options import NetworkOptions
 
@@ -19,7 +20,7 @@ def choose_config(
     channels: tuple[int, int],
     spacing: Sequence[float] | None,
     start: TrainedModel | None = None,
-) -> UNetConfig:
+) -> Architecture:
     """Return the model's network, the given one, or one of the size that is set.
 
     Parameters
@@ -41,9 +42,8 @@ def choose_config(
         Where the given network does not fit.
     """
     into, out = channels
-    fitting = {"in_channels": into, "out_channels": out}
     if start is not None:
-        return start.config.model_copy(update=fitting)
+        return start.config.model_copy(update={"in_channels": into, "out_channels": out})
     given = options.network
     if given is None:
         return UNetConfig.sized(
@@ -64,7 +64,7 @@ def choose_config(
             expected=f"a {ndim}D one",
         )
     try:
-        return UNetConfig(**{**given.model_dump(), **fitting})
+        return given.with_channels(into, out)
     except ValidationError as error:
         raise InputError(
             "The network does not fit the image and what is learned",

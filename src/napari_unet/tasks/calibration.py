@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from napari_unet.network.unet import UNet
+from napari_unet.network.module import Network
 
 MAX_FACTOR = 4.0
 """A class is made at most so much more or less likely."""
@@ -37,12 +37,12 @@ def frequency_factors(probabilities: Tensor, trained: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def shift_head(network: UNet, factors: Tensor) -> None:
+def shift_head(network: Network, factors: Tensor) -> None:
     """Make each class so many times more likely, by the bias of the network's head.
 
     Parameters
     ----------
-    network : UNet
+    network : Network
         Changed in place.
     factors : Tensor
         (classes,), positive.

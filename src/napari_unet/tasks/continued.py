@@ -16,7 +16,7 @@ from torch import Tensor
 from napari_unet.errors import InputError
 from napari_unet.model import TrainedModel
 from napari_unet.network.grow import with_classes
-from napari_unet.network.unet import UNet
+from napari_unet.network.module import Network
 from napari_unet.tasks.calibration import shift_head
 
 CALIBRATION = "calibration"
@@ -56,7 +56,7 @@ def all_values(known: Iterable[int], painted: Iterable[int]) -> tuple[int, ...]:
     return tuple(dict.fromkeys([*known, *sorted(painted)]))
 
 
-def continued_network(model: TrainedModel, classes: int) -> UNet:
+def continued_network(model: TrainedModel, classes: int) -> Network:
     """Return the model's network, in training mode, uncalibrated, and with so many classes."""
     network = model.network()
     shift_head(network, 1 / factors_of(model, len(model.classes)))

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from napari_unet.control import Control
-from napari_unet.network.unet import UNet
+from napari_unet.network.config import UNetConfig
+from napari_unet.network.module import Network
 from napari_unet.tasks.denoise import DenoiseLesson
 from napari_unet.tasks.image_learner import ImageLearner
 from napari_unet.tasks.image_options import DenoiseOptions
@@ -64,7 +65,8 @@ def rest_of(options: SegmentOptions) -> SegmentOptions:
 
 def _options(learner: SegmentLearner, options: SegmentOptions) -> DenoiseOptions:
     channels = learner.painted[0].view.channels
-    network = learner.config.model_copy(update={"out_channels": channels, "filters": ()})
+    without = {"filters": ()} if isinstance(learner.config, UNetConfig) else {}
+    network = learner.config.model_copy(update={"out_channels": channels, **without})
     given: dict[str, Any] = {
         "seconds": options.seconds and options.seconds * SHARE,
         "steps": options.steps and max(1, round(options.steps * SHARE)),
@@ -84,7 +86,7 @@ def _options(learner: SegmentLearner, options: SegmentOptions) -> DenoiseOptions
     )
 
 
-def _take_over(network: UNet, event: Finished) -> None:
+def _take_over(network: Network, event: Finished) -> None:
     """Copy what was learned, but for the head: that names classes."""
     known = network.state_dict()
     for name, weights in event.model.weights.items():

@@ -17,9 +17,10 @@ from napari_unet.errors import InputError
 from napari_unet.inference.images import in_units
 from napari_unet.inference.viewport import outputs_in_view
 from napari_unet.model import TrainedModel, Weights
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.architecture import Architecture
+from napari_unet.network.build import build_network
+from napari_unet.network.module import Network
 from napari_unet.network.optimise import for_inference
-from napari_unet.network.unet import UNet, build_network
 from napari_unet.tasks.architecture import choose_config
 from napari_unet.tasks.facts import told_of
 from napari_unet.tasks.image_options import ImageOptions, RestoreOptions
@@ -84,7 +85,7 @@ class ImageLearner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
             fresh = build_network(self.config) if start is None else start.network().train()
-        self.network: UNet = fresh
+        self.network: Network = fresh
         views = lesson.views
         largest = [max(sizes) for sizes in zip(*(v.spatial_shape for v in views), strict=True)]
         self.patch = _patch(self.config, largest, options)
@@ -193,7 +194,7 @@ class ImageLearner:
         self, network: nn.Module, device: torch.device, step: int, view: Viewport
     ) -> PreviewedImage:
         """Apply weights to what is looked at."""
-        assert isinstance(network, UNet)
+        assert isinstance(network, Network)
         lesson = self.lesson
         image, missing = lesson.views[view.pair], lesson.missing(view.pair)
         outputs = outputs_in_view(
@@ -226,10 +227,10 @@ class ImageLearner:
         )
 
 
-def _patch(config: UNetConfig, image: Sequence[int], options: ImageOptions) -> tuple[int, ...]:
+def _patch(config: Architecture, image: Sequence[int], options: ImageOptions) -> tuple[int, ...]:
     """Return the input's shape: with padded convolutions no larger than what is learned."""
     seen = (PATCH[config.ndim],) * config.ndim
-    if config.padding == "valid" or options.patch:
+    if not config.padded or options.patch:
         return choose_patch(config, image, options.patch or config.input_for(seen))
     strides = [g.stride for g in config.geometry]
     return tuple(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from napari_unet.geometry.axes import ChannelAxis
-from napari_unet.network.config import Padding, Size, UNetConfig
+from napari_unet.network.config import Padding, Size
+from napari_unet.network.kinds import AnyNetwork
 from napari_unet.training.options import TrainingOptions
 
 
@@ -13,7 +14,7 @@ class NetworkOptions(TrainingOptions):
     """Options of network and image, whatever is learned."""
 
     size: Size = Field("medium", description="Size of the network, where none is given in full.")
-    network: UNetConfig | None = Field(
+    network: AnyNetwork | None = Field(
         None, description="The network in full; channels are set to fit the image and the classes."
     )
     fast: bool = Field(

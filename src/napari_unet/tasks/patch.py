@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from napari_unet.errors import InputError
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.architecture import Architecture
 
 INPUT_VOXELS = {2: 144**2, 3: 2**17}
 """About as many voxels go into the network per patch."""
@@ -16,13 +16,13 @@ LEAST_SEEN = {2: 0.1, 3: 0.02}
 
 
 def choose_patch(
-    config: UNetConfig, image: Sequence[int], wished: Sequence[int] | None = None
+    config: Architecture, image: Sequence[int], wished: Sequence[int] | None = None
 ) -> tuple[int, ...]:
     """Return the input's spatial shape for training, no larger than the image needs.
 
     Parameters
     ----------
-    config : UNetConfig
+    config : Architecture
         The network.
     image : sequence of int
         The image's spatial shape.
@@ -45,12 +45,12 @@ def choose_patch(
     return tuple(patch if wished else _shrink(patch, config))
 
 
-def trained_part(config: UNetConfig, patch: Sequence[int]) -> tuple[int, ...]:
+def trained_part(config: Architecture, patch: Sequence[int]) -> tuple[int, ...]:
     """Return the spatial shape of the network's output in training."""
-    return config.output_for(patch) if config.padding == "valid" else tuple(patch)
+    return tuple(patch) if config.padded else config.output_for(patch)
 
 
-def _shrink(patch: list[int], config: UNetConfig) -> list[int]:
+def _shrink(patch: list[int], config: Architecture) -> list[int]:
     """Shorten a patch, stride by stride, so that as much as can be of it is not mere context."""
 
     def shorter(axis: int) -> list[int]:

@@ -26,7 +26,7 @@ SOURCES = "sources"
 _UNTOLD = {"steps", "seconds", "seed", "open_ended", "keep_history", "make_way", "class_colors"}
 """Options that the command says otherwise, or that change no weight."""
 
-_BY_HAND = {"network", "augment"}
+_BY_HAND = {"network"}
 """Options that the command line does not have."""
 
 
@@ -214,13 +214,22 @@ def _written(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, Mapping):
-        return ",".join(f"{k}={v}" for k, v in value.items())
+        return ",".join(f"{k}={v}" for k, v in _flat(value).items())
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _flat(value: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return ``{"a": {"b": 1}}`` as ``{"a.b": 1}``."""
+    found: dict[str, Any] = {}
+    for name, part in value.items():
+        inner = part if isinstance(part, Mapping) else {"": part}
+        found |= {f"{name}.{key}" if key else str(name): p for key, p in inner.items()}
+    return found
 
 
 def _sayable(value: Any) -> bool:
     """Tell whether the command line could read a value back."""
-    parts = value.values() if isinstance(value, Mapping) else ()
+    parts = _flat(value).values() if isinstance(value, Mapping) else ()
     return value not in ({}, [], ()) and not any("," in str(part) for part in parts)
 
 
@@ -236,10 +245,10 @@ def _notes(model: TrainedModel, predicted: Sequence[Origin]) -> Iterator[str]:
         yield ("It was trained until somebody stopped it; the command takes as many steps.")
     if start := model.training.get("continued_from"):
         yield f"It went on from the model {start[:8]}: save that first, as {START_FILE}."
-    if not (start or _is_standard(model)) or "augment" in options:
+    if not (start or _is_standard(model)):
         yield (
-            "Network or augmentation were set up in a way that the command line does not know; "
-            "in Python, give them to napari_unet.fit as network and augment."
+            "The network was set up in a way that the command line does not know; in Python, give "
+            "it to napari_unet.fit as network."
         )
     yield (
         "The same strokes, seed, versions and number of threads give the same bits on a CPU. "
@@ -257,8 +266,9 @@ def _is_standard(model: TrainedModel) -> bool:
     except InputError:  # written by another version
         return False
     channels = config.in_channels, config.out_channels
-    made = choose_config(options, config.ndim, channels, model.spacing or None)
-    return made.model_copy(update={"readout": config.readout}) == config
+    made = choose_config(options, config.ndim, channels, model.spacing or None).model_dump()
+    have = config.model_dump()
+    return made | {"readout": None} == have | {"readout": None}
 
 
 def _listed(facts: Mapping[str, Any]) -> str:

@@ -17,9 +17,10 @@ from napari_unet.data.sampling import Pair, PatchSampler, Sample
 from napari_unet.geometry.region import Region
 from napari_unet.inference.viewport import previewed, probabilities
 from napari_unet.model import ClassInfo, TrainedModel, Weights
+from napari_unet.network.build import build_network
 from napari_unet.network.grow import with_classes
+from napari_unet.network.module import Network
 from napari_unet.network.optimise import for_inference
-from napari_unet.network.unet import UNet, build_network
 from napari_unet.tasks.architecture import choose_config
 from napari_unet.tasks.calibration import frequency_factors, shift_head
 from napari_unet.tasks.confusion import confusion_of
@@ -95,7 +96,7 @@ class SegmentLearner:
         self.config = choose_config(options, ndim, channels, self.spacing, start)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
-            self.network: UNet = (
+            self.network: Network = (
                 build_network(self.config)
                 if start is None
                 else continued_network(start, len(self.values))
@@ -174,7 +175,7 @@ class SegmentLearner:
         self._factors = nn.functional.pad(self._factors, (0, len(new)), value=1.0)
 
         def grow(network: nn.Module) -> nn.Module:
-            assert isinstance(network, UNet)
+            assert isinstance(network, Network)
             return with_classes(network, number)
 
         return grow
@@ -199,7 +200,7 @@ class SegmentLearner:
         self, network: nn.Module, device: torch.device, step: int, view: Viewport
     ) -> Previewed:
         """Apply weights to what is looked at, and say how sure they are."""
-        assert isinstance(network, UNet)
+        assert isinstance(network, Network)
         self._looked = view
         answers = self._answers(for_inference(network, device), view)
         if self._calibrates:
@@ -210,13 +211,13 @@ class SegmentLearner:
 
     def suggest(self, network: nn.Module, device: torch.device) -> Suggested:
         """Find where the next strokes would help most."""
-        assert isinstance(network, UNet)
+        assert isinstance(network, Network)
         answer = partial(self._answers, for_inference(network, device))
         calibration = self._calibration if self._calibrates else None
         probe = Probe.of(self.config, self.patch, answer, calibration)
         return self._guide.suggest(probe, self._looked)
 
-    def _answers(self, network: UNet, view: Viewport) -> Tensor:
+    def _answers(self, network: Network, view: Viewport) -> Tensor:
         """Return the probabilities (class, *spatial) of a part of one of the images."""
         image = self.painted[view.pair].view
         return probabilities(network, self.normalisation, image, view)
@@ -280,7 +281,7 @@ class SegmentLearner:
         """Make the classes as frequent as the image, not the strokes, says they are."""
         if not self._calibrates:
             return
-        assert isinstance(network, UNet)
+        assert isinstance(network, Network)
         answers = [
             torch.softmax(network(window.to(device)), 1).cpu().movedim(1, -1).flatten(0, -2)
             for window in self._windows()

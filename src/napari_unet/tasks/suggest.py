@@ -30,7 +30,7 @@ from napari_unet.data.sampling import PatchSampler
 from napari_unet.data.split import Split
 from napari_unet.geometry.region import Region
 from napari_unet.inference.viewport import unsure
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.architecture import Architecture
 from napari_unet.tasks.cells import Floats, looks_of, mean_of_cells, nearest, unlike
 from napari_unet.tasks.losses import IGNORED
 from napari_unet.tasks.windows import WindowGrid, choose_windows
@@ -80,7 +80,7 @@ class Probe:
     calibration: Callable[[Tensor], Tensor] | None = None
 
     @classmethod
-    def of(cls, config: UNetConfig, patch: Shape, *answers: Any) -> Probe:
+    def of(cls, config: Architecture, patch: Shape, *answers: Any) -> Probe:
         """Return one with windows twice as wide as what training patches teach.
 
         Larger windows hold less mere context, smaller ones see more of the image.

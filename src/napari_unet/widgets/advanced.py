@@ -9,7 +9,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_unet.errors import NapariUnetError
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.architecture import Architecture
 from napari_unet.tasks.network_options import NetworkOptions
 from napari_unet.tasks.segment_options import SegmentOptions
 from napari_unet.widgets.form import ModelForm
@@ -41,7 +41,7 @@ REPLAN_MS = 300
 class Planned(Protocol):
     """A training that is not begun yet."""
 
-    def network(self) -> UNetConfig:
+    def network(self) -> Architecture:
         """Return the network that would be trained; called in a thread."""
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from napari_unet.control import Control
 from napari_unet.geometry.axes import AxisLayout, find_layout
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.architecture import Architecture
 from napari_unet.process.jobs import TrainJob
 from napari_unet.process.wire import Readable
 from napari_unet.process.worker import Worker
@@ -84,7 +84,7 @@ class ImageRequest:
         other = None if self.other is None else Readable(self.other)
         yield from worker.run(TrainJob(Readable(self.picture.data), other, self.options), control)
 
-    def network(self) -> UNetConfig:
+    def network(self) -> Architecture:
         """Return the network that would be trained; to be called in a thread.
 
         How many planes it sees together may still be decided by what the image is like.

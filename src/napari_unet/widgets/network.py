@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.errors import InputError
+from napari_unet.network.architecture import Architecture
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.table import Row, shape_table
 from napari_unet.widgets.editors import ChoiceEdit, TextEdit
@@ -101,7 +102,7 @@ class NetworkTable(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._config: UNetConfig | None = None
+        self._config: Architecture | None = None
         self.facts = QLabel()
         self.facts.setWordWrap(True)
         self.facts.setTextFormat(Qt.TextFormat.RichText)
@@ -123,7 +124,7 @@ class NetworkTable(QWidget):
         layout.addWidget(self.table)
         self.input_size.valueChanged.connect(self._refill)
 
-    def set_network(self, config: UNetConfig | None, problem: str = "") -> None:
+    def set_network(self, config: Architecture | None, problem: str = "") -> None:
         """Show another network, or say why there is none."""
         before, self._config = self._config, config
         self.facts.setText(describe_network(config) if config else problem)
@@ -168,7 +169,7 @@ class NetworkTable(QWidget):
             return [], str(error)
 
 
-def describe_network(config: UNetConfig) -> str:
+def describe_network(config: Architecture) -> str:
     """Return what follows from a network's architecture, as rich text."""
     smallest = [axis.smallest_input for axis in config.geometry]
     total = sum(row.parameters for row in shape_table(config, smallest))

@@ -10,7 +10,7 @@ from napari_unet.control import Control
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.geometry.axes import AxisLayout, find_layout
 from napari_unet.model import TrainedModel
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.architecture import Architecture
 from napari_unet.process.jobs import TrainJob
 from napari_unet.process.wire import Readable
 from napari_unet.process.worker import Worker
@@ -106,7 +106,7 @@ class TrainRequest:
         image, strokes = (images[0], stores[0]) if one else (images, tuple(stores))
         yield from worker.run(TrainJob(image, strokes, options), control)
 
-    def network(self) -> UNetConfig:
+    def network(self) -> Architecture:
         """Return the network that would be trained; to be called in a thread.
 
         Raises
