@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from napari_unet.network.kinds import preset
     from napari_unet.refinement.options import RefineOptions
     from napari_unet.refinement.refine import refine
+    from napari_unet.runs.table import list_runs
+    from napari_unet.tasks.evaluate import evaluate
     from napari_unet.tasks.image_options import DenoiseOptions, InpaintOptions, RestoreOptions
     from napari_unet.tasks.segment_options import SegmentOptions
 
@@ -39,7 +41,9 @@ _HOMES = {
     "TrainingError": "errors",
     "UNetConfig": "network.config",
     "build_network": "network.build",
+    "evaluate": "tasks.evaluate",
     "fit": "api",
+    "list_runs": "runs.table",
     "load_model": "model",
     "predict": "api",
     "predict_events": "inference.predictor",
@@ -63,7 +67,9 @@ __all__ = [
     "TrainingError",
     "UNetConfig",
     "build_network",
+    "evaluate",
     "fit",
+    "list_runs",
     "load_model",
     "predict",
     "predict_events",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -11,12 +13,16 @@ from torch.nn import functional as F
 
 from napari_unet.tasks.losses import (
     IGNORED,
+    inverse_frequencies,
     masked_cross_entropy,
     masked_dice,
+    masked_focal,
+    masked_tversky,
     segmentation_loss,
 )
+from napari_unet.tasks.segment_options import Loss
 
-NAMES = ("ce", "dice", "ce+dice")
+NAMES = get_args(Loss)
 
 
 @st.composite
@@ -110,3 +116,64 @@ def test_dice_from_best_to_worst(sign, expected):
 def test_the_sum_is_the_sum(problem):
     parts = masked_cross_entropy(*problem) + masked_dice(*problem)
     assert segmentation_loss("ce+dice", *problem).item() == pytest.approx(parts.item())
+
+
+@given(problems())
+def test_focal_loss_without_focus_is_cross_entropy(problem):
+    logits, targets = problem
+    focal = masked_focal(logits, targets, gamma=0.0)
+    assert torch.allclose(focal, masked_cross_entropy(logits, targets))
+
+
+def test_focal_loss_is_what_the_paper_says():
+    logits = torch.tensor([[2.0, 0.5, -1.0]]).T[None]
+    logits = torch.cat([logits, torch.zeros_like(logits)], 1).reshape(1, 2, 3, 1)
+    targets = torch.tensor([0, 1, IGNORED]).reshape(1, 3, 1)
+    p = torch.sigmoid(torch.tensor([2.0, -0.5]))
+    expected = (-((1 - p) ** 2) * p.log()).mean()
+    assert torch.allclose(masked_focal(logits, targets, gamma=2.0), expected)
+
+
+@given(problems())
+def test_tversky_with_equal_parts_is_dice(problem):
+    logits, targets = problem
+    assert torch.allclose(masked_tversky(logits, targets, alpha=0.5), masked_dice(logits, targets))
+
+
+def test_tversky_weighs_what_is_missed_against_what_is_wrongly_found():
+    sure = 20.0 * torch.nn.functional.one_hot(torch.tensor([0, 0, 1, 1]), 2).T[None, :, :, None]
+    missed = torch.tensor([0, 1, 1, 1]).reshape(1, 4, 1)  # one voxel of class 1 is taken for 0
+    # Class 0: 1 hit, 1 wrongly found; class 1: 2 hits, 1 missed.
+    for alpha in (0.2, 0.8):
+        expected = 1 - (1 / (1 + alpha) + 2 / (2 + 1 - alpha)) / 2
+        found = masked_tversky(sure, missed, alpha=alpha)
+        assert found.item() == pytest.approx(expected, abs=1e-4)
+
+
+@given(problems(), st.sampled_from(NAMES))
+def test_a_class_that_weighs_nothing_pulls_at_nothing(problem, name):
+    logits, targets = problem
+    weights = torch.ones(logits.shape[1], dtype=logits.dtype)
+    weights[0] = 0
+    segmentation_loss("ce", logits, targets, weights).backward()
+    slopes = logits.grad.movedim(1, -1)
+    assert torch.count_nonzero(slopes[targets == 0]) == 0
+    assert torch.isfinite(segmentation_loss(name, logits, targets, weights))
+
+
+@given(problems())
+def test_equal_weights_change_nothing(problem):
+    logits, targets = problem
+    weights = torch.full((logits.shape[1],), 3.0, dtype=logits.dtype)
+    for name in NAMES:
+        expected = segmentation_loss(name, logits, targets)
+        assert torch.allclose(segmentation_loss(name, logits, targets, weights), expected)
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=6))
+def test_rare_classes_weigh_more_but_not_without_bounds(counts):
+    weights = inverse_frequencies(counts)
+    assert sum(weights) == pytest.approx(len(counts))
+    assert max(weights) <= 20 * min(weights) * (1 + 1e-9)
+    present = [(n, w) for n, w in zip(counts, weights, strict=True) if n]
+    assert all(a[1] >= b[1] for a in present for b in present if a[0] <= b[0])

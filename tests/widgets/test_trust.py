@@ -249,10 +249,11 @@ def test_bytes_have_a_range_of_255_and_others_what_they_span():
     clean = np.random.default_rng(0).integers(10, 90, (32, 32)).astype(np.uint8)
     result, given = clean + 1, clean + 2
     like = compare(clean, result, given)
-    assert like.data_range == 255
-    assert like.psnr == pytest.approx((20 * np.log10(255), 20 * np.log10(255 / 2)))
-    assert like.ssim[0] > like.ssim[1]
-    assert compare(clean.astype(np.uint16), result, given).data_range == np.ptp(clean)
+    assert like.result.data_range == like.given.data_range == 255
+    ratios = (like.result.psnr, like.given.psnr)
+    assert ratios == pytest.approx((20 * np.log10(255), 20 * np.log10(255 / 2)))
+    assert like.result.ssim > like.given.ssim
+    assert compare(clean.astype(np.uint16), result, given).result.data_range == np.ptp(clean)
     flat = np.full((32, 32), 7.0)
     with pytest.raises(InputError, match="larger than 0"):
         compare(flat, flat + 1, flat + 2)

@@ -34,10 +34,10 @@ def validation(started: Started, validated: Validated | None) -> Group:
     table.add_column(validated.metric if validated else "IoU", justify="right")
     scores = validated.scores if validated else (None,) * len(started.counts)
     for name, count, score in zip(started.class_names, started.counts, scores, strict=True):
-        table.add_row(Text(name), f"{count:,}", _score(score))
+        table.add_row(Text(name), f"{count:,}", rounded(score))
     if not validated:
         return Group(table)
-    table.add_row("mean", "", _score(validated.mean), style="bold")
+    table.add_row("mean", "", rounded(validated.mean), style="bold")
     return Group(table, f" {validated.metric} on {validated.pixels:,} held-out pixels")
 
 
@@ -85,7 +85,7 @@ def model(trained: TrainedModel) -> Table:
     for info, score in zip(trained.classes, scores, strict=True):
         count = painted.get(str(info))
         parts = [f"label {info.value}"] + [f"{count:,} pixels painted"] * (count is not None)
-        rows.append((str(info), ", ".join([*parts, f"IoU {_score(score)}"])))
+        rows.append((str(info), ", ".join([*parts, f"IoU {rounded(score)}"])))
     if validated:
         rows.append(("validation", f"{validated['pixels']:,} pixels held out"))
     rows += [(key, _plain(value)) for key, value in facts.items() if value not in (None, {}, [])]
@@ -104,10 +104,10 @@ def scores(results: Iterable[DemoResult]) -> Table:
     for found in results:
         for i, (name, everywhere) in enumerate(found.everywhere.items()):
             first = (found.name, found.truth) if i == 0 else ("", "")
-            unpainted = _score(found.unpainted[name])
-            table.add_row(first[0], Text(name), _score(everywhere), unpainted, first[1])
+            unpainted = rounded(found.unpainted[name])
+            table.add_row(first[0], Text(name), rounded(everywhere), unpainted, first[1])
         means = [_mean(s.values()) for s in (found.everywhere, found.unpainted)]
-        table.add_row("", "mean", *map(_score, means), style="bold", end_section=True)
+        table.add_row("", "mean", *map(rounded, means), style="bold", end_section=True)
     return table
 
 
@@ -143,5 +143,6 @@ def _mean(scores: Iterable[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _score(score: float | None) -> str:
+def rounded(score: float | None) -> str:
+    """Return a score for people; a dash where there is none."""
     return "-" if score is None else f"{score:.3f}"

@@ -79,6 +79,8 @@ def _draw(bar: Progress, task: TaskID, event: TrainingEvent | PredictionEvent) -
             bar.update(task, completed=event.progress, left=left, loss=loss)
         case Validated() if event.mean is not None:
             bar.update(task, score=f"{event.metric} {event.mean:.3f}")
+        case Validated() if event.psnr is not None:
+            bar.update(task, score=f"PSNR {event.psnr:.1f} dB")
         case PredictionStarted():
             tiles = f"{event.tiles} tiles of {times(event.tile_shape)}"
             say(f"Predicting on {event.device}: {tiles}.")

@@ -34,6 +34,8 @@ def held_out(
     -------
     ndarray of bool, shape region.shape
     """
+    if share >= 1:
+        return np.ones(region.shape, bool)
     salt = seed
     for index in loop:
         salt = salt * _PRIMES[3] + index + 1
@@ -44,7 +46,7 @@ def held_out(
             shape = [1] * len(region.shape)
             shape[axis] = -1
             mixed = _mix(mixed ^ (cells.reshape(shape) * np.uint64(_PRIMES[axis])))
-    return mixed < np.uint64(min(share, 1.0) * (2**64 - 1))
+    return mixed < np.uint64(share * 2**64)
 
 
 def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

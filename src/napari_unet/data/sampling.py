@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.data.image import ImageView
 from napari_unet.data.normalisation import Normalisation
-from napari_unet.data.split import Split, split
+from napari_unet.data.split import Split, split, whole_pictures
 from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
 
@@ -63,11 +63,15 @@ class PatchSampler:
     balance : float
         1: all classes are drawn equally often; 0: as often as they are painted; between, in
         proportion to ``count ** (1 - balance)``.
+    whole : bool
+        Hold out whole pictures, about `fraction` of them and at least one, but none without which
+        a class would have nothing to train with.
 
     Raises
     ------
     InputError
-        Where a picture and its labels are unlike in shape, or no voxel of the classes is painted.
+        Where a picture and its labels are unlike in shape, no voxel of the classes is painted, or
+        no picture can be held out as a whole.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class PatchSampler:
         seed: int = 0,
         *,
         balance: float = 1.0,
+        whole: bool = False,
     ) -> None:
         self.pairs = [Pair(*pair) for pair in pairs]
         self.classes = classes
@@ -88,7 +93,10 @@ class PatchSampler:
             _check_pair(pair)
         # Unlike seeds, else small pictures would all be held out or none.
         self._seeds = [seed + 1_000_003 * i for i in range(len(self.pairs))]
-        self._fraction = fraction
+        self._fractions = [fraction] * len(self.pairs)
+        if whole and fraction:
+            held = whole_pictures([p.store.snapshot().counts for p in self.pairs], fraction, seed)
+            self._fractions = [1.0 if i in held else 0.0 for i in range(len(self.pairs))]
         self._splits: list[Split] = []
         self.refresh()
         if not self.train_count.any():
@@ -120,8 +128,10 @@ class PatchSampler:
         """Take up what was painted since; return whether anything was."""
         old: Sequence[Split | None] = self._splits or [None] * len(self.pairs)
         new = [
-            split(pair.store, self._fraction, seed, previous=before)
-            for pair, seed, before in zip(self.pairs, self._seeds, old, strict=True)
+            split(pair.store, fraction, seed, previous=before)
+            for pair, fraction, seed, before in zip(
+                self.pairs, self._fractions, self._seeds, old, strict=True
+            )
         ]
         changed = any(a is not b for a, b in zip(old, new, strict=True))
         self._splits = new

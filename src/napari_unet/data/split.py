@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, log2, prod
 from typing import Any
@@ -111,7 +111,8 @@ def split(
     ----------
     store : AnnotationStore
     fraction : float
-        Share of the cells to hold out, from 0 to below 1.
+        Share of the cells to hold out, from 0 to 1; with 1 everything is held out, whatever class
+        has then nothing to train with.
     seed : int
     cell : tuple of int, optional
         Shape of the cells over the spatial axes, in voxels; (32, 32) or (8, 32, 32) if not given.
@@ -127,8 +128,8 @@ def split(
     InputError
         For a fraction outside its range.
     """
-    if not 0 <= fraction < 1:
-        raise InputError("No such share can be held out", got=fraction, expected="0 to below 1")
+    if not 0 <= fraction <= 1:
+        raise InputError("No such share can be held out", got=fraction, expected="0 to 1")
     now = store.snapshot()
     if previous is not None and previous.version == now.version:
         return previous
@@ -139,7 +140,7 @@ def split(
     kept = set(previous.kept if previous else ())
     for value in now.counts:
         held[value] &= ~_in_cells(coords[value] // np.array(whole_cell), kept)
-        if held[value].size and held[value].all():
+        if fraction < 1 and held[value].size and held[value].all():
             kept.add(_last_to_hold_out(coords[value] // np.array(whole_cell), seed))
     for value in now.counts if kept else ():
         held[value] &= ~_in_cells(coords[value] // np.array(whole_cell), kept)
@@ -156,6 +157,44 @@ def split(
         val_count=val_count,
         _parts=parts,
     )
+
+
+def whole_pictures(
+    counts: Sequence[Mapping[int, int]], fraction: float, seed: int
+) -> frozenset[int]:
+    """Choose pictures that are held out as a whole.
+
+    Parameters
+    ----------
+    counts : sequence of mapping
+        Painted voxels by label value, picture by picture.
+    fraction : float
+        Share of the pictures; at least one is chosen.
+    seed : int
+        Another seed may choose others.
+
+    Raises
+    ------
+    InputError
+        Where no picture can be spared: each holds all there is of some class.
+    """
+    wanted = max(1, round(fraction * len(counts)))
+    chosen: set[int] = set()
+    for i in np.random.default_rng(seed).permutation(len(counts)).tolist():
+        rest = [c for k, c in enumerate(counts) if k != i and k not in chosen]
+        painted = {v for c in rest for v, n in c.items() if n}
+        if len(chosen) < wanted and any(counts[i].values()):
+            missing = {v for v, n in counts[i].items() if n} - painted
+            if not missing:
+                chosen.add(i)
+    if not chosen:
+        raise InputError(
+            "No image can be held out as a whole",
+            got=f"{len(counts)} painted" if len(counts) > 1 else "one image",
+            expected="every class painted on at least two images",
+            todo="Hold out places in all images instead (split: space), or paint on more images",
+        )
+    return frozenset(chosen)
 
 
 def _index_blocks(
@@ -257,7 +296,8 @@ def _join(
 
 
 def _held_out(cells: NDArray[Any], fraction: float, seed: int, kept: Iterable[Index] = ()) -> Mask:
-    mask: Mask = _hash(cells, seed) < np.float64(fraction) * 2.0**64
+    # A hash may round up to 2**64.
+    mask: Mask = (_hash(cells, seed) < np.float64(fraction) * 2.0**64) | (fraction == 1)
     return mask & ~_in_cells(cells, kept)
 
 

@@ -11,6 +11,7 @@ from napari_unet.errors import InputError
 from napari_unet.model import TrainedModel
 from napari_unet.network.architecture import Architecture
 from napari_unet.network.config import UNetConfig
+from napari_unet.network.foreign_config import ForeignConfig
 from napari_unet.tasks.network_options import NetworkOptions
 
 
@@ -43,10 +44,11 @@ def choose_config(
     """
     into, out = channels
     if start is not None:
+        check_learns(start.config)
         return start.config.model_copy(update={"in_channels": into, "out_channels": out})
     given = options.network
     if given is None:
-        return UNetConfig.sized(
+        config = UNetConfig.sized(
             options.size,
             ndim,
             in_channels=into,
@@ -57,6 +59,10 @@ def choose_config(
             filters=options.filters and into == 1,
             padding=options.padding,
         )
+        deepest = min(2, config.depth + 1)
+        rates = (0.0,) * (config.depth + 1 - deepest) + (options.dropout,) * deepest
+        return config.model_copy(update={"dropout": rates})
+    check_learns(given)
     if given.ndim != ndim:
         raise InputError(
             "The network does not fit the number of dimensions",
@@ -71,3 +77,19 @@ def choose_config(
             got=error.errors()[0]["msg"],
             expected=f"{into} channels in, {out} out",
         ) from error
+
+
+def check_learns(config: Architecture) -> None:
+    """Check that a network can be trained.
+
+    Raises
+    ------
+    InputError
+        Where it is a program that was made elsewhere.
+    """
+    if isinstance(config, ForeignConfig):
+        raise InputError(
+            "An imported model predicts, but it cannot learn",
+            got=config.title,
+            todo="Start from a model that was trained here, or from a fresh network",
+        )

@@ -93,6 +93,8 @@ class DenoiseLesson:
         measured = choice.method == "blind_spot" and choice.white and bool(choice.noise)
         return measured if share == "auto" else share > 0
 
+    has_truth = False
+
     def notes(self) -> Iterator[str]:
         """Say what was chosen, and why."""
         yield self.choice.why
@@ -117,9 +119,11 @@ class DenoiseLesson:
         line = self._line
         # Of lines, which are hidden as a whole, those are held out that begin with such a voxel.
         heads = place.read if line is None else _flattened(place.read, line)
-        judged = np.broadcast_to(held_out(place.loop, heads, o.held_out, o.seed), place.read.shape)
+        judged = np.broadcast_to(held_out(place.loop, heads, place.held, o.seed), place.read.shape)
         chance = choose_hidden(place.read.shape, o.hidden, random, line)
-        hidden = judged if judge else chance & ~judged
+        # Of an image that is held out as a whole, only some pixels can be hidden at a time.
+        held = chance if place.held == 1 else judged
+        hidden = held if judge else chance & ~judged
         own = inputs[view.own]
         targets = middle(own, place.core.shape)
         seen = inputs.copy()
@@ -141,7 +145,7 @@ class DenoiseLesson:
         beside = (*place.loop[:-1], mirror(place.loop[-1] + step, view.loop_shape[-1]))
         raw = view.read_raw(beside, place.core)[view.own]
         # The same places in all planes: the neighbour shows what was held out.
-        judged = held_out((), place.core, o.held_out, o.seed, CELL)
+        judged = held_out((), place.core, place.held, o.seed, CELL)
         counts = (judged if judge else ~judged) & inside(place, view.spatial_shape)
         weights = (counts & np.isfinite(raw)).astype(np.float32)
         return Example(inputs, self.target.apply(raw), weights)

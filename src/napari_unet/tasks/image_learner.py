@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from math import log10
 from typing import Any, Literal
 
 import numpy as np
@@ -94,8 +95,9 @@ class ImageLearner:
         self.random = np.random.default_rng(options.seed)
         self._turns = self._allowed_turns()
         self._own = 0.0
+        self._whole = _held_images(len(lesson.views), options)
         judges = np.random.default_rng(options.seed)
-        self._places = [self._place(judges) for _ in range(WINDOWS)]
+        self._places = [self._place(judges, judge=True) for _ in range(WINDOWS)]
         if start is None:
             self._start_at_the_mean()
 
@@ -110,7 +112,8 @@ class ImageLearner:
         count = sum(e.weights.sum(axes) for e in found)
         mean = torch.as_tensor(total / np.maximum(count, 1))
         bias = self.network.head.bias
-        assert bias is not None
+        if bias is None:
+            return
         bias.copy_(mean.repeat_interleave(self.config.block_volume))
 
     def _allowed_turns(self) -> tuple[Turn, ...]:
@@ -120,9 +123,15 @@ class ImageLearner:
         even = self.spacing[-1] == self.spacing[-2]
         return turns(square=alike and even and self.options.turns == "all")
 
-    def _place(self, random: np.random.Generator) -> Place:
-        which = int(random.integers(len(self.lesson.views)))
-        return place_at(self.lesson.views[which], which, random, self.patch, self.core)
+    def _place(self, random: np.random.Generator, *, judge: bool = False) -> Place:
+        """Choose a place to learn from, or to judge by."""
+        views, held = self.lesson.views, self.options.held_out
+        images = range(len(views))
+        if self._whole:
+            images = [i for i in images if (i in self._whole) == judge]
+            held = float(judge)
+        which = images[int(random.integers(len(images)))]
+        return place_at(views[which], which, random, self.patch, self.core, held)
 
     def notes(self) -> Iterator[str]:
         """Say what was decided by itself, and why."""
@@ -158,16 +167,23 @@ class ImageLearner:
     @torch.no_grad()
     def validate(self, network: nn.Module, device: torch.device, step: int) -> Validated | None:
         """Return the loss over what is held out, at fixed places."""
-        total, pixels, random = 0.0, 0, np.random.default_rng(self.options.seed)
+        total, random = 0.0, np.random.default_rng(self.options.seed)
+        given, wanted = [torch.empty(0)], [torch.empty(0)]
         for place in self._places:
             inputs, targets, weights = self._example(place, random, judge=True)
-            count = int((weights > 0).sum())
-            if not count:
+            seen = weights > 0
+            if not seen.any():
                 continue
             outputs = network(inputs[None].to(device)).cpu()
-            total += count * self.lesson.loss(outputs, targets[None], weights[None]).item()
-            pixels += count
-        return Validated(step, total / pixels, "loss", (), pixels) if pixels else None
+            loss = self.lesson.loss(outputs, targets[None], weights[None])
+            total += int(seen.sum()) * loss.item()
+            given.append(outputs[0][seen])
+            wanted.append(targets[seen])
+        answers, truth = torch.cat(given), torch.cat(wanted)
+        if not len(truth):
+            return None
+        psnr = _psnr(answers, truth) if self.lesson.has_truth else None
+        return Validated(step, total / len(truth), "loss", (), len(truth), psnr=psnr)
 
     @torch.no_grad()
     def settle(self, network: nn.Module, device: torch.device) -> None:
@@ -225,6 +241,28 @@ class ImageLearner:
                 **told_of(self.options),
             },
         )
+
+
+def _psnr(answers: Tensor, truth: Tensor) -> float | None:
+    """Return the peak signal-to-noise ratio in dB, the truth's span taken for the data range."""
+    error = (answers - truth).square().mean().item()
+    span = (truth.max() - truth.min()).item()
+    return 20 * log10(span) - 10 * log10(error) if span > 0 and error > 0 else None
+
+
+def _held_images(number: int, options: ImageOptions) -> frozenset[int]:
+    """Choose images that are held out as a whole; none where places are."""
+    if options.split == "space" or not options.held_out:
+        return frozenset()
+    if number < 2:
+        raise InputError(
+            "No image can be held out as a whole",
+            got="one image",
+            todo="Give several images, or hold out places in all of them (split: space)",
+        )
+    wanted = max(1, round(options.held_out * number))
+    order = np.random.default_rng(options.seed).permutation(number)
+    return frozenset(order[: min(wanted, number - 1)].tolist())
 
 
 def _patch(config: Architecture, image: Sequence[int], options: ImageOptions) -> tuple[int, ...]:

@@ -55,7 +55,10 @@ class ImageOptions(NetworkOptions):
         "left and right, or above and below, are not alike.",
     )
     held_out: float = Field(
-        0.05, ge=0, le=0.5, description="Part of the pixels kept for validation."
+        0.05,
+        ge=0,
+        le=0.5,
+        description="Part of the pixels, or of the images, kept for validation.",
     )
 
 

@@ -86,7 +86,7 @@ class InpaintLesson:
         """How an image is read."""
         return Reading(self.views[0].planes, self.views[0].wrap, mask=True)
 
-    mixes = False
+    mixes, has_truth = False, True
 
     def notes(self) -> Iterator[str]:
         """Nothing is decided that the options do not say."""
@@ -107,7 +107,7 @@ class InpaintLesson:
         known = known_pixels(raw, mask, place.loop, place.read)
         holes = np.repeat(holes_like(mask, place.read.shape, random), len(raw) // view.planes, 0)
         pixels = self.normalisation.apply(raw)
-        judged = held_out(place.loop, place.core, o.held_out, o.seed, CELL)
+        judged = held_out(place.loop, place.core, place.held, o.seed, CELL)
         counts = (judged if judge else ~judged) & inside(place, view.spatial_shape)
         hidden = middle((holes & known)[view.own], place.core.shape)
         return Example(

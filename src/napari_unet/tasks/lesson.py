@@ -18,12 +18,16 @@ from napari_unet.model import Reading
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an example comes from: which image and picture, what is read, what is learned."""
+    """Where an example comes from: which image and picture, what is read, what is learned.
+
+    `held` is the share of it that is held out, 0 to 1.
+    """
 
     image: int
     loop: tuple[int, ...]
     read: Region
     core: Region
+    held: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +66,10 @@ class Lesson(Protocol):
     def mixes(self) -> bool:
         """Whether something of each pixel itself may go into the result."""
 
+    @property
+    def has_truth(self) -> bool:
+        """Whether the targets are what the result should be, and not noisy themselves."""
+
     def notes(self) -> Iterator[str]:
         """Say what was decided, and why."""
 
@@ -93,6 +101,7 @@ def place_at(
     random: np.random.Generator,
     patch: Sequence[int],
     core: Sequence[int],
+    held: float = 0.0,
 ) -> Place:
     """Choose a place at random: every voxel is as likely to be learned from as any other.
 
@@ -106,6 +115,8 @@ def place_at(
         Chooses.
     patch, core : sequence of int
         Spatial shapes of what is read, and of what is learned in the middle of it.
+    held : float
+        Share of its voxels that are held out.
     """
     loop = tuple(int(random.integers(n)) for n in view.loop_shape)
     start = tuple(
@@ -118,6 +129,7 @@ def place_at(
         loop,
         _box([a - b for a, b in zip(start, before, strict=True)], patch),
         _box(start, core),
+        held,
     )
 
 

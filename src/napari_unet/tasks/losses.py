@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_unet.tasks.segment_options import Loss
+
 IGNORED = -1
 """The target of a voxel that was not painted."""
 
+EPSILON = 1e-5
 
-def masked_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+MOST_WEIGHT = 20
+"""The rarest class weighs at most so many times what the most frequent one does."""
+
+
+def masked_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the mean cross-entropy over painted voxels, 0 where there are none.
 
     Parameters
@@ -19,29 +29,106 @@ def masked_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
         (B, classes, *spatial).
     targets : Tensor
         (B, *spatial), int64: class index, or -1 for voxels that do not count.
+    weights : Tensor, optional
+        (classes,): how much voxels of each class count.
     """
-    total = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
-    return total / (targets != IGNORED).sum().clamp(min=1)
+    losses = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none")
+    return _mean(losses, targets, weights)
 
 
-def masked_dice(logits: Tensor, targets: Tensor, epsilon: float = 1e-5) -> Tensor:
+def masked_focal(
+    logits: Tensor, targets: Tensor, weights: Tensor | None = None, gamma: float = 2.0
+) -> Tensor:
+    """Return the mean focal loss over painted voxels: cross-entropy that spares what is sure.
+
+    ``-(1 - p)**gamma * log(p)``, with p the probability of the true class: Lin et al. 2017,
+    arXiv:1708.02002. Shapes as in `masked_cross_entropy`.
+    """
+    losses = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none")
+    return _mean((1 - torch.exp(-losses)) ** gamma * losses, targets, weights)
+
+
+def masked_dice(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return one minus the soft Dice coefficient, the mean over classes that are painted.
 
     Milletari et al. 2016, doi:10.1109/3DV.2016.79, over the whole batch. Shapes as in
+    `masked_cross_entropy`.
+    """
+    return masked_tversky(logits, targets, weights, alpha=0.5)
+
+
+def masked_tversky(
+    logits: Tensor, targets: Tensor, weights: Tensor | None = None, alpha: float = 0.3
+) -> Tensor:
+    """Return one minus the soft Tversky index, the mean over classes that are painted.
+
+    Salehi et al. 2017, arXiv:1706.05721, over the whole batch: what is wrongly found counts
+    `alpha`, what is missed 1 - `alpha`; one half gives Dice's coefficient. Shapes as in
     `masked_cross_entropy`.
     """
     painted = targets != IGNORED
     truth = F.one_hot(targets.clamp(min=0), logits.shape[1]).movedim(-1, 1) * painted.unsqueeze(1)
     guess = torch.softmax(logits, 1) * painted.unsqueeze(1)
     axes = [0, *range(2, logits.ndim)]
-    overlap = 2 * (guess * truth).sum(axes)
-    size = guess.sum(axes) + truth.sum(axes)
-    present = truth.sum(axes) > 0
-    dice = (overlap + epsilon) / (size + epsilon)
-    return ((1 - dice) * present).sum() / present.sum().clamp(min=1)
+    hit, found, size = (guess * truth).sum(axes), guess.sum(axes), truth.sum(axes)
+    wrong = alpha * (found - hit) + (1 - alpha) * (size - hit)
+    index = (hit + EPSILON) / (hit + wrong + EPSILON)
+    counts = (size > 0).to(index) * (1.0 if weights is None else weights)
+    return ((1 - index) * counts).sum() / counts.sum().clamp(min=EPSILON)
 
 
-def segmentation_loss(name: str, logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the loss called `name`: "ce", "dice", or their sum "ce+dice"."""
-    parts = {"ce": masked_cross_entropy, "dice": masked_dice}
-    return torch.stack([parts[part](logits, targets) for part in name.split("+")]).sum()
+def segmentation_loss(
+    name: Loss,
+    logits: Tensor,
+    targets: Tensor,
+    weights: Tensor | None = None,
+    *,
+    gamma: float = 2.0,
+    alpha: float = 0.3,
+) -> Tensor:
+    """Return the loss called `name`; of a sum the parts weigh alike.
+
+    Parameters
+    ----------
+    name : str
+        Which.
+    logits, targets, weights : Tensor
+        As in `masked_cross_entropy`.
+    gamma, alpha : float
+        Of the focal loss, and of Tversky's index.
+    """
+    parts = {
+        "ce": masked_cross_entropy,
+        "dice": masked_dice,
+        "focal": partial(masked_focal, gamma=gamma),
+        "tversky": partial(masked_tversky, alpha=alpha),
+    }
+    return torch.stack([parts[part](logits, targets, weights) for part in name.split("+")]).sum()
+
+
+def inverse_frequencies(counts: Sequence[int]) -> list[float]:
+    """Return weights of classes in inverse proportion to their counts, with a mean of 1.
+
+    Classes without any get the largest of the others' weights, and none weighs more than
+    `MOST_WEIGHT` times the least.
+
+    Examples
+    --------
+    >>> inverse_frequencies((100, 300))
+    [1.5, 0.5]
+    """
+    present = [n for n in counts if n]
+    if not present:
+        return [1.0] * len(counts)
+    least, most = min(present), max(present)
+    raw = [1 / max(n or least, least, most / MOST_WEIGHT) for n in counts]
+    return [w * len(raw) / sum(raw) for w in raw]
+
+
+def _mean(losses: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the mean over painted voxels, by the weights of their classes; 0 without any."""
+    painted = targets != IGNORED
+    if weights is None:
+        return losses.sum() / painted.sum().clamp(min=1)
+    each = weights.to(losses)[targets.clamp(min=0)] * painted
+    return (losses * each).sum() / each.sum().clamp(min=EPSILON)

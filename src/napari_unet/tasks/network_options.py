@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from napari_unet.geometry.axes import ChannelAxis
@@ -27,6 +29,17 @@ class NetworkOptions(TrainingOptions):
     )
     padding: Padding = Field(
         "valid", description="Valid convolutions, or padded ones that keep the size."
+    )
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Dropout rate in the two deepest blocks, where no network is given in full.",
+    )
+    split: Literal["space", "image"] = Field(
+        "space",
+        description="What is held out for validation: places in all images, or whole images "
+        "where there are several.",
     )
     patch: tuple[int, ...] | None = Field(
         None, description="Largest input patch per spatial axis in voxels; empty: chosen."

@@ -85,7 +85,7 @@ class RestoreLesson:
         """How an image is read."""
         return Reading(self.views[0].planes, self.views[0].wrap)
 
-    mixes = False
+    mixes, has_truth = False, True
 
     def notes(self) -> Iterator[str]:
         """Nothing is decided that the options do not say."""
@@ -117,7 +117,7 @@ class RestoreLesson:
         view, goal, o = self.views[place.image], self.goals[place.image], self.options
         inputs = self.normalisation.apply(view.read_raw(place.loop, place.read))
         raw = goal.read_raw(place.loop, place.core)
-        judged = held_out(place.loop, place.core, o.held_out, o.seed, CELL)
+        judged = held_out(place.loop, place.core, place.held, o.seed, CELL)
         counts = (judged if judge else ~judged) & inside(place, view.spatial_shape)
         weights = (counts & np.isfinite(raw)).astype(np.float32)
         return Example(inputs, self.target.apply(raw), weights)

@@ -32,7 +32,7 @@ from napari_unet.tasks.continued import (
     factors_of,
 )
 from napari_unet.tasks.facts import told_of
-from napari_unet.tasks.losses import IGNORED, segmentation_loss
+from napari_unet.tasks.losses import IGNORED, inverse_frequencies, segmentation_loss
 from napari_unet.tasks.painted import Painted, count_all, digest_of
 from napari_unet.tasks.patch import choose_patch, trained_part
 from napari_unet.tasks.segment_options import SegmentOptions
@@ -48,6 +48,9 @@ CALIBRATION_WINDOWS = 12
 
 REMEMBERED = 0.98
 """What is left, one step later, of the count of what was learned from."""
+
+LEAST_SHARE = 1e-6
+"""What a class with no weight in the loss counts when frequencies are compared."""
 
 FEW_PIXELS = 50
 """A class with fewer painted pixels than this is worth a warning."""
@@ -112,6 +115,7 @@ class SegmentLearner:
             options.held_out,
             options.seed,
             balance=options.balance,
+            whole=options.split == "image",
         )
         self._seen = torch.zeros(len(self.values), dtype=torch.int64)
         self._learned = torch.zeros(len(self.values), len(self.values))
@@ -224,8 +228,9 @@ class SegmentLearner:
 
     @property
     def _calibrates(self) -> bool:
-        """Whether the image says how frequent the classes are."""
-        return self.options.calibrate and self.options.zero == "unpainted"
+        """Whether the image says how frequent the classes are, and a bias can take it up."""
+        biased = self.network.head.bias is not None
+        return biased and self.options.calibrate and self.options.zero == "unpainted"
 
     def _calibration(self, answers: Tensor) -> Tensor:
         """Return by how much each class is more frequent than in the training.
@@ -239,7 +244,9 @@ class SegmentLearner:
         if seen.any() and bool(seen[painted].all()):
             # As if the classes that are not painted had had their equal share.
             share = seen.float().mean()
-            trained = self._seen[seen] / self._seen.sum() * share
+            weights = self._weights()
+            each = self._seen if weights is None else self._seen * weights
+            trained = (each[seen] / each.sum()).clamp(min=LEAST_SHARE) * share
             factors[seen] = frequency_factors(answers[:, seen], trained)
         return factors
 
@@ -248,7 +255,24 @@ class SegmentLearner:
         targets = batch.targets
         table = confusion_of(outputs.detach(), targets, len(self.values))
         self._learned = REMEMBERED * self._learned + table.cpu()
-        return segmentation_loss(self.options.loss, outputs, targets)
+        o, weights = self.options, self._weights()
+        return segmentation_loss(
+            o.loss,
+            outputs,
+            targets,
+            None if weights is None else weights.to(outputs.device),
+            gamma=o.focal_gamma,
+            alpha=o.tversky_alpha,
+        )
+
+    def _weights(self) -> Tensor | None:
+        """Return what pixels of each class count in the loss; None where all count alike."""
+        o = self.options
+        if not (o.weigh_classes or o.class_weights):
+            return None
+        found = inverse_frequencies(self.counts) if o.weigh_classes else [1.0] * len(self.counts)
+        given = [o.class_weights.get(value, 1.0) for value in self.values]
+        return torch.tensor(found) * torch.tensor(given)
 
     @torch.no_grad()
     def validate(self, network: nn.Module, device: torch.device, step: int) -> Validated | None:

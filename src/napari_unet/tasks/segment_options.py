@@ -2,19 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.tasks.network_options import NetworkOptions
 
+Loss = Literal[
+    "ce",
+    "dice",
+    "focal",
+    "tversky",
+    "ce+dice",
+    "ce+tversky",
+    "focal+dice",
+    "focal+tversky",
+]
+"""Losses by name, and sums of two."""
+
 
 class SegmentOptions(NetworkOptions):
     """All that can be set about a segmentation."""
 
-    loss: Literal["ce", "dice", "ce+dice"] = Field(
-        "ce", description="Cross-entropy, Dice, or their sum; unpainted pixels count zero."
+    loss: Loss = Field(
+        "ce",
+        description="Cross-entropy, Dice, focal, Tversky, or sums; unpainted pixels count zero.",
+    )
+    focal_gamma: float = Field(
+        2.0, ge=0, le=10, description="Focal loss: how much it spares what is sure already."
+    )
+    tversky_alpha: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="Tversky: what wrongly found pixels count; missed ones count the rest to 1.",
+    )
+    weigh_classes: bool = Field(
+        False,
+        description="Weigh classes in the loss the more, the fewer pixels are painted of them.",
+    )
+    class_weights: dict[int, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=dict,
+        description="What pixels of a class count in the loss, by label value; 1 where not set.",
     )
     zero: Literal["unpainted", "background"] = Field(
         "unpainted",
@@ -34,14 +64,15 @@ class SegmentOptions(NetworkOptions):
         "a fifth of the budget (15 s without one). Try it where strokes are few.",
     )
     held_out: float = Field(
-        1 / 6, ge=0, le=0.5, description="Part of the painted places kept for validation."
+        0.2, ge=0, le=0.5, description="Part of the painted places kept for validation."
     )
     normalise: Literal["mean_sd", "percentile", "none"] = Field(
         "mean_sd", description="How pixels are brought to a common range."
     )
     augment: AugmentOptions = Field(
         default_factory=lambda: AugmentOptions(),
-        description="Random changes to what is learned from.",
+        description="Random changes to what is learned from, by name: how strong, and as "
+        "chance.NAME how often.",
     )
     class_names: dict[int, str] = Field(
         default_factory=dict, description="Names of the classes, by label value."

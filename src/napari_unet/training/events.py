@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from napari_unet.control import Previewed, PreviewedImage
 from napari_unet.model import TrainedModel
-from napari_unet.training.metrics import mean
+from napari_unet.training.metrics import accuracy, dice, mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,9 @@ class Validated:
     for the whole image; `pixels` is the number of voxels that all of it rests on. The tables
     count voxels, truth by rows and answers by columns: `confusion` what is held out, `learned`
     what the latest steps learned from (older ones fade, so those are fractions of voxels).
+
+    `psnr` is the peak signal-to-noise ratio in dB against targets that are no noisy images, with
+    what those targets span for the data range; None where there are no such targets.
     """
 
     step: int
@@ -80,11 +83,22 @@ class Validated:
     pixels: int
     confusion: tuple[tuple[int, ...], ...] = ()
     learned: tuple[tuple[float, ...], ...] = ()
+    psnr: float | None = None
 
     @property
     def mean(self) -> float | None:
         """Mean over the classes that have a score."""
         return mean(self.scores)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a model says of it, as plain JSON."""
+        facts: dict[str, Any] = {self.metric: self.scores} if self.scores else {}
+        if self.confusion:
+            facts |= {"Dice": dice(self.confusion), "accuracy": accuracy(self.confusion)}
+        if self.psnr is not None:
+            facts["PSNR"] = self.psnr
+        return {**facts, "loss": self.loss, "pixels": self.pixels}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +138,18 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The training ended; the model holds the averaged weights."""
+    """The training ended.
+
+    The model holds averaged weights: the last ones, or the best, as the options say. `best` are
+    those with the least loss on what is held out, None where nothing was tested. The reason is
+    "no gain" where `TrainingOptions.stop_after` tests brought none.
+    """
 
     model: TrainedModel
-    reason: Literal["budget", "stopped"]
+    reason: Literal["budget", "stopped", "no gain"]
     step: int
     elapsed: float
+    best: TrainedModel | None = None
 
 
 TrainingEvent = (

@@ -20,8 +20,11 @@ it is as shallow as a logistic regression, can take it, and has to carry the fir
 so many steps the lead fades, for at such a rate it would become sure of everything."""
 
 
-def build_optimiser(network: nn.Module, options: TrainingOptions) -> torch.optim.AdamW:
-    """Return AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) for a network's parameters.
+def build_optimiser(network: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
+    """Return the optimiser that is set for a network's parameters.
+
+    AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), Adam (Kingma and Ba 2015,
+    arXiv:1412.6980), or gradient descent with Nesterov's momentum (Sutskever et al. 2013).
 
     Only weights decay, not biases nor the scales and shifts of norms: those have one dimension,
     and pulling them to 0 would pull what they scale to 0. A path of fixed filters
@@ -32,14 +35,20 @@ def build_optimiser(network: nn.Module, options: TrainingOptions) -> torch.optim
     network : Module
         What learns.
     options : TrainingOptions
-        For the learning rate and the weight decay.
+        For the kind, the learning rate, the momentum and the weight decay.
     """
     filters = getattr(network, "filters", None)
     shallow = [] if filters is None else list(filters.parameters())
     known = set(map(id, shallow))
     deep = [p for p in network.parameters() if id(p) not in known]
     groups = [*_groups(deep, options, leads=False), *_groups(shallow, options, leads=True)]
-    return torch.optim.AdamW(groups, options.learning_rate, betas=BETAS)
+    rate, momentum = options.learning_rate, options.momentum
+    match options.optimiser:
+        case "adam":
+            return torch.optim.Adam(groups, rate, betas=BETAS)
+        case "sgd":
+            return torch.optim.SGD(groups, rate, momentum=momentum, nesterov=momentum > 0)
+    return torch.optim.AdamW(groups, rate, betas=BETAS)
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float, step: int) -> None:

@@ -73,8 +73,27 @@ class TrainingOptions(BaseModel):
     lowest_rate: float = Field(
         0.01, ge=0, le=1, description="Where the learning rate stops falling; part of the highest."
     )
+    optimiser: Literal["adamw", "adam", "sgd"] = Field(
+        "adamw",
+        description="AdamW, Adam, or gradient descent with Nesterov's momentum, which wants a "
+        "learning rate of its own.",
+    )
+    momentum: float = Field(0.9, ge=0, lt=1, description="Gradient descent: its momentum.")
     weight_decay: float = Field(
-        1e-2, ge=0, le=1, description="AdamW's weight decay; norms and biases are spared."
+        1e-2,
+        ge=0,
+        le=1,
+        description="Decay of the weights (AdamW), or penalty on them (Adam, gradient descent); "
+        "norms and biases are spared.",
+    )
+    clip_gradient: float | None = Field(
+        None, gt=0, description="Largest norm of the gradient; longer ones are shortened to it."
+    )
+    output_penalty: float = Field(
+        0.0,
+        ge=0,
+        description="Penalty on the mean square of what the network puts out, part of the loss; "
+        "it keeps outputs small where nothing is said about them.",
     )
     averaging: float = Field(
         0.9975,
@@ -82,6 +101,22 @@ class TrainingOptions(BaseModel):
         lt=1,
         description="Largest decay of the running average of the weights that is shown and "
         "saved; at first it reaches back less far.",
+    )
+    test_every: int | None = Field(
+        None,
+        ge=1,
+        description="Steps from one test on what is held out to the next; empty: as often as a "
+        "twelfth of the time allows.",
+    )
+    stop_after: int | None = Field(
+        None,
+        ge=1,
+        description="Stop when so many tests in a row brought no gain; empty: never.",
+    )
+    keep: Literal["last", "best"] = Field(
+        "last",
+        description="Which weights the model is made of: the last ones, or those with the least "
+        "loss on what is held out.",
     )
     device: Device = Field("auto", description="Where to compute: the fastest there is, or as set.")
     threads: int | None = Field(None, ge=1, description="Processor cores to use; empty: all.")

@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Iterator
 from math import isfinite, nan
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -36,6 +36,7 @@ from napari_unet.training.events import (
     Validated,
     Warned,
 )
+from napari_unet.training.judge import Judge
 from napari_unet.training.learner import Learner
 from napari_unet.training.optimiser import build_optimiser, set_rate
 from napari_unet.training.options import TrainingOptions
@@ -124,6 +125,7 @@ class _Loop:
         self.step = 0
         self.bad_steps = 0
         self.last: Validated | None = None
+        self.judge = Judge(options.stop_after)
         self.shown: Viewport | None = None
 
     def run(self) -> Iterator[TrainingEvent]:
@@ -160,7 +162,10 @@ class _Loop:
                 budget.remaining(self.step),
                 None if endless else min(1.0, budget.progress(self.step)),
             )
-            if self.step >= FIRST_TEST:
+            if self.options.test_every:
+                if self.step % self.options.test_every == 0:
+                    yield from self._validate()
+            elif self.step >= FIRST_TEST:
                 yield from validation.spend(self._validate)
             if self._can_show:
                 yield from preview.spend(self._preview)
@@ -175,7 +180,8 @@ class _Loop:
 
     def _goes_on(self) -> bool:
         """Tell whether there is a next step."""
-        return not self.control.stopped and self.budget.progress(self.step) < 1
+        ended = self.control.stopped or self.judge.is_enough
+        return not ended and self.budget.progress(self.step) < 1
 
     def _wait(self) -> Iterator[TrainingEvent]:
         """Let some time pass without a step; what is looked at is shown all the same."""
@@ -195,7 +201,7 @@ class _Loop:
         grow = self.learner.take_up()
         if grow is None:
             if self.learner.counts != before:
-                self.schedule.start_over()
+                self._start_over()
                 yield StrokesChanged(self.learner.counts)
             return
         ndim = len(self.learner.patch)
@@ -203,9 +209,14 @@ class _Loop:
         self.average.network = placed(grow(self.average.network), self.device, ndim).eval()
         self.average.network.requires_grad_(False)
         self.optimiser = self._new_optimiser()
-        self.schedule.start_over()
+        self._start_over()
         learner = self.learner
         yield ClassesGrew(learner.class_names, learner.counts, learner.values)
+
+    def _start_over(self) -> None:
+        """Compare no longer with tests of before, for there is something else to learn now."""
+        self.schedule.start_over()
+        self.judge.start_over()
 
     def _new_optimiser(self) -> torch.optim.Optimizer:
         return build_optimiser(self.network, self.options)
@@ -233,7 +244,8 @@ class _Loop:
         """Show the weights as they would be saved now."""
         network = copy.deepcopy(self.average.network)
         self.learner.settle(network, self.device)
-        yield Kept(self.step, self.budget.elapsed, self._model(network, self.budget.elapsed))
+        model = self._model(network, self.step, self.budget.elapsed, self.last)
+        yield Kept(self.step, self.budget.elapsed, model)
 
     def _attempt(self, rate: float) -> tuple[float | None, str]:
         """Take one step; return its loss, or None and why there was none."""
@@ -273,14 +285,19 @@ class _Loop:
             torch.manual_seed((self.options.seed * 0x9E3779B1 + self.step) % 2**32)
             outputs = self.network(batch.inputs)
         loss = self.learner.loss(outputs, batch)
+        if self.options.output_penalty:
+            loss = loss + self.options.output_penalty * outputs.square().mean()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-        if not isfinite(loss.item()) or not isfinite(nn.utils.get_total_norm(gradients).item()):
+        learning = [p for p in self.network.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm([p.grad for p in learning if p.grad is not None])
+        if not isfinite(loss.item()) or not isfinite(norm.item()):
             # The norms' running statistics have seen it already: without this they never recover.
             for buffer, before in zip(self.network.buffers(), buffers, strict=True):
                 buffer.copy_(before)
             return nan
+        if self.options.clip_gradient is not None:
+            nn.utils.clip_grads_with_norm_(learning, self.options.clip_gradient, norm)
         set_rate(self.optimiser, rate, self.step)
         self.optimiser.step()
         self.average.update(self.network)
@@ -291,21 +308,39 @@ class _Loop:
         if result is not None:
             self.last = result
             self.schedule.judged(result.loss)
+            self.judge.take(result, self.average.network, self.budget.elapsed)
             yield result
 
     def _finish(self, elapsed: float) -> Iterator[TrainingEvent]:
+        best = self._best()
         self.learner.settle(self.average.network, self.device)
         if self.step and not self.control.stopped:  # who stops it does not want to wait
-            yield from self._validate()
-        model = self._model(self.average.network, elapsed)
-        yield Finished(model, "stopped" if self.control.stopped else "budget", self.step, elapsed)
+            result = self.learner.validate(self.average.network, self.device, self.step)
+            if result is not None:
+                self.last = result
+                yield result
+        last = self._model(self.average.network, self.step, elapsed, self.last)
+        model = best if best is not None and self.options.keep == "best" else last
+        yield Finished(model, self._reason, self.step, elapsed, best)
 
-    def _model(self, network: nn.Module, elapsed: float) -> TrainedModel:
-        facts: dict[str, Any] = {"steps": self.step, "seconds": round(elapsed, 2)}
-        if self.last is not None:
-            facts["validation"] = {
-                self.last.metric: self.last.scores,
-                "loss": self.last.loss,
-                "pixels": self.last.pixels,
-            }
+    @property
+    def _reason(self) -> Literal["budget", "stopped", "no gain"]:
+        if self.control.stopped:
+            return "stopped"
+        return "no gain" if self.judge.is_enough else "budget"
+
+    def _best(self) -> TrainedModel | None:
+        """Make a model of the best weights."""
+        best = self.judge.best
+        if best is None:
+            return None
+        self.learner.settle(best.network, self.device)
+        return self._model(best.network, best.result.step, best.elapsed, best.result)
+
+    def _model(
+        self, network: nn.Module, step: int, elapsed: float, result: Validated | None
+    ) -> TrainedModel:
+        facts: dict[str, Any] = {"steps": step, "seconds": round(elapsed, 2)}
+        if result is not None:
+            facts["validation"] = result.facts
         return self.learner.finish(weights_of(network), facts)

@@ -1,4 +1,4 @@
-"""Lists of numbers as text: ``64, 64`` and, level by level, ``32, 32; 64, 64``."""
+"""Lists and mappings as text: ``64, 64``, level by level ``32, 32; 64, 64``, and ``1=0.5``."""
 
 from __future__ import annotations
 
@@ -42,6 +42,29 @@ def write_list(value: Any) -> str:
         return str(value)
     joint = "; " if value and isinstance(value[0], tuple) else ", "
     return joint.join(write_list(part) for part in value)
+
+
+def read_mapping(text: str) -> dict[Any, Any]:
+    """Return the mapping that a text stands for; what is no number stays text.
+
+    Examples
+    --------
+    >>> read_mapping("1=2, 7=0.5"), read_mapping("")
+    ({1: 2, 7: 0.5}, {})
+    """
+    pairs = (part.partition("=")[::2] for part in text.split(",") if part.strip())
+    return {_number(key.strip()): _number(value.strip()) for key, value in pairs}
+
+
+def write_mapping(value: dict[Any, Any]) -> str:
+    """Return the text that stands for a mapping.
+
+    Examples
+    --------
+    >>> write_mapping({1: 2, 7: 0.5})
+    '1=2, 7=0.5'
+    """
+    return ", ".join(f"{key}={part}" for key, part in value.items())
 
 
 def _number(word: str) -> Any:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.errors import InputError, NapariUnetError
+from napari_unet.noise.likeness import Likeness, likeness
 from napari_unet.widgets.choosers import LayerChooser
 from napari_unet.widgets.editors import NumberEdit, OptionalEdit
 from napari_unet.widgets.form import form_layout
@@ -20,17 +21,13 @@ from napari_unet.widgets.parts import Notice
 from napari_unet.widgets.planes import Plane, Subject
 from napari_unet.widgets.worker import EventRunner
 
-LEAST = 11
-"""Pixels that SSIM's window needs along each side."""
-
 
 @dataclass(frozen=True)
-class Likeness:
-    """PSNR in dB and SSIM of result and input against a reference, with the range they are for."""
+class Comparison:
+    """How alike result and input are to a reference."""
 
-    psnr: tuple[float, float]
-    ssim: tuple[float, float]
-    data_range: float
+    result: Likeness
+    given: Likeness
 
 
 class ReferencePanel(QWidget):
@@ -104,7 +101,7 @@ class ReferencePanel(QWidget):
         self._say("")
         wanted = self.range.value()
 
-        def measured() -> tuple[Plane, Likeness]:
+        def measured() -> tuple[Plane, Comparison]:
             return plane, compare(*(plane.read(a, mean=False) for a in arrays), data_range=wanted)
 
         self.runner.start_call(measured)
@@ -114,14 +111,14 @@ class ReferencePanel(QWidget):
         self._say("")
         self._show_state()
 
-    def _found(self, found: tuple[Plane, Likeness]) -> None:
-        plane, like = found
+    def _found(self, found: tuple[Plane, Comparison]) -> None:
+        plane, (result, given) = found[0], (found[1].result, found[1].given)
         if plane is not self._asked:
             return
         self._say(
-            f"PSNR {like.psnr[0]:.2f} dB (input {like.psnr[1]:.2f} dB)\n"
-            f"SSIM {like.ssim[0]:.3f} (input {like.ssim[1]:.3f})\n"
-            f"for a data range of {like.data_range:.6g}; {_place(plane)}."
+            f"PSNR {result.psnr:.2f} dB (input {given.psnr:.2f} dB)\n"
+            f"SSIM {result.ssim:.3f} (input {given.ssim:.3f})\n"
+            f"for a data range of {result.data_range:.6g}; {_place(plane)}."
         )
 
     def _failed(self, error: NapariUnetError) -> None:
@@ -169,11 +166,8 @@ def compare(
     given: NDArray[Any],
     *,
     data_range: float | None = None,
-) -> Likeness:
+) -> Comparison:
     """Measure a result, and what it was made from, against a reference.
-
-    PSNR, and SSIM with a Gaussian window of standard deviation 1.5 as in Wang et al. 2004,
-    doi:10.1109/TIP.2003.819861.
 
     Parameters
     ----------
@@ -187,33 +181,12 @@ def compare(
     InputError
         Where the reference is no reference, or too small, or without any range.
     """
-    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-
     for is_input, other in ((True, given), (False, result)):
         if np.array_equal(reference, other):
             raise _no_reference(is_input)
-    span = data_range
-    if span is None:
-        is_bytes = reference.dtype == np.uint8
-        span = 255.0 if is_bytes else float(reference.max()) - float(reference.min())
-    if not (np.isfinite(span) and span > 0):
-        raise InputError("The data range has to be larger than 0", got=span)
-    if min(reference.shape[:2]) < LEAST:
-        raise InputError(
-            "The plane is too small to be compared",
-            got=f"{reference.shape[:2]}",
-            expected=f"at least {LEAST} × {LEAST} pixels",
-        )
-    clean, *others = (a.astype(np.float64) for a in (reference, result, given))
-    window: dict[str, Any] = {
-        "gaussian_weights": True,
-        "sigma": 1.5,
-        "use_sample_covariance": False,
-        "channel_axis": 2 if clean.ndim > 2 else None,
-    }
-    psnr = [float(peak_signal_noise_ratio(clean, x, data_range=span)) for x in others]
-    ssim = [float(structural_similarity(clean, x, data_range=span, **window)) for x in others]
-    return Likeness((psnr[0], psnr[1]), (ssim[0], ssim[1]), span)
+    colours = 2 if reference.ndim > 2 else None
+    like, was = (likeness(reference, x, data_range, colours) for x in (result, given))
+    return Comparison(like, was)
 
 
 def _no_reference(is_input: bool) -> InputError:

@@ -131,7 +131,7 @@ class TrainFooter(QWidget):
 
     def show_finished(self, event: Finished, scores: Validated | None) -> None:
         """Say how long it learned, and how well."""
-        early = ", stopped" if event.reason == "stopped" else ""
+        early = {"stopped": ", stopped", "no gain": ", no more gain"}.get(event.reason, "")
         text = f"Learned in {count(event.step, 'step')}, {duration(event.elapsed)}{early}."
         if scores is not None and scores.mean is not None:
             text += f" Mean {scores.metric} {scores.mean:.2f}."
