@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_unet.network.kinds import preset
     from napari_unet.refinement.options import RefineOptions
     from napari_unet.refinement.refine import refine
+    from napari_unet.resuming import resume
     from napari_unet.runs.table import list_runs
     from napari_unet.tasks.evaluate import evaluate
     from napari_unet.tasks.image_options import DenoiseOptions, InpaintOptions, RestoreOptions
@@ -49,6 +50,7 @@ _HOMES = {
     "predict_events": "inference.predictor",
     "preset": "network.kinds",
     "refine": "refinement.refine",
+    "resume": "resuming",
     "train": "api",
 }
 
@@ -75,6 +77,7 @@ __all__ = [
     "predict_events",
     "preset",
     "refine",
+    "resume",
     "train",
 ]
 

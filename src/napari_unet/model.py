@@ -35,6 +35,9 @@ Weights = Mapping[str, NDArray[Any]]
 HEADER = "napari_unet"
 VERSION = 3
 SUFFIX = ".safetensors"
+NOTES = "napari_unet_notes"
+BESIDE = "beside/"
+"""How arrays are called in a file that do not belong to the model itself."""
 
 
 @dataclass(frozen=True)
@@ -183,22 +186,7 @@ class TrainedModel:
         ModelFileError
             Where the file cannot be written.
         """
-        from safetensors.numpy import save
-
-        path = Path(path)
-        path = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
-        # It writes what lies in memory, whatever the strides say.
-        arrays = {name: np.asarray(array, order="C") for name, array in self.weights.items()}
-        content = save(arrays, {HEADER: json.dumps(self.header())})
-        try:
-            _replace(path, content)
-        except OSError as error:
-            raise ModelFileError(
-                f"The model could not be saved to {path}",
-                got=error.strerror or str(error),
-                todo="Choose a folder that you can write to",
-            ) from error
-        return path
+        return write_model_file(path, self)
 
 
 def weights_of(network: nn.Module) -> Weights:
@@ -219,6 +207,64 @@ def load_model(path: str | os.PathLike[str]) -> TrainedModel:
     ModelFileError
         Where there is no such file, or it is no model of ours, or damaged, or newer than we know.
     """
+    return read_model_file(path)[0]
+
+
+def write_model_file(
+    path: str | os.PathLike[str],
+    model: TrainedModel,
+    beside: Weights | None = None,
+    notes: dict[str, Any] | None = None,
+) -> Path:
+    """Write a model, and what else belongs into its file.
+
+    Parameters
+    ----------
+    path : path-like
+        Where to; the ending is added where it is missing.
+    model : TrainedModel
+        The model.
+    beside : mapping of str to ndarray, optional
+        Further arrays; whoever only wants the model does not see them.
+    notes : dict, optional
+        What else is to be said, as plain JSON.
+
+    Raises
+    ------
+    ModelFileError
+        Where the file cannot be written.
+    """
+    from safetensors.numpy import save
+
+    path = Path(path)
+    path = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
+    named = dict(model.weights) | {BESIDE + name: array for name, array in (beside or {}).items()}
+    # It writes what lies in memory, whatever the strides say.
+    arrays = {name: np.asarray(array, order="C") for name, array in named.items()}
+    told = {HEADER: json.dumps(model.header())}
+    if notes is not None:
+        told[NOTES] = json.dumps(notes)
+    try:
+        _replace(path, save(arrays, told))
+    except OSError as error:
+        raise ModelFileError(
+            f"The model could not be saved to {path}",
+            got=error.strerror or str(error),
+            todo="Choose a folder that you can write to",
+        ) from error
+    return path
+
+
+def read_model_file(
+    path: str | os.PathLike[str],
+) -> tuple[TrainedModel, Weights, dict[str, Any] | None]:
+    """Return a file's model, what lies beside it, and the notes, if any.
+
+    Raises
+    ------
+    ModelFileError
+        As `load_model`.
+    """
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
@@ -227,7 +273,7 @@ def load_model(path: str | os.PathLike[str]) -> TrainedModel:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ModelFileError(
             f"{path.name} is no model of napari-unet, or it is damaged",
@@ -239,7 +285,14 @@ def load_model(path: str | os.PathLike[str]) -> TrainedModel:
             f"{path.name} holds weights but is no model of napari-unet",
             expected=f"a {SUFFIX} file that napari-unet saved",
         )
-    return _from_header(path.name, metadata[HEADER], weights)
+    own = {name: array for name, array in arrays.items() if not name.startswith(BESIDE)}
+    beside = {n.removeprefix(BESIDE): a for n, a in arrays.items() if n.startswith(BESIDE)}
+    model = _from_header(path.name, metadata[HEADER], own)
+    try:
+        notes = json.loads(metadata[NOTES]) if NOTES in metadata else None
+    except ValueError as error:
+        raise ModelFileError(f"The notes of {path.name} are damaged", got=str(error)) from error
+    return model, beside, notes
 
 
 def _from_header(name: str, text: str, weights: Weights) -> TrainedModel:

@@ -88,6 +88,12 @@ class Toy:
             training=facts,
         )
 
+    def state(self) -> dict[str, Any]:
+        return {"generator": self.generator.get_state().tolist()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.generator.set_state(torch.tensor(state["generator"], dtype=torch.uint8))
+
 
 def options(**fields: Any) -> TrainingOptions:
     return TrainingOptions(**{"batch_size": 2, "device": "cpu", **fields})

@@ -10,12 +10,15 @@ import torch
 from napari_unet._version import __version__
 from napari_unet.tasks.network_options import NetworkOptions
 
+_ELSEWHERE = {"network", "checkpoint", "checkpoint_seconds"}
+"""Options that a model tells otherwise, or that are nobody's business: files of this computer."""
+
 
 def told_of(options: NetworkOptions) -> dict[str, Any]:
     """Return seed, options that are not the usual ones, and versions, as plain JSON."""
     return {
         "seed": options.seed,
-        "options": options.model_dump(mode="json", exclude_defaults=True, exclude={"network"}),
+        "options": options.model_dump(mode="json", exclude_defaults=True, exclude=_ELSEWHERE),
         "versions": {
             "napari-unet-live": __version__,
             "torch": str(torch.__version__),

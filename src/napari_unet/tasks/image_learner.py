@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from napari_unet.control import PreviewedImage, Viewport
 from napari_unet.data.inputs import read_inputs
+from napari_unet.data.normalisation import Normalisation
 from napari_unet.data.turns import SAME, Turn, turned, turns
 from napari_unet.errors import InputError
 from napari_unet.inference.images import in_units
@@ -95,11 +96,17 @@ class ImageLearner:
         self.random = np.random.default_rng(options.seed)
         self._turns = self._allowed_turns()
         self._own = 0.0
+        self._continued_from = start.digest if start is not None else None
         self._whole = _held_images(len(lesson.views), options)
         judges = np.random.default_rng(options.seed)
         self._places = [self._place(judges, judge=True) for _ in range(WINDOWS)]
         if start is None:
             self._start_at_the_mean()
+
+    @property
+    def measured(self) -> Normalisation:
+        """What was measured of these images."""
+        return self.lesson.normalisation
 
     @torch.no_grad()
     def _start_at_the_mean(self) -> None:
@@ -225,7 +232,7 @@ class ImageLearner:
 
     def finish(self, weights: Weights, facts: dict[str, Any]) -> TrainedModel:
         """Make the model."""
-        origin = {} if self.start is None else {"continued_from": self.start.digest}
+        origin = {"continued_from": self._continued_from} if self._continued_from else {}
         return TrainedModel(
             config=self.config,
             weights=weights,
@@ -241,6 +248,18 @@ class ImageLearner:
                 **told_of(self.options),
             },
         )
+
+    def state(self) -> dict[str, Any]:
+        """Return what a training needs to go on just so, as plain JSON."""
+        return {
+            "random": self.random.bit_generator.state,
+            "continued_from": self._continued_from,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from where `state` was."""
+        self.random.bit_generator.state = state["random"]
+        self._continued_from = state["continued_from"]
 
 
 def _psnr(answers: Tensor, truth: Tensor) -> float | None:

@@ -93,8 +93,8 @@ class SegmentLearner:
         self.spacing = tuple(options.spacing or (1.0,) * ndim)[-ndim:]
         self.augmenter = Augmenter(options.augment, ndim, self.spacing, options.seed)
         views = [pair.view for pair in painted]
-        fitted, self.finite = fit_normalisation(views, options.normalise, seed=options.seed)
-        self.normalisation = fitted if start is None else start.normalisation
+        self.measured, self.finite = fit_normalisation(views, options.normalise, seed=options.seed)
+        self.normalisation = self.measured if start is None else start.normalisation
         channels = (painted[0].view.channels, len(self.values))
         self.config = choose_config(options, ndim, channels, self.spacing, start)
         with torch.random.fork_rng(devices=[]):
@@ -121,6 +121,7 @@ class SegmentLearner:
         self._learned = torch.zeros(len(self.values), len(self.values))
         self._factors = factors_of(start, len(self.values))
         self._shift: Tensor | None = None
+        self._continued_from = start.digest if start is not None else None
         self.random = np.random.default_rng(options.seed)
         self._guide = Guide(self.sampler, self.spacing, options.seed)
         self._looked: Viewport | None = None
@@ -347,13 +348,33 @@ class SegmentLearner:
             },
         )
 
+    def state(self) -> dict[str, Any]:
+        """Return what a training needs to go on just so, as plain JSON."""
+        return {
+            "random": self.random.bit_generator.state,
+            "augmented": self.augmenter.step,
+            "seen": self._seen.tolist(),
+            "learned": self._learned.tolist(),
+            "factors": self._factors.tolist(),
+            "continued_from": self._continued_from,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from where `state` was."""
+        self.random.bit_generator.state = state["random"]
+        self.augmenter.step = state["augmented"]
+        self._seen = torch.tensor(state["seen"], dtype=torch.int64)
+        self._learned = torch.tensor(state["learned"])
+        self._factors = torch.tensor(state["factors"])
+        self._continued_from = state["continued_from"]
+
     def _origin(self) -> dict[str, Any]:
         """Return what another training must know to go on from this one."""
         facts: dict[str, Any] = {}
         if self._shift is not None:
             facts[CALIBRATION] = self._shift.tolist()
-        if self.start is not None:
-            facts["continued_from"] = self.start.digest
+        if self._continued_from is not None:
+            facts["continued_from"] = self._continued_from
         return facts
 
 

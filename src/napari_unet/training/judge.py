@@ -33,6 +33,10 @@ class Judge:
     ----------
     best : Best or None
         The best weights so far.
+    least : float
+        Their loss.
+    waited : int
+        Tests in a row without a gain.
     """
 
     def __init__(self, stop_after: int | None) -> None:
@@ -42,18 +46,18 @@ class Judge:
     def start_over(self) -> None:
         """Forget what was, for there is something else to learn now."""
         self.best: Best | None = None
-        self._least, self._waited = inf, 0
+        self.least, self.waited = inf, 0
 
     def take(self, result: Validated, network: nn.Module, elapsed: float) -> None:
         """Take note of a test of averaged weights, and keep a copy where they are the best."""
-        self._waited += 1
-        if result.loss < self._least * (1 - LEAST_GAIN):
-            self._waited = 0
-        if result.loss < self._least:
-            self._least = result.loss
+        self.waited += 1
+        if result.loss < self.least * (1 - LEAST_GAIN):
+            self.waited = 0
+        if result.loss < self.least:
+            self.least = result.loss
             self.best = Best(copy.deepcopy(network), result, elapsed)
 
     @property
     def is_enough(self) -> bool:
         """Whether further training seems to bring nothing."""
-        return self.stop_after is not None and self._waited >= self.stop_after
+        return self.stop_after is not None and self.waited >= self.stop_after

@@ -100,3 +100,9 @@ class Learner(Protocol):
 
     def finish(self, weights: Weights, facts: dict[str, Any]) -> TrainedModel:
         """Make the model."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what a training needs to go on just so, as plain JSON."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from where `state` was."""

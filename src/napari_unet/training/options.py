@@ -34,6 +34,14 @@ class TrainingOptions(BaseModel):
         description="Go on until stopped; unless a schedule is set, the learning rate then stays "
         "as it is.",
     )
+    checkpoint: str | None = Field(
+        None,
+        description="File (.safetensors) that the whole state of the training is written to now "
+        "and then and at the end, to resume from.",
+    )
+    checkpoint_seconds: float = Field(
+        60.0, gt=0, description="Seconds from one writing of the checkpoint to the next."
+    )
     keep_history: bool = Field(
         False, description="Keep the weights at growing intervals, to look back at and go on from."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import cos, inf, pi
+from typing import Any
 
 from napari_unet.training.options import TrainingOptions
 
@@ -56,6 +57,16 @@ class Schedule:
     def start_over(self) -> None:
         """Compare no longer with losses of before, for there is something else to learn now."""
         self._plateau = Plateau(self.options.decay_factor, self.options.patience)
+
+    def state(self) -> list[float | None]:
+        """Return what it remembers of the validations so far, as plain JSON."""
+        p = self._plateau
+        return [p.rate, None if p.best == inf else p.best, p.waited]
+
+    def restore(self, state: list[Any]) -> None:
+        """Remember what `state` returned."""
+        p = self._plateau
+        p.rate, p.best, p.waited = state[0], inf if state[1] is None else state[1], state[2]
 
     def _shape(self, step: int) -> float:
         o = self.options
@@ -150,16 +161,16 @@ class Plateau:
 
     def __init__(self, factor: float, patience: int) -> None:
         self.factor, self.patience = factor, patience
-        self.rate, self._best, self._waited = 1.0, inf, 0
+        self.rate, self.best, self.waited = 1.0, inf, 0
 
     def judged(self, loss: float) -> None:
         """Take note of the loss of a validation; one that is not a number is no better."""
-        if loss < self._best * (1 - LEAST_GAIN):
-            self._best, self._waited = loss, 0
+        if loss < self.best * (1 - LEAST_GAIN):
+            self.best, self.waited = loss, 0
             return
-        self._waited += 1
-        if self._waited == self.patience:
-            self.rate, self._waited = self.rate * self.factor, 0
+        self.waited += 1
+        if self.waited == self.patience:
+            self.rate, self.waited = self.rate * self.factor, 0
 
 
 def _blend(a: float, b: float, t: float) -> float:

@@ -19,11 +19,12 @@ from napari_unet.device import (
     is_out_of_memory,
     using_threads,
 )
-from napari_unet.errors import OutOfMemoryError, TrainingError
+from napari_unet.errors import ModelFileError, OutOfMemoryError, TrainingError
 from napari_unet.model import TrainedModel, weights_of
 from napari_unet.network.blocks import best_memory_format, placed
 from napari_unet.training.average import Average
 from napari_unet.training.budget import Budget, Share
+from napari_unet.training.checkpoint import Checkpoint, capture, restore, save_checkpoint
 from napari_unet.training.events import (
     ClassesGrew,
     Finished,
@@ -60,7 +61,10 @@ VALIDATION_SHARE, PREVIEW_SHARE, KEEPING_SHARE = 0.08, 0.15, 0.03
 
 
 def train_network(
-    learner: Learner, options: TrainingOptions, control: Control | None = None
+    learner: Learner,
+    options: TrainingOptions,
+    control: Control | None = None,
+    resume: Checkpoint | None = None,
 ) -> Iterator[TrainingEvent]:
     """Train; yield what happens.
 
@@ -72,6 +76,10 @@ def train_network(
         With a budget of steps, seconds or both.
     control : Control, optional
         Stops or pauses the loop from another thread. Stopping keeps what was learned.
+    resume : Checkpoint, optional
+        Where an earlier training was; the learner has its network. With the same options the
+        two give the same bits as one that was not interrupted, on a CPU with as many threads,
+        unless seconds decide when it is tested and the tests decide anything.
 
     Yields
     ------
@@ -102,10 +110,14 @@ def train_network(
         )
         yield from map(Noted, learner.notes())
         yield from map(Warned, learner.warnings())
-        yield from _Loop(learner, options, control, device).run()
+        loop = Loop(learner, options, control, device)
+        if resume is not None:
+            restore(loop, resume)
+            loop.spent = resume.state["elapsed"]
+        yield from loop.run()
 
 
-class _Loop:
+class Loop:
     """The state of one run."""
 
     def __init__(
@@ -123,7 +135,9 @@ class _Loop:
         self.schedule = Schedule(options)
         self.batch_size = options.batch_size or learner.batch_size
         self.step = 0
+        self.spent = 0.0
         self.bad_steps = 0
+        self.warned = False
         self.last: Validated | None = None
         self.judge = Judge(options.stop_after)
         self.shown: Viewport | None = None
@@ -134,9 +148,12 @@ class _Loop:
         self.budget = budget = Budget(
             *(None, None) if endless else (self.options.steps, self.options.seconds)
         )
+        budget.leave_out(-self.spent)
         validation = Share(budget, FIRST_VALIDATION, 1.0, VALIDATION_SHARE)
         preview = Share(budget, 0.0, 2.0, PREVIEW_SHARE)
         keeping = Share(budget, FIRST_KEPT, 1.0, KEEPING_SHARE, KEPT_GROWTH)
+        every = self.options.checkpoint_seconds
+        saving = Share(budget, self.spent + every, every, KEEPING_SHARE)
         free = FreeCores() if self._makes_way else None
         while self._goes_on():
             if free is not None:
@@ -171,6 +188,8 @@ class _Loop:
                 yield from preview.spend(self._preview)
             if self.options.keep_history:
                 yield from keeping.spend(self._keep)
+            if self.options.checkpoint:
+                yield from saving.spend(self._save)
         yield from self._finish(budget.elapsed)
 
     @property
@@ -247,6 +266,19 @@ class _Loop:
         model = self._model(network, self.step, self.budget.elapsed, self.last)
         yield Kept(self.step, self.budget.elapsed, model)
 
+    def _save(self) -> Iterator[TrainingEvent]:
+        """Write the state of the training; where that fails, say so, once, and go on."""
+        network = copy.deepcopy(self.average.network)
+        self.learner.settle(network, self.device)
+        model = self._model(network, self.step, self.budget.elapsed, self.last)
+        assert self.options.checkpoint is not None
+        try:
+            save_checkpoint(capture(self, model), self.options.checkpoint)
+        except ModelFileError as error:
+            if not self.warned:
+                yield Warned(f"{error} The training goes on.")
+            self.warned = True
+
     def _attempt(self, rate: float) -> tuple[float | None, str]:
         """Take one step; return its loss, or None and why there was none."""
         try:
@@ -312,6 +344,8 @@ class _Loop:
             yield result
 
     def _finish(self, elapsed: float) -> Iterator[TrainingEvent]:
+        if self.options.checkpoint and self.step:
+            yield from self._save()
         best = self._best()
         self.learner.settle(self.average.network, self.device)
         if self.step and not self.control.stopped:  # who stops it does not want to wait
