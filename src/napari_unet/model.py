@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.data.image import Border
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.errors import InputError, ModelFileError
 from napari_unet.network.architecture import Architecture
@@ -62,6 +63,8 @@ class Reading:
         How many neighbours along the last looped axis are seen together, see `ImageView`.
     wrap : tuple of bool
         Spatial axes that go round; empty: none.
+    border : {"mirror", "edge", "zero", "wrap"}
+        How an image goes on beyond its border along the others.
     mask : bool
         Whether a mask says which pixels are missing; the network then has a channel more for each
         of the image's, which says what is known.
@@ -74,6 +77,7 @@ class Reading:
     wrap: tuple[bool, ...] = ()
     mask: bool = False
     own: float = 0.0
+    border: Border = "mirror"
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,6 +283,7 @@ def read_model_file(
             f"{path.name} is no model of napari-unet, or it is damaged",
             got=str(error),
             expected=f"a {SUFFIX} file that napari-unet saved",
+            todo="Packages are imported: napari-unet import" if path.suffix == ".zip" else "",
         ) from error
     if HEADER not in metadata:
         raise ModelFileError(

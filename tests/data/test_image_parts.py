@@ -191,3 +191,26 @@ def test_noise_that_grows_is_stabilised_and_the_mean_comes_back():
     assert norm.repeat(2).noise == norm.noise * 2
     plain = Normalisation("mean_sd", (3.0,), (2.0,))
     assert plain.undo(plain.apply(noisy[None])) == pytest.approx(noisy[None], rel=1e-5, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("border", "mode"),
+    [("mirror", "reflect"), ("edge", "edge"), ("zero", "constant"), ("wrap", "wrap")],
+)
+@pytest.mark.parametrize("shape", [(9, 7), (2, 9, 7)])
+def test_a_picture_goes_on_as_numpy_pads_it(border, mode, shape):
+    image = np.random.default_rng(0).integers(1, 99, shape).astype(np.uint8)
+    wide = np.pad(image, [(0, 0)] * (len(shape) - 2) + [(4, 5), (3, 6)], mode=mode)
+    seen = view(image, border=border)
+    for loop in seen.loops():
+        found = seen.read_raw(loop, Region((-4, -3), (14, 13)))
+        assert found.dtype == image.dtype
+        np.testing.assert_array_equal(found[0], wide[loop])
+    np.testing.assert_array_equal(image, np.random.default_rng(0).integers(1, 99, shape))
+
+
+def test_an_axis_that_goes_round_does_so_whatever_the_border():
+    image = np.arange(1, 7).reshape(2, 3)
+    seen = view(image, wrap=(False, True), border="zero").read((), Region((-1, -1), (3, 4)))[0]
+    expected = [[0] * 5, [3, 1, 2, 3, 1], [6, 4, 5, 6, 4], [0] * 5]
+    np.testing.assert_array_equal(seen, expected)

@@ -151,12 +151,15 @@ def test_a_folder_that_cannot_be_written_to_does_not_end_a_training(tmp_path):
 
 
 def test_it_is_written_now_and_then(tmp_path):
-    path, written = tmp_path / "c.safetensors", []
-    for event in train_network(
+    path = tmp_path / "c.safetensors"
+    events = train_network(
         Toy(), options(steps=40, checkpoint=str(path), checkpoint_seconds=1e-3)
-    ):
-        if isinstance(event, Stepped) and path.exists():
-            written.append(load_checkpoint(path).state["step"])
+    )
+    written = [
+        load_checkpoint(path).state["step"]
+        for event in events
+        if isinstance(event, Stepped) and path.exists()
+    ]
     assert written
     assert written[0] < 40
     assert load_checkpoint(path).state["step"] == 40

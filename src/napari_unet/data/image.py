@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,9 @@ from napari_unet.data.source import Source
 from napari_unet.errors import InputError
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region, mirror
+
+Border = Literal["mirror", "edge", "zero", "wrap"]
+"""How a picture goes on beyond its border."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,11 @@ class ImageView:
         Odd: how many neighbours along the last looped axis are read as channels of one picture
         (2.5D), half of them before it and half behind. Beyond the ends they are mirrored.
     wrap : tuple of bool
-        Spatial axes that go round, such as an angle: beyond their end comes their beginning. The
-        others are mirrored. Empty: none goes round.
+        Spatial axes that go round, such as an angle: beyond their end comes their beginning.
+        Empty: none goes round.
+    border : {"mirror", "edge", "zero", "wrap"}
+        How the picture goes on along the other axes: mirrored at its outermost pixels, with
+        these, with zeros, or from its beginning.
 
     Raises
     ------
@@ -44,6 +49,7 @@ class ImageView:
     layout: AxisLayout
     planes: int = 1
     wrap: tuple[bool, ...] = ()
+    border: Border = "mirror"
 
     def __post_init__(self) -> None:
         _check_layout(self.source, self.layout)
@@ -105,16 +111,24 @@ class ImageView:
 
         Pixels such as 1e9 + 0.1 keep their digits here until the normalisation is subtracted.
         """
-        wraps = self.wrap or (False,) * len(self.spatial_shape)
-        spans = zip(_spans(region, self.spatial_shape), wraps, strict=True)
-        picks = [_pick(*span, wrap) for span, wrap in spans]
+        picks = [
+            _pick(*span, how)
+            for span, how in zip(_spans(region, self.spatial_shape), self._borders, strict=True)
+        ]
         box = Region(tuple(p.start for p in picks), tuple(p.stop for p in picks))
         parts = [_read_box(self.source, self.layout, at, box) for at in self._together(loop)]
         data = parts[0] if len(parts) == 1 else np.concatenate(parts)
         for axis, pick in enumerate(picks, start=1):
             if pick.index is not None:
                 data = np.take(data, pick.index, axis)
+            if pick.outside is not None:
+                data[(slice(None),) * axis + (pick.outside,)] = 0
         return data
+
+    @property
+    def _borders(self) -> tuple[Border, ...]:
+        wraps = self.wrap or (False,) * len(self.spatial_shape)
+        return tuple("wrap" if wrap else self.border for wrap in wraps)
 
     def _together(self, loop: tuple[int, ...]) -> list[tuple[int, ...]]:
         """Return the indices of the pictures that are read as one."""
@@ -182,24 +196,31 @@ class LabelView:
 
 @dataclass(frozen=True)
 class _Pick:
-    """What to read along one axis, and which of it to take (None: all, as it is)."""
+    """What to read along one axis, which of it to take (None: all, as it is), and what is 0."""
 
     start: int
     stop: int
     index: NDArray[np.intp] | None = None
+    outside: NDArray[np.bool_] | None = None
 
 
 def _spans(region: Region, shape: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
     return zip(region.start, region.stop, shape, strict=True)
 
 
-def _pick(start: int, stop: int, size: int, wrap: bool) -> _Pick:
+def _pick(start: int, stop: int, size: int, border: Border) -> _Pick:
     if 0 <= start <= stop <= size:
         return _Pick(start, stop)
-    beyond = operator.mod if wrap else mirror
-    index = np.array([beyond(i, size) for i in range(start, stop)], dtype=np.intp)
-    first = int(index.min())
-    return _Pick(first, int(index.max()) + 1, index - first)
+    wanted = np.arange(start, stop, dtype=np.intp)
+    if border == "wrap":
+        index = wanted % size
+    elif border == "mirror":
+        index = np.array([mirror(i, size) for i in range(start, stop)], dtype=np.intp)
+    else:
+        index = wanted.clip(0, size - 1)
+    first, last = int(index.min()), int(index.max()) + 1
+    outside = (wanted < 0) | (wanted >= size) if border == "zero" else None
+    return _Pick(first, last, index - first, outside)
 
 
 def _read_box(

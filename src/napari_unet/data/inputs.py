@@ -99,7 +99,7 @@ def missing_view(view: ImageView, mask: Source | None) -> ImageView:
             got=f"image {view.source.shape}, mask {mask.shape}",
             expected=f"a mask of shape {shape}",
         )
-    return ImageView(mask, view.layout.labels, view.planes, view.wrap)
+    return ImageView(mask, view.layout.labels, view.planes, view.wrap, view.border)
 
 
 class _Nothing:

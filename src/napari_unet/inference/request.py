@@ -101,7 +101,8 @@ def find_view(model: TrainedModel, image: object, request: Request) -> ImageView
             expected=f"{wanted}",
             todo="Set the channel axis, or train a model on this kind of image",
         )
-    return ImageView(source, layout, model.reading.planes, model.reading.wrap)
+    reading = model.reading
+    return ImageView(source, layout, reading.planes, reading.wrap, reading.border)
 
 
 def find_missing(model: TrainedModel, view: ImageView, mask: object | None) -> ImageView | None:

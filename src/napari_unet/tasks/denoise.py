@@ -84,7 +84,7 @@ class DenoiseLesson:
     @property
     def reading(self) -> Reading:
         """How an image is read."""
-        return Reading(self.choice.planes, self.views[0].wrap)
+        return Reading(self.choice.planes, self.views[0].wrap, border=self.views[0].border)
 
     @property
     def mixes(self) -> bool:

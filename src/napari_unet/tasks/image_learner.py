@@ -133,7 +133,7 @@ class ImageLearner:
     def _place(self, random: np.random.Generator, *, judge: bool = False) -> Place:
         """Choose a place to learn from, or to judge by."""
         views, held = self.lesson.views, self.options.held_out
-        images = range(len(views))
+        images = list(range(len(views)))
         if self._whole:
             images = [i for i in images if (i in self._whole) == judge]
             held = float(judge)

@@ -47,7 +47,7 @@ class ImageOptions(NetworkOptions):
         "(2.5D); odd. Empty: 1, but denoising chooses.",
     )
     wrap: tuple[Literal["z", "y", "x"], ...] = Field(
-        (), description="Axes that go round, such as an angle; the others are mirrored."
+        (), description="Axes that go round, such as an angle; `border` is of the others."
     )
     turns: Literal["all", "mirror", "none"] = Field(
         "all",

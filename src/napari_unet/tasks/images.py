@@ -148,7 +148,7 @@ def _view(
             got=", ".join(options.wrap),
             expected=" or ".join(axes),
         )
-    return ImageView(source, layout, wrap=wrap)
+    return ImageView(source, layout, wrap=wrap, border=options.border)
 
 
 def _goal(view: ImageView, goal: Source) -> ImageView:
@@ -157,7 +157,7 @@ def _goal(view: ImageView, goal: Source) -> ImageView:
     ndim = len(view.spatial_shape)
     same = goal.shape == view.source.shape
     layout = view.layout if same else find_layout(goal.shape, ndim, labels_shape=plain)
-    return ImageView(goal, layout, wrap=view.wrap)
+    return ImageView(goal, layout, wrap=view.wrap, border=view.border)
 
 
 def _check_channels(channels: Sequence[int]) -> None:

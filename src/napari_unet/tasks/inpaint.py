@@ -84,7 +84,9 @@ class InpaintLesson:
     @property
     def reading(self) -> Reading:
         """How an image is read."""
-        return Reading(self.views[0].planes, self.views[0].wrap, mask=True)
+        return Reading(
+            self.views[0].planes, self.views[0].wrap, mask=True, border=self.views[0].border
+        )
 
     mixes, has_truth = False, True
 

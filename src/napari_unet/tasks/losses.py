@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -97,7 +97,7 @@ def segmentation_loss(
     gamma, alpha : float
         Of the focal loss, and of Tversky's index.
     """
-    parts = {
+    parts: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
         "ce": masked_cross_entropy,
         "dice": masked_dice,
         "focal": partial(masked_focal, gamma=gamma),

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from napari_unet.data.image import Border
 from napari_unet.geometry.axes import ChannelAxis
 from napari_unet.network.config import Padding, Size
 from napari_unet.network.kinds import AnyNetwork
@@ -35,6 +36,11 @@ class NetworkOptions(TrainingOptions):
         ge=0,
         lt=1,
         description="Dropout rate in the two deepest blocks, where no network is given in full.",
+    )
+    border: Border = Field(
+        "mirror",
+        description="How an image goes on beyond its border: mirrored, with its outermost pixels, "
+        "with zeros, or from its other end.",
     )
     split: Literal["space", "image"] = Field(
         "space",

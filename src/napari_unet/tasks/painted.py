@@ -185,7 +185,7 @@ def _open(
     if not isinstance(mask, AnnotationStore):
         background = options.zero == "background"
         mask = AnnotationStore.from_labels(mask, layout.labels, zero_is_class=background)
-    return Painted(ImageView(source, layout), mask)
+    return Painted(ImageView(source, layout, border=options.border), mask)
 
 
 def choose_ndim(labels: object, options: SegmentOptions) -> Literal[2, 3]:

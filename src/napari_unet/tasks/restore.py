@@ -83,7 +83,7 @@ class RestoreLesson:
     @property
     def reading(self) -> Reading:
         """How an image is read."""
-        return Reading(self.views[0].planes, self.views[0].wrap)
+        return Reading(self.views[0].planes, self.views[0].wrap, border=self.views[0].border)
 
     mixes, has_truth = False, True
 

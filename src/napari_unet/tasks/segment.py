@@ -16,7 +16,7 @@ from napari_unet.data.normalisation import fit_normalisation
 from napari_unet.data.sampling import Pair, PatchSampler, Sample
 from napari_unet.geometry.region import Region
 from napari_unet.inference.viewport import previewed, probabilities
-from napari_unet.model import ClassInfo, TrainedModel, Weights
+from napari_unet.model import ClassInfo, Reading, TrainedModel, Weights
 from napari_unet.network.build import build_network
 from napari_unet.network.grow import with_classes
 from napari_unet.network.module import Network
@@ -339,6 +339,7 @@ class SegmentLearner:
             task="segment",
             classes=self._classes(),
             spacing=self.spacing,
+            reading=Reading(border=self.painted[0].view.border),
             training={
                 **facts,
                 **self._origin(),
