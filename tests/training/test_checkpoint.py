@@ -152,9 +152,7 @@ def test_a_folder_that_cannot_be_written_to_does_not_end_a_training(tmp_path):
 
 def test_it_is_written_now_and_then(tmp_path):
     path = tmp_path / "c.safetensors"
-    events = train_network(
-        Toy(), options(steps=40, checkpoint=str(path), checkpoint_seconds=1e-3)
-    )
+    events = train_network(Toy(), options(steps=40, checkpoint=str(path), checkpoint_seconds=1e-3))
     written = [
         load_checkpoint(path).state["step"]
         for event in events

@@ -65,6 +65,7 @@ class ImageLearner:
     values: tuple[int, ...] = ()
     counts: tuple[int, ...] = ()
     ready = True
+    is_stale = False
 
     def __init__(
         self,

@@ -20,6 +20,9 @@ def choose_patch(
 ) -> tuple[int, ...]:
     """Return the input's spatial shape for training, no larger than the image needs.
 
+    Valid convolutions need their context. Padded networks learn from whatever passes: their
+    receptive field may be wider than any patch.
+
     Parameters
     ----------
     config : Architecture
@@ -34,13 +37,12 @@ def choose_patch(
     InputError
         Where `wished` has another number of axes than the network.
     """
-    whole = config.input_for(image)
+    whole = [g.input_for(n) for g, n in zip(config.passing, image, strict=True)]
     if wished is not None and len(wished) != config.ndim:
         raise InputError("patch needs one size per spatial axis", got=wished)
     most = [min(a, b) for a, b in zip(wished or whole, whole, strict=True)]
     patch = [
-        g.largest_input(max(n, g.smallest_input))
-        for g, n in zip(config.geometry, most, strict=True)
+        g.largest_input(max(n, g.smallest_input)) for g, n in zip(config.passing, most, strict=True)
     ]
     return tuple(patch if wished else _shrink(patch, config))
 
@@ -52,20 +54,21 @@ def trained_part(config: Architecture, patch: Sequence[int]) -> tuple[int, ...]:
 
 def _shrink(patch: list[int], config: Architecture) -> list[int]:
     """Shorten a patch, stride by stride, so that as much as can be of it is not mere context."""
+    axes = config.passing
 
     def shorter(axis: int) -> list[int]:
-        stride = config.geometry[axis].stride
-        return [n - stride * (a == axis) for a, n in enumerate(patch)]
+        return [n - axes[a].stride * (a == axis) for a, n in enumerate(patch)]
 
     def seen(shape: list[int]) -> float:
-        return prod(config.output_for(shape)) / prod(shape)
+        return prod(g.output_for(n) for g, n in zip(axes, shape, strict=True)) / prod(shape)
 
     limit = INPUT_VOXELS[config.ndim]
     while prod(patch) > limit:
-        able = [a for a, g in enumerate(config.geometry) if g.is_allowed(patch[a] - g.stride)]
-        smaller = max(map(shorter, able), key=seen, default=patch)
-        wasteful = seen(smaller) < LEAST_SEEN[config.ndim] and prod(smaller) < 8 * limit
+        able = [a for a, g in enumerate(axes) if g.is_allowed(patch[a] - g.stride)]
+        # Where nothing is mere context, all axes are alike: shorten the longest.
+        best = max(map(shorter, able), key=lambda s: (seen(s), -max(s)), default=patch)
+        wasteful = seen(best) < LEAST_SEEN[config.ndim] and prod(best) < 8 * limit
         if not able or wasteful:
             break
-        patch = smaller
+        patch = best
     return patch

@@ -160,15 +160,13 @@ class SegmentLearner:
         read = self.augmenter.read_shape(self.patch)
         samples = [self.sampler.draw(read, self.random, self.core) for _ in range(size)]
         inputs, targets = self.augmenter(*_stack(samples), self.patch, self.core)
-        self._seen += torch.bincount(targets[targets != IGNORED], minlength=len(self.values))
         return Batch(inputs, targets)
 
     def take_up(self) -> Callable[[nn.Module], nn.Module] | None:
         """Take up what was painted since; where a class is new, return how a network grows it."""
-        versions = self._painted_versions()
-        if versions == self._versions:
+        if not self.is_stale:
             return None
-        self._versions, counts = versions, count_all(self.painted)
+        self._versions, counts = self._painted_versions(), count_all(self.painted)
         new = tuple(v for v in counts if v not in self.values)
         self._know((*self.values, *new), counts)
         if not new:
@@ -187,6 +185,11 @@ class SegmentLearner:
 
     def _painted_versions(self) -> tuple[int, ...]:
         return tuple(pair.store.version for pair in self.painted)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether something was painted or erased since it was last taken up."""
+        return self._painted_versions() != self._versions
 
     @property
     def ready(self) -> bool:
@@ -254,8 +257,9 @@ class SegmentLearner:
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Return the loss over painted pixels."""
         targets = batch.targets
-        table = confusion_of(outputs.detach(), targets, len(self.values))
-        self._learned = REMEMBERED * self._learned + table.cpu()
+        table = confusion_of(outputs.detach(), targets, len(self.values)).cpu()
+        self._seen += table.sum(1)
+        self._learned = REMEMBERED * self._learned + table
         o, weights = self.options, self._weights()
         return segmentation_loss(
             o.loss,

@@ -84,6 +84,10 @@ class Learner(Protocol):
         """Take up what was painted since; where a class is new, return how a network grows it."""
 
     @property
+    def is_stale(self) -> bool:
+        """Whether something was painted that was not taken up yet; quick to tell."""
+
+    @property
     def ready(self) -> bool:
         """Whether there is anything to learn from at the moment."""
 

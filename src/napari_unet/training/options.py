@@ -51,6 +51,13 @@ class TrainingOptions(BaseModel):
     batch_size: int | None = Field(
         None, ge=1, le=256, description="Patches per step; empty: 8 in 2D, 4 in 3D."
     )
+    read_ahead: int | None = Field(
+        None,
+        ge=0,
+        le=64,
+        description="Batches that are prepared while the network computes; empty: 4 on a GPU, "
+        "none on a CPU, whose cores have enough to do.",
+    )
     learning_rate: float = Field(
         6e-3, gt=0, le=1, description="Highest learning rate of the schedule."
     )

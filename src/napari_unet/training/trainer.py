@@ -41,6 +41,7 @@ from napari_unet.training.judge import Judge
 from napari_unet.training.learner import Learner
 from napari_unet.training.optimiser import build_optimiser, set_rate
 from napari_unet.training.options import TrainingOptions
+from napari_unet.training.reader import Reader
 from napari_unet.training.schedule import Schedule
 
 MAX_BAD_STEPS = 10
@@ -49,6 +50,9 @@ WAIT = 0.1
 
 FIRST_VALIDATION, FIRST_TEST = 1.0, 20
 """Seconds and steps before there is anything to test: batch norm's statistics begin anywhere."""
+
+READ_AHEAD = 4
+"""Batches that are prepared meanwhile, where another device than the CPU computes."""
 
 FIRST_PREVIEW = 10
 """Steps before there is anything to show."""
@@ -114,7 +118,10 @@ def train_network(
         if resume is not None:
             restore(loop, resume)
             loop.spent = resume.state["elapsed"]
-        yield from loop.run()
+        try:
+            yield from loop.run()
+        finally:
+            loop.reader.end()
 
 
 class Loop:
@@ -140,6 +147,9 @@ class Loop:
         self.warned = False
         self.last: Validated | None = None
         self.judge = Judge(options.stop_after)
+        usual = 0 if device.type == "cpu" else READ_AHEAD
+        ahead = usual if options.read_ahead is None else options.read_ahead
+        self.reader = Reader(learner.batch, ahead)
         self.shown: Viewport | None = None
 
     def run(self) -> Iterator[TrainingEvent]:
@@ -168,6 +178,8 @@ class Loop:
             loss, warning = self._attempt(rate)
             if warning:
                 yield Warned(warning)
+            if told := self.reader.changed():
+                yield Warned(told) if self.reader.starves else Noted(told)
             if loss is None:
                 continue
             self.step += 1
@@ -216,8 +228,12 @@ class Loop:
 
     def _take_up(self) -> Iterator[TrainingEvent]:
         """Take up new strokes; where a class is new, let the network grow it."""
+        if not self.learner.is_stale:
+            return
         before = self.learner.counts
-        grow = self.learner.take_up()
+        with self.reader.lock:
+            grow = self.learner.take_up()
+            self.reader.drop()
         if grow is None:
             if self.learner.counts != before:
                 self._start_over()
@@ -308,7 +324,7 @@ class Loop:
         return None, warning * (self.bad_steps == 1)
 
     def _take_step(self, rate: float) -> float:
-        batch = self.learner.batch(self.batch_size).to(self.device, self.layout)
+        batch = self.reader.next(self.batch_size).to(self.device, self.layout)
         buffers = [buffer.clone() for buffer in self.network.buffers()]
         # Dropout draws from torch's global generator: seeded here, and left as it was found.
         devices = [self.device] if self.device.type == "cuda" else []
