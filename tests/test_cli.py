@@ -267,8 +267,6 @@ FAILURES = {
     "predict m2.safetensors old.zarr/0 -o old.zarr": "would overwrite what is read",
     "predict m2.safetensors image.tif -o strange.zarr": "taken by something else",
     "info image.tif": "is no model of napari-unet",
-    "sizes --preset unet": "There is no such preset",
-    "sizes --input 57,64": "does not accept this input size",
 }
 
 
@@ -305,15 +303,6 @@ def test_wrong_usage_is_told_from_bad_input(folder, command):
     before = contents(folder)
     assert run(*command.split()).exit_code == 2
     assert contents(folder) == before
-
-
-def test_sizes_lists_layers_and_what_fits():
-    done = run("sizes", "--preset", "ronneberger2015", "--input", "572,572")
-    assert [line.split() for line in done.stdout.splitlines()[-5:-3]] == [
-        ["head", "388", "x", "388", "2", "130"],
-        ["total", "31,030,658"],
-    ]
-    assert "y: inputs 188, 204, 220, ... (every 16); context 184" in done.stdout
 
 
 def test_info_tells_a_models_story(folder):

@@ -18,7 +18,8 @@ import torch
 from napari_unet.api import predict
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.errors import ModelFileError
-from napari_unet.model import HEADER, VERSION, ClassInfo, TrainedModel, load_model
+from napari_unet.header import VERSION, header_schema
+from napari_unet.model import HEADER, ClassInfo, Reading, TrainedModel, load_model
 from napari_unet.network.config import UNetConfig
 from tests.inference.models import VOLUME, model
 
@@ -309,3 +310,71 @@ def test_other_facts_leave_the_fingerprint_as_it_is(trained):
     assert (other.classes, other.training) == ((), {"steps": 6})
     assert other.__dict__["digest"] == other.digest == replace(other).digest == digest
     assert trained.classes == CLASSES
+
+
+def test_the_header_is_as_its_schema_says(trained, tmp_path):
+    import jsonschema
+
+    image = model(
+        VOLUME,
+        task="inpaint",
+        target=Normalisation("photon", (0.5,), (2.0,), ((1.5, 0.2),)),
+        reading=Reading(planes=3, wrap=(True, False, False), mask=True, own=0.2, border="zero"),
+    )
+    schema = header_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for one in (trained, image):
+        header = json.loads(json.dumps(one.header()))
+        jsonschema.validate(header, schema)
+        assert set(header) == set(schema["properties"])
+        for change in ({"version": VERSION + 1}, {"classes": [{"value": -1}]}, {"reading": {}}):
+            with pytest.raises(jsonschema.ValidationError):
+                jsonschema.validate({**header, **change}, schema)
+
+
+OLD = {
+    # As the first two formats wrote them.
+    1: {
+        "version": 1,
+        "task": "segment",
+        "config": {"ndim": 2, "encoder": [[2]], "bottom": [3], "decoder": [[2]]},
+        "classes": [
+            {"value": 3, "name": "a", "color": None}, {"value": 7, "name": "", "color": None},
+        ],
+        "normalisation": {"kind": "mean_sd", "offset": [1.0], "scale": [2.0]},
+        "spacing": [1.0, 1.0],
+        "training": {"steps": 5},
+    },
+    2: {
+        "version": 2,
+        "task": "denoise",
+        "config": {
+            "ndim": 2, "in_channels": 3, "out_channels": 1,
+            "encoder": [[2]], "bottom": [3], "decoder": [[2]], "padding": "same",
+        },
+        "classes": [],
+        "normalisation": {"kind": "mean_sd", "offset": [1.0] * 3, "scale": [2.0] * 3},
+        "spacing": [1.0, 1.0],
+        "training": {"steps": 5},
+        "target": {"kind": "mean_sd", "offset": [1.0], "scale": [2.0]},
+        "reading": {"planes": 3, "wrap": [True, False], "mask": False, "own": 0.1},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_older_headers_load_and_predict(tmp_path, version):
+    header = OLD[version]
+    config = UNetConfig(**header["config"])
+    weights = model(config).weights
+    path = tmp_path / "old.safetensors"
+    safetensors.numpy.save_file(dict(weights), path, {HEADER: json.dumps(header)})
+    loaded = load_model(path)
+    assert loaded.config == config
+    assert loaded.reading.border == "mirror"
+    assert loaded.reading.planes == (3 if version == 2 else 1)
+    assert loaded.header()["version"] == VERSION
+    image = np.random.default_rng(0).random((4, 40, 44)).astype(np.float32)
+    assert predict(loaded, image).shape == image.shape
+    again = load_model(loaded.save(tmp_path / "new"))
+    assert again.digest == loaded.digest

@@ -83,7 +83,7 @@ def test_manifest_names_only_what_exists(manifest, qapp):
 def test_manifest_uses_only_commands_it_declares(manifest):
     all_of = manifest.contributions
     items = [item for menu in all_of.menus.values() for item in menu]
-    users = [*all_of.widgets, *all_of.sample_data, *all_of.keybindings, *items]
+    users = [*all_of.widgets, *all_of.sample_data, *all_of.keybindings, *all_of.readers, *items]
     assert {u.command for u in users} == {c.id for c in all_of.commands}
 
 
@@ -111,7 +111,8 @@ def test_everything_imported_is_required():
     widgets = SOURCE / "widgets"
     core = third_party(p for p in SOURCE.rglob("*.py") if not p.is_relative_to(widgets))
     gui = third_party(widgets.rglob("*.py"))
-    assert core - set(requirements()) == set()
+    extras = {*requirements("bioimageio"), *requirements("tensorboard")}
+    assert core - set(requirements()) - extras == set()
     assert gui - set(requirements()) - set(requirements("all")) == set()
 
 
@@ -121,10 +122,11 @@ def test_everything_required_is_imported():
 
 def test_every_requirement_has_a_lower_bound():
     wanted = requirements() | requirements("all")
+    wanted |= requirements("bioimageio") | requirements("tensorboard")
     assert [r.name for r in wanted.values() if ">=" not in str(r.specifier)] == []
 
 
-@pytest.mark.parametrize("extra", ["", "all", "test", "bench", "docs"])
+@pytest.mark.parametrize("extra", ["", "all", "bioimageio", "tensorboard", "test", "bench", "docs"])
 def test_constraints_pin_a_version_that_is_allowed(extra):
     pins = constraints()
     for name, requirement in requirements(extra).items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
@@ -15,6 +16,8 @@ from napari_unet.inference.events import PredictionFinished
 from napari_unet.inference.predictor import predict_events
 from napari_unet.inference.request import Output, Request
 from napari_unet.model import TrainedModel, load_model
+from napari_unet.runs.folder import record
+from napari_unet.runs.samples import SamplePictures, one_by_one, sources_of
 from napari_unet.tasks.continued import check_start
 from napari_unet.tasks.image_first import learn_image_first, rest_of
 from napari_unet.tasks.image_options import IMAGE_OPTIONS, ImageOptions
@@ -54,6 +57,8 @@ def train(
     seed: int = 0,
     start: TrainedModel | str | os.PathLike[str] | None = None,
     control: Control | None = None,
+    runs: str | os.PathLike[str] | None = None,
+    tensorboard: bool = False,
     **options: Any,
 ) -> Iterator[TrainingEvent]:
     """Train a U-Net; yield what happens, event by event.
@@ -91,6 +96,11 @@ def train(
         Unless `learning_rate` is given, half its default is taken.
     control : Control, optional
         Stops or pauses from another thread.
+    runs : path, optional
+        Keep log, settings, model and a report of this training in a folder of its own in there,
+        see `napari_unet.runs.folder`.
+    tensorboard : bool
+        Also write what TensorBoard shows into that folder.
     **options
         Any field of `napari_unet.SegmentOptions`, or of `DenoiseOptions`, `RestoreOptions` or
         `InpaintOptions`.
@@ -130,11 +140,49 @@ def train(
         options.setdefault("learning_rate", CONTINUED_RATE * usual)
     parsed = kind.parse({"seconds": seconds, "steps": steps, "seed": seed, **options})
     control = control or Control()
-    if isinstance(parsed, SegmentOptions):
-        yield from _train_segmentation(image, labels, ndim, parsed, model, control)
-    elif isinstance(parsed, ImageOptions):
-        learner = image_learner(cast(ImageTask, task), image, labels, ndim, parsed, model)
-        yield from train_network(learner, parsed, control)
+    events = _train(image, labels, task, ndim, parsed, model, control)
+    if runs is not None:
+        events = _recorded(events, Path(runs), image, labels, task, parsed, tensorboard)
+    elif tensorboard:
+        raise InputError("TensorBoard's files need a folder", todo="Give `runs`, a folder, as well")
+    yield from events
+
+
+def _train(
+    image: object,
+    labels: object,
+    task: Task,
+    ndim: Literal[2, 3] | None,
+    options: TrainingOptions,
+    start: TrainedModel | None,
+    control: Control,
+) -> Iterator[TrainingEvent]:
+    if isinstance(options, SegmentOptions):
+        yield from _train_segmentation(image, labels, ndim, options, start, control)
+    elif isinstance(options, ImageOptions):
+        learner = image_learner(cast(ImageTask, task), image, labels, ndim, options, start)
+        yield from train_network(learner, options, control)
+
+
+def _recorded(
+    events: Iterator[TrainingEvent],
+    runs: Path,
+    image: object,
+    labels: object,
+    task: Task,
+    options: TrainingOptions,
+    tensorboard: bool,
+) -> Iterator[TrainingEvent]:
+    images, others = one_by_one(task, image, labels)
+    return record(
+        events,
+        runs,
+        task=task,
+        options=options.model_dump(mode="json", exclude={"network"}),
+        sources=sources_of(task, images, others),
+        samples=SamplePictures(images, others, dict(options)),
+        tensorboard=tensorboard,
+    )
 
 
 def _train_segmentation(
@@ -182,6 +230,8 @@ def fit(
     steps: int | None = None,
     seed: int = 0,
     start: TrainedModel | str | os.PathLike[str] | None = None,
+    runs: str | os.PathLike[str] | None = None,
+    tensorboard: bool = False,
     **options: Any,
 ) -> TrainedModel:
     """Train a U-Net and return the model.
@@ -212,6 +262,8 @@ def fit(
         steps=steps,
         seed=seed,
         start=start,
+        runs=runs,
+        tensorboard=tensorboard,
         **options,
     )
     return next(event.model for event in events if isinstance(event, Finished))

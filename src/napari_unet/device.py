@@ -20,27 +20,53 @@ def choose_device(name: str = "auto") -> torch.device:
     Parameters
     ----------
     name : {"auto", "cuda", "mps", "cpu"}
-        "auto" takes the first of these that this computer has.
+        "auto" takes the first of these that this computer has. Of several processes that learn
+        together each takes a GPU of its own; Apple's cannot be shared.
 
     Raises
     ------
     InputError
-        Where the named device is not there.
+        Where the named device is not there, or there are fewer GPUs than processes.
     """
+    together = rank_and_size()[1] > 1
     available = {
         "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
+        "mps": torch.backends.mps.is_available() and not together,
         "cpu": True,
     }
     if name == "auto":
-        return torch.device(next(kind for kind, there in available.items() if there))
+        name = next(kind for kind, there in available.items() if there)
     if not available.get(name, False):
         raise InputError(
             f"This computer has no device {name!r} that torch can use",
             expected=" or ".join(kind for kind, there in available.items() if there),
             todo='Choose "auto"',
         )
-    return torch.device(name)
+    return _own_gpu() if name == "cuda" and together else torch.device(name)
+
+
+def rank_and_size() -> tuple[int, int]:
+    """Return which of the processes that learn together this is, from 0, and how many they are.
+
+    They are those of torch's default process group; without one, this process is alone: (0, 1).
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return 0, 1
+    return torch.distributed.get_rank(), torch.distributed.get_world_size()
+
+
+def _own_gpu() -> torch.device:
+    """Return the GPU of this process: that of its rank on this computer."""
+    there = torch.cuda.device_count()
+    # Without the variable each process may have been given just one GPU to see.
+    local = int(os.environ.get("LOCAL_RANK", rank_and_size()[0] % there))
+    if local >= there:
+        raise InputError(
+            "Each process needs a GPU of its own",
+            got=f"process {local + 1} on a computer with {there}",
+            todo="Start fewer processes, or compute on the CPU (device: cpu)",
+        )
+    return torch.device("cuda", local)
 
 
 def describe_device(device: torch.device) -> str:

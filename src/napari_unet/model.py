@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from napari_unet.data.image import Border
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.errors import InputError, ModelFileError
+from napari_unet.header import VERSION
 from napari_unet.network.architecture import Architecture
 from napari_unet.network.kinds import read_config
 
@@ -34,7 +35,6 @@ Weights = Mapping[str, NDArray[Any]]
 """A network's state by name, as torch calls it; arrays, so that holding a model needs no torch."""
 
 HEADER = "napari_unet"
-VERSION = 3
 SUFFIX = ".safetensors"
 NOTES = "napari_unet_notes"
 BESIDE = "beside/"

@@ -67,13 +67,36 @@ def configs(draw, ndim=None, max_depth=3, **fixed):
     } | fixed
     if fields["input_skip"]:
         fields["out_channels"] = fields["in_channels"]
-    return UNetConfig(**fields)
+    return UNetConfig(**(draw(_newer(fields)) | fields))
+
+
+@st.composite
+def _newer(draw, fields):
+    """Options that go with some of the others only."""
+    same = fields["padding"] == "same"
+    options = {
+        "down": draw(st.sampled_from(("max", "average", *["strided"] * same))),
+        "slope": draw(st.sampled_from((0.01, 0.2))),
+        "biases": draw(st.sampled_from((True, True, False))),
+    }
+    if same and fields["up"] == "transposed" and draw(st.booleans()):
+        # Odd kernels go with every factor, even ones with even factors.
+        factors = [
+            max((f[a] for f in fields["poolings"]), default=1) for a in range(fields["ndim"])
+        ]
+        twos = bool(fields["poolings"]) and all(n == 2 for f in fields["poolings"] for n in f)
+        options["up_kernel"] = tuple(
+            draw(st.sampled_from((3, 4) if twos else (n + 1 - n % 2, 5))) for n in factors
+        )
+    return options
 
 
 @st.composite
 def filtered_configs(draw, **fixed):
     """Networks with one or two scales of filters that just fit, or fit easily."""
-    config = draw(configs(**fixed).filter(lambda c: any(g.context >= 6 for g in c.geometry)))
+    config = draw(
+        configs(**fixed, biases=True).filter(lambda c: any(g.context >= 6 for g in c.geometry))
+    )
     most = [(g.context // 2 - 1) / 3 for g in config.geometry]
     # 3 sigma and a half are rounded down: by as much a sigma may be larger.
     axis = [st.sampled_from([0.0, 0.6, m + 0.1] if m > 0.6 else [0.0]) for m in most]

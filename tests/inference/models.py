@@ -9,9 +9,10 @@ from torch import nn
 
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.model import ClassInfo, TrainedModel, weights_of
+from napari_unet.network.architecture import Architecture
 from napari_unet.network.build import build_network
 from napari_unet.network.config import UNetConfig
-from napari_unet.network.unet import UNet
+from napari_unet.network.module import Network
 
 FLAT = UNetConfig(encoder=((4, 4),), bottom=(6,), decoder=((4, 4),))
 VOLUME = UNetConfig(
@@ -25,7 +26,7 @@ VOLUME = UNetConfig(
 )
 
 
-def trained_network(config: UNetConfig, seed: int = 0) -> UNet:
+def trained_network(config: Architecture, seed: int = 0) -> Network:
     """Build a network, in evaluation mode, whose norms and biases do something."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -36,16 +37,22 @@ def trained_network(config: UNetConfig, seed: int = 0) -> UNet:
                 nn.init.uniform_(module.running_var, 0.5, 2)
                 nn.init.uniform_(module.weight, 0.5, 1.5)
                 nn.init.normal_(module.bias, std=0.3)
+            elif not any(parameter.any() for parameter in module.parameters(recurse=False)):
+                # An FCN's answers begin at zero.
+                for parameter in module.parameters(recurse=False):
+                    nn.init.normal_(parameter)
         # No class wins everywhere.
         network.eval()
         with torch.no_grad():
-            x = torch.randn(2, config.in_channels, *config.input_for((20,) * config.ndim))
+            shape = [axis.input_for(20) for axis in config.passing]
+            x = torch.randn(2, config.in_channels, *shape)
             means = network(x).movedim(1, 0).flatten(1).mean(1)
-            network.head.bias -= means.repeat_interleave(config.block_volume)
+            if network.head.bias is not None:
+                network.head.bias -= means.repeat_interleave(config.block_volume)
     return network
 
 
-def model(config: UNetConfig = FLAT, seed: int = 0, **fields: Any) -> TrainedModel:
+def model(config: Architecture = FLAT, seed: int = 0, **fields: Any) -> TrainedModel:
     """Make a model with classes 1, 2, ... unless others are given."""
     channels = config.in_channels
     fields = {

@@ -21,6 +21,9 @@ from napari_unet.geometry.tiling import plan_tiles
 from napari_unet.network.blocks import centre_crop
 from napari_unet.network.build import build_network
 from napari_unet.network.config import UNetConfig
+from napari_unet.network.densenet_config import DenseNetConfig
+from napari_unet.network.fcn_config import FCNConfig
+from napari_unet.network.kinds import preset
 from napari_unet.network.optimise import for_inference
 from napari_unet.network.unet import UNet
 from tests.geometry.strategies import configs, filtered_configs
@@ -81,6 +84,8 @@ def jobs(draw):
     factors = (1, 2, 3) if ndim == 2 and up != "linear" else (1, 2)
     axes = [st.sampled_from(factors)] * ndim
     kernels = [st.sampled_from((1, 3, 5) if ndim == 2 else (1, 3))] * ndim
+    padding = draw(st.sampled_from(("valid", "same")))
+    downs = ("max", *["strided"] * (padding == "same"), *["average"] * (3 not in factors))
     config = draw(
         configs(
             ndim=ndim,
@@ -90,6 +95,8 @@ def jobs(draw):
             decoder=tuple(draw(block) for _ in range(depth)),
             poolings=tuple(draw(st.tuples(*axes)) for _ in range(depth)),
             kernels=tuple(draw(st.tuples(*kernels)) for _ in range(depth + 1)),
+            padding=padding,
+            down=draw(st.sampled_from(downs)),
             norm="none",
             activation="relu",
         )
@@ -152,6 +159,19 @@ MODELS = {
     "3D, anisotropic": VOLUME,
     "2D, filters": UNetConfig.sized("small", 2),
     "3D, filters": UNetConfig.sized("small", 3, spacing=(2, 1, 1)),
+    "strided, overlapping": preset(
+        "sinogram2019",
+        in_channels=1,
+        out_channels=2,
+        encoder=((4,), (6,)),
+        bottom=(6, 6),
+        decoder=((6,), (4,)),
+        readout="linear",
+    ),
+    "dense": DenseNetConfig(first=4, growth=3, blocks=(1, 2), bottom=2),
+    "dense, 3D": DenseNetConfig(ndim=3, first=3, growth=2, blocks=(1,), bottom=1),
+    "FCN-8s": FCNConfig(finest=8, width=0.02),
+    "FCN-32s": FCNConfig(finest=32, width=0.02),
 }
 
 

@@ -10,8 +10,10 @@ import torch
 
 from napari_unet.inference import memory
 from napari_unet.inference.memory import MAX_BYTES, SHARE, bytes_per_voxel, max_tile_voxels
+from napari_unet.network.architecture import Architecture
 from napari_unet.network.build import build_network
 from napari_unet.network.config import UNetConfig
+from napari_unet.network.kinds import preset
 
 CPU = torch.device("cpu")
 
@@ -20,11 +22,14 @@ CONFIGS = {
     "2D with a stem": UNetConfig.sized("large", 2),
     "3D": UNetConfig.sized("small", 3, fast=False),
     "Ronneberger": UNetConfig.preset("ronneberger2015"),
+    "strided": preset("sinogram2019"),
+    "FC-DenseNet": preset("fcdensenet56"),
+    "FCN": preset("fcn8s", width=0.1),
     "one block": UNetConfig(encoder=(), bottom=(32, 32), decoder=()),
 }
 
 
-def largest_pair(config: UNetConfig, shape: tuple[int, ...]) -> int:
+def largest_pair(config: Architecture, shape: tuple[int, ...]) -> int:
     """Return the bytes of the largest input and output of one layer together."""
     sizes = []
     network = build_network(config).eval().to("meta")
@@ -40,7 +45,8 @@ def largest_pair(config: UNetConfig, shape: tuple[int, ...]) -> int:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_estimate_covers_what_one_layer_needs(name):
     config = CONFIGS[name]
-    shape = config.input_for((400,) * 2 if config.ndim == 2 else (100,) * 3)
+    side = 400 if config.ndim == 2 else 100
+    shape = tuple(axis.input_for(side) for axis in config.passing)
     needed = largest_pair(config, shape) / torch.Size(shape).numel()
     assert needed <= bytes_per_voxel(config) <= 8 * needed
 

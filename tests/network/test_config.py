@@ -57,7 +57,7 @@ LEVEL = {"encoder": ((4,),), "decoder": ((4,),)}
         ({"decoder": ((64, 64),)}, "decoder must have 2 entries for 2 levels, got 1"),
         ({**LEVEL, "poolings": ((2, 2), (2, 2))}, "poolings must have 1 entries for 1 levels"),
         ({**LEVEL, "kernels": ((3, 3),)}, "kernels must have 2 entries for 1 levels, got 1"),
-        ({**LEVEL, "dropout": (0.1,)}, "dropout must have 2 entries for 1 levels, got 1"),
+        ({**LEVEL, "dropout": (0.1,)}, "dropout must have 2 entries for 1 levels, or 3 .*got 1"),
         ({**LEVEL, "poolings": ((2, 2, 2),)}, "poolings must have 2 sizes per level"),
         ({**LEVEL, "kernels": ((3,), (3,))}, "kernels must have 2 sizes per level"),
         ({"head_kernel": (3,)}, "head_kernel must have 2 sizes"),
@@ -77,6 +77,17 @@ LEVEL = {"encoder": ((4,),), "decoder": ((4,),)}
         ({"in_channels": 2, "out_channels": 3, "input_skip": True}, "as many channels out as in"),
         ({"bottom_multiple": 0}, "greater than or equal to 1"),
         ({"norm": "instance"}, "'batch' or 'none'"),
+        ({"down": "strided"}, "down 'strided' needs padding 'same'"),
+        ({"down": "average", "slope": -0.1}, "greater than or equal to 0"),
+        ({"up_kernel": (3, 3)}, "up_kernel needs padding 'same'"),
+        ({"padding": "same", "up": "nearest", "up_kernel": (3, 3)}, "for up 'transposed' alone"),
+        ({"padding": "same", "up_kernel": (3,)}, "up_kernel must have 2 sizes"),
+        ({"padding": "same", "up_kernel": (3, 1)}, "at least the pooling factor.* got 1 for .* 2"),
+        (
+            {**LEVEL, "padding": "same", "poolings": ((1, 2),), "up_kernel": (4, 4)},
+            "odd where that is 1: got 4 for a factor of 1",
+        ),
+        ({"biases": False, "filters": ((1.0, 1.0),)}, "filters have biases"),
     ],
 )
 def test_what_is_refused(fields, message):
@@ -100,7 +111,7 @@ def test_questions_of_shape_are_those_of_the_axes(config):
 
 
 def test_a_preset_that_is_not_there_is_refused_with_those_that_are():
-    with pytest.raises(InputError, match="cicek2016 or ndnet_unetv3 or neurons3d or ronneberger"):
+    with pytest.raises(InputError, match=r"cicek2016 or fcdensenet103 .* or sinogram2019"):
         UNetConfig.preset("unet")
 
 

@@ -111,6 +111,9 @@ def test_the_table_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+UPS = st.sampled_from(["transposed", "nearest", "linear"])
+
+
 @st.composite
 def configs(draw: st.DrawFn) -> UNetConfig:
     """Draw small networks of every kind."""
@@ -122,6 +125,8 @@ def configs(draw: st.DrawFn) -> UNetConfig:
     levels = st.tuples(*[block] * depth)
     channels = draw(st.integers(1, 3))
     input_skip = draw(st.booleans())
+    padding, up = draw(st.sampled_from(["valid", "same"])), draw(UPS)
+    same, overlaps = padding == "same", up == "transposed" and draw(st.booleans())
     return UNetConfig(
         ndim=ndim,
         in_channels=channels,
@@ -133,9 +138,12 @@ def configs(draw: st.DrawFn) -> UNetConfig:
         kernels=draw(st.tuples(*[kernel] * (depth + 1))),
         head_kernel=draw(kernel),
         stem=draw(st.tuples(*[st.sampled_from([1, 2])] * ndim)),
-        padding=draw(st.sampled_from(["valid", "same"])),
+        padding=padding,
+        down=draw(st.sampled_from(["max", "average", *["strided"] * same])),
+        biases=draw(st.booleans()),
+        up_kernel=(3, 5, 3)[:ndim] if same and overlaps else (),
         norm=draw(st.sampled_from(["batch", "none"])),
-        up=draw(st.sampled_from(["transposed", "nearest", "linear"])),
+        up=up,
         up_channels=draw(st.sampled_from(["keep", "halve"])),
         residual=draw(st.booleans()),
         input_skip=input_skip,
@@ -150,7 +158,8 @@ def watch(network: UNet) -> list[tuple[tuple[int, ...], int]]:
     def note(x: torch.Tensor) -> None:
         seen.append((tuple(x.shape[2:]), x.shape[1]))
 
-    layers = (nn.Conv2d, nn.Conv3d, nn.MaxPool2d, nn.MaxPool3d)
+    pools = (nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool2d, nn.AvgPool3d)
+    layers = (nn.Conv2d, nn.Conv3d, *pools)
     ups = (nn.ConvTranspose2d, nn.ConvTranspose3d, Interpolate)
     shortcuts = [m.shortcut for m in network.modules() if isinstance(m, ConvBlock)]
     for module in network.modules():

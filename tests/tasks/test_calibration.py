@@ -49,3 +49,10 @@ def test_the_head_makes_each_class_so_many_times_more_likely(stem):
         after = network(x)
     shifts = factors.log().view(1, 3, 1, 1)
     assert torch.allclose(after - before, shifts.expand_as(after), atol=1e-5)
+
+
+def test_a_network_without_biases_stays_as_it_is():
+    network = build_network(UNetConfig(encoder=(4,), bottom=(4,), decoder=(4,), biases=False))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    shift_head(network, torch.tensor([2.0, 0.5]))
+    assert all(torch.equal(before[name], v) for name, v in network.state_dict().items())

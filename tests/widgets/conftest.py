@@ -9,9 +9,10 @@ import pytest
 from napari.components import ViewerModel
 from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QSettings
 
 from napari_unet.process.worker import Here
-from napari_unet.widgets import session
+from napari_unet.widgets import preferences, session
 from napari_unet.widgets.panel import UNetPanel
 
 SIDE = 64
@@ -74,6 +75,17 @@ class Room:
 def here(monkeypatch):
     """What the panel has done is done in this process, but where a test wants it otherwise."""
     monkeypatch.setattr(session, "new_worker", Here)
+
+
+@pytest.fixture(autouse=True)
+def own_folders(monkeypatch, tmp_path):
+    """Nothing is written among the user's data, nor read from the user's preferences."""
+    runs, written = tmp_path / "kept" / "runs", str(tmp_path / "preferences.ini")
+    monkeypatch.setattr(preferences, "default_folder", lambda: runs)
+    monkeypatch.setattr(
+        preferences, "store", lambda: QSettings(written, QSettings.Format.IniFormat)
+    )
+    return runs
 
 
 @pytest.fixture

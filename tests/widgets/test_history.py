@@ -151,3 +151,28 @@ def test_moments_without_a_score_are_told_all_the_same():
     kept = moment(5)
     kept.model.training["validation"] = {"loss": 0.25, "pixels": 3}
     assert describe(kept) == "step 5 · 0:00 · loss 0.250"
+
+
+def test_the_moment_of_least_loss_is_offered_and_named(scrub):
+    moments = filled(scrub, (0.3, 0.7, 0.5))
+    least = moment(150, 0.4)
+    scrub.add_least(least)
+    assert scrub.history.items == (moments[0], least, *moments[1:])
+    scrub.slider.setValue(1)
+    assert scrub.selected is least
+    assert scrub.label.text() == f"{describe(least)} · least held-out loss"
+    scrub.slider.setValue(0)
+    assert "least" not in scrub.label.text()
+    for step in range(400, 1000, 100):  # it stays, however many come
+        scrub.add(moment(step))
+    assert least in scrub.history.items
+    scrub.clear()
+    assert scrub.least is None
+
+
+def test_a_moment_that_is_there_already_is_not_offered_twice(scrub):
+    moments = filled(scrub)
+    scrub.add_least(moment(200, 0.7, seconds=20.004))
+    assert scrub.history.items == tuple(moments)
+    scrub.slider.setValue(1)
+    assert scrub.label.text().endswith("· best · least held-out loss")

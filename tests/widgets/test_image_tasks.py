@@ -10,7 +10,7 @@ from napari_unet.errors import InputError
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
 from napari_unet.training.advice import Adviser
-from napari_unet.training.events import Kept, Noted, Started, Stepped, Validated, Warned
+from napari_unet.training.events import Finished, Kept, Noted, Started, Stepped, Validated, Warned
 from napari_unet.widgets.choosers import RESULT
 from napari_unet.widgets.live import LivePreview
 from napari_unet.widgets.weights import WeightsEdit
@@ -64,7 +64,7 @@ def test_a_task_is_chosen_first_and_brings_its_form(room, page):
     assert tops[0] < tops[1]
 
 
-def test_what_is_asked_to_denoise(room, page, monkeypatch):
+def test_what_is_asked_to_denoise(room, page, monkeypatch, own_folders):
     calls = record(monkeypatch)
     layer = room.viewer.add_image(noisy((3, 64, 64)), name="picture", scale=(5, 2, 3))
     form = choose(room, "denoise")
@@ -86,7 +86,25 @@ def test_what_is_asked_to_denoise(room, page, monkeypatch):
         "rgb": False,
         "make_way": True,
         "keep_history": True,
+        "runs": str(own_folders),
     }
+
+
+def test_likeness_to_the_good_image_is_said(room, page, monkeypatch):
+    scores = Validated(3, 0.1, "loss", (), 12_345, psnr=31.24)
+    record(monkeypatch, [images_started(), Stepped(3, 1.0, 1e-3, 5.0, 5.0, 0.5), scores])
+    room.viewer.add_image(noisy(), name="picture")
+    room.viewer.add_image(noisy(), name="good")
+    choose(room, "restore")
+    room.click(page.footer.train)
+    room.idle()
+    page.footer.show_step(Stepped(4, 1.0, 1e-3, 5.0, 5.0, 0.5), "CPU", page.view.scores)
+    assert page.footer.line.text() == "step 4 · 0:05 gone · 0:05 left · PSNR 31.2 dB · CPU"
+    page.footer.show_finished(Finished(None, "no gain", 4, 9.0), page.view.scores)
+    assert page.footer.summary.text() == (
+        "Learned in 4 steps, 9.0 s, no more gain. PSNR 31.2 dB on 12,345 held-out pixels."
+    )
+    assert page.view.board.isHidden()
 
 
 def test_denoising_for_real(room, page, notes):

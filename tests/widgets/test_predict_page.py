@@ -270,9 +270,9 @@ def test_a_model_is_opened_described_and_chosen(room, model, tmp_path, monkeypat
         "#00ff00",
     ):
         assert fact in text
-    room.wait(lambda: not page._loader.running)
+    room.wait(lambda: not page.files._loader.running)
     room.click(page.open)
-    room.wait(lambda: not page._loader.running)
+    room.wait(lambda: not page.files._loader.running)
     assert page.model.count() == 1
 
 

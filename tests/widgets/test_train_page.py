@@ -9,6 +9,7 @@ import pytest
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
 import napari_unet
+from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.errors import TrainingError
 from napari_unet.geometry.region import Region
 from napari_unet.training.events import Started, Stepped, Validated, Warned
@@ -87,7 +88,7 @@ def test_the_model_knows_names_and_colours_of_the_classes(painted, page):
     assert [s.name for s in page.view.board.bars.scores] in ([], ["dark", "class 2"])
 
 
-def test_what_is_asked_of_the_core(painted, page, monkeypatch):
+def test_what_is_asked_of_the_core(painted, page, monkeypatch, own_folders):
     calls = fake_training(monkeypatch, lambda control: iter(()))
     layer = painted.form.image.layer()
     layer.scale = (2, 3)
@@ -114,6 +115,7 @@ def test_what_is_asked_of_the_core(painted, page, monkeypatch):
         "class_names": {},
         "make_way": True,
         "keep_history": True,
+        "runs": str(own_folders),
     }
 
 
@@ -349,7 +351,7 @@ def advanced(painted):
 def test_advanced_settings_are_folded_away_and_go_into_the_training(painted, page, advanced):
     advanced.form.editors["batch_size"].setValue(2)
     advanced.form.editors["threads"].setValue(1)
-    advanced.form.editors["augment"].editors["blur"].setValue(0.5)
+    advanced.form.editors["augment"].setValue(AugmentOptions(blur=0.5))
     painted.train(steps=1)
     options = painted.panel.session.models[0].model.training["options"]
     assert options["batch_size"] == 2

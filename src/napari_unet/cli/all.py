@@ -2,5 +2,12 @@
 
 from __future__ import annotations
 
-from napari_unet.cli import images  # noqa: F401 - adds its commands
+from napari_unet.cli import (  # noqa: F401 - they add their commands
+    evaluate,
+    exchange,
+    images,
+    resume,
+    runs,
+    sizes,
+)
 from napari_unet.cli.commands import app as app

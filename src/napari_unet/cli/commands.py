@@ -13,12 +13,12 @@ from napari_unet._version import __version__
 from napari_unet.cli import describe
 from napari_unet.cli.options import sizes_of, with_options
 from napari_unet.cli.show import OUT, follow, say
-from napari_unet.cli.work import learn, write_prediction
+from napari_unet.cli.together import Processes, one_voice
+from napari_unet.cli.work import Board, Runs, learn, write_prediction
 from napari_unet.data.grid import read_grid
 from napari_unet.data.output import PICTURES, check_output
 from napari_unet.data.source import open_source
-from napari_unet.errors import NapariUnetError
-from napari_unet.network.config import Size, UNetConfig
+from napari_unet.header import header_schema
 from napari_unet.tasks.segment_options import SegmentOptions
 from napari_unet.training.events import Finished, Started, Validated
 
@@ -35,11 +35,8 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
-        try:
+        with one_voice():
             return super().invoke(ctx)
-        except NapariUnetError as error:
-            say(f"Error: {error}", "red")
-            raise typer.Exit(1) from error
 
 
 app = typer.Typer(
@@ -64,7 +61,7 @@ def about(
 
 
 @app.command()
-@with_options(SegmentOptions, but=("network", "augment", "class_colors"))
+@with_options(SegmentOptions, but=("network", "class_colors"))
 def train(
     image: Image,
     labels: Annotated[Path, typer.Argument(help="What is painted on it: a file of integers.")],
@@ -84,6 +81,9 @@ def train(
         int | None,
         typer.Option(min=2, max=3, help="2: plane by plane; 3: in 3D (default: as painted)."),
     ] = None,
+    runs: Runs = None,
+    tensorboard: Board = False,
+    processes: Processes = 1,
 ) -> None:
     """Learn classes from an image and what is painted on it, or from several such pairs.
 
@@ -93,10 +93,10 @@ def train(
     if len(images) != len(masks):
         raise typer.BadParameter(f"{images[-1]} has no labels: give both of each pair.")
     check_output(output, (), [*images, *masks])
-    sources = [open_source(path) for path in images]
-    grid = read_grid(image, len(sources[0].shape))
-    settings = {"axes": grid.axes, "spacing": grid.spacing, "start": start, **options}
-    last = learn(sources, masks, ndim=cast(Literal[2, 3] | None, ndim), **settings)
+    grid = read_grid(image, len(open_source(image).shape))
+    kept = {"runs": runs, "tensorboard": tensorboard, "processes": processes, "start": start}
+    settings = {"axes": grid.axes, "spacing": grid.spacing, **kept, **options}
+    last = learn(images, masks, output, ndim=cast(Literal[2, 3] | None, ndim), **settings)
     finished: Finished = last[Finished]
     path = finished.model.save(output)
     OUT.print(describe.validation(last[Started], last.get(Validated)))
@@ -151,30 +151,26 @@ def predict(
 
 
 @app.command()
-def sizes(
-    preset: Annotated[str | None, typer.Option(help="A published network, by name.")] = None,
-    size: Annotated[Size, typer.Option(help="Size of a network of ours.")] = "medium",
-    ndim: Annotated[int, typer.Option(min=2, max=3, help="Its spatial dimensions.")] = 2,
-    input_shape: Annotated[
-        Any,
-        typer.Option(
-            "--input",
-            parser=sizes_of,
-            metavar="INT,...",
-            help="Input per spatial axis in voxels (default: a small one that fits).",
-        ),
+def info(
+    model: Annotated[
+        Path | None, typer.Argument(help="Model that `train` or the panel saved.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All of the header, as JSON.")] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="The JSON schema of the header instead.")
+    ] = False,
 ) -> None:
-    """List the layers of a network, and the input sizes that fit through it."""
-    config = UNetConfig.preset(preset) if preset else UNetConfig.sized(size, cast(Any, ndim))
-    # As it is, whatever the width of the terminal: a table that is wrapped cannot be read.
-    OUT.print(describe.network(config, input_shape), soft_wrap=True)
-
-
-@app.command()
-def info(model: Model) -> None:
     """Say what a model is, what it learned from and how well."""
-    OUT.print(describe.model(napari_unet.load_model(model)))
+    if schema:
+        OUT.print_json(data=header_schema())
+        return
+    if model is None:
+        raise typer.BadParameter("Give a model, or --schema.")
+    trained = napari_unet.load_model(model)
+    if as_json:
+        OUT.print_json(data=trained.header())
+    else:
+        OUT.print(describe.model(trained))
 
 
 @app.command()

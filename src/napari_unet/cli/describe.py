@@ -15,6 +15,7 @@ from napari_unet.data.grid import Grid
 from napari_unet.inference.request import Output, allocated
 from napari_unet.network.architecture import Architecture
 from napari_unet.network.config import UNetConfig
+from napari_unet.network.fits import Fits, megabytes, what_fits
 from napari_unet.network.table import format_table, parameter_count, shape_table
 from napari_unet.training.events import Started, Validated
 
@@ -54,25 +55,42 @@ def result(trained: TrainedModel, view: ImageView, grid: Grid, kind: Output) -> 
     return Picture(shape, dtype, axes.with_first("c"), tuple(map(str, trained.classes)))
 
 
-def network(config: Architecture, input_shape: Sequence[int] | None = None) -> str:
-    """Return a network's layers, and which sizes fit through it.
+def network(config: Architecture, input_shape: Sequence[int] | None = None, batch: int = 1) -> str:
+    """Return a network's layers, which sizes fit through it, and what it costs.
 
     Raises
     ------
     InputError
-        Where `input_shape` does not fit.
+        Where `input_shape` does not fit; the message names the nearest sizes that do.
     """
-    shape = input_shape or config.input_for((COVERED[config.ndim],) * config.ndim)
-    lines = [format_table(shape_table(config, shape)), ""]
-    for name, axis, seen in zip(
-        "zyx"[-config.ndim :], config.geometry, config.receptive_field, strict=True
+    side = COVERED[config.ndim]
+    shape = input_shape or [axis.input_for(side) for axis in config.passing]
+    rows = shape_table(config, shape)
+    found = what_fits(config, shape, batch)
+    lines = [config.title, "", format_table(rows), ""]
+    for name, axis, context, seen in zip(
+        "zyx"[-config.ndim :], config.passing, found.context, found.receptive_field, strict=True
     ):
         first = ", ".join(map(str, axis.allowed_inputs(axis.smallest_input + 3 * axis.stride)))
         lines.append(
-            f"{name}: inputs {first}, ... (every {axis.stride}); context {axis.context}, "
-            f"that is {axis.context // 2} on each side; receptive field {seen}"
+            f"{name}: inputs {first}, ... (every {axis.stride}); context {context}, "
+            f"that is {context // 2} on each side; receptive field {seen}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *(f"{name:<18}{text}" for name, text in costs(found))])
+
+
+def costs(found: Fits) -> list[tuple[str, str]]:
+    """Return what a network cuts off, computes and holds in memory, as pairs of name and text."""
+    images = "1 image" if found.batch == 1 else f"{found.batch} images"
+    tile, sums = times(found.shape), found.multiply_adds_per_voxel
+    work = f"{sums:,.0f} multiply-adds, that is {2 * sums:,.0f} FLOPs, per voxel of the output"
+    return [
+        ("input -> output", f"{tile} -> {times(found.output)}"),
+        ("cut per side", times(found.crop)),
+        ("computing", work),
+        ("to train", f"about {megabytes(found.training_bytes)} for a batch of {images} of {tile}"),
+        ("to predict", f"about {megabytes(found.prediction_bytes)} for a tile of {tile}"),
+    ]
 
 
 def model(trained: TrainedModel) -> Table:
@@ -84,7 +102,8 @@ def model(trained: TrainedModel) -> Table:
     rows = [("task", trained.task), *_network_facts(trained.config), *_pixels(trained)]
     for info, score in zip(trained.classes, scores, strict=True):
         count = painted.get(str(info))
-        parts = [f"label {info.value}"] + [f"{count:,} pixels painted"] * (count is not None)
+        parts = [f"label {info.value}"]
+        parts += [] if count is None else [f"{count:,} pixels painted"]
         rows.append((str(info), ", ".join([*parts, f"IoU {rounded(score)}"])))
     if validated:
         rows.append(("validation", f"{validated['pixels']:,} pixels held out"))
@@ -119,7 +138,7 @@ def _network_facts(config: Architecture) -> list[tuple[str, str]]:
     return [
         *rows,
         ("parameters", f"{parameter_count(config):,}"),
-        ("smallest input", times(axis.smallest_input for axis in config.geometry)),
+        ("smallest input", times(axis.smallest_input for axis in config.passing)),
     ]
 
 

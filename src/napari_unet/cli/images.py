@@ -11,7 +11,8 @@ import typer
 from napari_unet.cli.commands import Flips, Image, app
 from napari_unet.cli.options import with_options
 from napari_unet.cli.show import OUT, say
-from napari_unet.cli.work import learn, write_prediction
+from napari_unet.cli.together import Processes
+from napari_unet.cli.work import Board, Runs, learn, write_prediction
 from napari_unet.data.grid import Grid, read_grid
 from napari_unet.data.output import PICTURES, check_output
 from napari_unet.data.source import Source, open_source
@@ -35,6 +36,9 @@ def denoise(
     model: Keep = None,
     ndim: Dimensions = 2,
     flips: Flips = False,
+    runs: Runs = None,
+    tensorboard: Board = False,
+    processes: Processes = 1,
 ) -> None:
     """Learn to denoise an image from itself alone, and write it denoised.
 
@@ -43,7 +47,8 @@ def denoise(
     _check(output, model, [image])
     source = open_source(image)
     grid = read_grid(image, len(source.shape))
-    trained = _learn("denoise", [source], None, grid, ndim, options, model)
+    kept = {"runs": runs, "tensorboard": tensorboard, "processes": processes}
+    trained = _learn("denoise", [image], None, grid, ndim, {**options, **kept}, model)
     _predict(trained, source, output, grid, options, flips)
 
 
@@ -57,6 +62,9 @@ def inpaint(
     model: Keep = None,
     ndim: Dimensions = 2,
     flips: Flips = False,
+    runs: Runs = None,
+    tensorboard: Board = False,
+    processes: Processes = 1,
 ) -> None:
     """Learn to fill in what is missing of an image from the rest of it, and write it filled in.
 
@@ -66,7 +74,8 @@ def inpaint(
     _check(output, model, [image, mask])
     source, missing = open_source(image), open_source(mask)
     grid = read_grid(image, len(source.shape))
-    trained = _learn("inpaint", [source], [missing], grid, ndim, options, model)
+    kept = {"runs": runs, "tensorboard": tensorboard, "processes": processes}
+    trained = _learn("inpaint", [image], [mask], grid, ndim, {**options, **kept}, model)
     _predict(trained, source, output, grid, options, flips, missing)
 
 
@@ -81,6 +90,9 @@ def restore(
         list[Path] | None, typer.Argument(metavar="IMAGE TARGET", help="Further pairs.")
     ] = None,
     ndim: Dimensions = 2,
+    runs: Runs = None,
+    tensorboard: Board = False,
+    processes: Processes = 1,
 ) -> None:
     """Learn from pairs of images to make good ones out of such; apply it with `predict`.
 
@@ -90,10 +102,9 @@ def restore(
     if len(images) != len(targets):
         raise typer.BadParameter(f"{images[-1]} has no target: give both of each pair.")
     check_output(output, (), [*images, *targets])
-    sources = [open_source(path) for path in images]
-    grid = read_grid(image, len(sources[0].shape))
-    goals = [open_source(path) for path in targets]
-    _learn("restore", sources, goals, grid, ndim, options, output)
+    grid = read_grid(image, len(open_source(image).shape))
+    kept = {"runs": runs, "tensorboard": tensorboard, "processes": processes}
+    _learn("restore", images, targets, grid, ndim, {**options, **kept}, output)
 
 
 def _check(output: Path, model: Path | None, inputs: list[Path]) -> None:
@@ -104,15 +115,15 @@ def _check(output: Path, model: Path | None, inputs: list[Path]) -> None:
 
 def _learn(
     task: str,
-    sources: Sequence[Source],
-    others: Sequence[Source] | None,
+    images: Sequence[Path],
+    others: Sequence[Path] | None,
     grid: Grid,
     ndim: int,
     options: dict[str, Any],
     output: Path | None,
 ) -> TrainedModel:
     settings = {"axes": grid.axes, "spacing": grid.spacing, **options}
-    last = learn(sources, others, task=task, ndim=ndim, **settings)
+    last = learn(images, others, output, task=task, ndim=ndim, **settings)
     finished: Finished = last[Finished]
     judged: Validated | None = last.get(Validated)
     if judged is not None:

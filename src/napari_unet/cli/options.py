@@ -72,12 +72,15 @@ def sizes_of(text: str) -> tuple[int, ...]:
 def reader(annotation: Any, limits: tuple[Any, ...] = ()) -> Callable[[str], _Given]:
     """Return what reads a value of that type from the command line.
 
-    Lists are written ``1,2,3``, mappings ``1=a,2=b``, and None is ``none``.
+    Lists are written ``1,2,3``, mappings ``1=a,2=b``, and None is ``none``. Models are written
+    like mappings, with ``field.key=value`` for a field that is one, and ``none`` is what a model
+    calls ``off()``.
     """
     adapter: TypeAdapter[Any] = TypeAdapter(
         Annotated[annotation, *limits] if limits else annotation
     )
     kinds = {get_origin(kind) or kind for kind in _alternatives(annotation)}
+    model = next(filter(_is_model, kinds), None)
 
     def read(text: str) -> _Given:
         if NoneType in kinds and text.lower() == "none":
@@ -87,13 +90,43 @@ def reader(annotation: Any, limits: tuple[Any, ...] = ()) -> Callable[[str], _Gi
             raw = text.split(",")
         if dict in kinds:
             raw = dict(pair.partition("=")[::2] for pair in raw)
+        if model is not None:
+            raw = model.off() if text.lower() == "none" and hasattr(model, "off") else _nested(text)
         try:
             return _Given(adapter.validate_python(raw))
         except ValidationError as error:
-            message = error.errors()[0]["msg"]
-            raise typer.BadParameter(f"{text}: {message[0].lower()}{message[1:]}.") from error
+            raise typer.BadParameter(f"{text}: {_reason(error, model)}.") from error
 
     return read
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _nested(text: str) -> dict[str, Any]:
+    """Read ``a=1,b.c=2`` as ``{"a": "1", "b": {"c": "2"}}``."""
+    found: dict[str, Any] = {}
+    for pair in text.split(","):
+        name, _, value = pair.partition("=")
+        name, _, key = name.strip().partition(".")
+        if not key:
+            found[name] = value.strip()
+        elif isinstance(found.setdefault(name, {}), dict):
+            found[name][key] = value.strip()
+    return found
+
+
+def _reason(error: ValidationError, model: Any) -> str:
+    """Return the first reason for refusal; of a model with the field, or the fields there are."""
+    first = error.errors()[0]
+    message = first["msg"][:1].lower() + first["msg"][1:]
+    if model is None:
+        return message
+    name = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    if first["type"] == "extra_forbidden":
+        return f"there is no {name or 'empty name'}; there are {', '.join(model.model_fields)}"
+    return f"{name}: {message}"
 
 
 def _value(typed: Any) -> Any:
@@ -132,6 +165,9 @@ def _limits(field: FieldInfo) -> Iterator[str]:
 
 
 def _written(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        set_to = {name: part for name, part in value.model_dump().items() if part}
+        return ", ".join(f"{name}={_written(part)}" for name, part in set_to.items())
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
@@ -141,6 +177,8 @@ def _metavar(annotation: Any) -> str:
     """Return how a value of that type is written: ``INT|auto``, ``NUMBER,...``."""
     if annotation in _WORDS:
         return _WORDS[annotation]
+    if _is_model(annotation):
+        return "NAME=VALUE,..."
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return "|".join(map(str, parts))

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import napari_unet
 from napari_unet.cli import describe
 from napari_unet.cli.show import INTERRUPTED, follow, say, stopping_on_interrupt, times
+from napari_unet.cli.together import share_out
 from napari_unet.control import Control
 from napari_unet.data.grid import Grid
 from napari_unet.data.output import new_picture
 from napari_unet.data.source import Source
+from napari_unet.device import rank_and_size
+from napari_unet.model import SUFFIX
+from napari_unet.runs.log import logged
 from napari_unet.training.events import Finished, TrainingEvent
 
 if TYPE_CHECKING:
@@ -22,21 +26,47 @@ if TYPE_CHECKING:
     from napari_unet.model import TrainedModel
 
 
-def learn(image: object, other: object, **options: Any) -> dict[type, Any]:
+Runs = Annotated[
+    Path | None,
+    typer.Option(
+        help="Keep model, log, settings and a report of this training in a folder of its own in "
+        "there; `napari-unet runs` compares them."
+    ),
+]
+Board = Annotated[
+    bool, typer.Option("--tensorboard", help="Write what TensorBoard shows there too.")
+]
+
+
+def learn(
+    image: object, other: object, model: Path | None, *, processes: int = 1, **options: Any
+) -> dict[type, Any]:
     """Train while a bar is drawn; return the last event of each kind: what there is to tell.
 
-    Ctrl-C ends it and keeps what was learned. Parameters are those of `napari_unet.train`.
+    Ctrl-C ends it and keeps what was learned. Beside the model, if it is to be saved, a log of
+    the training is written. Where several processes learn together, only the first returns. The
+    other parameters are those of `napari_unet.train`.
     """
+    share_out(processes, options.get("device", "auto"))
     control = Control()
+    if rank_and_size()[0]:
+        options |= {"runs": None, "tensorboard": False}
+    return watch(napari_unet.train(image, other, control=control, **options), control, model)
+
+
+def watch(events: Iterable[TrainingEvent], control: Control, model: Path | None) -> dict[type, Any]:
+    """Draw a bar while a training goes on, which Ctrl-C ends; see `learn`."""
+    leads = rank_and_size()[0] == 0
     with stopping_on_interrupt(control):
-        events: Iterable[TrainingEvent] = napari_unet.train(
-            image, other, control=control, **options
-        )
+        if model is not None and leads:
+            events = logged(events, model.with_name(model.name.removesuffix(SUFFIX) + ".csv"))
         last: dict[type, Any] = {type(event): event for event in follow("Training", events)}
     finished: Finished = last[Finished]
     if not finished.step:
         say("Stopped before the first step: there is nothing to save.", "red")
         raise typer.Exit(INTERRUPTED)
+    if not leads:
+        raise typer.Exit
     return last
 
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import atan2, ceil, cos, floor, hypot, radians, sin
+from math import atan2, ceil, cos, hypot, radians, sin
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_unet.data.augment_options import AugmentOptions
+from napari_unet.data.augment_options import AugmentOptions, Change, largest_margin
+from napari_unet.data.augment_pixels import bend, blur_axis
 from napari_unet.errors import InputError
 
 __all__ = ["AugmentOptions", "Augmenter"]
 
 Shape = tuple[int, ...]
 
-#: Patches are read larger by this share at most; what rotations want beyond it is mirrored.
-LARGEST_MARGIN = 0.25
 #: Distance of the points that elastic deformations move, in voxels of the finest axis.
 ELASTIC_STEP = 32
 #: z is coarse, and rotations stay in the plane, from this ratio of the voxel sizes on.
@@ -25,7 +24,7 @@ ANISOTROPIC = 1.5
 
 
 class Augmenter:
-    """Flip, rotate, scale, deform, and change contrast, brightness, sharpness and noise.
+    """Flip, rotate, scale, shift, deform, and change contrast, brightness, sharpness and noise.
 
     All of the geometry is one coordinate map and one resampling. It is built in physical units:
     with S = diag(spacing), a rotation R maps voxels by ``S^-1 R S``, so nothing is sheared where
@@ -59,7 +58,7 @@ class Augmenter:
             raise InputError(
                 "These are no voxel sizes", got=spacing, expected=f"{ndim} positive numbers"
             )
-        self.options = options
+        self.options = options.made()
         self.ndim = ndim
         self.spacing = spacing
         self.seed = seed
@@ -110,7 +109,7 @@ class Augmenter:
         generator.manual_seed((self.seed * 0x9E3779B97F4A7C15 + self.step) % 2**63)
         self.step += 1
         o = self.options
-        if o.flip or o.rotate_degrees or o.scale or o.elastic:
+        if o.flip or o.rotate_degrees or o.scale or o.jitter or o.elastic:
             grid = self._grid(image, in_shape, generator)
             image, labels = _resample(image, labels, grid, out_shape)
         else:
@@ -124,9 +123,9 @@ class Augmenter:
         across = hypot(*(half[b] for b in plane if b != axis)) if axis in plane else 0.0
         angle = min(radians(o.rotate_degrees), atan2(across, half[axis]))
         reach = (half[axis] * cos(angle) + across * sin(angle)) / self.spacing[axis]
-        reach = reach * (1 + o.scale) + o.elastic * self._voxels[axis]
+        reach = reach * (1 + o.scale) + (o.elastic + o.jitter) * self._voxels[axis]
         wanted = 2 * ceil(reach - size / 2 - 1e-6)
-        return min(wanted, 2 * floor(LARGEST_MARGIN * size / 2))
+        return min(wanted, largest_margin(size))
 
     def _grid(self, image: Tensor, in_shape: Shape, generator: torch.Generator) -> Tensor:
         """Return where to sample, shape (batch, *in_shape, ndim), as grid_sample wants it."""
@@ -137,6 +136,8 @@ class Augmenter:
         where = torch.zeros(batch, self.ndim, *in_shape, device=image.device)
         if self.options.elastic:
             where = self._elastic(batch, in_shape, unit, generator)
+        if self.options.jitter:
+            where = where + self._jitter(batch, unit, generator).view(batch, -1, *column[1:])
         for a in range(self.ndim):
             along = where[:, -1 - a]  # grid_sample wants x first
             along += _odd(read[a], in_shape[a]) * unit[a]
@@ -147,16 +148,23 @@ class Augmenter:
     def _matrices(self, batch: int, generator: torch.Generator) -> Tensor:
         """Return what maps voxels of the output to voxels of the input, (batch, ndim, ndim)."""
         o, ndim, device = self.options, self.ndim, generator.device
-        angle = self._uniform(batch, generator) * radians(o.rotate_degrees)
+        angle = self._signed("rotate_degrees", batch, generator) * radians(o.rotate_degrees)
         turn = _rotations(angle, generator, ndim, self._in_plane)
         spacing = torch.tensor(self.spacing, dtype=torch.float32, device=device)
         matrix = turn * spacing / spacing[:, None]
-        zoom = (1 + o.scale) ** self._uniform(batch, generator)
+        zoom = (1 + o.scale) ** self._signed("scale", batch, generator)
         matrix = matrix * zoom.view(-1, 1, 1)
         if o.flip:
             sign = torch.randint(0, 2, (batch, 1, ndim), generator=generator, device=device)
-            matrix = matrix * (1 - 2 * sign)
+            matrix = matrix * (1 - 2 * sign * self._chosen("flip", batch, generator).view(-1, 1, 1))
         return matrix
+
+    def _jitter(self, batch: int, unit: Tensor, generator: torch.Generator) -> Tensor:
+        """Return random shifts as grid_sample wants them, (batch, ndim), x first."""
+        drawn = torch.rand(batch, self.ndim, generator=generator, device=unit.device)
+        moved = (2 * drawn - 1) * self._chosen("jitter", batch, generator).view(-1, 1)
+        largest = self.options.jitter * unit * unit.new_tensor(self._voxels)
+        return moved * largest.flip(0)
 
     def _elastic(
         self, batch: int, in_shape: Shape, unit: Tensor, generator: torch.Generator
@@ -172,6 +180,7 @@ class Augmenter:
         moved = 2 * torch.rand(shape, generator=generator, device=unit.device) - 1
         largest = self.options.elastic * unit * unit.new_tensor(self._voxels)
         moved = moved * largest.flip(0).view(-1, *(1,) * self.ndim)
+        moved = moved * self._chosen("elastic", batch, generator).view(-1, *(1,) * (self.ndim + 1))
         for weights in splines:
             # The first spatial axis is interpolated and goes last, so each gets its turn.
             moved = torch.tensordot(moved, weights, dims=([2], [1]))
@@ -180,14 +189,19 @@ class Augmenter:
     def _change_pixels(self, image: Tensor, generator: torch.Generator) -> Tensor:
         o, batch, column = self.options, len(image), (-1, *(1,) * (self.ndim + 1))
         if o.intensity:
-            contrast = (1 + o.intensity) ** self._uniform(batch, generator)
+            contrast = (1 + o.intensity) ** self._signed("intensity", batch, generator)
             image = image * contrast.view(column)
         if o.brightness:
-            image = image + (self._uniform(batch, generator) * o.brightness).view(column)
+            more = self._signed("brightness", batch, generator) * o.brightness
+            image = image + more.view(column)
+        if o.gamma:
+            much = self._signed("gamma", batch, generator)
+            bent = bend(image, (1 + o.gamma) ** much)
+            image = torch.where(much.view(column) == 0, image, bent)
         if o.blur:
-            image = self._blur(image, self._uniform(batch, generator).abs() * o.blur)
+            image = self._blur(image, self._signed("blur", batch, generator).abs() * o.blur)
         if o.noise:
-            sd = (self._uniform(batch, generator).abs() * o.noise).view(column)
+            sd = (self._signed("noise", batch, generator).abs() * o.noise).view(column)
             noise = torch.empty_like(image).normal_(generator=generator)
             image = torch.addcmul(image, noise, sd)
         return image
@@ -196,13 +210,25 @@ class Augmenter:
         """Blur each picture of the batch with its own Gaussian, axis by axis."""
         for axis, voxels in enumerate(self._voxels):
             radius = min(ceil(2 * self.options.blur * voxels), image.shape[axis + 2] - 1)
-            image = _blur_axis(image, sigma * voxels, axis + 2, radius)
+            image = blur_axis(image, sigma * voxels, axis + 2, radius)
         return image
 
-    @staticmethod
-    def _uniform(batch: int, generator: torch.Generator) -> Tensor:
-        """Return numbers from -1 to 1."""
-        return 2 * torch.rand(batch, generator=generator, device=generator.device) - 1
+    def _signed(self, change: Change, batch: int, generator: torch.Generator) -> Tensor:
+        """Return how much of a change each picture gets, from -1 to 1; 0 where it gets none."""
+        drawn = 2 * torch.rand(batch, generator=generator, device=generator.device) - 1
+        return drawn * self._chosen(change, batch, generator)
+
+    def _chosen(self, change: Change, batch: int, generator: torch.Generator) -> Tensor:
+        """Return 1 for each picture that gets a change, 0 for the others.
+
+        Nothing is drawn where all get it: then each seed gives what it gave before there were
+        chances.
+        """
+        chance = self.options.chance.get(change, 1.0)
+        if chance == 1:
+            return torch.ones(batch, device=generator.device)
+        drawn = torch.rand(batch, generator=generator, device=generator.device)
+        return (drawn < chance).float()
 
 
 def _resample(
@@ -234,29 +260,6 @@ def _rotations(angle: Tensor, generator: torch.Generator, ndim: int, in_plane: b
     c, s = c.view(-1, 1, 1), s.view(-1, 1, 1)
     outer = axis[:, :, None] * axis[:, None, :]
     return c * torch.eye(3, device=angle.device) + s * cross + (1 - c) * outer
-
-
-def _blur_axis(image: Tensor, sigma: Tensor, axis: int, radius: int) -> Tensor:
-    if radius < 1:
-        return image
-    distance = torch.arange(radius + 1, device=image.device)
-    weight = torch.exp(-0.5 * (distance / sigma.clamp(min=1e-3).view(-1, 1)) ** 2)
-    weight = weight / (2 * weight.sum(1, keepdim=True) - 1)
-    size, column = image.shape[axis], (-1, *(1,) * (image.ndim - 1))
-    # Padding by hand: torch has no reflection of one axis of five.
-    wide = torch.cat(
-        [
-            image.narrow(axis, 1, radius).flip(axis),
-            image,
-            image.narrow(axis, size - 1 - radius, radius).flip(axis),
-        ],
-        dim=axis,
-    )
-    out = image * weight[:, 0].view(column)
-    for d in range(1, radius + 1):
-        both = wide.narrow(axis, radius - d, size) + wide.narrow(axis, radius + d, size)
-        out = torch.addcmul(out, both, weight[:, d].view(column))
-    return out
 
 
 def _splines(size: int, step: float, like: Tensor) -> Tensor:

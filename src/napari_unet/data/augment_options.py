@@ -2,61 +2,167 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from math import floor
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Change = Literal[
+    "flip",
+    "rotate_degrees",
+    "scale",
+    "jitter",
+    "elastic",
+    "intensity",
+    "brightness",
+    "gamma",
+    "noise",
+    "blur",
+]
+
+Unit = Literal["", "°", "%", "voxels", "units"]
+"""What the range of a change is told in; "%": of 1, "units": normalised ones, "": on or off."""
+
+CHANGES: tuple[Change, ...] = get_args(Change)
+
+LARGEST_MARGIN = 0.25
+"""Patches are read larger by this share at most; what rotations want beyond it is mirrored."""
+
+
+def _change(
+    default: Any, *, name: str, unit: Unit, usual: float, text: str, most: float | None = None
+) -> Any:
+    """Declare a change: besides the field, its name, its unit, and a range to try it with."""
+    limits: dict[str, Any] = {} if most is None else {"ge": 0, "le": most}
+    extra: dict[str, Any] = {"unit": unit, "try": usual}
+    return Field(default, title=name, description=text, json_schema_extra=extra, **limits)
 
 
 class AugmentOptions(BaseModel):
-    """How strongly training patches are changed at random. All zero or off: not at all.
+    """How strongly, and how often, training patches are changed at random.
 
-    Deformation, noise and blur are off unless asked for: from few strokes on electron micrographs
-    they slowed learning down.
+    A change that is 0 or off is not made at all. Deformation, noise and blur are off unless asked
+    for: from few strokes on electron micrographs they slowed learning down.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        Where a change is unknown, or a range or a chance out of its limits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    flip: bool = Field(True, description="Mirror patches along each spatial axis at random.")
-    rotate_degrees: float = Field(
+    flip: bool = _change(
+        True,
+        name="Mirror",
+        unit="",
+        usual=1,
+        text="Mirror patches along each spatial axis at random.",
+    )
+    rotate_degrees: float = _change(
         180.0,
-        ge=0,
-        le=180,
-        description="Largest rotation either way, in degrees; 180 is the full circle. In 3D with "
+        name="Rotate",
+        unit="°",
+        usual=180,
+        most=180,
+        text="Largest rotation either way, in degrees; 180 is the full circle. In 3D with "
         "coarse z only within the plane.",
     )
-    scale: float = Field(
-        0.25, ge=0, le=1, description="Largest zoom, less 1: 0.25 is from 1/1.25 to 1.25."
-    )
-    elastic: float = Field(
-        0.0, ge=0, le=10, description="Largest displacement of smooth deformations, in voxels."
-    )
-    intensity: float = Field(
+    scale: float = _change(
         0.25,
-        ge=0,
-        le=1,
-        description="Largest change of contrast, less 1: 0.25 is 1/1.25 to 1.25.",
+        name="Zoom",
+        unit="%",
+        usual=0.25,
+        most=1,
+        text="Largest zoom, less 1: 0.25 is from 1/1.25 to 1.25.",
     )
-    brightness: float = Field(
-        0.25, ge=0, le=2, description="Largest change of brightness, in normalised units."
-    )
-    noise: float = Field(
+    jitter: float = _change(
         0.0,
-        ge=0,
-        le=2,
-        description="Largest standard deviation of added noise, in normalised units.",
+        name="Shift",
+        unit="voxels",
+        usual=8,
+        most=64,
+        text="Largest shift along each axis, in voxels of the finest one.",
     )
-    blur: float = Field(
-        0.0, ge=0, le=5, description="Largest standard deviation of Gaussian blur, in voxels."
+    elastic: float = _change(
+        0.0,
+        name="Deform",
+        unit="voxels",
+        usual=3,
+        most=10,
+        text="Largest displacement of smooth deformations, in voxels.",
+    )
+    intensity: float = _change(
+        0.25,
+        name="Contrast",
+        unit="%",
+        usual=0.25,
+        most=1,
+        text="Largest change of contrast, less 1: 0.25 is 1/1.25 to 1.25.",
+    )
+    brightness: float = _change(
+        0.25,
+        name="Brightness",
+        unit="units",
+        usual=0.25,
+        most=2,
+        text="Largest change of brightness, in normalised units.",
+    )
+    gamma: float = _change(
+        0.0,
+        name="Gamma",
+        unit="%",
+        usual=0.5,
+        most=2,
+        text="Largest change of the exponent that bends each patch's own range of brightness, "
+        "less 1: 0.5 is 1/1.5 to 1.5.",
+    )
+    noise: float = _change(
+        0.0,
+        name="Noise",
+        unit="units",
+        usual=0.2,
+        most=2,
+        text="Largest standard deviation of added noise, in normalised units.",
+    )
+    blur: float = _change(
+        0.0,
+        name="Blur",
+        unit="voxels",
+        usual=1,
+        most=5,
+        text="Largest standard deviation of Gaussian blur, in voxels.",
+    )
+    chance: dict[Change, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict,
+        description="Part of the patches that a change is made to, by the change's name; of those "
+        "not named, all.",
     )
 
+    @field_validator("chance")
     @classmethod
-    def off(cls) -> AugmentOptions:
+    def _less_than_always(cls, chance: dict[Change, float]) -> dict[Change, float]:
+        """Leave out what goes without saying, so that equal options compare equal."""
+        return {name: chance[name] for name in CHANGES if chance.get(name, 1.0) != 1.0}
+
+    @classmethod
+    def off(cls) -> Self:
         """Return options that change nothing."""
-        return cls(
-            flip=False,
-            rotate_degrees=0,
-            scale=0,
-            elastic=0,
-            intensity=0,
-            brightness=0,
-            noise=0,
-            blur=0,
-        )
+        return cls.model_validate(dict.fromkeys(CHANGES, 0))
+
+    def made(self) -> Self:
+        """Return the same without the changes that are never made."""
+        never = {name: 0 for name, part in self.chance.items() if not part}
+        left = {name: part for name, part in self.chance.items() if part}
+        return self.model_validate({**self.model_dump(), **never, "chance": left})
+
+
+def largest_margin(size: int) -> int:
+    """Return how many more voxels of an axis are read at most, both sides together: an even number.
+
+    Examples
+    --------
+    >>> largest_margin(100), largest_margin(101)
+    (24, 24)
+    """
+    return 2 * floor(LARGEST_MARGIN * size / 2)

@@ -222,15 +222,36 @@ def _fit_channel(values: NDArray[np.float64], kind: Kind) -> tuple[float, float]
     return float(low), float(high - low if high > low else values.std())
 
 
+def picture_pixels(
+    view: ImageView, loop: tuple[int, ...], max_voxels: int = 4_000_000
+) -> list[NDArray[np.float64]]:
+    """Return the finite pixels of one picture per channel, of a large one an even sample.
+
+    Parameters
+    ----------
+    view : ImageView
+        The image.
+    loop : tuple of int
+        Which of its pictures.
+    max_voxels : int
+        Most pixels to read, all channels together.
+    """
+    return _finite_samples([view], BOXES[0], 0, max_voxels, loop)[0]
+
+
 def _finite_samples(
-    views: Sequence[ImageView], count: int, seed: int, max_voxels: int
+    views: Sequence[ImageView],
+    count: int,
+    seed: int,
+    max_voxels: int,
+    only: tuple[int, ...] | None = None,
 ) -> tuple[list[NDArray[np.float64]], float]:
     channels = views[0].channels
     found: list[list[NDArray[np.float64]]] = [[] for _ in range(channels)]
     read = 0
     voxels, boxes = max_voxels // channels // len(views), -(-count // len(views))
     for view in views:
-        for loop, box in _boxes(view, boxes, seed, voxels):
+        for loop, box in _boxes(view, boxes, seed, voxels, only):
             data = view.read_raw(loop, box).reshape(channels, -1).astype(np.float64)
             read += data.size
             for channel, values in zip(found, data, strict=True):
@@ -240,23 +261,25 @@ def _finite_samples(
 
 
 def _boxes(
-    view: ImageView, count: int, seed: int, max_voxels: int
+    view: ImageView, count: int, seed: int, max_voxels: int, only: tuple[int, ...] | None
 ) -> Iterator[tuple[tuple[int, ...], Region]]:
-    shape = view.spatial_shape
-    if prod(view.loop_shape) * prod(shape) <= max_voxels:
-        yield from ((loop, Region.whole(shape)) for loop in view.loops())
+    """Yield boxes of all pictures, or of `only` one, and in which picture they lie."""
+    shape, loops = view.spatial_shape, view.loop_shape if only is None else ()
+    if prod(loops) * prod(shape) <= max_voxels:
+        whole = view.loops() if only is None else [only]
+        yield from ((loop, Region.whole(shape)) for loop in whole)
         return
-    stack = (*view.loop_shape, *shape[:-2])
+    stack = (*loops, *shape[:-2])
     side = max(1, int((max_voxels / count) ** 0.5))
     height = min(side, shape[-2])
     width = min(max(1, max_voxels // count // height), shape[-1])
     for plane, y, x in _spread(count, seed):
         index = tuple(int(i) for i in np.unravel_index(int(plane * prod(stack)), stack or (1,)))
         index = index if stack else ()
-        loop, depth = index[: len(view.loop_shape)], index[len(view.loop_shape) :]
+        loop, depth = index[: len(loops)], index[len(loops) :]
         top, left = int(y * (shape[-2] - height + 1)), int(x * (shape[-1] - width + 1))
         stop = (*(d + 1 for d in depth), top + height, left + width)
-        yield loop, Region((*depth, top, left), stop)
+        yield loop if only is None else only, Region((*depth, top, left), stop)
 
 
 def _spread(count: int, seed: int) -> Iterator[NDArray[np.float64]]:

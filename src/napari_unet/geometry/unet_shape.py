@@ -16,7 +16,7 @@ same for every size: what a tile must read beyond what it writes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from napari_unet.errors import InputError
@@ -117,17 +117,39 @@ class LevelShape:
         Pooling and upsampling factor.
     linear : bool
         Whether the upsampling interpolates, so that it needs a neighbour on each side.
+    down_kernel : int
+        Odd kernel of a padded convolution with a stride, which lowers the resolution; 0: a
+        pooling, which sees `factor` voxels.
+    up_kernel : int
+        Kernel of a padded transposed convolution, see `transposed_padding`; 0: `factor`.
     """
 
     encoder_crop: int
     decoder_crop: int
     factor: int
     linear: bool = False
+    down_kernel: int = 0
+    up_kernel: int = 0
 
     @property
     def up_crop(self) -> int:
         """Voxels that an interpolation would have to invent at the border, both sides."""
         return 2 * (self.factor // 2) if self.linear else 0
+
+    def below(self, lo: int, hi: int) -> tuple[int, int]:
+        """Return the voxels at the lower resolution that [lo, hi] at this one is made from."""
+        f = self.factor
+        if self.linear and f > 1:
+            # Half-pixel centres: x lies between floor((x + 1/2) / f - 1/2) and the next one.
+            return (2 * lo + 1 - f) // (2 * f), (2 * hi + 1 - f) // (2 * f) + 1
+        return seen_by_transposed(lo, hi, self.up_kernel or f, f)
+
+    def above(self, lo: int, hi: int) -> tuple[int, int]:
+        """Return the voxels at this resolution that [lo, hi] at the lower one is made from."""
+        if not self.down_kernel:
+            return lo * self.factor, hi * self.factor + self.factor - 1
+        half = self.down_kernel // 2
+        return lo * self.factor - half, hi * self.factor + half
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,14 +198,12 @@ class UNetShape:
         stride = self.block * self.bottom_multiple
         for level in self.levels:
             stride *= level.factor
-        halo = max(max(p - lo, hi - p) for p, (lo, hi) in enumerate(map(self._sees, range(stride))))
-        return AxisGeometry(stride, 0, 2 * halo)
+        return AxisGeometry(stride, 0, 2 * halo_of(self._sees, stride))
 
     @property
     def receptive_field(self) -> int:
         """Number of input voxels that one output voxel can see, the most over all positions."""
-        stride = self.same().stride
-        return max(hi - lo + 1 for lo, hi in map(self._sees, range(stride)))
+        return field_of(self._sees, self.same().stride)
 
     def _sees(self, position: int) -> tuple[int, int]:
         """Return the first and last input voxel that the output voxel at `position` sees."""
@@ -201,13 +221,37 @@ def _through(levels: Sequence[LevelShape], bottom_crop: int, lo: int, hi: int) -
     """Follow the interval [lo, hi] of a level's output back to the level's input."""
     if not levels:
         return lo - bottom_crop // 2, hi + bottom_crop // 2
-    level, f = levels[0], levels[0].factor
+    level = levels[0]
     lo, hi = lo - level.decoder_crop // 2, hi + level.decoder_crop // 2
-    if level.linear and f > 1:
-        # Half-pixel centres: voxel x lies between floor((x + 1/2) / f - 1/2) and the next one.
-        below = ((2 * lo + 1 - f) // (2 * f), (2 * hi + 1 - f) // (2 * f) + 1)
-    else:
-        below = (lo // f, hi // f)
-    deep_lo, deep_hi = _through(levels[1:], bottom_crop, *below)
-    lo, hi = min(lo, deep_lo * f), max(hi, deep_hi * f + f - 1)
+    deep = level.above(*_through(levels[1:], bottom_crop, *level.below(lo, hi)))
+    lo, hi = min(lo, deep[0]), max(hi, deep[1])
     return lo - level.encoder_crop // 2, hi + level.encoder_crop // 2
+
+
+def transposed_padding(kernel: int, factor: int) -> tuple[int, int]:
+    """Return padding and output padding of a transposed convolution that multiplies sizes.
+
+    Examples
+    --------
+    >>> transposed_padding(2, 2), transposed_padding(3, 2), transposed_padding(4, 2)
+    ((0, 0), (1, 1), (1, 0))
+    """
+    padding = -(-(kernel - factor) // 2)
+    return padding, 2 * padding - (kernel - factor)
+
+
+def seen_by_transposed(lo: int, hi: int, kernel: int, factor: int) -> tuple[int, int]:
+    """Return the input voxels that [lo, hi] of a transposed convolution's output is made from."""
+    padding, _ = transposed_padding(kernel, factor)
+    return -((kernel - 1 - padding - lo) // factor), (hi + padding) // factor
+
+
+def halo_of(sees: Callable[[int], tuple[int, int]], stride: int) -> int:
+    """Return how far an output voxel sees to either side, the most over all positions."""
+    fields = enumerate(map(sees, range(stride)))
+    return max(max(p - lo, hi - p) for p, (lo, hi) in fields)
+
+
+def field_of(sees: Callable[[int], tuple[int, int]], stride: int) -> int:
+    """Return how many input voxels an output voxel sees, the most over all positions."""
+    return max(hi - lo + 1 for lo, hi in map(sees, range(stride)))

@@ -15,6 +15,7 @@ from torch import Tensor
 from napari_unet.control import Control
 from napari_unet.data.image import ImageView
 from napari_unet.data.inputs import read_inputs
+from napari_unet.data.normalisation import Normalisation
 from napari_unet.data.turns import SAME
 from napari_unet.device import choose_device, describe_device, is_out_of_memory, using_threads
 from napari_unet.errors import InputError, OutOfMemoryError
@@ -29,6 +30,7 @@ from napari_unet.inference.events import (
 )
 from napari_unet.inference.images import in_units, mean_over, turns_of, with_own
 from napari_unet.inference.memory import max_tile_voxels
+from napari_unet.inference.per_picture import normalisation_of
 from napari_unet.inference.request import Output, Request, allocated, find_missing, find_view
 from napari_unet.model import TrainedModel
 from napari_unet.network.blocks import centre_crop
@@ -140,13 +142,14 @@ class _Work:
         self._network = for_inference(model.network(), device)
         self._device = device
         self._turns = turns_of(model) if request.flips else (SAME,)
+        self._fitted: tuple[tuple[int, ...], Normalisation] | None = None
 
     @torch.inference_mode()
     def do(self, out: Any, index: tuple[int, ...], tile: Tile) -> None:
         """Predict a tile, and put the result where it belongs."""
         model, view = self._model, self._view
         inputs = torch.from_numpy(
-            read_inputs(view, model.normalisation, index, tile.read, self._missing)
+            read_inputs(view, self._normalisation(index), index, tile.read, self._missing)
         )
         try:
             outputs = mean_over(self._turns, inputs, self._apply)
@@ -166,6 +169,12 @@ class _Work:
             _write_image(out, view.layout, index, tile.write, image)
         else:
             _write(out, view.layout.labels, model, self._request.output, index, tile.write, outputs)
+
+    def _normalisation(self, index: tuple[int, ...]) -> Normalisation:
+        """Return the normalisation of one picture; all of its tiles come one after the other."""
+        if self._fitted is None or self._fitted[0] != index:
+            self._fitted = index, normalisation_of(self._model, self._view, index)
+        return self._fitted[1]
 
     def _apply(self, inputs: Tensor) -> Tensor:
         """Return the network's outputs (channel, *spatial) for inputs of the same kind."""

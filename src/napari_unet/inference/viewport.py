@@ -16,6 +16,7 @@ from napari_unet.device import choose_device, using_threads
 from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
 from napari_unet.inference.images import in_units, with_own
+from napari_unet.inference.per_picture import normalisation_of
 from napari_unet.inference.request import Request, find_missing, find_view
 from napari_unet.model import TrainedModel
 from napari_unet.network.architecture import Architecture
@@ -63,7 +64,8 @@ def preview_events(
     step = int(model.training.get("steps", 0))
     with using_threads(request.threads):
         own = model.reading.own
-        answers = outputs_in_view(network, model.normalisation, picture, view, missing, own)
+        normalisation = normalisation_of(model, picture, view.index)
+        answers = outputs_in_view(network, normalisation, picture, view, missing, own)
     if model.target is None:
         values = [c.value for c in model.classes]
         yield previewed(step, view, torch.softmax(answers, 0), values)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from napari_unet.geometry.unet_shape import transposed_padding
 
 # Callables, as torch types sizes as pairs and triples where ours have any length.
 CONV: dict[int, Callable[..., nn.Conv2d | nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -20,7 +22,10 @@ BATCH_NORM: dict[int, Callable[..., nn.BatchNorm2d | nn.BatchNorm3d]] = {
     2: nn.BatchNorm2d,
     3: nn.BatchNorm3d,
 }
-POOL: dict[int, Callable[..., nn.MaxPool2d | nn.MaxPool3d]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+POOL: dict[str, dict[int, Callable[..., nn.Module]]] = {
+    "max": {2: nn.MaxPool2d, 3: nn.MaxPool3d},
+    "average": {2: nn.AvgPool2d, 3: nn.AvgPool3d},
+}
 Network = TypeVar("Network", bound=nn.Module)
 
 ACTIVATION: dict[str, type[nn.Module]] = {
@@ -86,6 +91,12 @@ class ConvBlock(nn.Module):
         Rate.
     residual : bool
         Add the (cropped, projected) input before the last nonlinearity.
+    stride : int or sequence of int
+        Of every convolution.
+    biases : bool
+        Whether convolutions without a norm have a bias.
+    slope : float
+        Of a leaky ReLU.
     """
 
     def __init__(
@@ -100,26 +111,34 @@ class ConvBlock(nn.Module):
         activation: str,
         dropout: float = 0.0,
         residual: bool = False,
+        stride: int | Sequence[int] = 1,
+        biases: bool = True,
+        slope: float = 0.01,
     ) -> None:
         super().__init__()
         widths = [in_channels, *channels]
         padding = tuple(k // 2 for k in kernel) if padded else (0,) * ndim
         layers: list[nn.Module] = []
         for a, b in pairwise(widths):
-            conv = CONV[ndim](a, b, tuple(kernel), padding=padding, bias=norm == "none")
+            conv = CONV[ndim](
+                a, b, tuple(kernel), stride, padding=padding, bias=biases and norm == "none"
+            )
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
             if conv.bias is not None:
                 nn.init.zeros_(conv.bias)
             layers.append(conv)
             if norm == "batch":
                 layers.append(BATCH_NORM[ndim](b))
-            layers.append(ACTIVATION[activation]())
+            leak = {"negative_slope": slope} if activation == "leaky_relu" else {}
+            layers.append(ACTIVATION[activation](**leak))
         self.last_activation = layers.pop()
         self.layers = nn.Sequential(*layers)
         self.shortcut: nn.Module | None = None
         if residual:
             same = in_channels == channels[-1]
-            self.shortcut = nn.Identity() if same else CONV[ndim](in_channels, channels[-1], 1)
+            self.shortcut = (
+                nn.Identity() if same else CONV[ndim](in_channels, channels[-1], 1, bias=biases)
+            )
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -147,6 +166,21 @@ class Interpolate(nn.Module):
         if not any(self.cut):
             return up
         return centre_crop(up, [n - 2 * c for n, c in zip(shape, self.cut, strict=True)])
+
+
+def up_convolution(
+    ndim: int,
+    channels: tuple[int, int],
+    factor: Sequence[int],
+    kernel: Sequence[int],
+    **options: Any,
+) -> nn.ConvTranspose2d | nn.ConvTranspose3d:
+    """Return a transposed convolution from so many channels to so many, `factor` times as large."""
+    pads, more = zip(*map(transposed_padding, kernel, factor), strict=True)
+    into, out = channels
+    return TRANSPOSED[ndim](
+        into, out, tuple(kernel), tuple(factor), padding=pads, output_padding=more, **options
+    )
 
 
 def best_memory_format(ndim: int) -> torch.memory_format:

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from napari_unet.network.architecture import Architecture
+from napari_unet.network.densenet import DenseNet
+from napari_unet.network.fcn import FCN
+from napari_unet.network.foreign import ForeignNetwork
 from napari_unet.network.module import Network
 from napari_unet.network.unet import UNet
 
-_BUILDERS: dict[str, Callable[..., Network]] = {"unet": UNet}
+_BUILDERS: dict[str, Callable[..., Network]] = {
+    "unet": UNet,
+    "fcdensenet": DenseNet,
+    "fcn": FCN,
+    "foreign": ForeignNetwork,
+}
 
 
 def build_network(config: Architecture) -> Network:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Padding = Literal["valid", "same"]
 Norm = Literal["batch", "none"]
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu"]
+Down = Literal["max", "average", "strided"]
 Up = Literal["transposed", "nearest", "linear"]
 UpChannels = Literal["keep", "halve"]
 Readout = Literal["linear", "softplus"]
@@ -44,6 +45,9 @@ FEATURES = 4
 
 HIDDEN = 16
 """Channels between the two convolutions behind the filters."""
+
+STRIDED_KERNEL = 3
+"""Kernel of a convolution with a stride, along axes that it makes coarser."""
 
 LEAST_SIGMA = 0.5
 """Below this a sampled Gaussian is none any more, in voxels."""
@@ -111,19 +115,39 @@ class UNetConfig(Architecture):
         "into the result by a short way: standard deviation per axis in voxels, 0 for axes that "
         "are left out; empty means no filters.",
     )
+    down: Down = Field(
+        "max",
+        description="How the resolution is lowered: by the maximum, by the mean, or by a padded "
+        "convolution with a stride, norm and nonlinearity.",
+    )
     padding: Padding = Field(
         "valid", description="Valid convolutions, or padded ones that keep the size."
     )
     norm: Norm = Field("batch", description="Batch norm behind each convolution, or none.")
     activation: Activation = Field("relu", description="Nonlinearity behind each convolution.")
+    slope: float = Field(
+        0.01, ge=0, le=1, description="Slope of a leaky ReLU where its input is negative."
+    )
+    biases: bool = Field(
+        True,
+        description="Give convolutions without a norm a bias; otherwise none has one, nor have "
+        "the upsamplings and the head.",
+    )
     dropout: tuple[float, ...] = Field(
-        (), description="Dropout rate per level and then the bottom's; empty means none."
+        (),
+        description="Dropout rate per level and then the bottom's, and then, where it differs on "
+        "the way up, per level of the decoder; empty means none.",
     )
     up: Up = Field(
         "transposed", description="Upsampling: transposed convolution, or parameterless."
     )
     up_channels: UpChannels = Field(
         "keep", description="What a transposed convolution does to the number of channels."
+    )
+    up_kernel: tuple[int, ...] = Field(
+        (),
+        description="Kernel of padded transposed convolutions per axis; larger ones than the "
+        "factor overlap, and empty means the factor.",
     )
     residual: bool = Field(False, description="Add each block's input to its output.")
     input_skip: bool = Field(False, description="Add the network's input to its output.")
@@ -155,60 +179,10 @@ class UNetConfig(Architecture):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        depth = self.depth
-        for name, length in {
-            "decoder": depth,
-            "poolings": depth,
-            "kernels": depth + 1,
-            "dropout": depth + 1,
-        }.items():
-            if len(getattr(self, name)) != length:
-                raise ValueError(
-                    f"{name} must have {length} entries for {depth} levels, "
-                    f"got {len(getattr(self, name))}"
-                )
-        for name in ("poolings", "kernels"):
-            if any(len(sizes) != self.ndim for sizes in getattr(self, name)):
-                raise ValueError(f"{name} must have {self.ndim} sizes per level, one per axis")
-        for name in ("head_kernel", "stem"):
-            if len(getattr(self, name)) != self.ndim:
-                raise ValueError(f"{name} must have {self.ndim} sizes, one per axis")
-        self._check_values()
-        self._check_filters()
+        from napari_unet.network.unet_checks import check_unet
+
+        check_unet(self)
         return self
-
-    def _check_values(self) -> None:
-        if any(k < 1 or k % 2 == 0 for ks in (*self.kernels, self.head_kernel) for k in ks):
-            raise ValueError("kernel sizes must be odd, so that both sides lose the same")
-        if any(f < 1 for fs in (*self.poolings, self.stem) for f in fs):
-            raise ValueError("pooling factors and the stem's blocks must be at least 1")
-        if any(c < 1 for block in (*self.encoder, self.bottom, *self.decoder) for c in block):
-            raise ValueError("channels must be at least 1")
-        if any(not block for block in (*self.encoder, self.bottom, *self.decoder)):
-            raise ValueError("each block needs at least one convolution")
-        halved = (self.bottom, *self.decoder[:-1]) if self.up_channels == "halve" else ()
-        if self.up == "transposed" and self.depth and any(block[-1] < 2 for block in halved):
-            raise ValueError("up_channels 'halve' needs at least 2 channels to halve")
-        if any(not 0 <= rate < 1 for rate in self.dropout):
-            raise ValueError("dropout rates must be at least 0 and below 1")
-        if self.input_skip and self.in_channels != self.out_channels:
-            raise ValueError("input_skip needs as many channels out as in")
-
-    def _check_filters(self) -> None:
-        for sigma in self.filters:
-            if len(sigma) != self.ndim:
-                raise ValueError(f"filters must have {self.ndim} sigmas per scale, one per axis")
-            if not any(sigma) or any(s and not s >= LEAST_SIGMA for s in sigma):
-                raise ValueError(
-                    f"filters must have sigmas of at least {LEAST_SIGMA} voxels, or 0 along axes "
-                    "that are left out, but not 0 along all of them"
-                )
-            if not self.can_filter(sigma):
-                raise ValueError(
-                    f"filters of sigma {sigma} reach {tuple(map(filter_radius, sigma))} voxels, "
-                    f"but the network sees {tuple(g.context // 2 for g in self.geometry)} beyond "
-                    "its output: choose smaller sigmas, or more poolings or convolutions"
-                )
 
     def can_filter(self, sigma: Sequence[float]) -> bool:
         """Tell whether filters of that size, in voxels per axis, see no more than the network.
@@ -234,6 +208,15 @@ class UNetConfig(Architecture):
         """Whether padded convolutions keep the size, or valid ones cut it."""
         return self.padding == "same"
 
+    def down_kernel(self, level: int) -> tuple[int, ...]:
+        """Return the kernel per axis of the convolution with a stride that leaves a level."""
+        return tuple(STRIDED_KERNEL if f > 1 else 1 for f in self.poolings[level])
+
+    def dropout_above(self, level: int) -> float:
+        """Return the dropout rate of a level of the decoder, counted from the full resolution."""
+        own = self.dropout[self.depth + 1 :]
+        return own[self.depth - 1 - level] if own else self.dropout[level]
+
     def axis_shape(self, axis: int) -> UNetShape:
         """Return the network's shape along one axis."""
 
@@ -246,6 +229,8 @@ class UNetConfig(Architecture):
                 crop(self.decoder[self.depth - 1 - i], i),
                 self.poolings[i][axis],
                 self.up == "linear",
+                self.down_kernel(i)[axis] if self.down == "strided" else 0,
+                self.up_kernel[axis] if self.up_kernel else 0,
             )
             for i in range(self.depth)
         )
@@ -271,7 +256,8 @@ class UNetConfig(Architecture):
 
     def is_alike(self, a: int, b: int) -> bool:
         """Tell whether the network treats two spatial axes alike."""
-        kernels = all(k[a] == k[b] for k in (*self.kernels, self.head_kernel))
+        per_axis = (*self.kernels, self.head_kernel, self.up_kernel or (0,) * self.ndim)
+        kernels = all(k[a] == k[b] for k in per_axis)
         return kernels and self.geometry[a] == self.geometry[b]
 
     def rows(self, input_shape: Sequence[int]) -> list[Row]:
@@ -287,7 +273,7 @@ class UNetConfig(Architecture):
         Parameters
         ----------
         name : str
-            ``"ronneberger2015"``, ``"cicek2016"``, ``"neurons3d"`` or ``"ndnet_unetv3"``.
+            Such as ``"ronneberger2015"``; the command line's `sizes` lists them all.
         **changes
             Fields that shall differ, such as ``in_channels=3``.
 

@@ -78,9 +78,13 @@ class ScaleFilters(nn.Module):
         """Map (batch, channel, *spatial) to (batch, channel * 4, *shape), the image's centre."""
         x = _window(image, [n + 2 * r for n, r in zip(shape, self.radius, strict=True)])
         x = x.flatten(0, 1)
+        # Second differences of what is very smooth are all rounding where pixels are bright: for
+        # results, not while learning, it is done with twice the digits.
+        x = x if self.training or x.device.type != "cpu" else x.double()
         for axis in self.sigma:
-            x = _smooth(x, self.get_buffer(f"kernel{axis}"), axis)
-        return torch.stack(self._features(x), 1).reshape(image.shape[0], -1, *shape)
+            x = _smooth(x, self.get_buffer(f"kernel{axis}").to(x.dtype), axis)
+        features = [f.to(image.dtype) for f in self._features(x)]
+        return torch.stack(features, 1).reshape(image.shape[0], -1, *shape)
 
     def _features(self, x: Tensor) -> list[Tensor]:
         """Combine derivatives of x (any, *spatial), smoothed, to what knows no directions."""

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from napari_unet.network.architecture import Architecture
+
+BETA = 5.0
+"""How sharply softplus bends."""
+
+
+def read_out(x: Tensor, readout: str) -> Tensor:
+    """Let the result through, or softplus of it, which is never negative."""
+    return F.softplus(x, BETA) if readout == "softplus" else x
 
 
 class Network(nn.Module):
@@ -15,8 +24,8 @@ class Network(nn.Module):
     config : Architecture
         What it was built from.
     head : Module
-        The last layer with weights: it has a bias, and `out_channels` channels (times the voxels
-        of a block, where there is a stem), class by class.
+        The last layer with weights: it has a bias, if the network has any, and `out_channels`
+        channels (times the voxels of a block, where there is a stem), class by class.
     """
 
     config: Architecture

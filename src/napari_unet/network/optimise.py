@@ -42,7 +42,7 @@ def for_inference(network: Network, device: torch.device | None = None) -> Netwo
         _shorten(fast.filters, fuse)
     if device.type == "cpu":
         for i, up in enumerate(fast.ups):
-            if isinstance(up, TransposedConv):
+            if isinstance(up, TransposedConv) and up.kernel_size == up.stride:
                 fast.ups[i] = MatrixUp(up)
     return fast
 
@@ -122,7 +122,7 @@ class MatrixUp(nn.Module):
         # (in, out, *factor) -> (out * factors, in), the order that `depth_to_space` undoes.
         self.matrix = nn.Parameter(up.weight.flatten(1).T.contiguous(), requires_grad=False)
         volume = self.matrix.shape[0] // up.out_channels
-        bias = torch.zeros(up.out_channels) if up.bias is None else up.bias
+        bias = up.weight.new_zeros(up.out_channels) if up.bias is None else up.bias
         self.bias = nn.Parameter(bias.repeat_interleave(volume), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -16,6 +16,9 @@ MOST_POOLINGS = 3
 SIGMAS = (0.7, 1.4, 2.8, 5.6)
 """Scales of the fixed filters, in the finest axis's voxels."""
 
+_CAMVID = {"in_channels": 3, "out_channels": 11}
+_VOC = {"in_channels": 3, "out_channels": 21}
+
 PRESETS: dict[str, dict[str, Any]] = {
     # Ronneberger et al. 2015, doi:10.1007/978-3-319-24574-4_28: 572 -> 388.
     "ronneberger2015": {
@@ -56,6 +59,60 @@ PRESETS: dict[str, dict[str, Any]] = {
         "norm": "none",
         "bottom_multiple": 2,
     },
+    # A sinogram-restoration U-Net: five slices in, the middle one out.
+    "sinogram2019": {
+        "ndim": 2,
+        "in_channels": 5,
+        "out_channels": 1,
+        "encoder": ((64,) * 3, (128,) * 3),
+        "bottom": (256,) * 8,
+        "decoder": ((128,) * 3, (64,) * 4),
+        "down": "strided",
+        "up_kernel": (4, 4),
+        "up_channels": "halve",
+        "head_kernel": (3, 3),
+        "padding": "same",
+        "activation": "leaky_relu",
+        "slope": 0.2,
+        "biases": False,
+        "readout": "softplus",
+        "bottom_multiple": 2,
+    },
+    # A semantic U-Net from integer masks.
+    "semantic2d": {
+        "ndim": 2,
+        "in_channels": 3,
+        "out_channels": 23,
+        "encoder": ((32, 32), (64, 64), (128, 128), (256, 256)),
+        "bottom": (512, 512),
+        "decoder": ((256, 256), (128, 128), (64, 64), (32, 32, 32)),
+        "up_kernel": (3, 3),
+        "up_channels": "halve",
+        "padding": "same",
+        "norm": "none",
+        # On the way down in the two deepest blocks, on the way up nowhere.
+        "dropout": (0.0, 0.0, 0.0, 0.3, 0.3, 0.0, 0.0, 0.0, 0.0),
+    },
+    # Jegou et al. 2017, arXiv:1611.09326, table 1; the 11 classes of CamVid.
+    "fcdensenet56": {"kind": "fcdensenet", **_CAMVID},
+    "fcdensenet67": {
+        "kind": "fcdensenet",
+        **_CAMVID,
+        "growth": 16,
+        "blocks": (5, 5, 5, 5, 5),
+        "bottom": 5,
+    },
+    "fcdensenet103": {
+        "kind": "fcdensenet",
+        **_CAMVID,
+        "growth": 16,
+        "blocks": (4, 5, 7, 10, 12),
+        "bottom": 15,
+    },
+    # Long et al. 2015, doi:10.1109/CVPR.2015.7298965; PASCAL VOC's 20 classes and background.
+    "fcn32s": {"kind": "fcn", "finest": 32, **_VOC},
+    "fcn16s": {"kind": "fcn", "finest": 16, **_VOC},
+    "fcn8s": {"kind": "fcn", "finest": 8, **_VOC},
 }
 
 

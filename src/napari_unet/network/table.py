@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import prod
 
 from napari_unet.errors import InputError
 from napari_unet.network.architecture import Architecture
@@ -24,12 +25,27 @@ class Row:
         Channels of what the layer puts out.
     parameters : int
         Trainable numbers in the layer, with those of its norm.
+    multiply_adds : int
+        Products that its convolution sums up, for this shape.
+    kept : int
+        Numbers that training keeps of it until the gradient is known, per image of the batch.
+    held : int
+        Numbers in memory while it is computed in a prediction: what goes in, what comes out, and
+        what waits for a later layer.
     """
 
     name: str
     shape: tuple[int, ...]
     channels: int
     parameters: int = 0
+    multiply_adds: int = field(default=0, compare=False)
+    kept: int = field(default=0, compare=False)
+    held: int = field(default=0, compare=False)
+
+    @property
+    def numbers(self) -> int:
+        """Numbers that the layer puts out."""
+        return self.channels * prod(self.shape)
 
 
 def shape_table(config: Architecture, input_shape: Sequence[int]) -> list[Row]:
@@ -55,6 +71,7 @@ def shape_table(config: Architecture, input_shape: Sequence[int]) -> list[Row]:
 
     Examples
     --------
+    >>> from napari_unet import UNetConfig
     >>> table = shape_table(UNetConfig.preset("ronneberger2015"), (572, 572))
     >>> table[-1].shape, sum(row.parameters for row in table)
     ((388, 388), 31030658)
@@ -65,7 +82,8 @@ def shape_table(config: Architecture, input_shape: Sequence[int]) -> list[Row]:
             got=tuple(input_shape),
             expected=f"{config.ndim} sizes",
         )
-    config.output_for(input_shape)
+    for axis, size in zip(config.passing, input_shape, strict=True):
+        axis.output_for(size)
     return config.rows(input_shape)
 
 
@@ -74,10 +92,11 @@ def parameter_count(config: Architecture) -> int:
 
     Examples
     --------
+    >>> from napari_unet import UNetConfig
     >>> parameter_count(UNetConfig.preset("neurons3d"))
     1192610
     """
-    smallest = [axis.smallest_input for axis in config.geometry]
+    smallest = [axis.smallest_input for axis in config.passing]
     return sum(row.parameters for row in shape_table(config, smallest))
 
 

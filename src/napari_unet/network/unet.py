@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from napari_unet.network.blocks import (
     CONV,
     POOL,
-    TRANSPOSED,
     ConvBlock,
     Interpolate,
     centre_crop,
     depth_to_space,
     space_to_depth,
+    up_convolution,
 )
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.filters import FilterPath
-from napari_unet.network.module import Network
+from napari_unet.network.module import Network, read_out
 
 HEAD_START = 0.1
 """How large the head's weights are at first beside a path of fixed filters."""
-
-BETA = 5.0
-"""How sharply softplus bends."""
 
 
 class UNet(Network):
@@ -45,20 +43,22 @@ class UNet(Network):
         self.encoder = nn.ModuleList(
             self._block(widths[i], config.encoder[i], i) for i in range(config.depth)
         )
-        self.pools = nn.ModuleList(POOL[config.ndim](f) for f in config.poolings)
+        self.pools = nn.ModuleList(self._pool(widths[i + 1], i) for i in range(config.depth))
         self.bottom = self._block(widths[-1], config.bottom, config.depth)
         self.ups = nn.ModuleList()
         self.decoder = nn.ModuleList()
         below = config.bottom[-1]
         for level, channels in zip(reversed(range(config.depth)), config.decoder, strict=True):
             above = self._up(below, level)
-            self.decoder.append(self._block(above + widths[level + 1], channels, level))
+            rate = config.dropout_above(level)
+            self.decoder.append(self._block(above + widths[level + 1], channels, level, rate))
             below = channels[-1]
         self.head = CONV[config.ndim](
             below,
             config.out_channels * config.block_volume,
             config.head_kernel,
             padding=tuple(k // 2 for k in config.head_kernel) if self._padded else 0,
+            bias=config.biases,
         )
 
         if config.block_volume > 1:
@@ -71,19 +71,41 @@ class UNet(Network):
     def _padded(self) -> bool:
         return self.config.padded
 
-    def _block(self, in_channels: int, channels: tuple[int, ...], level: int) -> ConvBlock:
+    def _block(
+        self,
+        in_channels: int,
+        channels: tuple[int, ...],
+        level: int,
+        dropout: float | None = None,
+    ) -> ConvBlock:
+        c = self.config
+        rate = c.dropout[level] if dropout is None else dropout
+        kernel = c.kernels[level]
+        return self._convolutions(in_channels, channels, kernel, dropout=rate, residual=c.residual)
+
+    def _convolutions(
+        self, in_channels: int, channels: tuple[int, ...], kernel: tuple[int, ...], **options: Any
+    ) -> ConvBlock:
         c = self.config
         return ConvBlock(
             c.ndim,
             in_channels,
             channels,
-            c.kernels[level],
+            kernel,
             padded=self._padded,
             norm=c.norm,
             activation=c.activation,
-            dropout=c.dropout[level],
-            residual=c.residual,
+            biases=c.biases,
+            slope=c.slope,
+            **options,
         )
+
+    def _pool(self, channels: int, level: int) -> nn.Module:
+        """Return what lowers the resolution behind `level`."""
+        c, factor = self.config, self.config.poolings[level]
+        if c.down != "strided":
+            return POOL[c.down][c.ndim](factor)
+        return self._convolutions(channels, (channels,), c.down_kernel(level), stride=factor)
 
     def _up(self, channels: int, level: int) -> int:
         """Append the upsampling into `level`; return its number of channels."""
@@ -92,8 +114,8 @@ class UNet(Network):
             self.ups.append(Interpolate(factor, c.up == "linear", not self._padded))
             return channels
         out = channels // 2 if c.up_channels == "halve" else channels
-        up = TRANSPOSED[c.ndim](channels, out, factor, factor)
-        self.ups.append(up)
+        kernel = c.up_kernel or factor
+        self.ups.append(up_convolution(c.ndim, (channels, out), factor, kernel, bias=c.biases))
         return out
 
     def forward(self, x: Tensor) -> Tensor:
@@ -124,7 +146,7 @@ class UNet(Network):
         x = depth_to_space(x, self.config.stem) if self.config.block_volume > 1 else x
         x = x if self.filters is None else x + self.filters(image, x.shape[2:])
         x = x + centre_crop(image, x.shape[2:]) if self.config.input_skip else x
-        return F.softplus(x, BETA) if self.config.readout == "softplus" else x
+        return read_out(x, self.config.readout)
 
 
 @torch.no_grad()

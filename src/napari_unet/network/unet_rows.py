@@ -3,88 +3,115 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 
 from napari_unet.network.config import FEATURES, HIDDEN, UNetConfig
 from napari_unet.network.table import Row
+from napari_unet.network.trace import Trace
 
 
 def unet_rows(config: UNetConfig, input_shape: Sequence[int]) -> list[Row]:
     """List a U-Net's layers for an input of a shape that fits, see `shape_table`."""
-    row = Row("input", tuple(input_shape), config.in_channels)
-    rows, volume = [row], config.block_volume
+    trace, volume = Trace(input_shape, config.in_channels), config.block_volume
+    image = trace.last
+    if config.filters or config.input_skip:
+        trace.wait()
     if volume > 1:
-        rows.append(Row("space to depth", _divide(row.shape, config.stem), row.channels * volume))
+        coarse = [n // f for n, f in zip(image.shape, config.stem, strict=True)]
+        trace.add("space to depth", coarse, image.channels * volume)
     skips: list[Row] = []
     for level, channels in enumerate(config.encoder):
-        name, factor = f"encoder {level + 1}", config.poolings[level]
-        rows += _block(config, rows[-1], name, channels, level)
-        skips.append(rows[-1])
-        rows.append(Row(f"{name} pool", _divide(rows[-1].shape, factor), rows[-1].channels))
-    rows += _block(config, rows[-1], "bottom", config.bottom, config.depth)
+        _block(config, trace, f"encoder {level + 1}", channels, level, config.dropout[level])
+        skips.append(trace.wait())
+        _down(config, trace, f"encoder {level + 1}", level)
+    _block(config, trace, "bottom", config.bottom, config.depth, config.dropout[config.depth])
     for level, channels in zip(reversed(range(config.depth)), config.decoder, strict=True):
         name = f"decoder {level + 1}"
-        rows.append(up := _up(config, rows[-1], f"{name} up", config.poolings[level]))
-        rows.append(Row(f"{name} concat", up.shape, up.channels + skips[level].channels))
-        rows += _block(config, rows[-1], name, channels, level)
-    rows.append(_conv(config, rows[-1], "head", config.out_channels * volume, config.head_kernel))
-    fine = _multiply(rows[-1].shape, config.stem)
+        _up(config, trace, f"{name} up", config.poolings[level])
+        trace.concat(f"{name} concat", skips[level])
+        _block(config, trace, name, channels, level, config.dropout_above(level))
+    _end(config, trace)
+    return trace.rows
+
+
+def _end(config: UNetConfig, trace: Trace) -> None:
+    volume, valid = config.block_volume, not config.padded
+    out = config.out_channels * volume
+    trace.conv("head", out, config.head_kernel, valid=valid, bias=config.biases)
+    fine = [n * f for n, f in zip(trace.last.shape, config.stem, strict=True)]
     if volume > 1:
-        rows.append(Row("depth to space", fine, config.out_channels))
+        trace.add("depth to space", fine, config.out_channels)
     if config.filters:
-        rows += _filters(config, fine)
+        _filters(config, trace)
     if config.input_skip:
-        rows.append(Row("input skip", fine, config.out_channels))
-    return rows
+        trace.add("input skip", fine, config.out_channels)
 
 
-def _filters(config: UNetConfig, shape: tuple[int, ...]) -> list[Row]:
-    features = FEATURES * len(config.filters) * config.in_channels
-    return [
-        Row("filters", shape, features),
-        # With a scale and a shift per feature, of the norm before it.
-        Row("filters conv 1", shape, HIDDEN, 2 * features + (features + 1) * HIDDEN),
-        Row("filters conv 2", shape, config.out_channels, (HIDDEN + 1) * config.out_channels),
-    ]
+def _filters(config: UNetConfig, trace: Trace) -> None:
+    features, answer = FEATURES * len(config.filters) * config.in_channels, trace.wait()
+    # The features of all scales, and then once more, side by side.
+    trace.add("filters", answer.shape, features, kept=2, extra=features * prod(answer.shape))
+    one = (1,) * config.ndim
+    row = trace.conv("filters conv 1", HIDDEN, one, activation="relu")
+    # With a scale and a shift per feature, of the norm before it.
+    trace.rows[-1] = replace(row, parameters=row.parameters + 2 * features)
+    trace.conv("filters conv 2", config.out_channels, one)
+    trace.take(answer)
 
 
 def _block(
-    config: UNetConfig, row: Row, name: str, channels: Sequence[int], level: int
-) -> list[Row]:
-    rows = [row]
+    config: UNetConfig, trace: Trace, name: str, channels: Sequence[int], level: int, rate: float
+) -> None:
+    ahead, norm = trace.last, config.norm == "batch"
     for i, out in enumerate(channels, start=1):
-        kernel, norm = config.kernels[level], config.norm == "batch"
-        rows.append(_conv(config, rows[-1], f"{name} conv {i}", out, kernel, norm))
+        trace.conv(
+            f"{name} conv {i}",
+            out,
+            config.kernels[level],
+            valid=not config.padded,
+            bias=config.biases and not norm,
+            norm=norm,
+            activation=config.activation,
+            dropout=rate * (i == len(channels)),
+        )
     if config.residual:
-        last = rows[-1]
-        weights = 0 if row.channels == last.channels else (row.channels + 1) * last.channels
-        rows.append(Row(f"{name} residual", last.shape, last.channels, weights))
-    return rows[1:]
+        same, last = ahead.channels == channels[-1], trace.last
+        weights = 0 if same else (ahead.channels + config.biases) * last.channels
+        sums = 0 if same else ahead.numbers * last.channels
+        trace.add(
+            f"{name} residual",
+            last.shape,
+            last.channels,
+            weights,
+            multiply_adds=sums,
+            kept=0,
+            extra=ahead.numbers,
+        )
 
 
-def _conv(
-    config: UNetConfig, row: Row, name: str, out: int, kernel: Sequence[int], norm: bool = False
-) -> Row:
-    cut = 1 if config.padding == "valid" else 0
-    shape = tuple(n - cut * (k - 1) for n, k in zip(row.shape, kernel, strict=True))
-    # A batch norm has a scale and a shift per channel, and its convolution then no bias.
-    return Row(name, shape, out, (prod(kernel) * row.channels + 1 + norm) * out)
+def _down(config: UNetConfig, trace: Trace, name: str, level: int) -> None:
+    factor, norm = config.poolings[level], config.norm == "batch"
+    if config.down != "strided":
+        trace.pool(f"{name} pool", factor, indices=config.down == "max")
+        return
+    trace.conv(
+        f"{name} down",
+        trace.last.channels,
+        config.down_kernel(level),
+        stride=factor,
+        bias=config.biases and not norm,
+        norm=norm,
+        activation=config.activation,
+    )
 
 
-def _up(config: UNetConfig, row: Row, name: str, factor: Sequence[int]) -> Row:
-    shape = _multiply(row.shape, factor)
+def _up(config: UNetConfig, trace: Trace, name: str, factor: Sequence[int]) -> None:
     if config.up == "transposed":
-        out = row.channels // 2 if config.up_channels == "halve" else row.channels
-        return Row(name, shape, out, (prod(factor) * row.channels + 1) * out)
-    if config.up == "linear" and config.padding == "valid":
-        # What an interpolation would have to invent at the border is cut off.
-        shape = tuple(n - 2 * (f // 2) for n, f in zip(shape, factor, strict=True))
-    return Row(name, shape, row.channels)
-
-
-def _divide(shape: Sequence[int], factor: Sequence[int]) -> tuple[int, ...]:
-    return tuple(n // f for n, f in zip(shape, factor, strict=True))
-
-
-def _multiply(shape: Sequence[int], factor: Sequence[int]) -> tuple[int, ...]:
-    return tuple(n * f for n, f in zip(shape, factor, strict=True))
+        channels = trace.last.channels
+        out = channels // 2 if config.up_channels == "halve" else channels
+        trace.up_conv(name, out, config.up_kernel or factor, factor, bias=config.biases)
+        return
+    # What an interpolation would have to invent at the border is cut off.
+    cut = config.up == "linear" and not config.padded
+    trace.up(name, factor, [f // 2 * cut for f in factor])

@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_unet.control import Control, Previewed, PreviewedImage, Viewport
 from napari_unet.data.annotations import AnnotationStore
+from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.inference.events import PredictionEvent
 from napari_unet.model import TrainedModel
 from napari_unet.process.wire import Readable, Writable
@@ -72,6 +76,59 @@ class PreviewJob:
 
         mask = _content(self.mask)
         yield from preview_events(self.model, self.image.data, self.request, self.view, mask)
+
+
+@dataclass(frozen=True, eq=False)
+class AugmentJob:
+    """Some random changes of one patch, to be looked at.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (channels, *read)
+        Normalised.
+    labels : ndarray of int64, shape read
+        Class indices, -1 where nothing is painted.
+    shape : tuple of int
+        What a network is to see of it, at most `read`.
+    spacing : tuple of float
+        Size of a voxel per axis.
+    options : AugmentOptions
+    seed : int
+    count : int
+        How many of them.
+    """
+
+    image: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    shape: tuple[int, ...]
+    spacing: tuple[float, ...]
+    options: AugmentOptions
+    seed: int = 0
+    count: int = 8
+
+    def events(self, control: Control) -> Iterator[Augmented]:  # noqa: ARG002 - soon done
+        """Change the patch."""
+        import torch
+
+        from napari_unet.data.augment import Augmenter
+        from napari_unet.device import using_threads
+
+        augmenter = Augmenter(self.options, len(self.shape), self.spacing, self.seed)
+        image, labels = (
+            torch.from_numpy(np.stack([x] * self.count)) for x in (self.image, self.labels)
+        )
+        # It is little to compute, and several threads wait long for each other on busy cores.
+        with using_threads(1):
+            image, labels = augmenter(image, labels, self.shape, self.shape)
+        yield Augmented(image.numpy(), labels.numpy())
+
+
+@dataclass(frozen=True, eq=False)
+class Augmented:
+    """Changed patches: pixels (count, channels, *shape) and class indices (count, *shape)."""
+
+    image: NDArray[np.float32]
+    labels: NDArray[np.int64]
 
 
 def _content(given: Any) -> Any:

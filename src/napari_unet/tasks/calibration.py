@@ -38,7 +38,7 @@ def frequency_factors(probabilities: Tensor, trained: Tensor) -> Tensor:
 
 @torch.no_grad()
 def shift_head(network: Network, factors: Tensor) -> None:
-    """Make each class so many times more likely, by the bias of the network's head.
+    """Make each class so many times more likely, by the bias of the network's head if it has one.
 
     Parameters
     ----------
@@ -48,6 +48,7 @@ def shift_head(network: Network, factors: Tensor) -> None:
         (classes,), positive.
     """
     bias = network.head.bias
-    assert bias is not None
+    if bias is None:  # a network without biases has nothing to shift
+        return
     # With a stem, each class has a channel for every voxel of a block, class by class.
     bias += factors.log().repeat_interleave(network.config.block_volume).to(bias)

@@ -17,6 +17,7 @@ from napari_unet.errors import InputError
 from napari_unet.model import TrainedModel
 from napari_unet.network.grow import with_classes
 from napari_unet.network.module import Network
+from napari_unet.tasks.architecture import check_learns
 from napari_unet.tasks.calibration import shift_head
 
 CALIBRATION = "calibration"
@@ -35,6 +36,7 @@ def check_start(model: TrainedModel, ndim: Literal[2, 3], channels: int | None =
         raise InputError(
             "This model cannot be continued as a segmentation", got=f"a model of task {model.task}"
         )
+    check_learns(model.config)
     c, found, needed = model.config, [], []
     if c.ndim != ndim:
         found.append(f"a {c.ndim}D model")

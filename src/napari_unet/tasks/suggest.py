@@ -83,12 +83,13 @@ class Probe:
     def of(cls, config: Architecture, patch: Shape, *answers: Any) -> Probe:
         """Return one with windows twice as wide as what training patches teach.
 
-        Larger windows hold less mere context, smaller ones see more of the image.
+        Larger windows hold less mere context, smaller ones see more of the image. What a padded
+        network learns from may be no larger than its context, or smaller.
         """
         widths = (1,) * (config.ndim - 2) + (2, 2)
         box = tuple(
-            max(1, round(w * n / g.stride)) * g.stride
-            for w, n, g in zip(widths, config.output_for(patch), config.geometry, strict=True)
+            max(1, round(w * (n - g.context) / g.stride)) * g.stride
+            for w, n, g in zip(widths, patch, config.geometry, strict=True)
         )
         count = BUDGET[config.ndim] // prod(config.input_for(box))
         return cls(box, max(2, count), *answers)

@@ -43,6 +43,7 @@ from napari_unet.training.optimiser import build_optimiser, set_rate
 from napari_unet.training.options import TrainingOptions
 from napari_unet.training.reader import Reader
 from napari_unet.training.schedule import Schedule
+from napari_unet.training.together import Together
 
 MAX_BAD_STEPS = 10
 WAIT = 0.1
@@ -118,6 +119,7 @@ def train_network(
         if resume is not None:
             restore(loop, resume)
             loop.spent = resume.state["elapsed"]
+        loop.together.begin(learner, loop.network, loop.average.network)
         try:
             yield from loop.run()
         finally:
@@ -128,13 +130,11 @@ class Loop:
     """The state of one run."""
 
     def __init__(
-        self,
-        learner: Learner,
-        options: TrainingOptions,
-        control: Control,
-        device: torch.device,
+        self, learner: Learner, options: TrainingOptions, control: Control, device: torch.device
     ) -> None:
-        self.learner, self.options, self.control, self.device = learner, options, control, device
+        self.learner, self.control, self.device = learner, control, device
+        self.together = Together(device)
+        self.options = options = self.together.part_of(options)
         self.layout = best_memory_format(len(learner.patch))
         self.network = placed(learner.network, device, len(learner.patch)).train()
         self.average = Average(self.network, options.averaging)
@@ -170,11 +170,12 @@ class Loop:
                 torch.set_num_threads(free.look())
             yield from self._take_up()
             yield from self._answer()
-            if self.control.paused or self.control.stopped or not self.learner.ready:
+            rests = self.control.paused or self.control.stopped or not self.learner.ready
+            if self.together.any(rests):
                 yield from self._wait()
                 continue
-            progress = budget.progress(self.step)
-            rate = self.options.learning_rate * self.schedule.rate(self.step, progress)
+            rate = self.schedule.rate(self.step, budget.progress(self.step))
+            rate = self.options.learning_rate * self.together.leaders(rate)
             loss, warning = self._attempt(rate)
             if warning:
                 yield Warned(warning)
@@ -212,7 +213,7 @@ class Loop:
     def _goes_on(self) -> bool:
         """Tell whether there is a next step."""
         ended = self.control.stopped or self.judge.is_enough
-        return not ended and self.budget.progress(self.step) < 1
+        return not self.together.any(ended or self.budget.progress(self.step) >= 1)
 
     def _wait(self) -> Iterator[TrainingEvent]:
         """Let some time pass without a step; what is looked at is shown all the same."""
@@ -228,7 +229,7 @@ class Loop:
 
     def _take_up(self) -> Iterator[TrainingEvent]:
         """Take up new strokes; where a class is new, let the network grow it."""
-        if not self.learner.is_stale:
+        if self.together.size > 1 or not self.learner.is_stale:
             return
         before = self.learner.counts
         with self.reader.lock:
@@ -302,6 +303,7 @@ class Loop:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
+            self.together.miss(error)
             self.batch_size //= 2
             self.optimiser.zero_grad(set_to_none=True)
             if not self.batch_size:
@@ -330,16 +332,17 @@ class Loop:
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             # A CPU's generator takes 32 bits of the seed.
-            torch.manual_seed((self.options.seed * 0x9E3779B1 + self.step) % 2**32)
+            torch.manual_seed(self.together.seed(self.options.seed * 0x9E3779B1 + self.step))
             outputs = self.network(batch.inputs)
         loss = self.learner.loss(outputs, batch)
         if self.options.output_penalty:
             loss = loss + self.options.output_penalty * outputs.square().mean()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        mean_loss = self.together.average(loss)
         learning = [p for p in self.network.parameters() if p.grad is not None]
         norm = nn.utils.get_total_norm([p.grad for p in learning if p.grad is not None])
-        if not isfinite(loss.item()) or not isfinite(norm.item()):
+        if not isfinite(mean_loss) or not isfinite(norm.item()):
             # The norms' running statistics have seen it already: without this they never recover.
             for buffer, before in zip(self.network.buffers(), buffers, strict=True):
                 buffer.copy_(before)
@@ -349,7 +352,7 @@ class Loop:
         set_rate(self.optimiser, rate, self.step)
         self.optimiser.step()
         self.average.update(self.network)
-        return loss.item()
+        return mean_loss
 
     def _validate(self) -> Iterator[TrainingEvent]:
         result = self.learner.validate(self.average.network, self.device, self.step)
@@ -364,7 +367,8 @@ class Loop:
             yield from self._save()
         best = self._best()
         self.learner.settle(self.average.network, self.device)
-        if self.step and not self.control.stopped:  # who stops it does not want to wait
+        # Who stops it does not want to wait.
+        if self.step and self.together.leads and not self.control.stopped:
             result = self.learner.validate(self.average.network, self.device, self.step)
             if result is not None:
                 self.last = result
@@ -390,7 +394,7 @@ class Loop:
     def _model(
         self, network: nn.Module, step: int, elapsed: float, result: Validated | None
     ) -> TrainedModel:
-        facts: dict[str, Any] = {"steps": step, "seconds": round(elapsed, 2)}
+        facts: dict[str, Any] = {"steps": step, "seconds": round(elapsed, 2), **self.together.facts}
         if result is not None:
             facts["validation"] = result.facts
         return self.learner.finish(weights_of(network), facts)

@@ -21,6 +21,8 @@ from napari_unet.widgets.worker import EventRunner
 ELSEWHERE = frozenset(
     {
         "axes",
+        "checkpoint",
+        "checkpoint_seconds",
         "class_colors",
         "class_names",
         "method",

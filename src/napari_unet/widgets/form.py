@@ -11,7 +11,9 @@ from pydantic.fields import FieldInfo
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
+from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.errors import InputError
+from napari_unet.widgets.augmentations import AugmentEdit
 from napari_unet.widgets.editors import (
     HUGE,
     ChoiceEdit,
@@ -21,7 +23,7 @@ from napari_unet.widgets.editors import (
     TextEdit,
     literal_choices,
 )
-from napari_unet.widgets.lists import read_list, write_list
+from napari_unet.widgets.lists import read_list, read_mapping, write_list, write_mapping
 from napari_unet.widgets.words import named
 
 M = TypeVar("M", bound=BaseModel)
@@ -160,6 +162,10 @@ def make_editor(field: FieldInfo) -> Any:
     kinds = [a for a in _alternatives(field.annotation) if a is not NoneType]
     optional = len(kinds) < len(_alternatives(field.annotation))
     kind = kinds[0]
+    if kind is str and optional:
+        return _path_editor()
+    if get_origin(kind) is dict:
+        return TextEdit(read_mapping, write_mapping)
     if len(kinds) > 1 or get_origin(kind) is tuple:
         return _text_editor(kinds, optional)
     editor = _simple_editor(kind, field)
@@ -176,9 +182,16 @@ def _simple_editor(kind: Any, field: FieldInfo) -> Any:
     if kind in (int, float):
         low, high = _limits(field)
         return NumberEdit(whole=kind is int, low=low, high=high)
+    if kind is AugmentOptions:
+        return AugmentEdit()
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return ModelForm(kind)
     return TextEdit(str, str)
+
+
+def _path_editor() -> TextEdit:
+    """Return an editor of a text that may be missing: then it is empty."""
+    return TextEdit(lambda text: text or None, lambda value: value or "")
 
 
 def _text_editor(kinds: list[Any], optional: bool) -> TextEdit:
@@ -193,7 +206,7 @@ def _text_editor(kinds: list[Any], optional: bool) -> TextEdit:
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:
-    if get_origin(annotation) in (None, Literal, tuple):
+    if get_origin(annotation) in (None, Literal, tuple, dict):
         return (annotation,)
     flat: list[Any] = []
     for part in get_args(annotation):

@@ -59,6 +59,7 @@ class HistorySlider(QWidget):
         super().__init__(parent)
         self.history = history or History()
         self.selected: Kept | None = None
+        self.least: Kept | None = None
         self._pinned: set[Kept] = set()
         self._live = True
         self.slider, self.label = _Moments(palette), QLabel()
@@ -79,10 +80,20 @@ class HistorySlider(QWidget):
         self.history.add(kept)
         self._show()
 
+    def add_least(self, kept: Kept) -> None:
+        """Take the moment with the least loss on what is held out; it is called so from now on."""
+        same = next((item for item in self.history.items if item.step == kept.step), None)
+        if same is None:
+            self.history.pin(kept)
+            self._pinned.add(kept)
+            self.history.add(kept)
+        self.least = same or kept
+        self._show()
+
     def clear(self) -> None:
         """Forget all moments, as a new training begins; back to now without a signal."""
         self.history.clear()
-        self.selected = None
+        self.selected = self.least = None
         self._pinned.clear()
         self._show()
 
@@ -128,6 +139,7 @@ class HistorySlider(QWidget):
         best, end = self.history.best, "now" if self._live else "the end"
         if self.selected is not None:
             text = describe(self.selected) + " · best" * (self.selected is best)
+            text += " · least held-out loss" * (self.selected is self.least)
         elif best is not None and best is not self.history.items[-1]:
             text = f"{end} · best: {describe(best)}"
         else:

@@ -85,6 +85,8 @@ def _training(facts: dict[str, Any]) -> str:
     scores = [s for s in validation.get("IoU", ()) if s is not None]
     if scores:
         parts.append(f"IoU {sum(scores) / len(scores):.2f}")
+    elif "PSNR" in validation:
+        parts.append(f"PSNR {validation['PSNR']:.1f} dB")
     elif "IoU" not in validation and "loss" in validation:
         parts.append(f"held-out loss {validation['loss']:.3g}")
     return ", ".join(parts)

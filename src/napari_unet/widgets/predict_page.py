@@ -11,7 +11,6 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QFileDialog,
     QHBoxLayout,
     QLabel,
     QProgressBar,
@@ -28,22 +27,25 @@ from napari_unet.inference.events import (
     TileDone,
 )
 from napari_unet.inference.request import Request, find_missing, find_view
-from napari_unet.model import SUFFIX, TrainedModel
+from napari_unet.model import TrainedModel
 from napari_unet.process.jobs import PredictJob
 from napari_unet.process.wire import Readable, Writable
 from napari_unet.widgets.checks import Checks
 from napari_unet.widgets.choosers import LayerChooser, MaskChooser, is_result
 from napari_unet.widgets.editors import OptionalEdit, SwitchEdit, TextEdit
+from napari_unet.widgets.exchange_jobs import ExportJob
 from napari_unet.widgets.form import form_layout
 from napari_unet.widgets.layers import Picture, note_time, origin, painted_data
 from napari_unet.widgets.lists import read_list, write_list
 from napari_unet.widgets.made import show_how
+from napari_unet.widgets.misfits import FitNotice, misfits
+from napari_unet.widgets.model_files import ModelFiles
 from napari_unet.widgets.model_info import ModelChooser, describe_model
 from napari_unet.widgets.parts import Notice, Scroll, Section, heading, main_button
 from napari_unet.widgets.planes import Subject
 from napari_unet.widgets.refine_page import RefinePanel
 from napari_unet.widgets.results import ImageResults, LabelResults, Results
-from napari_unet.widgets.session import NamedModel, Session, read_model
+from napari_unet.widgets.session import NamedModel, Session
 from napari_unet.widgets.words import clock, count, duration
 from napari_unet.widgets.worker import EventRunner
 
@@ -87,10 +89,8 @@ class PredictPage(QWidget):
         self._last: Layer | None = None
         self._refines = False
         self._tiles = 0
-        self.runner, self._loader = EventRunner(self), EventRunner(self)
+        self.runner = EventRunner(self)
         self.model = ModelChooser(session)
-        self.open = QPushButton("Open model file …")
-        self.open.setToolTip("Read a model that was saved before.")
         self.info = QLabel()
         self.info.setWordWrap(True)
         self.info.setTextFormat(Qt.TextFormat.RichText)
@@ -98,10 +98,12 @@ class PredictPage(QWidget):
         self.probabilities = SwitchEdit("Probabilities too")
         self.flips = SwitchEdit("Average over flips")
         self.missing = MaskChooser(viewer)
+        self.files = ModelFiles(session, self._to_export)
+        self.open, self.export = self.files.open, self.files.export
         self.keep_known = SwitchEdit("Keep known pixels")
         self.keep_known.setValue(True)
         self.tile = OptionalEdit(TextEdit(read_list, write_list), USUAL_TILE[2])
-        self.notice = Notice()
+        self.fits, self.notice = FitNotice(), Notice()
         self.refine = RefinePanel(viewer)
         self.refine_section = Section("Refine the result", self.refine)
         self.checks = Checks(viewer)
@@ -127,6 +129,7 @@ class PredictPage(QWidget):
         try:
             job = self._job()
         except NapariUnetError as error:
+            self.fits.say("")
             self.show_problem(error)
             return
         self.progress.setValue(0)
@@ -140,9 +143,8 @@ class PredictPage(QWidget):
         self.image.set_layer(layer)
 
     def open_file(self, path: str) -> None:
-        """Read a model's file, in a thread."""
-        if not self._loader.running:
-            self._loader.start_call(partial(read_model, path))
+        """Read a model's file or a package, elsewhere, and choose it."""
+        self.files.open_file(path)
 
     def show_problem(self, error: NapariUnetError) -> None:
         """Say in the viewer and here what went wrong."""
@@ -152,7 +154,7 @@ class PredictPage(QWidget):
     def let_go(self) -> None:
         """Stop, and follow the viewer no longer."""
         self.runner.abandon()
-        for part in (self.image, self.missing, self.refine, self.checks):
+        for part in (self.image, self.missing, self.refine, self.checks, self.files):
             part.let_go()
         if self._results is not None:
             self._results.let_go()
@@ -193,6 +195,24 @@ class PredictPage(QWidget):
         out = Writable(self._results.out)
         return PredictJob(model, Readable(picture.data), request, out, given)
 
+    def _to_export(self, path: str) -> ExportJob | None:
+        """Return what is to be written, with the chosen image for an example if it is one."""
+        named, image = self.model.value(), self.image.layer()
+        if named is None:
+            return None
+        picture = None if image is None else Picture.of(image)
+        if picture is None or any(m.kind == "error" for m in misfits(named.model, picture)):
+            return ExportJob(named.model, path)
+        request = Request(axes=picture.axes, rgb=picture.rgb)
+        return ExportJob(named.model, path, Readable(picture.data), request)
+
+    def _show_fit(self) -> None:
+        """Say what model and image differ in, before anything is computed."""
+        named, image, mask = self.model.value(), self.image.layer(), self.missing.layer()
+        picture = None if image is None else Picture.of(image)
+        missing = None if mask is None else painted_data(mask)
+        self.fits.compare(None if named is None else named.model, picture, missing)
+
     def _forget(self) -> None:
         """Forget the last result, for there will be another one."""
         self.refine.clear()
@@ -221,13 +241,13 @@ class PredictPage(QWidget):
                 widget.setToolTip(TIPS[name])
             editor.setAccessibleName(name)
             form.addRow(label, editor)
-        what.addRow("", self.open)
+        what.addRow("", self.files)
         inside.addWidget(heading("Apply"))
         inside.addLayout(what)
         inside.addWidget(self.info)
         inside.addWidget(heading("To"))
         inside.addLayout(how)
-        for part in (self.notice, self.checks, self.refine_section, self.made):
+        for part in (self.fits, self.notice, self.checks, self.refine_section, self.made):
             inside.addWidget(part)
         inside.addStretch()
         layout = QVBoxLayout(self)
@@ -258,15 +278,16 @@ class PredictPage(QWidget):
         self.predict.clicked.connect(self.start)
         self.cancel.clicked.connect(self._cancel_clicked)
         self.made.clicked.connect(self._made_clicked)
-        self.open.clicked.connect(self._open_clicked)
+        self.files.opened.connect(self.model.setValue)
+        self.files.said.connect(self.notice.say)
+        self.files.failed.connect(self.show_problem)
         self.model.valueChanged.connect(self._show_model)
         self.image.layerChanged.connect(self._find_missing)
+        self.missing.layerChanged.connect(self._show_fit)
         self.runner.happened.connect(self._show_event)
         self.runner.failed.connect(self._failed)
         self.runner.ended.connect(self._show_state)
         self.checks.trust.runner.happened.connect(lambda _: self._scroll.show_part(self.checks))
-        self._loader.happened.connect(self._loaded)
-        self._loader.failed.connect(self.show_problem)
 
     def _show_state(self) -> None:
         running = self.runner.running
@@ -280,6 +301,7 @@ class PredictPage(QWidget):
         named = self.model.value()
         self.info.setText("" if named is None else describe_model(named.model))
         self.info.setVisible(named is not None)
+        self.files.set_exportable(named is not None)
         if named is None:
             return
         if self.tile.value() is None:
@@ -296,6 +318,7 @@ class PredictPage(QWidget):
         named, image = self.model.value(), self.image.layer()
         if named is not None and image is not None and named.model.reading.mask:
             self.missing.suit(Picture.of(image).data.shape)
+        self._show_fit()
 
     def _show_event(self, event: object) -> None:
         match event:
@@ -359,15 +382,6 @@ class PredictPage(QWidget):
         layer = active if active is not None and is_result(active) else self._last
         if layer is not None:
             show_how(self._viewer, layer, self)
-
-    def _open_clicked(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open model", "", f"Models (*{SUFFIX})")
-        if path:
-            self.open_file(path)
-
-    def _loaded(self, found: tuple[str, TrainedModel]) -> None:
-        self.notice.say("")
-        self.model.setValue(self._session.add(*found))
 
 
 def _asked(request: Request, model: TrainedModel, mask: Labels | None) -> dict[str, Any]:

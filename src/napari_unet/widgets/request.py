@@ -18,7 +18,7 @@ from napari_unet.tasks.segment_options import SegmentOptions
 from napari_unet.training.events import TrainingEvent
 from napari_unet.widgets.layers import Picture
 
-NO_OPTIONS = ("task", "ndim", "start")
+NO_OPTIONS = ("task", "ndim", "start", "runs", "tensorboard")
 """Arguments of `napari_unet.train` that are not among `SegmentOptions`."""
 
 

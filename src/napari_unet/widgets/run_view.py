@@ -10,6 +10,7 @@ from napari_unet.model import ClassInfo
 from napari_unet.training.advice import Adviser
 from napari_unet.training.events import (
     ClassesGrew,
+    Finished,
     Kept,
     Started,
     Stepped,
@@ -78,6 +79,8 @@ class RunView(QWidget):
                 self._show_scores(event)
             case Kept():
                 self.history.add(event)
+            case Finished():
+                self._offer_best(event)
         for advice in self._adviser.feed(event):
             self.advice.show_advice(advice, dict(zip(self.names, self.hex_colors(), strict=False)))
 
@@ -93,6 +96,12 @@ class RunView(QWidget):
 
     def _mark(self, kept: Kept | None) -> None:
         self.plot.mark(None if kept is None else kept.step)
+
+    def _offer_best(self, event: Finished) -> None:
+        """Offer the weights with the least loss, where they are others than the last ones."""
+        facts = {} if event.best is None else event.best.training
+        if event.best is not None and facts["steps"] not in (0, event.step):
+            self.history.add_least(Kept(facts["steps"], facts["seconds"], event.best))
 
     def _show_scores(self, event: Validated) -> None:
         self.scores = event

@@ -75,6 +75,11 @@ def find_sight(viewer: ViewerModel, image: Image, layout: AxisLayout, pair: int 
     return Sight(Viewport(index, region, pair), _note(region, seen, flat, bool(image.multiscale)))
 
 
+def middle_of_view(viewer: ViewerModel, image: Image) -> tuple[float, ...]:
+    """Return where the middle of the view lies in an image, in voxels along its axes."""
+    return tuple(map(float, _to_data(viewer, image, _centre(viewer))))
+
+
 def _centre(viewer: ViewerModel) -> NDArray[np.float64]:
     """Return the world's point in the middle of the view."""
     point = np.array(viewer.dims.point, float)

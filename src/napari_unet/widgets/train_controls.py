@@ -122,11 +122,13 @@ class TrainFooter(QWidget):
         self.progress.setValue(round(FULL * (progress or 0)))
         self.line.setText(text)
 
-    def show_step(self, event: Stepped, device: str) -> None:
-        """Show how far it is after a step."""
+    def show_step(self, event: Stepped, device: str, scores: Validated | None = None) -> None:
+        """Show how far it is after a step, and how like the good images its results are."""
         parts = [f"step {event.step:,}", f"{clock(event.elapsed)} gone"]
         if event.remaining is not None:
             parts.append(f"{clock(event.remaining)} left")
+        if scores is not None and scores.psnr is not None:
+            parts.append(f"PSNR {scores.psnr:.1f} dB")
         self.show_progress(event.progress, " · ".join(filter(None, (*parts, device))))
 
     def show_finished(self, event: Finished, scores: Validated | None) -> None:
@@ -135,6 +137,8 @@ class TrainFooter(QWidget):
         text = f"Learned in {count(event.step, 'step')}, {duration(event.elapsed)}{early}."
         if scores is not None and scores.mean is not None:
             text += f" Mean {scores.metric} {scores.mean:.2f}."
+        if scores is not None and scores.psnr is not None:
+            text += f" PSNR {scores.psnr:.1f} dB on {count(scores.pixels, 'held-out pixel')}."
         self.summary.setText(text)
 
     def show_paused(self, paused: bool) -> None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from napari import Viewer
 from napari.layers import Labels
 from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_unet.errors import InputError
 from napari_unet.tasks.segment_options import SegmentOptions
+from napari_unet.widgets.augmentations import AugmentEdit
 from napari_unet.widgets.choosers import LayerChooser
 from napari_unet.widgets.editors import ChoiceEdit
 from napari_unet.widgets.layers import RGBA, Picture, painted_data, strokes_layer
 from napari_unet.widgets.pairs import PairsTable, may_belong
 from napari_unet.widgets.parts import Section
 from napari_unet.widgets.request import TrainRequest
+from napari_unet.widgets.sample_patch import PatchSource
 from napari_unet.widgets.session import Session
+from napari_unet.widgets.sight import middle_of_view
 from napari_unet.widgets.strokes import StrokesTable
 from napari_unet.widgets.task_form import GIVEN, TaskForm
 
@@ -51,7 +55,10 @@ class TrainForm(TaskForm):
     def __init__(
         self, viewer: Viewer, session: Session | None = None, parent: QWidget | None = None
     ) -> None:
+        session = session or Session.of(viewer)
         super().__init__(viewer, "segment", SegmentOptions, DIMENSIONS, TIPS, session, parent)
+        self.augment: AugmentEdit = self.advanced.form.editors["augment"]
+        self.augment.serve(self.patch_source, session.worker, lambda: viewer.theme)
         self.labels = LayerChooser(viewer, Labels, "None yet")
         self.new = QPushButton("New strokes layer")
         self.new.setToolTip("Add an empty Labels layer upon the image, ready to be painted on.")
@@ -78,8 +85,34 @@ class TrainForm(TaskForm):
                 "There is no Labels layer to learn from",
                 todo='Press "New strokes layer" and paint a few strokes of at least two classes',
             )
+        return self._request(picture, painted_data(layer), self._more(picture, layer))
+
+    def patch_source(self) -> PatchSource:
+        """Return where to read a patch to show; nothing need be painted, nor an image be there.
+
+        Raises
+        ------
+        InputError
+            Where a setting is out of its range, or the layers do not fit together.
+        """
+        image = self.image.layer()
+        if image is None:
+            return PatchSource()
+        if self.labels.layer() is not None:
+            request = self.request()
+        else:
+            picture = self._picture()
+            wanted = self.advanced.changes().get("channel_axis", "auto")
+            shape = picture.spatial_shape(picture.channel(wanted))
+            # Takes no memory; and that it is not a volume need not be looked for in it.
+            request = self._request(picture, np.broadcast_to(np.uint8(0), shape))
+            request.options["ndim"] = request.options["ndim"] or 2
+        return PatchSource(request, middle_of_view(self._viewer, image), self.strokes.colors())
+
+    def _request(
+        self, picture: Picture, labels: Any, more: tuple[tuple[Picture, Any], ...] = ()
+    ) -> TrainRequest:
         advanced = self.advanced.changes()
-        labels = painted_data(layer)
         channel = picture.channel(advanced.get("channel_axis", "auto"), labels.shape)
         follows = {
             "axes": picture.axes,
@@ -89,9 +122,7 @@ class TrainForm(TaskForm):
             "class_colors": self.strokes.colors(),
         }
         options = {"make_way": True, **advanced, **self._settings(), **follows}
-        return TrainRequest(
-            picture, labels, self._classes(), options, more=self._more(picture, layer)
-        )
+        return TrainRequest(picture, labels, self._classes(), options, more=more)
 
     def layers(self) -> list[tuple[Any, Any]]:
         """Return the image and the labels layer of each pair, None where none is chosen."""
@@ -162,6 +193,7 @@ class TrainForm(TaskForm):
         for editor in (self.zero, self.pairs):
             editor.valueChanged.connect(self._changed)
         self.strokes.changed.connect(self._changed)
+        self.valueChanged.connect(self.augment.renew)
 
     def _changed(self) -> None:
         self.strokes.set_hint(self._next_thing_to_do())

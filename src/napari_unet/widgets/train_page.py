@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from napari import Viewer
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unet.control import Previewed, PreviewedImage
 from napari_unet.errors import NapariUnetError
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.inference.request import Request
-from napari_unet.model import SUFFIX, TrainedModel
+from napari_unet.model import TrainedModel
 from napari_unet.training.events import Finished, Kept, Noted, Started, Stepped, Suggested, Warned
 from napari_unet.widgets.compare import CompareBar
 from napari_unet.widgets.feeds import StrokesFeeds
@@ -24,11 +23,13 @@ from napari_unet.widgets.guide import PaintHere
 from napari_unet.widgets.image_request import ImageRequest
 from napari_unet.widgets.layers import RGBA
 from napari_unet.widgets.live import LivePreview
-from napari_unet.widgets.parts import Notice, Scroll
+from napari_unet.widgets.parts import Notice, Scroll, Section
 from napari_unet.widgets.peek import Peek
 from napari_unet.widgets.request import TrainRequest
 from napari_unet.widgets.run_layers import like_of, with_layers
 from napari_unet.widgets.run_view import RunView
+from napari_unet.widgets.runs_box import RunsBox
+from napari_unet.widgets.saver import ModelSaver
 from napari_unet.widgets.session import NamedModel, Session
 from napari_unet.widgets.task_form import TaskForm
 from napari_unet.widgets.task_forms import TaskForms
@@ -69,7 +70,7 @@ class TrainPage(QWidget):
         self._latest: Stepped | None = None
         self._model: NamedModel | None = None
         self._then_branch = self._then_keep = False
-        self.runner, self._saver = EventRunner(self), EventRunner(self)
+        self.runner, self._saver = EventRunner(self), ModelSaver(self)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(REFRESH_MS)
@@ -82,7 +83,8 @@ class TrainPage(QWidget):
         self.guide = PaintHere(viewer, partial(self.runner.ask, "suggest"), self)
         self.live, self.compare = LiveBar(self.guide.button), CompareBar(viewer)
         self.view, self.notice = RunView(palette, self._colors), Notice()
-        self.footer = TrainFooter()
+        self.footer, self.runs = TrainFooter(), RunsBox(viewer, session)
+        self.runs_section = Section("Runs", self.runs)
         self._arrange()
         self._connect()
         self._show_state()
@@ -103,7 +105,8 @@ class TrainPage(QWidget):
             self.show_problem(error)
             return
         self._form, self._pairs, self._pair = self.form, self.form.layers(), 0
-        request = replace(request, options={"keep_history": True, **request.options})
+        always = {"keep_history": True, **self.runs.options()}
+        request = replace(request, options={**always, **request.options})
         painted = isinstance(request, TrainRequest)
         self.feeds.follow([labels for _, labels in self._pairs] if painted else ())
         self._request = request = request.reporting(self.feeds.open)
@@ -151,6 +154,7 @@ class TrainPage(QWidget):
         self.guide.enabled(False)
         self.compare.let_go()
         self.tasks.let_go()
+        self.runs.let_go()
         self.runner.abandon()
 
     def _arrange(self) -> None:
@@ -161,7 +165,7 @@ class TrainPage(QWidget):
         inside.addWidget(self.tasks)
         results = QVBoxLayout()
         results.setContentsMargins(10, 4, 10, 8)
-        for part in (self.notice, self.live, self.compare, self.view):
+        for part in (self.notice, self.live, self.compare, self.view, self.runs_section):
             results.addWidget(part)
         inside.addLayout(results)
         inside.addStretch()
@@ -193,8 +197,10 @@ class TrainPage(QWidget):
         self.runner.failed.connect(self.show_problem)
         self.runner.ended.connect(self._ended)
         self._timer.timeout.connect(self._show_progress)
-        self._saver.happened.connect(self._saved)
-        self._saver.failed.connect(self.show_problem)
+        self._saver.said.connect(self.notice.say)
+        self.runs_section.opened.connect(self.runs.refresh)
+        for part in (self._saver, self.runs):
+            part.failed.connect(self.show_problem)
         layers.events.removed.connect(self._layer_removed)
         layers.selection.events.active.connect(self._layer_selected)
 
@@ -321,7 +327,7 @@ class TrainPage(QWidget):
         event = self._latest
         runner, device = self.runner, self._started.device if self._started is not None else ""
         if event is not None and runner.running and not (runner.paused or runner.stopping):
-            self.footer.show_step(event, device)
+            self.footer.show_step(event, device, self.view.scores)
 
     def _ended(self) -> None:
         self.feeds.let_go()
@@ -329,6 +335,7 @@ class TrainPage(QWidget):
         self.guide.enabled(False)
         self.view.history.set_live(False)
         self.view.plot.repaint_now()
+        self.runs.refresh()
         self._show_state()
         if self._then_branch:
             self._then_branch = False
@@ -365,14 +372,7 @@ class TrainPage(QWidget):
     def _save_clicked(self) -> None:
         assert self._model is not None
         assert self._request is not None
-        name, model = f"{self._request.picture.name}{SUFFIX}", self._model.model
-        path, _ = QFileDialog.getSaveFileName(self, "Save model", name, f"Models (*{SUFFIX})")
-        if path:
-            self._saver.start_call(lambda: model.save(path))
-
-    def _saved(self, path: Path) -> None:
-        show_info(f"Saved {path}")
-        self.notice.say(f"Saved {path.name}")
+        self._saver.save(self._request.picture.name, self._model.model)
 
     def _layer_selected(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
         """Preview the image that the user turns to, where several are learned from."""

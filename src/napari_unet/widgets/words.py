@@ -41,6 +41,7 @@ def humanise(name: str) -> str:
 
 
 NAMES = {
+    "augment": "Augmentation",
     "blind_spot": "Blind spots",
     "ce": "Cross-entropy",
     "ce+dice": "Cross-entropy + Dice",

@@ -1,0 +1,124 @@
+"""The configuration of a fully convolutional network on VGG-16: FCN-32s, FCN-16s, FCN-8s."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from napari_unet.geometry.fcn_shape import FCNShape
+from napari_unet.geometry.unet_shape import AxisGeometry
+from napari_unet.network.architecture import Architecture
+from napari_unet.network.config import Readout
+
+if TYPE_CHECKING:
+    from napari_unet.network.table import Row
+
+BLOCKS = ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3)
+"""Channels of VGG-16's convolutions, block by block, each followed by a pooling by 2."""
+
+BOTTOM, BOTTOM_KERNEL = 4096, 7
+"""Channels of the two layers that were fully connected, and the kernel of the first."""
+
+KERNEL, DROPOUT = 3, 0.5
+
+UPS: dict[int, tuple[int, ...]] = {32: (32,), 16: (2, 16), 8: (2, 2, 8)}
+"""Factors of the upsamplings, from the bottom, by the finest resolution that is used."""
+
+
+class FCNConfig(Architecture):
+    """All that defines the architecture of an FCN.
+
+    The convolutions of VGG-16 put out classes at a 32nd of the resolution. These are enlarged by
+    transposed convolutions that begin as bilinear interpolation; at a 16th and an 8th the answers
+    of finer layers are added. Long et al. 2015, doi:10.1109/CVPR.2015.7298965. All convolutions
+    are padded to keep the size, where the original padded the image by 100 pixels.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        Where a value is out of its range. (It is a `ValueError`.)
+
+    Examples
+    --------
+    >>> FCNConfig(finest=8).title
+    'FCN-8s, 2D'
+    """
+
+    kind: Literal["fcn"] = "fcn"
+    finest: Literal[8, 16, 32] = Field(
+        32, description="Voxels per step of the finest layer whose answer is used."
+    )
+    width: float = Field(
+        1.0, gt=0, le=1, description="Factor of all numbers of channels but those in and out."
+    )
+    dropout: float = Field(
+        DROPOUT, ge=0, lt=1, description="Dropout rate behind the two wide layers at the bottom."
+    )
+    readout: Readout = Field(
+        "linear", description="What the result passes last; softplus is never negative."
+    )
+
+    @property
+    def title(self) -> str:
+        """What it is, in a few words."""
+        part = "" if self.width == 1 else f", width {self.width:g}"
+        return f"FCN-{self.finest}s, {self.ndim}D{part}"
+
+    @property
+    def depth(self) -> int:
+        """Number of poolings."""
+        return len(BLOCKS)
+
+    @property
+    def padded(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def blocks(self) -> tuple[tuple[int, ...], ...]:
+        """Channels behind each convolution, block by block."""
+        return tuple(tuple(map(self._scaled, block)) for block in BLOCKS)
+
+    @property
+    def bottom(self) -> int:
+        """Channels at the lowest resolution."""
+        return self._scaled(BOTTOM)
+
+    @property
+    def ups(self) -> tuple[int, ...]:
+        """Factors of the upsamplings, from the bottom."""
+        return UPS[self.finest]
+
+    @property
+    def skips(self) -> tuple[int, ...]:
+        """Blocks whose answers are added, counted from 0, in the order of the upsamplings."""
+        coarse = [prod(self.ups[: i + 1]) for i in range(len(self.ups) - 1)]
+        return tuple(self.depth - c.bit_length() for c in coarse)
+
+    @property
+    def axis_shape(self) -> FCNShape:
+        """The shape along one axis; all axes are alike."""
+        crops = tuple((KERNEL - 1) * len(block) for block in BLOCKS)
+        return FCNShape(crops, BOTTOM_KERNEL - 1, self.ups)
+
+    @property
+    def geometry(self) -> tuple[AxisGeometry, ...]:
+        """Which sizes fit, and what context a tile needs, per axis."""
+        return (self.axis_shape.same(),) * self.ndim
+
+    @property
+    def receptive_field(self) -> tuple[int, ...]:
+        """Number of input voxels that one output voxel can see, per axis."""
+        return (self.axis_shape.receptive_field,) * self.ndim
+
+    def rows(self, input_shape: Sequence[int]) -> list[Row]:
+        """List the layers for an input of a shape that fits, see `shape_table`."""
+        from napari_unet.network.fcn_rows import fcn_rows
+
+        return fcn_rows(self, input_shape)
+
+    def _scaled(self, channels: int) -> int:
+        return max(1, round(channels * self.width))

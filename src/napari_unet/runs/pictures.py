@@ -1,0 +1,127 @@
+"""Arrays as pictures that a page can show."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.control import Previewed, PreviewedImage
+from napari_unet.model import ClassInfo
+
+RGB = NDArray[np.uint8]
+"""A picture, axes (y, x, channel)."""
+
+Colour = tuple[int, int, int]
+
+PALETTE: tuple[Colour, ...] = (
+    (86, 180, 233), (230, 159, 0), (0, 158, 115), (204, 121, 167),
+    (213, 94, 0), (0, 114, 178), (240, 228, 66), (128, 128, 128),
+)  # fmt: skip
+"""Of classes that have no colour; Okabe and Ito's, which all eyes tell apart."""
+
+LARGEST = 640
+"""Largest side of a picture in a report, in pixels."""
+
+
+def colours_of(classes: Sequence[ClassInfo]) -> dict[int, Colour]:
+    """Return the colour of each class by its label: its own, or one of the palette.
+
+    Examples
+    --------
+    >>> colours_of((ClassInfo(1), ClassInfo(4, color=(1.0, 0.5, 0.0, 1.0))))
+    {1: (86, 180, 233), 4: (255, 128, 0)}
+    """
+    return {c.value: _own(c) or PALETTE[k % len(PALETTE)] for k, c in enumerate(classes)}
+
+
+def image_rgb(image: NDArray[Any], like: NDArray[Any] | None = None) -> RGB:
+    """Return an image for people: the middle plane, grey, or in colour where it has 3 channels.
+
+    Parameters
+    ----------
+    image : ndarray, shape (channel, *spatial)
+        In any units; what is darker or brighter than nearly all of it is cut off.
+    like : ndarray, optional
+        An image of the same units, which is as bright as this one shall be; itself by default.
+    """
+    plane = flat(image, 1)[: 3 if len(image) in (3, 4) else 1]
+    pixels = np.nan_to_num(plane.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    shown = pixels if like is None else like[np.isfinite(like)]
+    low, high = np.percentile(shown, (0.5, 99.5)) if shown.size else (0.0, 1.0)
+    scaled = np.clip((pixels - low) / ((high - low) or 1.0), 0, 1)
+    grey = np.moveaxis(scaled, 0, -1) * 255
+    return np.broadcast_to(grey, (*grey.shape[:2], 3)).astype(np.uint8)
+
+
+def labels_rgb(labels: NDArray[Any], colours: Mapping[int, Colour], base: RGB | None = None) -> RGB:
+    """Return the middle plane of labels in the colours of their classes.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (*spatial)
+        Label values; what has no colour is black, or as in `base`.
+    colours : mapping of int to colour
+        By label.
+    base : ndarray, optional
+        A picture that shines through.
+    """
+    plane = flat(labels)
+    mixed = np.zeros((*plane.shape, 3)) if base is None else base.astype(np.float64)
+    opacity = 1.0 if base is None else 0.5
+    for value, colour in colours.items():
+        mixed[plane == value] += opacity * (np.array(colour) - mixed[plane == value])
+    return mixed.round().astype(np.uint8)
+
+
+def preview_rgb(event: Previewed | PreviewedImage, colours: Mapping[int, Colour]) -> RGB:
+    """Return a preview as a picture; `colours` as in `labels_rgb`."""
+    if isinstance(event, PreviewedImage):
+        return image_rgb(event.image)
+    return labels_rgb(event.labels, colours)
+
+
+def flat(array: NDArray[Any], first: int = 0) -> NDArray[Any]:
+    """Return the middle plane of a volume whose spatial axes begin at axis `first`."""
+    if array.ndim - first < 3:
+        return array
+    middle: NDArray[Any] = np.take(array, array.shape[first] // 2, axis=first)
+    return middle
+
+
+def png(picture: RGB) -> bytes:
+    """Return a picture as a PNG file, made smaller where it is large."""
+    from PIL import Image
+
+    drawn = Image.fromarray(np.ascontiguousarray(picture))
+    drawn.thumbnail((LARGEST, LARGEST))
+    content = BytesIO()
+    drawn.save(content, "PNG", optimize=True)
+    return content.getvalue()
+
+
+def data_url(picture: RGB) -> str:
+    """Return a picture as the source of an ``img`` that needs no file."""
+    return "data:image/png;base64," + base64.b64encode(png(picture)).decode("ascii")
+
+
+def hex_of(colour: Colour) -> str:
+    """Return a colour as pages name it.
+
+    Examples
+    --------
+    >>> hex_of((255, 128, 0))
+    '#ff8000'
+    """
+    return "#" + "".join(f"{part:02x}" for part in colour)
+
+
+def _own(info: ClassInfo) -> Colour | None:
+    if info.color is None:
+        return None
+    red, green, blue = (round(255 * min(1.0, max(0.0, part))) for part in info.color[:3])
+    return red, green, blue

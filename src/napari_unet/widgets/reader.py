@@ -1,0 +1,94 @@
+"""A model that is dropped on the viewer, or opened there, is chosen in the panel."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from napari_unet.exchange.package import DOCUMENTS
+from napari_unet.model import HEADER, SUFFIX
+from napari_unet.widgets.exchange_jobs import PACKAGE
+
+NO_LAYER: list[Any] = [(None,)]
+"""What a reader of napari returns that has opened something, but no layer."""
+
+LONGEST = 2**20
+"""Bytes of a package's description that are looked at."""
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
+    """Return what opens a file; None where it is no model, so that other readers may try.
+
+    Only the head of the file is looked at.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        One file; several as one stack are never models.
+    """
+    known = isinstance(path, str) and is_model(Path(path))
+    return open_model if known else None
+
+
+def open_model(path: str | Sequence[str]) -> list[Any]:
+    """Open the panel of the current viewer with the Predict page and this model; no layer.
+
+    Raises
+    ------
+    InputError
+        Where there is no viewer.
+    """
+    import napari
+
+    from napari_unet.errors import InputError
+    from napari_unet.widgets import PLUGIN
+    from napari_unet.widgets.panel import find_panel
+
+    viewer = napari.current_viewer()
+    if viewer is None:
+        raise InputError(
+            "There is no viewer to open a model in",
+            todo="Start napari, or use napari_unet.load_model",
+        )
+    panel = find_panel(viewer)
+    if panel is None:
+        viewer.window.add_plugin_dock_widget(PLUGIN, "Predict")
+        panel = find_panel(viewer)
+    assert panel is not None
+    panel.show_page("predict")
+    for one in [path] if isinstance(path, str) else path:
+        panel.predict.open_file(one)
+    return NO_LAYER
+
+
+def is_model(path: Path) -> bool:
+    """Tell whether a file is a model of ours, or a package of a model."""
+    try:
+        if path.suffix.lower() == SUFFIX:
+            return _is_ours(path)
+        return path.suffix.lower() == PACKAGE and _is_package(path)
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile):  # RuntimeError: a password
+        return False
+
+
+def _is_ours(path: Path) -> bool:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return HEADER in (file.metadata() or {})
+    except SafetensorError:
+        return False
+
+
+def _is_package(path: Path) -> bool:
+    with zipfile.ZipFile(path) as package:
+        found = [name for name in package.namelist() if name.endswith(DOCUMENTS)]
+        if not found:
+            return False
+        with package.open(found[0]) as file:
+            text = file.read(LONGEST).decode("utf-8", "replace")
+    return re.search(r"^type:\s*['\"]?model\b", text, re.MULTILINE) is not None
