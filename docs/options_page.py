@@ -11,6 +11,8 @@ from pydantic_core import PydanticUndefined
 
 from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.network.config import UNetConfig
+from napari_unet.network.densenet_config import DenseNetConfig
+from napari_unet.network.fcn_config import FCNConfig
 from napari_unet.tasks.image_options import DenoiseOptions, InpaintOptions, RestoreOptions
 from napari_unet.tasks.segment_options import SegmentOptions
 
@@ -20,7 +22,9 @@ PAGES: dict[str, type[BaseModel]] = {
     "Restoration from pairs": RestoreOptions,
     "Filling in": InpaintOptions,
     "Augmentation": AugmentOptions,
-    "Network": UNetConfig,
+    "Network: U-Net": UNetConfig,
+    "Network: FC-DenseNet": DenseNetConfig,
+    "Network: FCN": FCNConfig,
 }
 SIGNS = {"gt": "> ", "ge": "≥ ", "lt": "< ", "le": "≤ "}
 

@@ -92,3 +92,28 @@ def test_classes_are_weighed_from_the_command_line(files):
     assert options["class_weights"] == {"1": 2.0, "2": 0.5}
     assert options["loss"] == "focal+dice"
     assert run(*begin, "--loss", "hinge").exit_code == 2
+
+
+def test_a_network_is_named_or_read_from_a_file(files):
+    begin = ("train", "image.tif", "strokes.tif", "-o", "m", "--steps", 1, *QUICK[2:])
+    (files / "net.json").write_text('{"encoder": [[3]], "bottom": [4], "decoder": [[3]]}')
+    (files / "fcn.json").write_text('{"kind": "fcn", "width": 0.02}')
+    for name, title in (("net.json", "1 poolings"), ("fcn.json", "FCN")):
+        done = run(*begin, "--network", name)
+        assert done.exit_code == 0, done.output
+        assert title in napari_unet.load_model("m.safetensors").config.title
+    for wrong in ("no2015", "missing.json", "image.tif"):
+        done = run(*begin, "--network", wrong)
+        assert done.exit_code == 2
+        assert "Traceback" not in done.output
+    assert "ronneberger2015" in " ".join(run(*begin, "--network", "no").output.split())
+
+
+def test_a_network_is_named_in_python():
+    image = np.random.default_rng(0).normal(size=(64, 64))
+    labels = np.zeros((64, 64), int)
+    labels[5:20, 5:20], labels[5:20, 40:60] = 1, 2
+    model = napari_unet.fit(image, labels, steps=1, network="semantic2d", batch_size=1)
+    assert model.config == napari_unet.preset("semantic2d", in_channels=1, out_channels=2)
+    with pytest.raises(napari_unet.InputError, match="no such preset"):
+        napari_unet.fit(image, labels, steps=1, network="vgg")

@@ -15,9 +15,7 @@ def test_every_type_of_image_and_mask_is_learned_and_predicted(pixels, indices):
     image, labels = halves(noise=0.1)
     image = np.stack([image, -image], -1) * 30 + 100  # two channels, last
     image, labels = image.astype(pixels), (labels * 30).astype(indices)  # classes 90 and 210
-    model = napari_unet.fit(
-        image, labels, **{**FAST, "steps": 60}, channel_axis=-1, threads=1
-    )
+    model = napari_unet.fit(image, labels, **{**FAST, "steps": 60}, channel_axis=-1, threads=1)
     result = napari_unet.predict(model, image, channel_axis=-1)
     assert result.shape == labels.shape
     assert set(np.unique(result)) <= {90, 210}

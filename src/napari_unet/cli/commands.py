@@ -61,7 +61,7 @@ def about(
 
 
 @app.command()
-@with_options(SegmentOptions, but=("network", "class_colors"))
+@with_options(SegmentOptions, but=("class_colors",))
 def train(
     image: Image,
     labels: Annotated[Path, typer.Argument(help="What is painted on it: a file of integers.")],

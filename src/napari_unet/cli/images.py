@@ -28,7 +28,7 @@ Dimensions = Annotated[int, typer.Option(min=2, max=3, help="2: plane by plane; 
 
 
 @app.command()
-@with_options(DenoiseOptions, but=("network",))
+@with_options(DenoiseOptions)
 def denoise(
     image: Image,
     output: Result,
@@ -53,7 +53,7 @@ def denoise(
 
 
 @app.command()
-@with_options(InpaintOptions, but=("network",))
+@with_options(InpaintOptions)
 def inpaint(
     image: Image,
     mask: Annotated[Path, typer.Argument(help="Not 0 where pixels are missing.")],
@@ -80,7 +80,7 @@ def inpaint(
 
 
 @app.command()
-@with_options(RestoreOptions, but=("network",))
+@with_options(RestoreOptions)
 def restore(
     image: Image,
     target: Annotated[Path, typer.Argument(help="What it should look like.")],

@@ -7,15 +7,19 @@ checks what the user types, so that the command line accepts just what Python ac
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
+
+from napari_unet.network.architecture import Architecture
 
 _LIMITS = {"gt": "above", "ge": "from", "lt": "below", "le": "to"}
 _WORDS = {int: "INT", float: "NUMBER", str: "TEXT"}
@@ -81,6 +85,8 @@ def reader(annotation: Any, limits: tuple[Any, ...] = ()) -> Callable[[str], _Gi
     )
     kinds = {get_origin(kind) or kind for kind in _alternatives(annotation)}
     model = next(filter(_is_model, kinds), None)
+    if model is Architecture:
+        return partial(_read_network, adapter)
 
     def read(text: str) -> _Given:
         if NoneType in kinds and text.lower() == "none":
@@ -98,6 +104,17 @@ def reader(annotation: Any, limits: tuple[Any, ...] = ()) -> Callable[[str], _Gi
             raise typer.BadParameter(f"{text}: {_reason(error, model)}.") from error
 
     return read
+
+
+def _read_network(adapter: TypeAdapter[Any], text: str) -> _Given:
+    """Read the name of a preset, or a file of JSON with a network's fields."""
+    try:
+        given = json.loads(Path(text).read_text("utf-8")) if text.endswith(".json") else text
+        return _Given(adapter.validate_python(given))
+    except ValidationError as error:
+        raise typer.BadParameter(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"{text}: {error}") from error
 
 
 def _is_model(kind: Any) -> bool:
@@ -177,6 +194,8 @@ def _metavar(annotation: Any) -> str:
     """Return how a value of that type is written: ``INT|auto``, ``NUMBER,...``."""
     if annotation in _WORDS:
         return _WORDS[annotation]
+    if annotation is Architecture:
+        return "NAME|FILE.json"
     if _is_model(annotation):
         return "NAME=VALUE,..."
     origin, parts = get_origin(annotation), get_args(annotation)

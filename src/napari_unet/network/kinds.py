@@ -65,8 +65,14 @@ def preset(name: str, **changes: Any) -> Architecture:
 
 
 def _as_config(value: Any) -> Any:
-    return read_config(value) if isinstance(value, Mapping) else value
+    """Read a preset's name, or plain values; pydantic expects a `ValueError` where that fails."""
+    try:
+        if isinstance(value, str):
+            return preset(value)
+        return read_config(value) if isinstance(value, Mapping) else value
+    except InputError as error:
+        raise ValueError(str(error)) from error
 
 
 AnyNetwork = Annotated[SerializeAsAny[Architecture], BeforeValidator(_as_config)]
-"""A field that holds any kind of network."""
+"""A field that holds any kind of network; it may be set by a preset's name."""

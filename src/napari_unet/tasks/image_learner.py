@@ -83,8 +83,9 @@ class ImageLearner:
         self.config = choose_config(options, ndim, channels, self.spacing, start)
         if start is None and isinstance(options, RestoreOptions):
             # A network that is given in full has its own readout, unless another is asked for.
-            if options.network is None or options.readout != "linear":
-                self.config = self.config.model_copy(update={"readout": options.readout})
+            own = options.network is not None and options.readout == "linear"
+            readout = {} if own else {"readout": options.readout}
+            self.config = self.config.model_copy(update=readout)
         if start is not None:
             _check_start(start, lesson, channels)
         with torch.random.fork_rng(devices=[]):

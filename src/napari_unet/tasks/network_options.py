@@ -18,7 +18,9 @@ class NetworkOptions(TrainingOptions):
 
     size: Size = Field("medium", description="Size of the network, where none is given in full.")
     network: AnyNetwork | None = Field(
-        None, description="The network in full; channels are set to fit the image and the classes."
+        None,
+        description="The network: a preset's name, or all of it; channels are set to fit the "
+        "image and the classes.",
     )
     fast: bool = Field(
         True, description="Compute in blocks of 2 voxels a side: two to three times faster."

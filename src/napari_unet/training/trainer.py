@@ -23,7 +23,8 @@ from napari_unet.errors import ModelFileError, OutOfMemoryError, TrainingError
 from napari_unet.model import TrainedModel, weights_of
 from napari_unet.network.blocks import best_memory_format, placed
 from napari_unet.training.average import Average
-from napari_unet.training.budget import Budget, Share
+from napari_unet.training.besides import Besides
+from napari_unet.training.budget import Budget
 from napari_unet.training.checkpoint import Checkpoint, capture, restore, save_checkpoint
 from napari_unet.training.events import (
     ClassesGrew,
@@ -49,20 +50,11 @@ MAX_BAD_STEPS = 10
 WAIT = 0.1
 """Seconds between two looks at whether there is anything to learn from again."""
 
-FIRST_VALIDATION, FIRST_TEST = 1.0, 20
-"""Seconds and steps before there is anything to test: batch norm's statistics begin anywhere."""
-
 READ_AHEAD = 4
 """Batches that are prepared meanwhile, where another device than the CPU computes."""
 
 FIRST_PREVIEW = 10
 """Steps before there is anything to show."""
-
-FIRST_KEPT, KEPT_GROWTH = 5.0, 1.25
-"""Seconds before weights are worth keeping, and how the intervals grow from there."""
-
-VALIDATION_SHARE, PREVIEW_SHARE, KEEPING_SHARE = 0.08, 0.15, 0.03
-"""Parts of the time that may go into validation, previews and keeping weights."""
 
 
 def train_network(
@@ -159,11 +151,7 @@ class Loop:
             *(None, None) if endless else (self.options.steps, self.options.seconds)
         )
         budget.leave_out(-self.spent)
-        validation = Share(budget, FIRST_VALIDATION, 1.0, VALIDATION_SHARE)
-        preview = Share(budget, 0.0, 2.0, PREVIEW_SHARE)
-        keeping = Share(budget, FIRST_KEPT, 1.0, KEEPING_SHARE, KEPT_GROWTH)
-        every = self.options.checkpoint_seconds
-        saving = Share(budget, self.spent + every, every, KEEPING_SHARE)
+        besides = Besides(self, self.spent)
         free = FreeCores() if self._makes_way else None
         while self._goes_on():
             if free is not None:
@@ -174,36 +162,33 @@ class Loop:
             if self.together.any(rests):
                 yield from self._wait()
                 continue
-            rate = self.schedule.rate(self.step, budget.progress(self.step))
-            rate = self.options.learning_rate * self.together.leaders(rate)
-            loss, warning = self._attempt(rate)
-            if warning:
-                yield Warned(warning)
-            if told := self.reader.changed():
-                yield Warned(told) if self.reader.starves else Noted(told)
-            if loss is None:
-                continue
-            self.step += 1
-            yield Stepped(
-                self.step,
-                loss,
-                rate,
-                budget.elapsed,
-                budget.remaining(self.step),
-                None if endless else min(1.0, budget.progress(self.step)),
-            )
-            if self.options.test_every:
-                if self.step % self.options.test_every == 0:
-                    yield from self._validate()
-            elif self.step >= FIRST_TEST:
-                yield from validation.spend(self._validate)
-            if self._can_show:
-                yield from preview.spend(self._preview)
-            if self.options.keep_history:
-                yield from keeping.spend(self._keep)
-            if self.options.checkpoint:
-                yield from saving.spend(self._save)
+            taken = self.step
+            yield from self._advance()
+            if self.step > taken:
+                yield from besides.after_step()
         yield from self._finish(budget.elapsed)
+
+    def _advance(self) -> Iterator[TrainingEvent]:
+        """Take a step, or say why there was none."""
+        budget, endless = self.budget, self.options.open_ended
+        rate = self.schedule.rate(self.step, budget.progress(self.step))
+        rate = self.options.learning_rate * self.together.leaders(rate)
+        loss, warning = self._attempt(rate)
+        if warning:
+            yield Warned(warning)
+        if told := self.reader.changed():
+            yield Warned(told) if self.reader.starves else Noted(told)
+        if loss is None:
+            return
+        self.step += 1
+        yield Stepped(
+            self.step,
+            loss,
+            rate,
+            budget.elapsed,
+            budget.remaining(self.step),
+            None if endless else min(1.0, budget.progress(self.step)),
+        )
 
     @property
     def _makes_way(self) -> bool:
@@ -217,9 +202,9 @@ class Loop:
 
     def _wait(self) -> Iterator[TrainingEvent]:
         """Let some time pass without a step; what is looked at is shown all the same."""
-        if self._can_show and self.control.view != self.shown:
+        if self.can_show and self.control.view != self.shown:
             began = self.budget.elapsed
-            yield from self._preview()
+            yield from self.preview()
             if self.control.paused:
                 self.budget.leave_out(self.budget.elapsed - began)
         if self.control.paused:
@@ -258,10 +243,12 @@ class Loop:
         return build_optimiser(self.network, self.options)
 
     @property
-    def _can_show(self) -> bool:
+    def can_show(self) -> bool:
+        """Whether there is something to show, and somebody to look at it."""
         return self.control.view is not None and self.step >= FIRST_PREVIEW
 
-    def _preview(self) -> Iterator[TrainingEvent]:
+    def preview(self) -> Iterator[TrainingEvent]:
+        """Apply the averaged weights to what is looked at."""
         self.shown = view = self.control.view
         if view is not None:
             yield self.learner.preview(self.average.network, self.device, self.step, view)
@@ -270,20 +257,20 @@ class Loop:
         """Answer what was asked, as soon as there is something to answer with."""
         while self.step and (question := self.control.asked()):
             if question == "keep":
-                yield from self._keep()
+                yield from self.keep()
             elif question == "preview":
-                yield from self._preview()
+                yield from self.preview()
             else:
                 yield self.learner.suggest(self.average.network, self.device)
 
-    def _keep(self) -> Iterator[TrainingEvent]:
+    def keep(self) -> Iterator[TrainingEvent]:
         """Show the weights as they would be saved now."""
         network = copy.deepcopy(self.average.network)
         self.learner.settle(network, self.device)
         model = self._model(network, self.step, self.budget.elapsed, self.last)
         yield Kept(self.step, self.budget.elapsed, model)
 
-    def _save(self) -> Iterator[TrainingEvent]:
+    def save(self) -> Iterator[TrainingEvent]:
         """Write the state of the training; where that fails, say so, once, and go on."""
         network = copy.deepcopy(self.average.network)
         self.learner.settle(network, self.device)
@@ -354,7 +341,8 @@ class Loop:
         self.average.update(self.network)
         return mean_loss
 
-    def _validate(self) -> Iterator[TrainingEvent]:
+    def validate(self) -> Iterator[TrainingEvent]:
+        """Test the averaged weights on what is held out."""
         result = self.learner.validate(self.average.network, self.device, self.step)
         if result is not None:
             self.last = result
@@ -364,7 +352,7 @@ class Loop:
 
     def _finish(self, elapsed: float) -> Iterator[TrainingEvent]:
         if self.options.checkpoint and self.step:
-            yield from self._save()
+            yield from self.save()
         best = self._best()
         self.learner.settle(self.average.network, self.device)
         # Who stops it does not want to wait.

@@ -19,7 +19,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QPushButton,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -76,8 +75,8 @@ class RunsBox(QWidget):
         self.dialog: RunsDialog | None = None
         self.keep = QCheckBox("Keep every training in a folder")
         self.board = QCheckBox("TensorBoard files")
-        self.place, self.choose = PathLabel(), QToolButton()
-        self.choose.setText("…")
+        self.place, self.choose = PathLabel(), QPushButton("…")
+        self.choose.setFixedWidth(34)
         self.choose.setAccessibleName("Choose the folder of the trainings")
         self.report, self.open = QPushButton("Open report"), QPushButton("Open folder")
         self.compare, self.tensorboard = QPushButton("Compare …"), QPushButton("TensorBoard")

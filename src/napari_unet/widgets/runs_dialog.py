@@ -33,7 +33,7 @@ from napari_unet.widgets.theme import Palette
 from napari_unet.widgets.words import humanise
 from napari_unet.widgets.worker import EventRunner
 
-SIZE = (940, 420)
+SIZE = (1020, 420)
 LONGEST = 40
 """Letters of a setting that are shown; all of it is in the tooltip."""
 
@@ -80,7 +80,10 @@ class RunsDialog(QDialog):
     @property
     def chosen(self) -> RunSummary | None:
         """The training whose row is selected."""
-        item = self.table.item(self.table.currentRow(), 0)
+        return self._run_in(self.table.currentRow())
+
+    def _run_in(self, row: int) -> RunSummary | None:
+        item = self.table.item(row, 0)
         number = None if item is None else item.data(Qt.ItemDataRole.UserRole + 1)
         return None if number is None else self.runs[number]
 
@@ -92,7 +95,6 @@ class RunsDialog(QDialog):
         rows.hide()
         rows.setDefaultSectionSize(26)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        header.setStretchLastSection(True)
         table.setShowGrid(False)
         table.setAccessibleName("Trainings")
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -141,7 +143,7 @@ class RunsDialog(QDialog):
     def _fill(self) -> None:
         """Show all trainings, the newest first."""
         heads, rows = self._cells()
-        table = self.table
+        table, chosen = self.table, self.chosen
         with QSignalBlocker(table):
             table.setSortingEnabled(False)
             table.setColumnCount(len(heads))
@@ -155,7 +157,13 @@ class RunsDialog(QDialog):
             table.setSortingEnabled(True)
             table.sortByColumn(0, Qt.SortOrder.DescendingOrder)
             table.resizeColumnsToContents()
+            self._choose(chosen)
         self._show_chosen()
+
+    def _choose(self, run: RunSummary | None) -> None:
+        rows = [r for r in range(self.table.rowCount()) if self._run_in(r) is run]
+        self.table.clearSelection()
+        self.table.setCurrentCell(rows[0] if rows else -1, 0)
 
     def _cells(self) -> tuple[list[str], list[list[Any]]]:
         if not self.differs.isChecked():
