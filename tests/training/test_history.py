@@ -128,3 +128,10 @@ def test_a_grade_without_a_score_goes_by_the_loss():
     model.training["validation"] = {"loss": 0.3, "pixels": 9}
     grade = Grade.of(model)
     assert (grade.metric, grade.score, grade.rank[1]) == ("", None, -0.3)
+
+
+def test_one_number_for_the_whole_image_is_a_score():
+    model = moment(1).model
+    model.training["validation"] = {"PSNR": 31.2, "loss": 0.3, "pixels": 9}
+    grade = Grade.of(model)
+    assert (grade.metric, grade.score, grade.rank) == ("PSNR", 31.2, (31.2, -0.3))

@@ -176,3 +176,15 @@ def test_a_moment_that_is_there_already_is_not_offered_twice(scrub):
     assert scrub.history.items == tuple(moments)
     scrub.slider.setValue(1)
     assert scrub.label.text().endswith("· best · least held-out loss")
+
+
+def test_the_end_is_not_said_to_be_worse_than_it_is(scrub):
+    filled(scrub)
+    scrub.set_live(False)
+    scrub.set_end(moment(400, score=0.6).model)
+    assert scrub.label.text() == "the end · best: step 200 · 0:20 · IoU 0.70"
+    scrub.set_end(moment(400, score=0.8).model)
+    assert scrub.label.text() == "the end"
+    scrub.clear()
+    filled(scrub)
+    assert "best" in scrub.label.text()

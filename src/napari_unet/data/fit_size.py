@@ -41,7 +41,7 @@ class Fitted:
         Parameters
         ----------
         result : ndarray
-            (..., *spatial): as large as the fitted array, or smaller by as much on both sides.
+            Shape ``(..., *spatial)``: as large as the fitted array, or smaller by as much on both sides.
         fill : float
             What stands where there is no result: where the array was cropped, or where valid
             convolutions had no context.
@@ -83,7 +83,7 @@ def fit_size(
     Parameters
     ----------
     array : ndarray
-        (..., *spatial): the last axes are those of the geometry.
+        Shape ``(..., *spatial)``: the last axes are those of the geometry.
     geometry : sequence of AxisGeometry
         Which sizes pass, per spatial axis: `Architecture.passing`.
     how : {"crop", "pad"}

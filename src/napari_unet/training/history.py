@@ -34,7 +34,9 @@ class Grade:
         if not found:
             return None
         metric = next((name for name in found if name not in ("loss", "pixels")), "")
-        scores = tuple(found.get(metric, ()))
+        told = found.get(metric, ())
+        # One per class, or one number for the whole image.
+        scores = tuple(told) if isinstance(told, list | tuple) else (told,)
         return cls(metric, mean(scores), found["loss"], (len(scores), found["pixels"]))
 
     @property

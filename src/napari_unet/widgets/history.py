@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.model import TrainedModel
 from napari_unet.training.events import Kept
 from napari_unet.training.history import Grade, History
 from napari_unet.widgets.editors import guard_wheel
@@ -62,6 +63,7 @@ class HistorySlider(QWidget):
         self.least: Kept | None = None
         self._pinned: set[Kept] = set()
         self._live = True
+        self._end: Grade | None = None
         self.slider, self.label = _Moments(palette), QLabel()
         self.slider.setAccessibleName("Moments of the training")
         self.slider.setToolTip("Look at an earlier moment of the training; right: now.")
@@ -90,10 +92,15 @@ class HistorySlider(QWidget):
         self.least = same or kept
         self._show()
 
+    def set_end(self, model: TrainedModel) -> None:
+        """Take what the training ended with: no earlier moment is called better that is not."""
+        self._end = Grade.of(model)
+        self._show()
+
     def clear(self) -> None:
         """Forget all moments, as a new training begins; back to now without a signal."""
         self.history.clear()
-        self.selected = self.least = None
+        self.selected = self.least = self._end = None
         self._pinned.clear()
         self._show()
 
@@ -140,7 +147,7 @@ class HistorySlider(QWidget):
         if self.selected is not None:
             text = describe(self.selected) + " · best" * (self.selected is best)
             text += " · least held-out loss" * (self.selected is self.least)
-        elif best is not None and best is not self.history.items[-1]:
+        elif best is not None and best is not self.history.items[-1] and self._is_ahead(best):
             text = f"{end} · best: {describe(best)}"
         else:
             text = end
@@ -148,6 +155,13 @@ class HistorySlider(QWidget):
         self.slider.setAccessibleDescription(text)
         self.branch.setEnabled(self.selected is not None)
         self.keep.setEnabled(self.selected is not None or self._live)
+
+    def _is_ahead(self, kept: Kept) -> bool:
+        """Tell whether a moment was better than the end, as far as the two can be compared."""
+        grade, end = Grade.of(kept.model), self._end
+        if grade is None or end is None or grade.ground != end.ground:
+            return True
+        return grade.rank > end.rank
 
     def _slid(self, place: int) -> None:
         items, before = self.history.items, self.selected

@@ -81,6 +81,7 @@ class RunView(QWidget):
                 self.history.add(event)
             case Finished():
                 self._offer_best(event)
+                self.history.set_end(event.model)
         for advice in self._adviser.feed(event):
             self.advice.show_advice(advice, dict(zip(self.names, self.hex_colors(), strict=False)))
 
