@@ -383,7 +383,7 @@ def test_train_has_an_option_for_every_field_that_fits_a_line():
     shown = CliRunner().invoke(commands.app, ["train", "--help"], env={"COLUMNS": "200"}).stdout
     flags = {f"--{name.replace('_', '-')}" for name in SegmentOptions.model_fields}
     missing = {flag for flag in flags if flag not in shown}
-    assert missing == {"--network", "--class-colors"}
+    assert missing == {"--class-colors"}
 
 
 @pytest.mark.parametrize("name", ["out.tif", "out.zarr"])

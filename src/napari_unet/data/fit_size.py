@@ -41,7 +41,8 @@ class Fitted:
         Parameters
         ----------
         result : ndarray
-            Shape ``(..., *spatial)``: as large as the fitted array, or smaller by as much on both sides.
+            Shape ``(..., *spatial)``: as large as the fitted array, or smaller by as much on
+            both sides.
         fill : float
             What stands where there is no result: where the array was cropped, or where valid
             convolutions had no context.

@@ -43,7 +43,8 @@ class _Scale:
 
     def __call__(self, value: float) -> float:
         if self.log:
-            part = log10(value / self.low) / log10(self.high / self.low)
+            low = log10(self.low)
+            part = (log10(value) - low) / (log10(self.high) - low)
         else:
             part = (value - self.low) / (self.high - self.low)
         return self.start + part * (self.stop - self.start)

@@ -70,11 +70,14 @@ class EventRunner(QObject):
     happened = Signal(object)
     failed = Signal(object)
     ended = Signal()
+    _over = Signal()
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self._slot = _Slot()
-        self.ended.connect(self._forget)
+        # A signal from a thread reaches each of its receivers by itself, and others may come in
+        # between: so one receiver alone, which then tells all in one go.
+        self._over.connect(self._end)
         # Whichever comes first: the end of this object, or of the program.
         finalize(self, self._slot.clear)
         self.destroyed.connect(self._slot.clear)
@@ -146,8 +149,9 @@ class EventRunner(QObject):
             if isalive(self):
                 raise
 
-    def _forget(self) -> None:
+    def _end(self) -> None:
         self._slot.run = None
+        self.ended.emit()
 
 
 class _Slot:
@@ -195,7 +199,7 @@ class _Run:
                 _log.error("%s", ours, exc_info=error)
             self._say("failed", ours)
         finally:
-            self._say("ended")
+            self._say("_over")
 
     def _say(self, kind: str, *payload: object) -> None:
         with self._lock:
