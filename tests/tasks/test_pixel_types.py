@@ -9,8 +9,10 @@ import napari_unet
 from tests.tasks.test_segment import FAST, halves
 
 
-@pytest.mark.parametrize("pixels", ["uint8", "uint16", "int32", "float32"])
-@pytest.mark.parametrize("indices", ["uint8", "uint16", "int32"])
+@pytest.mark.parametrize(
+    ("pixels", "indices"),
+    [("uint8", "uint8"), ("uint16", "int32"), ("int32", "uint16"), ("float32", "uint8")],
+)
 def test_every_type_of_image_and_mask_is_learned_and_predicted(pixels, indices):
     image, labels = halves(noise=0.1)
     image = np.stack([image, -image], -1) * 30 + 100  # two channels, last

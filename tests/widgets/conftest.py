@@ -85,6 +85,8 @@ def own_folders(monkeypatch, tmp_path):
     monkeypatch.setattr(
         preferences, "store", lambda: QSettings(written, QSettings.Format.IniFormat)
     )
+    # Most tests are not about it, and a report takes its time.
+    preferences.store().setValue("runs/keep", "no")
     return runs
 
 

@@ -64,7 +64,7 @@ def test_a_task_is_chosen_first_and_brings_its_form(room, page):
     assert tops[0] < tops[1]
 
 
-def test_what_is_asked_to_denoise(room, page, monkeypatch, own_folders):
+def test_what_is_asked_to_denoise(room, page, monkeypatch):
     calls = record(monkeypatch)
     layer = room.viewer.add_image(noisy((3, 64, 64)), name="picture", scale=(5, 2, 3))
     form = choose(room, "denoise")
@@ -86,7 +86,6 @@ def test_what_is_asked_to_denoise(room, page, monkeypatch, own_folders):
         "rgb": False,
         "make_way": True,
         "keep_history": True,
-        "runs": str(own_folders),
     }
 
 

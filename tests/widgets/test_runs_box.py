@@ -19,9 +19,15 @@ from napari_unet.process.worker import Apart
 from napari_unet.runs.folder import FACTS, REPORT
 from napari_unet.runs.table import RunSummary
 from napari_unet.runs.tensorboard import TensorBoard
-from napari_unet.widgets import runs_box, session
+from napari_unet.widgets import preferences, runs_box, session
 from napari_unet.widgets.runs_dialog import COLUMNS, Cell, RunsDialog, shown
 from tests.widgets.conftest import two_classes
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(own_folders):
+    """Here it is as for somebody who never set anything."""
+    preferences.store().remove("runs/keep")
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def test_the_model_knows_names_and_colours_of_the_classes(painted, page):
     assert [s.name for s in page.view.board.bars.scores] in ([], ["dark", "class 2"])
 
 
-def test_what_is_asked_of_the_core(painted, page, monkeypatch, own_folders):
+def test_what_is_asked_of_the_core(painted, page, monkeypatch):
     calls = fake_training(monkeypatch, lambda control: iter(()))
     layer = painted.form.image.layer()
     layer.scale = (2, 3)
@@ -115,7 +115,6 @@ def test_what_is_asked_of_the_core(painted, page, monkeypatch, own_folders):
         "class_names": {},
         "make_way": True,
         "keep_history": True,
-        "runs": str(own_folders),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -222,6 +223,8 @@ class Cell(QTableWidgetItem):
         number = isinstance(self.value, int | float)
         if self.value is None:
             return inf, ""
+        if isinstance(self.value, datetime):  # to the microsecond, of which it shows no more
+            return self.value.timestamp(), ""
         return (float(self.value), "") if number else (-inf, shown(self.value))
 
 
@@ -233,6 +236,8 @@ def shown(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, datetime):  # on the clock of this computer
+        return f"{value.astimezone():%Y-%m-%d %H:%M:%S}"
     if isinstance(value, list | tuple):
         return ", ".join(map(shown, value))
     return f"{value:,}" if isinstance(value, int) else str(value)
@@ -245,9 +250,9 @@ def _row(run: RunSummary) -> list[Any]:
     ]  # fmt: skip
 
 
-def _when(run: RunSummary) -> str:
-    """Return when a training began, on the clock of this computer; its folder where not known."""
-    return run.name if run.started is None else f"{run.started.astimezone():%Y-%m-%d %H:%M:%S}"
+def _when(run: RunSummary) -> datetime | str:
+    """Return when a training began; its folder where that is not known."""
+    return run.started or run.name
 
 
 def _model_of(run: RunSummary) -> tuple[str, TrainedModel]:
