@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ALL = ("strokes", "tiles", "corrections", "smoothness", "denoise", "restore")
+ALL = ("strokes", "tiles", "corrections", "smoothness", "denoise", "restore", "natural")
 
 
 def main() -> None:
