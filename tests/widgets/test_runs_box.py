@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +15,9 @@ from qtpy.QtCore import Qt, QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog
 
+import napari_unet
 from napari_unet.errors import InputError
+from napari_unet.model import load_model
 from napari_unet.process.worker import Apart
 from napari_unet.runs.folder import FACTS, REPORT
 from napari_unet.runs.table import RunSummary
@@ -124,12 +127,20 @@ def test_a_folder_that_cannot_be_written_does_not_cost_the_model(painted, box, t
     assert len(painted.panel.session.models) == 1
 
 
+@pytest.fixture(scope="module")
+def past(tmp_path_factory):
+    """Two trainings of unlike length, kept."""
+    folder = tmp_path_factory.mktemp("past")
+    for steps in (3, 11):
+        napari_unet.fit(*two_classes(), steps=steps, size="small", threads=1, runs=folder)
+    return folder
+
+
 @pytest.fixture
-def compared(painted, box):
-    """The table, with two trainings of unlike length in it."""
-    painted.train(3)
-    painted.form.start.setValue(None)
-    painted.train(11)
+def compared(painted, box, own_folders, past):
+    """The table of them."""
+    shutil.copytree(past, own_folders)
+    box.refresh()
     painted.click(box.compare)
     dialog = box.dialog
     painted.wait(lambda: dialog.table.rowCount() == 2)
@@ -177,8 +188,8 @@ def test_a_model_of_the_past_is_used(compared, painted, own_folders):
     dialog.table.setCurrentCell(1, 0)
     painted.click(dialog.use)
     painted.wait(lambda: another_day.models)
-    first, (named,) = painted.panel.session.models[0], another_day.models
-    assert named.model.digest == first.model.digest
+    (named,) = another_day.models
+    assert named.model.digest == load_model(kept(own_folders)[0] / "model.safetensors").digest
     assert named.name.startswith(kept(own_folders)[0].name)
     assert named.name in dialog.notice.text()
     dialog.close()
