@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
 import torch
 
+import napari_unet
+from napari_unet.control import Previewed, Viewport
+from napari_unet.errors import OutOfMemoryError
+from napari_unet.geometry.region import Region
 from napari_unet.inference import memory
 from napari_unet.inference.memory import MAX_BYTES, SHARE, bytes_per_voxel, max_tile_voxels
 from napari_unet.network.architecture import Architecture
 from napari_unet.network.build import build_network
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.kinds import preset
+from napari_unet.training.events import Finished, Warned
 
 CPU = torch.device("cpu")
 
@@ -59,3 +65,22 @@ def test_a_tile_takes_a_share_of_what_is_free_and_no_more_than_helps(monkeypatch
         assert max_tile_voxels(config, CPU) == pytest.approx(expected, abs=1)
     monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=0))
     assert max_tile_voxels(config, CPU) == 1
+
+
+def test_a_network_that_no_tile_of_fits_is_refused_before_anything_is_computed(monkeypatch):
+    image = np.random.default_rng(0).random((48, 48))
+    labels = np.zeros((48, 48), int)
+    labels[4:20, 4:20], labels[4:20, 30:44] = 1, 2
+    monkeypatch.setattr(memory, "_free_bytes", lambda device: 1000)
+    said = []
+    control = napari_unet.Control()
+    control.look(Viewport((), Region((0, 0), (16, 16))))
+    for event in napari_unet.train(image, labels, steps=15, size="small", control=control):
+        assert not isinstance(event, Previewed)
+        said += [event.message] if isinstance(event, Warned) else []
+        model = event.model if isinstance(event, Finished) else None
+    assert any("There is no preview" in message and "smallest tile" in message for message in said)
+    with pytest.raises(OutOfMemoryError, match="Memory does not suffice for a prediction"):
+        napari_unet.predict(model, image)
+    monkeypatch.undo()
+    assert napari_unet.predict(model, image).shape == image.shape

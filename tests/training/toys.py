@@ -26,7 +26,7 @@ class Toy:
     """Finds where its noise is above zero; `on_batch` is called with a size before each batch."""
 
     class_names, counts, values = ("below", "above"), (5, 7), (1, 2)
-    batch_size, ready, is_stale = 2, True, False
+    batch_size, ready, is_stale, unseen = 2, True, False, ""
 
     def __init__(
         self,

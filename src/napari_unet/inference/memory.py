@@ -7,6 +7,7 @@ from math import prod
 import psutil
 import torch
 
+from napari_unet.errors import OutOfMemoryError
 from napari_unet.network.architecture import Architecture
 from napari_unet.network.fits import held_bytes
 from napari_unet.network.table import shape_table
@@ -34,8 +35,44 @@ def bytes_per_voxel(config: Architecture) -> float:
 
 def max_tile_voxels(config: Architecture, device: torch.device) -> int:
     """Return how many voxels a tile's input may have on that device, given what is free now."""
+    free = _free_bytes(device)
+    usable = free * 2 * SHARE if device.type == "cuda" else min(free * SHARE, MAX_BYTES)
+    return max(1, int(usable / bytes_per_voxel(config)))
+
+
+def memory_problem(config: Architecture, device: torch.device) -> str:
+    """Say so where not even the smallest tile fits into what memory is free now; else nothing.
+
+    Padded networks with a very large receptive field have very large smallest tiles.
+    """
+    smallest = tuple(axis.smallest_input for axis in config.geometry)
+    need, free = held_bytes(shape_table(config, smallest)), _free_bytes(device)
+    if need <= free:
+        return ""
+    size = " x ".join(map(str, smallest))
+    return (
+        f"this network's smallest tile is {size} voxels, for all that it sees, and takes about "
+        f"{need / 1e9:.0f} GB; {free / 1e9:.0f} GB are free"
+    )
+
+
+def check_memory(config: Architecture, device: torch.device) -> None:
+    """Check that at least the smallest tile fits into memory.
+
+    Raises
+    ------
+    OutOfMemoryError
+        Where it does not.
+    """
+    if problem := memory_problem(config, device):
+        raise OutOfMemoryError(
+            "Memory does not suffice for a prediction",
+            got=problem,
+            todo="Use a computer with more memory, or a network that sees less",
+        )
+
+
+def _free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
-        free = int(torch.cuda.mem_get_info(device)[0] * 2 * SHARE)
-    else:
-        free = min(int(psutil.virtual_memory().available * SHARE), MAX_BYTES)
-    return max(1, int(free / bytes_per_voxel(config)))
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)

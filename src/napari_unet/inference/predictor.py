@@ -29,7 +29,7 @@ from napari_unet.inference.events import (
     TileDone,
 )
 from napari_unet.inference.images import in_units, mean_over, turns_of, with_own
-from napari_unet.inference.memory import max_tile_voxels
+from napari_unet.inference.memory import check_memory, max_tile_voxels
 from napari_unet.inference.per_picture import normalisation_of
 from napari_unet.inference.request import Output, Request, allocated, find_missing, find_view
 from napari_unet.model import TrainedModel
@@ -92,6 +92,7 @@ def predict_events(
             "out has another shape than the result", got=out.shape, expected=expected[0]
         )
     device = choose_device(request.device)
+    check_memory(model.config, device)
     work = _Work(model, request, view, missing, device)
     spatial, geometry = view.spatial_shape, model.config.geometry
     tile = _check_tile(request.tile, model) or choose_tile(

@@ -16,6 +16,7 @@ from napari_unet.device import choose_device, using_threads
 from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
 from napari_unet.inference.images import in_units, with_own
+from napari_unet.inference.memory import check_memory
 from napari_unet.inference.per_picture import normalisation_of
 from napari_unet.inference.request import Request, find_missing, find_view
 from napari_unet.model import TrainedModel
@@ -60,7 +61,9 @@ def preview_events(
     if model.target is None and len(model.classes) < 2:
         raise InputError("This model tells no classes apart", got=f"a model of task {model.task}")
     _check(view, picture)
-    network = for_inference(model.network(), choose_device(request.device))
+    device = choose_device(request.device)
+    check_memory(model.config, device)
+    network = for_inference(model.network(), device)
     step = int(model.training.get("steps", 0))
     with using_threads(request.threads):
         own = model.reading.own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -25,3 +26,12 @@ def told_of(options: NetworkOptions) -> dict[str, Any]:
             "numpy": np.__version__,
         },
     }
+
+
+def unseen_warning(problem: str) -> Iterator[str]:
+    """Say why a training shows nothing meanwhile, and that its model will predict nothing here."""
+    if problem:
+        yield (
+            f"There is no preview, and this computer cannot predict with the model: {problem}. "
+            "It learns all the same."
+        )

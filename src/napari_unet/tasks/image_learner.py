@@ -15,8 +15,10 @@ from napari_unet.control import PreviewedImage, Viewport
 from napari_unet.data.inputs import read_inputs
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.data.turns import SAME, Turn, turned, turns
+from napari_unet.device import choose_device
 from napari_unet.errors import InputError
 from napari_unet.inference.images import in_units
+from napari_unet.inference.memory import memory_problem
 from napari_unet.inference.viewport import outputs_in_view
 from napari_unet.model import TrainedModel, Weights
 from napari_unet.network.architecture import Architecture
@@ -24,7 +26,7 @@ from napari_unet.network.build import build_network
 from napari_unet.network.module import Network
 from napari_unet.network.optimise import for_inference
 from napari_unet.tasks.architecture import choose_config
-from napari_unet.tasks.facts import told_of
+from napari_unet.tasks.facts import told_of, unseen_warning
 from napari_unet.tasks.image_options import ImageOptions, RestoreOptions
 from napari_unet.tasks.lesson import Example, Lesson, Place, middle, place_at
 from napari_unet.tasks.patch import choose_patch, trained_part
@@ -96,6 +98,7 @@ class ImageLearner:
         largest = [max(sizes) for sizes in zip(*(v.spatial_shape for v in views), strict=True)]
         self.patch = _patch(self.config, largest, options)
         self.core = trained_part(self.config, self.patch)
+        self.unseen = memory_problem(self.config, choose_device(options.device))
         self.batch_size = BATCH_SIZE[ndim]
         self.random = np.random.default_rng(options.seed)
         self._turns = self._allowed_turns()
@@ -150,6 +153,7 @@ class ImageLearner:
 
     def warnings(self) -> Iterator[str]:
         """Say what the user should know before the first step."""
+        yield from unseen_warning(self.unseen)
         yield from self.lesson.warnings()
 
     def batch(self, size: int) -> Batch:

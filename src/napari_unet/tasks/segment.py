@@ -14,7 +14,9 @@ from napari_unet.control import Previewed, Viewport
 from napari_unet.data.augment import Augmenter
 from napari_unet.data.normalisation import fit_normalisation
 from napari_unet.data.sampling import Pair, PatchSampler, Sample
+from napari_unet.device import choose_device
 from napari_unet.geometry.region import Region
+from napari_unet.inference.memory import memory_problem
 from napari_unet.inference.viewport import previewed, probabilities
 from napari_unet.model import ClassInfo, Reading, TrainedModel, Weights
 from napari_unet.network.build import build_network
@@ -31,7 +33,7 @@ from napari_unet.tasks.continued import (
     continued_network,
     factors_of,
 )
-from napari_unet.tasks.facts import told_of
+from napari_unet.tasks.facts import told_of, unseen_warning
 from napari_unet.tasks.losses import IGNORED, inverse_frequencies, segmentation_loss
 from napari_unet.tasks.painted import Painted, count_all, digest_of
 from napari_unet.tasks.patch import choose_patch, trained_part
@@ -107,6 +109,7 @@ class SegmentLearner:
         largest = [max(sizes) for sizes in zip(*(v.spatial_shape for v in views), strict=True)]
         self.patch = choose_patch(self.config, largest, options.patch)
         self.core = trained_part(self.config, self.patch)
+        self.unseen = memory_problem(self.config, choose_device(options.device))
         self.batch_size = BATCH_SIZE[ndim]
         self.sampler = PatchSampler(
             [Pair(pair.view, pair.store) for pair in painted],
@@ -141,6 +144,7 @@ class SegmentLearner:
 
     def warnings(self) -> Iterator[str]:
         """Say what the user should know before the first step."""
+        yield from unseen_warning(self.unseen)
         if self.finite < 1:
             yield f"{1 - self.finite:.2%} of the pixels are not finite; they are left out."
         for info, count in zip(self._classes(), self.counts, strict=True):
@@ -220,6 +224,8 @@ class SegmentLearner:
     def suggest(self, network: nn.Module, device: torch.device) -> Suggested:
         """Find where the next strokes would help most."""
         assert isinstance(network, Network)
+        if self.unseen:
+            return Suggested(0, ())
         answer = partial(self._answers, for_inference(network, device))
         calibration = self._calibration if self._calibrates else None
         probe = Probe.of(self.config, self.patch, answer, calibration)

@@ -84,6 +84,10 @@ class Learner(Protocol):
         """Take up what was painted since; where a class is new, return how a network grows it."""
 
     @property
+    def unseen(self) -> str:
+        """Why weights cannot be applied to what is looked at; empty: they can."""
+
+    @property
     def is_stale(self) -> bool:
         """Whether something was painted that was not taken up yet; quick to tell."""
 

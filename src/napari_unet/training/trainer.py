@@ -245,7 +245,8 @@ class Loop:
     @property
     def can_show(self) -> bool:
         """Whether there is something to show, and somebody to look at it."""
-        return self.control.view is not None and self.step >= FIRST_PREVIEW
+        looked_at = self.control.view is not None and not self.learner.unseen
+        return looked_at and self.step >= FIRST_PREVIEW
 
     def preview(self) -> Iterator[TrainingEvent]:
         """Apply the averaged weights to what is looked at."""
