@@ -20,6 +20,7 @@ from napari_unet.network.build import build_network
 from napari_unet.network.config import UNetConfig
 from napari_unet.network.kinds import preset
 from napari_unet.training.events import Finished, Warned
+from tests.inference.models import model
 
 CPU = torch.device("cpu")
 
@@ -78,9 +79,26 @@ def test_a_network_that_no_tile_of_fits_is_refused_before_anything_is_computed(m
     for event in napari_unet.train(image, labels, steps=15, size="small", control=control):
         assert not isinstance(event, Previewed)
         said += [event.message] if isinstance(event, Warned) else []
-        model = event.model if isinstance(event, Finished) else None
+        trained = event.model if isinstance(event, Finished) else None
     assert any("There is no preview" in message and "smallest tile" in message for message in said)
     with pytest.raises(OutOfMemoryError, match="Memory does not suffice for a prediction"):
-        napari_unet.predict(model, image)
+        napari_unet.predict(trained, image)
     monkeypatch.undo()
-    assert napari_unet.predict(model, image).shape == image.shape
+    assert napari_unet.predict(trained, image).shape == image.shape
+
+
+def test_an_image_that_fits_in_one_piece_is_seen_in_one_piece_where_no_tile_does(monkeypatch):
+    config = preset("fcdensenet56", in_channels=1, out_channels=2)
+    trained = model(config)
+    image = np.random.default_rng(0).random((40, 50)).astype(np.float32)
+    one = {"tile": None, "output": "probabilities", "threads": 1}
+    # Room for 64 x 64, not for the smallest tile, of 896 x 896.
+    monkeypatch.setattr(memory, "_free_bytes", lambda device: 10**8)
+    found = napari_unet.predict(trained, image, **one)
+    wide = np.pad(image, [(0, 64 - 40), (0, 64 - 50)], mode="reflect")
+    x = torch.from_numpy(trained.normalisation.apply(wide[None]))[None]
+    with torch.inference_mode():
+        expected = torch.softmax(trained.network()(x), 1)[0, :, :40, :50].numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    with pytest.raises(OutOfMemoryError, match="896 x 896"):
+        napari_unet.predict(trained, np.zeros((900, 1000), np.float32), **one)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 import psutil
 import torch
 
 from napari_unet.errors import OutOfMemoryError
+from napari_unet.geometry.unet_shape import AxisGeometry
 from napari_unet.network.architecture import Architecture
 from napari_unet.network.fits import held_bytes
 from napari_unet.network.table import shape_table
@@ -20,6 +22,10 @@ VAST = 1 << 16
 
 SHARE = 0.25
 """Part of the free memory that a prediction takes."""
+
+
+SHARE_AT_ONCE = 0.7
+"""Part of the free memory that an image in one piece may take, where there is no other way."""
 
 
 def bytes_per_voxel(config: Architecture) -> float:
@@ -70,6 +76,37 @@ def check_memory(config: Architecture, device: torch.device) -> None:
             got=problem,
             todo="Use a computer with more memory, or a network that sees less",
         )
+
+
+def tiling_geometry(
+    config: Architecture, device: torch.device, image: Sequence[int]
+) -> tuple[AxisGeometry, ...]:
+    """Return what tiles of an image are planned by: the network's geometry, if its tiles fit.
+
+    Where not even the smallest tile of a padded network does, but the whole image in one piece,
+    it is seen in one piece, with the network's own padding at the border, as such networks were
+    published.
+
+    Parameters
+    ----------
+    config : Architecture
+        The network.
+    device : torch.device
+        Whose memory counts.
+    image : sequence of int
+        Its spatial shape, in voxels.
+
+    Raises
+    ------
+    OutOfMemoryError
+        Where neither fits.
+    """
+    if memory_problem(config, device) and config.padded:
+        whole = [g.input_for(n) for g, n in zip(config.passing, image, strict=True)]
+        if held_bytes(shape_table(config, whole)) <= SHARE_AT_ONCE * _free_bytes(device):
+            return config.passing
+    check_memory(config, device)
+    return config.geometry
 
 
 def _free_bytes(device: torch.device) -> int:

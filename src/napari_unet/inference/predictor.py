@@ -22,6 +22,7 @@ from napari_unet.errors import InputError, OutOfMemoryError
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
 from napari_unet.geometry.tiling import Tile, choose_tile, plan_tiles
+from napari_unet.geometry.unet_shape import AxisGeometry
 from napari_unet.inference.events import (
     PredictionEvent,
     PredictionFinished,
@@ -29,7 +30,7 @@ from napari_unet.inference.events import (
     TileDone,
 )
 from napari_unet.inference.images import in_units, mean_over, turns_of, with_own
-from napari_unet.inference.memory import check_memory, max_tile_voxels
+from napari_unet.inference.memory import max_tile_voxels, tiling_geometry
 from napari_unet.inference.per_picture import normalisation_of
 from napari_unet.inference.request import Output, Request, allocated, find_missing, find_view
 from napari_unet.model import TrainedModel
@@ -92,12 +93,14 @@ def predict_events(
             "out has another shape than the result", got=out.shape, expected=expected[0]
         )
     device = choose_device(request.device)
-    check_memory(model.config, device)
-    work = _Work(model, request, view, missing, device)
-    spatial, geometry = view.spatial_shape, model.config.geometry
-    tile = _check_tile(request.tile, model) or choose_tile(
-        spatial, geometry, max_tile_voxels(model.config, device)
-    )
+    spatial = view.spatial_shape
+    geometry = tiling_geometry(model.config, device, spatial)
+    work = _Work(model, request, view, missing, device, geometry)
+    if geometry == model.config.geometry:
+        most = max_tile_voxels(model.config, device)
+        tile = _check_tile(request.tile, model) or choose_tile(spatial, geometry, most)
+    else:
+        tile = tuple(g.input_for(n) for g, n in zip(geometry, spatial, strict=True))
     loops = list(product(*map(range, view.loop_shape)))
     tiles = list(plan_tiles(spatial, geometry, tile))
     total, done, began = len(loops) * len(tiles), 0, time.monotonic()
@@ -138,8 +141,10 @@ class _Work:
         view: ImageView,
         missing: ImageView | None,
         device: torch.device,
+        geometry: tuple[AxisGeometry, ...],
     ) -> None:
         self._model, self._request, self._view, self._missing = model, request, view, missing
+        self._geometry = geometry
         self._network = for_inference(model.network(), device)
         self._device = device
         self._turns = turns_of(model) if request.flips else (SAME,)
@@ -181,7 +186,8 @@ class _Work:
         """Return the network's outputs (channel, *spatial) for inputs of the same kind."""
         model = self._model
         outputs = self._network(as_input(inputs[None], self._device))
-        outputs = centre_crop(outputs, model.config.output_for(inputs.shape[1:]))[0]
+        sizes = zip(self._geometry, inputs.shape[1:], strict=True)
+        outputs = centre_crop(outputs, [g.output_for(n) for g, n in sizes])[0]
         return with_own(outputs, inputs, self._view, model.reading.own)
 
 

@@ -29,9 +29,9 @@ def told_of(options: NetworkOptions) -> dict[str, Any]:
 
 
 def unseen_warning(problem: str) -> Iterator[str]:
-    """Say why a training shows nothing meanwhile, and that its model will predict nothing here."""
+    """Say why a training shows nothing meanwhile, and what its model will do on this computer."""
     if problem:
         yield (
-            f"There is no preview, and this computer cannot predict with the model: {problem}. "
-            "It learns all the same."
+            f"There is no preview: {problem}. It learns all the same; what fits into memory as a "
+            "whole can be predicted in one piece."
         )
