@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from napari_unet.data.image import Border
 from napari_unet.data.normalisation import Normalisation
+from napari_unet.data.whole_file import write_whole
 from napari_unet.errors import InputError, ModelFileError
 from napari_unet.header import VERSION
 from napari_unet.network.architecture import Architecture
@@ -249,7 +249,7 @@ def write_model_file(
     if notes is not None:
         told[NOTES] = json.dumps(notes)
     try:
-        _replace(path, save(arrays, told))
+        write_whole(path, save(arrays, told))
     except OSError as error:
         raise ModelFileError(
             f"The model could not be saved to {path}",
@@ -340,21 +340,3 @@ def _image_part(header: dict[str, Any]) -> dict[str, Any]:
 def _class_info(entry: dict[str, Any]) -> ClassInfo:
     color = entry["color"]
     return ClassInfo(entry["value"], entry["name"], None if color is None else tuple(color))
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that it is never seen half written."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files for the owner alone; a saved model has the rights of any other file.
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(temporary).chmod(0o666 & ~mask)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

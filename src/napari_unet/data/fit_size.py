@@ -9,13 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.data.image import Border
 from napari_unet.errors import InputError
 from napari_unet.geometry.unet_shape import AxisGeometry
 
 How = Literal["crop", "pad"]
-Mode = Literal["mirror", "zero", "edge", "wrap"]
 
-MODES: dict[str, Any] = {"mirror": "reflect", "zero": "constant", "edge": "edge", "wrap": "wrap"}
+MODES: dict[Border, Any] = {"mirror": "reflect", "zero": "constant", "edge": "edge", "wrap": "wrap"}
 """How numpy calls what may be beyond an array's border."""
 
 
@@ -73,7 +73,7 @@ def fit_size(
     array: NDArray[Any],
     geometry: Sequence[AxisGeometry],
     how: How = "crop",
-    mode: Mode = "mirror",
+    mode: Border = "mirror",
 ) -> tuple[NDArray[Any], Fitted]:
     """Crop or pad an array to the nearest size that a network accepts, alike on both sides.
 

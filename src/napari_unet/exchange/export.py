@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_unet.data.whole_file import write_whole
 from napari_unet.errors import InputError, ModelFileError
 from napari_unet.exchange.describe import MODEL, checked_name, document
 from napari_unet.exchange.example import cover_of, cut_from, example_shape, noise_like
@@ -219,32 +220,30 @@ def _saved(model: TrainedModel) -> bytes:
 
 
 def _write(path: Path, files: dict[str, bytes], entries: dict[str, Any]) -> Path:
-    """Write a package, and put it in its place when bioimage.io's library has read it."""
+    """Write a package when bioimage.io's library has read it."""
     import yaml  # type: ignore[import-untyped]
 
     text = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)
-    part = path.with_name(f".{path.name}.part.zip")
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as package:
+        for name, content in {DOCUMENT: text.encode(), **files}.items():
+            package.writestr(name, content)
+    _check(whole)
     try:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as package:
-            for name, content in {DOCUMENT: text.encode(), **files}.items():
-                package.writestr(name, content)
-        _check(part)
-        part.replace(path)
+        write_whole(path, whole.getvalue())
     except OSError as error:
         raise ModelFileError(
             f"The package could not be written to {path}",
             got=error.strerror or str(error),
             todo="Choose a folder that you can write to",
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 
-def _check(path: Path) -> None:
+def _check(whole: io.BytesIO) -> None:
     from bioimageio.spec import InvalidDescr, load_description
 
-    with zipfile.ZipFile(path) as package:
+    with zipfile.ZipFile(whole) as package:
         found = load_description(package, perform_io_checks=True)
     if isinstance(found, InvalidDescr):
         reasons = " ".join((found.get_reason() or "").split())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_unet.geometry.unet_shape import AxisGeometry
+
+Readout = Literal["linear", "softplus"]
 
 if TYPE_CHECKING:
     from napari_unet.network.table import Row
@@ -83,3 +85,42 @@ class Architecture(BaseModel, ABC):
     def with_channels(self, into: int, out: int) -> Self:
         """Return the same for other channels in and out, checked anew."""
         return type(self)(**{**self.model_dump(), "in_channels": into, "out_channels": out})
+
+
+class AxisShape(Protocol):
+    """A padded network along one axis."""
+
+    def same(self) -> AxisGeometry:
+        """Return which sizes pass, and the context: the true receptive field."""
+
+    @property
+    def receptive_field(self) -> int:
+        """Number of input voxels that one output voxel can see, the most over all positions."""
+
+
+class PaddedArchitecture(Architecture):
+    """An architecture that is always padded, and treats all axes alike."""
+
+    readout: Readout = Field(
+        "linear", description="What the result passes last; softplus is never negative."
+    )
+
+    @property
+    @abstractmethod
+    def axis_shape(self) -> AxisShape:
+        """The shape along each axis."""
+
+    @property
+    def padded(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def geometry(self) -> tuple[AxisGeometry, ...]:
+        """Which sizes fit, and what context a tile needs, per axis."""
+        return (self.axis_shape.same(),) * self.ndim
+
+    @property
+    def receptive_field(self) -> tuple[int, ...]:
+        """Number of input voxels that one output voxel can see, per axis."""
+        return (self.axis_shape.receptive_field,) * self.ndim

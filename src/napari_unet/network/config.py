@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from napari_unet.errors import InputError
 from napari_unet.geometry.unet_shape import AxisGeometry, LevelShape, UNetShape
-from napari_unet.network.architecture import Architecture
+from napari_unet.network.architecture import Architecture, Readout
 
 if TYPE_CHECKING:
     from napari_unet.network.table import Row
@@ -21,7 +21,6 @@ Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu"]
 Down = Literal["max", "average", "strided"]
 Up = Literal["transposed", "nearest", "linear"]
 UpChannels = Literal["keep", "halve"]
-Readout = Literal["linear", "softplus"]
 Size = Literal["small", "medium", "large"]
 
 

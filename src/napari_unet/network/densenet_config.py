@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
-from napari_unet.geometry.unet_shape import AxisGeometry, LevelShape, UNetShape
-from napari_unet.network.architecture import Architecture
-from napari_unet.network.config import Readout
+from napari_unet.geometry.unet_shape import LevelShape, UNetShape
+from napari_unet.network.architecture import PaddedArchitecture
 
 if TYPE_CHECKING:
     from napari_unet.network.table import Row
@@ -18,7 +17,7 @@ KERNEL, FACTOR, UP_KERNEL = 3, 2, 3
 """Of all convolutions with a neighbourhood, all poolings, and all transposed convolutions."""
 
 
-class DenseNetConfig(Architecture):
+class DenseNetConfig(PaddedArchitecture):
     """All that defines an FC-DenseNet's architecture.
 
     In a dense block each layer reads what all the layers before it put out, and adds `growth`
@@ -48,9 +47,6 @@ class DenseNetConfig(Architecture):
     )
     bottom: int = Field(4, ge=1, description="Layers at the lowest resolution.")
     dropout: float = Field(0.2, ge=0, lt=1, description="Dropout rate behind each convolution.")
-    readout: Readout = Field(
-        "linear", description="What the result passes last; softplus is never negative."
-    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -71,13 +67,9 @@ class DenseNetConfig(Architecture):
         return len(self.blocks)
 
     @property
-    def padded(self) -> bool:
-        """Always: the concatenations need sizes that stay."""
-        return True
-
-    @property
-    def _shape(self) -> UNetShape:
-        # All axes are alike. The longest way leads through every layer of every block.
+    def axis_shape(self) -> UNetShape:
+        """The shape along each axis."""
+        # The longest way leads through every layer of every block.
         crops = [(KERNEL - 1) * layers for layers in self.blocks]
         firsts = [KERNEL - 1] + [0] * len(crops)
         levels = tuple(
@@ -86,16 +78,6 @@ class DenseNetConfig(Architecture):
         )
         bottom = (KERNEL - 1) * self.bottom + (0 if levels else firsts[0])
         return UNetShape(levels, bottom)
-
-    @property
-    def geometry(self) -> tuple[AxisGeometry, ...]:
-        """Which sizes fit, and what context a tile needs, per axis."""
-        return (self._shape.same(),) * self.ndim
-
-    @property
-    def receptive_field(self) -> tuple[int, ...]:
-        """Number of input voxels that one output voxel can see, per axis."""
-        return (self._shape.receptive_field,) * self.ndim
 
     def rows(self, input_shape: Sequence[int]) -> list[Row]:
         """List the layers for an input of a shape that fits, see `shape_table`."""

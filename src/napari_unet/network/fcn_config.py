@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from napari_unet.geometry.fcn_shape import FCNShape
-from napari_unet.geometry.unet_shape import AxisGeometry
-from napari_unet.network.architecture import Architecture
-from napari_unet.network.config import Readout
+from napari_unet.network.architecture import PaddedArchitecture
 
 if TYPE_CHECKING:
     from napari_unet.network.table import Row
@@ -28,7 +26,7 @@ UPS: dict[int, tuple[int, ...]] = {32: (32,), 16: (2, 16), 8: (2, 2, 8)}
 """Factors of the upsamplings, from the bottom, by the finest resolution that is used."""
 
 
-class FCNConfig(Architecture):
+class FCNConfig(PaddedArchitecture):
     """All that defines the architecture of an FCN.
 
     The convolutions of VGG-16 put out classes at a 32nd of the resolution. These are enlarged by
@@ -57,9 +55,6 @@ class FCNConfig(Architecture):
     dropout: float = Field(
         DROPOUT, ge=0, lt=1, description="Dropout rate behind the two wide layers at the bottom."
     )
-    readout: Readout = Field(
-        "linear", description="What the result passes last; softplus is never negative."
-    )
 
     @property
     def title(self) -> str:
@@ -71,11 +66,6 @@ class FCNConfig(Architecture):
     def depth(self) -> int:
         """Number of poolings."""
         return len(BLOCKS)
-
-    @property
-    def padded(self) -> bool:
-        """Always."""
-        return True
 
     @property
     def blocks(self) -> tuple[tuple[int, ...], ...]:
@@ -103,16 +93,6 @@ class FCNConfig(Architecture):
         """The shape along one axis; all axes are alike."""
         crops = tuple((KERNEL - 1) * len(block) for block in BLOCKS)
         return FCNShape(crops, BOTTOM_KERNEL - 1, self.ups)
-
-    @property
-    def geometry(self) -> tuple[AxisGeometry, ...]:
-        """Which sizes fit, and what context a tile needs, per axis."""
-        return (self.axis_shape.same(),) * self.ndim
-
-    @property
-    def receptive_field(self) -> tuple[int, ...]:
-        """Number of input voxels that one output voxel can see, per axis."""
-        return (self.axis_shape.receptive_field,) * self.ndim
 
     def rows(self, input_shape: Sequence[int]) -> list[Row]:
         """List the layers for an input of a shape that fits, see `shape_table`."""

@@ -29,55 +29,72 @@ class Fits:
 
     Parameters
     ----------
+    config : Architecture
+        The architecture.
     wished : tuple of int
         The input that was asked for, in voxels.
-    shape : tuple of int
-        The input that is counted with: the wished one if it fits, else the nearest.
     cropped : tuple of int or None
         The largest input that fits and is nowhere larger than the wished one; None where there
         is none.
     padded : tuple of int
         The smallest input that fits and is nowhere smaller.
-    output : tuple of int
-        What comes out, in voxels.
-    crop : tuple of int
-        By how many voxels the output is smaller, on each side.
-    context : tuple of int
-        What a tile reads beyond what it writes, both sides together.
-    receptive_field : tuple of int
-        Input voxels that one output voxel can see.
-    step : tuple of int
-        Step between allowed inputs.
-    smallest : tuple of int
-        The smallest allowed input.
-    parameters : int
-        Trainable numbers.
-    multiply_adds : int
-        Of all convolutions, for an image of `shape`.
     batch : int
         Images per training step.
-    training_bytes, prediction_bytes : int
-        Estimates of the memory that a training step with that batch, and a prediction, need.
     rows : tuple of Row
-        The layers.
+        The layers, for an image of `shape`.
     """
 
+    config: Architecture
     wished: tuple[int, ...]
-    shape: tuple[int, ...]
     cropped: tuple[int, ...] | None
     padded: tuple[int, ...]
-    output: tuple[int, ...]
-    crop: tuple[int, ...]
-    context: tuple[int, ...]
-    receptive_field: tuple[int, ...]
-    step: tuple[int, ...]
-    smallest: tuple[int, ...]
-    parameters: int
-    multiply_adds: int
     batch: int
-    training_bytes: int
-    prediction_bytes: int
     rows: tuple[Row, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The input that is counted with: the wished one if it fits, else the nearest."""
+        return self.rows[0].shape
+
+    @property
+    def output(self) -> tuple[int, ...]:
+        """What comes out, in voxels."""
+        return self.rows[-1].shape
+
+    @property
+    def crop(self) -> tuple[int, ...]:
+        """By how many voxels the output is smaller, on each side."""
+        return tuple(axis.context // 2 for axis in self.config.passing)
+
+    @property
+    def context(self) -> tuple[int, ...]:
+        """What a tile reads beyond what it writes, both sides together."""
+        return tuple(axis.context for axis in self.config.geometry)
+
+    @property
+    def receptive_field(self) -> tuple[int, ...]:
+        """Input voxels that one output voxel can see."""
+        return self.config.receptive_field
+
+    @property
+    def step(self) -> tuple[int, ...]:
+        """Step between allowed inputs."""
+        return tuple(axis.stride for axis in self.config.passing)
+
+    @property
+    def smallest(self) -> tuple[int, ...]:
+        """The smallest allowed input."""
+        return tuple(axis.smallest_input for axis in self.config.passing)
+
+    @property
+    def parameters(self) -> int:
+        """Trainable numbers."""
+        return sum(row.parameters for row in self.rows)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of all convolutions."""
+        return sum(row.multiply_adds for row in self.rows)
 
     @property
     def multiply_adds_per_voxel(self) -> float:
@@ -88,6 +105,17 @@ class Fits:
     def flops_per_voxel(self) -> float:
         """Floating-point operations per voxel of the output: two per multiply-add."""
         return 2 * self.multiply_adds_per_voxel
+
+    @property
+    def training_bytes(self) -> int:
+        """Estimate of the memory that a training step with that batch needs."""
+        kept = self.batch * sum(row.kept for row in self.rows)
+        return NUMBER * (kept + COPIES * self.parameters)
+
+    @property
+    def prediction_bytes(self) -> int:
+        """Estimate of the memory that a prediction needs."""
+        return int(held_bytes(self.rows)) + NUMBER * self.parameters
 
 
 def what_fits(config: Architecture, wished: Sequence[int] | None = None, batch: int = 1) -> Fits:
@@ -122,32 +150,12 @@ def what_fits(config: Architecture, wished: Sequence[int] | None = None, batch: 
         )
     if batch < 1:
         raise InputError("A batch holds at least one image", got=batch)
-    smallest = tuple(axis.smallest_input for axis in axes)
     sized = list(zip(axes, wished, strict=True))
     below = tuple(axis.largest_input(max(n, axis.smallest_input)) for axis, n in sized)
     cropped = below if all(a <= n for a, n in zip(below, wished, strict=True)) else None
     padded = tuple(axis.input_for(n - axis.context) for axis, n in sized)
-    shape = cropped or padded
-    rows = shape_table(config, shape)
-    parameters = sum(row.parameters for row in rows)
-    return Fits(
-        wished=wished,
-        shape=shape,
-        cropped=cropped,
-        padded=padded,
-        output=rows[-1].shape,
-        crop=tuple(axis.context // 2 for axis in axes),
-        context=tuple(axis.context for axis in config.geometry),
-        receptive_field=config.receptive_field,
-        step=tuple(axis.stride for axis in axes),
-        smallest=smallest,
-        parameters=parameters,
-        multiply_adds=sum(row.multiply_adds for row in rows),
-        batch=batch,
-        training_bytes=NUMBER * (batch * sum(row.kept for row in rows) + COPIES * parameters),
-        prediction_bytes=int(held_bytes(rows)) + NUMBER * parameters,
-        rows=tuple(rows),
-    )
+    rows = shape_table(config, cropped or padded)
+    return Fits(config, wished, cropped, padded, batch, tuple(rows))
 
 
 def usual_input(config: Architecture) -> tuple[int, ...]:

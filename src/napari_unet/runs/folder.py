@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from napari_unet.data.whole_file import write_whole
 from napari_unet.model import TrainedModel
 from napari_unet.runs.log import Log
 from napari_unet.runs.pictures import RGB
@@ -170,11 +171,12 @@ class _Recorder:
         self._close()
         if folder is not None:
             self._write_facts(folder)
-            write_text(folder / REPORT, report(self.story, folder.name, pictures))
+            page = report(self.story, folder.name, pictures)
+            write_whole(folder / REPORT, page.encode())
 
     def _write_facts(self, folder: Path) -> None:
-        write_text(folder / CONFIG, _json(self.story.config()))
-        write_text(folder / FACTS, _json(self.story.facts()))
+        write_whole(folder / CONFIG, _json(self.story.config()))
+        write_whole(folder / FACTS, _json(self.story.facts()))
 
     def _pictures(self) -> Iterator[tuple[str, RGB]]:
         """Let the samples be made; whatever goes wrong there is no reason to lose a model."""
@@ -219,16 +221,6 @@ def new_folder(parent: Path, task: str, began: datetime) -> Path:
             return folder
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file that is never seen half written."""
-    new = path.with_name(f".{path.name}.new")
-    try:
-        new.write_text(text, encoding="utf-8", newline="\n")
-        new.replace(path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
-
-
-def _json(facts: Mapping[str, Any]) -> str:
-    return json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def _json(facts: Mapping[str, Any]) -> bytes:
+    text = json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode()

@@ -152,19 +152,16 @@ def _likeness(
     truth: NDArray[Any], result: NDArray[Any], view: ImageView, data_range: float | None
 ) -> Likeness:
     """Compare picture by picture, with one data range for all."""
-    loops, channel = view.layout.loops, view.layout.channel
     span = data_range_of(truth) if data_range is None else data_range
-    extra = 0 if channel is None and truth.ndim > len(view.source.shape) else channel
-    shift = 1 if channel is None and extra is not None else 0
-    axes = tuple(axis + shift for axis in loops)
+    # A result has channels where the image has them, or else first, if it has any.
+    added = truth.ndim - len(view.source.shape)
+    channel = 0 if added else view.layout.channel
+    loops = [axis + added for axis in view.layout.loops]
     # Looped axes first, then the channels, if any, then space.
-    order = [*axes, *([] if extra is None else [extra])]
+    order = loops + ([] if channel is None else [channel])
     order += [axis for axis in range(truth.ndim) if axis not in order]
-    pair = [a.transpose(order).reshape(-1, *_rest(a, order, len(axes))) for a in (truth, result)]
-    found = [likeness(t, r, span, None if extra is None else 0) for t, r in zip(*pair, strict=True)]
+    shape = [truth.shape[axis] for axis in order[len(loops) :]]
+    pairs = zip(*(a.transpose(order).reshape(-1, *shape) for a in (truth, result)), strict=True)
+    found = [likeness(t, r, span, None if channel is None else 0) for t, r in pairs]
     psnr, ssim = (float(np.mean(v)) for v in zip(*((f.psnr, f.ssim) for f in found), strict=True))
     return Likeness(psnr, ssim, span)
-
-
-def _rest(array: NDArray[Any], order: list[int], loops: int) -> tuple[int, ...]:
-    return tuple(array.shape[axis] for axis in order[loops:])

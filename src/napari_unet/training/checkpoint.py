@@ -137,6 +137,7 @@ def restore(loop: Loop, checkpoint: Checkpoint) -> None:
         _load(loop.average.network, checkpoint.part("average"))
         _restore_optimiser(loop.optimiser, checkpoint.part("optimiser"))
         loop.step, loop.batch_size = state["step"], state["batch_size"]
+        loop.spent = state["elapsed"]
         loop.average.updates = state["updates"]
         loop.schedule.restore(state["schedule"])
         loop.last = state["last"] and _validated(state["last"])

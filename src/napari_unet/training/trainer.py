@@ -110,7 +110,6 @@ def train_network(
         loop = Loop(learner, options, control, device)
         if resume is not None:
             restore(loop, resume)
-            loop.spent = resume.state["elapsed"]
         loop.together.begin(learner, loop.network, loop.average.network)
         try:
             yield from loop.run()

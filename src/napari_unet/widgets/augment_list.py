@@ -165,8 +165,8 @@ def _told(options: AugmentOptions, name: Change) -> str:
     unit, chance = extra["unit"], options.chance.get(name, 1.0)
     shown = f" {value * (100 if unit == '%' else 1):.4g}" if unit else ""
     suffix = SUFFIX.get(unit, "") if unit != "units" else ""
-    often = f" ({chance:.3g})" if chance == 1 else f" ({100 * chance:.3g} %)"
-    return f"{str(field.title).lower()}{shown}{suffix}" + often * (chance != 1)
+    often = "" if chance == 1 else f" ({100 * chance:.3g} %)"
+    return f"{str(field.title).lower()}{shown}{suffix}{often}"
 
 
 def _most(name: Change) -> float:

@@ -64,8 +64,9 @@ def _error(model: TrainedModel, picture: Picture, mask: Any) -> str:
     try:
         layout = find_layout(shape, ndim, names=picture.axes, rgb=picture.rgb)
     except InputError:
-        space = count(len(shape) - picture.rgb, "axis").replace("axiss", "axes")
-        return f"The model is {ndim}D, but “{name}” has {space} of space ({sizes(shape)})."
+        have = len(shape) - picture.rgb
+        axes = f"{have} {'axis' if have == 1 else 'axes'}"
+        return f"The model is {ndim}D, but “{name}” has {axes} of space ({sizes(shape)})."
     try:
         view = find_view(model, picture.data, Request(axes=picture.axes, rgb=picture.rgb))
     except InputError as error:
