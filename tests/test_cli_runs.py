@@ -27,7 +27,7 @@ def files(tmp_path, monkeypatch):
     image = np.random.default_rng(0).normal(100, 9, (64, 64)).astype(np.float32)
     image[:, 32:] += 60
     strokes = np.zeros(image.shape, np.uint8)
-    strokes[10:40, 5:15], strokes[10:40, 45:55] = 1, 2
+    strokes[2:62, 5:15], strokes[2:62, 45:55] = 1, 2
     tifffile.imwrite("image.tif", image)
     tifffile.imwrite("strokes.tif", strokes)
     return tmp_path
@@ -37,7 +37,7 @@ def test_trainings_are_kept_and_compared(files):
     for rate in (0.001, 0.002):
         done = run(
             "train", "image.tif", "strokes.tif", "-o", "m", "--runs", "runs",
-            "--class-names", "1=wall,2=x;y", "--learning-rate", rate, *QUICK,
+            "--class-names", "1=wall,2=x;y", "--learning-rate", rate, "--held-out", 0.4, *QUICK,
         )  # fmt: skip
         assert done.exit_code == 0, done.output
     found = list_runs("runs")

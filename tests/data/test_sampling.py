@@ -102,7 +102,7 @@ def test_validation_counts_each_held_out_voxel_once(
     sampler = PatchSampler([_pair(labels, ndim=ndim)], (2, 3, 7), PLAIN, 0.4, seed)
     core_shape = (core,) * ndim
     read = tuple(n + 2 * margin for n in core_shape)
-    windows = list(sampler.validation_windows(read, core_shape, limit=1000))
+    windows = list(sampler.windows(read, core_shape, limit=1000))
     found = []
     for sample in windows:
         known = sample.labels >= 0
@@ -118,7 +118,7 @@ def test_validation_counts_each_held_out_voxel_once(
     held = sampler.splits[0].validation_mask(Region.whole(shape)) & (labels > 0)
     assert sorted(found) == np.argwhere(held).tolist()
     assert sampler.val_count.sum() == held.sum()
-    again = list(sampler.validation_windows(read, core_shape, limit=1000))
+    again = list(sampler.windows(read, core_shape, limit=1000))
     for a, b in zip(windows, again, strict=True):
         np.testing.assert_array_equal(a.labels, b.labels)
 
@@ -130,7 +130,7 @@ def test_few_windows_still_see_every_class() -> None:
     labels[100, 200:300] = 2
     labels[101, 200:300] = 2
     sampler = PatchSampler([_pair(labels)], (1, 2), PLAIN, 0.5, 1)
-    windows = list(sampler.validation_windows((64, 64), (64, 64), limit=5))
+    windows = list(sampler.windows((64, 64), (64, 64), limit=5))
     assert len(windows) == 5
     counts = sum(np.bincount(w.labels[w.labels >= 0], minlength=2) for w in windows)
     assert (counts > 0).all()
@@ -143,7 +143,7 @@ def test_windows_do_not_cut_cells() -> None:
     for seed in range(20):
         sampler = PatchSampler([_pair(labels)], (1,), PLAIN, 0.5, seed)
         cells = {*map(tuple, (sampler.splits[0].val_index[1] // 32).tolist())}
-        assert len(list(sampler.validation_windows((60, 60), (40, 40)))) == len(cells)
+        assert len(list(sampler.windows((60, 60), (40, 40)))) == len(cells)
 
 
 @pytest.mark.parametrize(("balance", "share"), [(1.0, 0.5), (0.5, 1 / 11), (0.0, 1 / 101)])

@@ -137,7 +137,7 @@ def test_a_segmentation_draws_and_changes_other_patches_but_holds_out_the_same()
     assert (second.augmenter.step - first.augmenter.step) % 2**32 > 2**20
     held = [one.sampler.val_count.tolist() for one in (first, second)]
     assert held[0] == held[1]
-    windows = [list(one.sampler.validation_windows(one.patch, one.core)) for one in (first, second)]
+    windows = [list(one.sampler.windows(one.patch, one.core)) for one in (first, second)]
     for mine, theirs in zip(*windows, strict=True):
         np.testing.assert_array_equal(mine.labels, theirs.labels)
 

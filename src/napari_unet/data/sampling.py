@@ -178,10 +178,12 @@ class PatchSampler:
         stop = tuple(a + n for a, n in zip(start, read_shape, strict=True))
         return self._sample(which, voxel[:loops], Region(tuple(start), stop), held_out=False)
 
-    def validation_windows(
-        self, read_shape: Shape, core: Shape, limit: int = 16
+    def windows(
+        self, read_shape: Shape, core: Shape, limit: int = 16, *, held_out: bool = True
     ) -> Iterator[Sample]:
-        """Yield windows that cover what is held out, always the same ones for the same paint.
+        """Yield windows that cover what is held out, or what is not.
+
+        They are always the same ones for the same paint.
 
         The windows' central parts lie on a grid that does not cut through the cells of the
         split where the core holds a cell, so no voxel counts twice. If there are more than
@@ -193,14 +195,16 @@ class PatchSampler:
             As for :meth:`draw`.
         limit : int
             Most windows to yield.
+        held_out : bool
+            Cover what validation has; else what training has.
 
         Yields
         ------
         Sample
-            All labels are -1 but those that are held out.
+            All labels are -1 but those of that side.
         """
         windows: dict[tuple[int, Shape, Shape], float] = {}
-        for which, index, share in self._validation_voxels():
+        for which, index, share in self._voxels(held_out):
             loops = len(self.pairs[which].view.loop_shape)
             step = _grid_step(core, self._splits[which].cell[loops:])
             index[:, loops:] //= np.array(step)
@@ -210,7 +214,7 @@ class PatchSampler:
                 windows[key] = windows.get(key, 0.0) + share * count
         best = sorted(windows, key=lambda key: (-windows[key], key))[:limit]
         for which, loop, cell in sorted(best):
-            yield self._validation_sample(which, loop, cell, read_shape, core)
+            yield self._window(which, loop, cell, read_shape, core, held_out)
 
     def _draw_voxel(self, rng: np.random.Generator) -> tuple[int, Shape]:
         counts = self._counts
@@ -239,16 +243,25 @@ class PatchSampler:
             labels[~np.isfinite(raw).all(axis=0)] = IGNORED
         return Sample(self.normalisation.apply(raw), labels)
 
-    def _validation_voxels(self) -> Iterator[tuple[int, NDArray[np.int32], float]]:
+    def _voxels(self, held_out: bool) -> Iterator[tuple[int, NDArray[np.int32], float]]:
         """Yield pair, coordinates and what one voxel is worth, for each class of each pair."""
+        totals = (self.val_count if held_out else self.train_count).tolist()
         for which, part in enumerate(self._splits):
-            for value, total in zip(self.classes, self.val_count.tolist(), strict=True):
-                index = part.val_index.get(value)
+            indices = part.val_index if held_out else part.train_index
+            counts = part.val_count if held_out else part.train_count
+            for value, total in zip(self.classes, totals, strict=True):
+                index = indices.get(value)
                 if index is not None and len(index):
-                    yield which, index.copy(), part.val_count[value] / len(index) / max(total, 1)
+                    yield which, index.copy(), counts[value] / len(index) / max(total, 1)
 
-    def _validation_sample(
-        self, which: int, loop: Shape, cell: Shape, read_shape: Shape, core: Shape
+    def _window(
+        self,
+        which: int,
+        loop: Shape,
+        cell: Shape,
+        read_shape: Shape,
+        core: Shape,
+        held_out: bool,
     ) -> Sample:
         step = _grid_step(core, self._splits[which].cell[len(loop) :])
         start = tuple(i * s for i, s in zip(cell, step, strict=True))
@@ -258,7 +271,7 @@ class PatchSampler:
             for a, s, c, r in zip(start, step, core, read_shape, strict=True)
         )
         window = Region(first, tuple(a + r for a, r in zip(first, read_shape, strict=True)))
-        sample = self._sample(which, loop, window, held_out=True)
+        sample = self._sample(which, loop, window, held_out=held_out)
         labels = np.full_like(sample.labels, IGNORED)
         place = counted.shift(tuple(-a for a in window.start)).slices
         labels[place] = sample.labels[place]

@@ -21,6 +21,10 @@ Mask = NDArray[np.bool_]
 #: whether a network has learned, so cells are wider than strokes.
 CELL = (8, 32, 32)
 
+#: Of no class is more held out than so many times its share: chance could else take half of what
+#: little is painted.
+MOST_HELD = 1.25
+
 
 @dataclass(frozen=True, eq=False)
 class _Part:
@@ -138,10 +142,14 @@ def split(
     parts = _index_blocks(now, whole_cell, fraction, seed, limit, previous)
     coords, held = _join(parts.values(), now.counts, len(now.shape))
     kept = set(previous.kept if previous else ())
-    for value in now.counts:
-        held[value] &= ~_in_cells(coords[value] // np.array(whole_cell), kept)
-        if fraction < 1 and held[value].size and held[value].all():
-            kept.add(_last_to_hold_out(coords[value] // np.array(whole_cell), seed))
+    most = min(MOST_HELD * fraction, (1 + fraction) / 2)
+    for value in now.counts if fraction < 1 else ():
+        cells = coords[value] // np.array(whole_cell)
+        held[value] &= ~_in_cells(cells, kept)
+        while held[value].sum() > most * held[value].size:
+            cell_kept = _last_to_hold_out(cells[held[value]], seed)
+            kept.add(cell_kept)
+            held[value] &= ~_in_cells(cells, [cell_kept])
     for value in now.counts if kept else ():
         held[value] &= ~_in_cells(coords[value] // np.array(whole_cell), kept)
     val_count = {v: round(n * float(held[v].mean())) for v, n in now.counts.items()}

@@ -7,18 +7,19 @@ a second time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from napari_unet.errors import InputError
-from napari_unet.model import TrainedModel
+from napari_unet.model import ClassInfo, TrainedModel
 from napari_unet.network.grow import with_classes
 from napari_unet.network.module import Network
 from napari_unet.tasks.architecture import check_learns
 from napari_unet.tasks.calibration import shift_head
+from napari_unet.tasks.segment_options import SegmentOptions
 
 CALIBRATION = "calibration"
 """In a model's `training`: how many times more likely calibration has made each class."""
@@ -51,6 +52,29 @@ def check_start(model: TrainedModel, ndim: Literal[2, 3], channels: int | None =
             expected=", ".join(needed),
             todo="Start from another model, or from a fresh network",
         )
+
+
+def all_classes(
+    values: Sequence[int], options: SegmentOptions, start: TrainedModel | None
+) -> tuple[ClassInfo, ...]:
+    """Return what is known of classes: from the model to start from, else from the options.
+
+    Parameters
+    ----------
+    values : sequence of int
+        Their label values.
+    options : SegmentOptions
+        What is set.
+    start : TrainedModel or None
+        Where a training goes on from.
+    """
+    names, colors = options.class_names, options.class_colors
+    known = {info.value: info for info in start.classes} if start else {}
+    return tuple(
+        known.get(v)
+        or ClassInfo(v, names.get(v, "background" if v == 0 else f"class {v}"), colors.get(v))
+        for v in values
+    )
 
 
 def all_values(known: Iterable[int], painted: Iterable[int]) -> tuple[int, ...]:

@@ -159,7 +159,8 @@ class ImageLearner:
     def batch(self, size: int) -> Batch:
         """Draw examples from anywhere, each turned at random."""
         drawn = [self._example(self._place(self.random), self.random) for _ in range(size)]
-        return Batch(*map(torch.stack, zip(*drawn, strict=True)))
+        inputs, targets, weights = map(torch.stack, zip(*drawn, strict=True))
+        return Batch(inputs, targets, weights)
 
     def _example(
         self, place: Place, random: np.random.Generator, *, judge: bool = False

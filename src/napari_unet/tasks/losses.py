@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_unet.tasks.segment_options import Loss
+from napari_unet.tasks.segment_options import Loss, SegmentOptions
+from napari_unet.training.learner import Hints
 
 IGNORED = -1
 """The target of a voxel that was not painted."""
@@ -77,6 +78,19 @@ def masked_tversky(
     return ((1 - index) * counts).sum() / counts.sum().clamp(min=EPSILON)
 
 
+def hinted_cross_entropy(logits: Tensor, hints: Hints) -> Tensor:
+    """Return the mean cross-entropy against what somebody else says of some voxels.
+
+    Parameters
+    ----------
+    logits : Tensor
+        (B, classes, *spatial).
+    hints : Hints
+        Which voxels, and what is said of them.
+    """
+    return F.cross_entropy(logits.movedim(1, -1).flatten(0, -2)[hints.where], hints.answers)
+
+
 def segmentation_loss(
     name: Loss,
     logits: Tensor,
@@ -123,6 +137,25 @@ def inverse_frequencies(counts: Sequence[int]) -> list[float]:
     least, most = min(present), max(present)
     raw = [1 / max(n or least, least, most / MOST_WEIGHT) for n in counts]
     return [w * len(raw) / sum(raw) for w in raw]
+
+
+def class_weights(
+    options: SegmentOptions, values: Sequence[int], counts: Sequence[int]
+) -> Tensor | None:
+    """Return what pixels of each class count in the loss; None where all count alike.
+
+    Parameters
+    ----------
+    options : SegmentOptions
+        What is set.
+    values, counts : sequence of int
+        Label values of the classes, and how many pixels are painted of each.
+    """
+    if not (options.weigh_classes or options.class_weights):
+        return None
+    found = inverse_frequencies(counts) if options.weigh_classes else [1.0] * len(counts)
+    given = [options.class_weights.get(value, 1.0) for value in values]
+    return torch.tensor(found) * torch.tensor(given)
 
 
 def _mean(losses: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:

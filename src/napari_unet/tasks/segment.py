@@ -15,11 +15,12 @@ from napari_unet.data.augment import Augmenter
 from napari_unet.data.normalisation import fit_normalisation
 from napari_unet.data.sampling import Pair, PatchSampler, Sample
 from napari_unet.device import choose_device
-from napari_unet.geometry.region import Region
 from napari_unet.inference.memory import memory_problem
 from napari_unet.inference.viewport import previewed, probabilities
 from napari_unet.model import ClassInfo, Reading, TrainedModel, Weights
+from napari_unet.network.blocks import centre_crop
 from napari_unet.network.build import build_network
+from napari_unet.network.config import UNetConfig
 from napari_unet.network.grow import with_classes
 from napari_unet.network.module import Network
 from napari_unet.network.optimise import for_inference
@@ -28,17 +29,25 @@ from napari_unet.tasks.calibration import frequency_factors, shift_head
 from napari_unet.tasks.confusion import confusion_of
 from napari_unet.tasks.continued import (
     CALIBRATION,
+    all_classes,
     all_values,
     check_start,
     continued_network,
     factors_of,
 )
 from napari_unet.tasks.facts import told_of, unseen_warning
-from napari_unet.tasks.losses import IGNORED, inverse_frequencies, segmentation_loss
+from napari_unet.tasks.forest import Forest, take_marks
+from napari_unet.tasks.losses import (
+    IGNORED,
+    class_weights,
+    hinted_cross_entropy,
+    segmentation_loss,
+)
 from napari_unet.tasks.painted import Painted, count_all, digest_of
 from napari_unet.tasks.patch import choose_patch, trained_part
 from napari_unet.tasks.segment_options import SegmentOptions
 from napari_unet.tasks.suggest import Guide, Probe
+from napari_unet.tasks.windows import spread_windows
 from napari_unet.training.events import Suggested, Validated
 from napari_unet.training.learner import Batch
 from napari_unet.training.metrics import iou
@@ -47,6 +56,9 @@ BATCH_SIZE = {2: 8, 3: 4}
 """Patches per step."""
 
 CALIBRATION_WINDOWS = 12
+
+FEW = 3000
+"""Where more pixels are painted than these, a forest counts the less."""
 
 REMEMBERED = 0.98
 """What is left, one step later, of the count of what was learned from."""
@@ -91,7 +103,7 @@ class SegmentLearner:
             check_start(start, ndim, painted[0].view.channels)
         self.values = all_values((c.value for c in start.classes) if start else (), counts)
         self.counts = tuple(counts.get(v, 0) for v in self.values)
-        self.class_names = tuple(str(c) for c in self._classes())
+        self.class_names = tuple(map(str, self._classes()))
         self.spacing = tuple(options.spacing or (1.0,) * ndim)[-ndim:]
         self.augmenter = Augmenter(options.augment, ndim, self.spacing, options.seed)
         views = [pair.view for pair in painted]
@@ -120,27 +132,22 @@ class SegmentLearner:
             balance=options.balance,
             whole=options.split == "image",
         )
-        self._seen = torch.zeros(len(self.values), dtype=torch.int64)
+        self._seen = torch.zeros(len(self.values), dtype=torch.float64)
         self._learned = torch.zeros(len(self.values), len(self.values))
         self._factors = factors_of(start, len(self.values))
         self._shift: Tensor | None = None
         self._continued_from = start.digest if start is not None else None
         self.random = np.random.default_rng(options.seed)
+        self._forest = (
+            Forest(self.config, self.sampler, self.patch, self.core, options.seed)
+            if options.forest and isinstance(self.config, UNetConfig) and self.config.filters
+            else None
+        )
         self._guide = Guide(self.sampler, self.spacing, options.seed)
         self._looked: Viewport | None = None
 
     def _classes(self) -> tuple[ClassInfo, ...]:
-        names, colors = self.options.class_names, self.options.class_colors
-        known = {info.value: info for info in self.start.classes} if self.start else {}
-        return tuple(
-            known.get(v)
-            or ClassInfo(
-                v,
-                names.get(v, "background" if v == 0 else f"class {v}"),
-                colors.get(v),
-            )
-            for v in self.values
-        )
+        return all_classes(self.values, self.options, self.start)
 
     def warnings(self) -> Iterator[str]:
         """Say what the user should know before the first step."""
@@ -163,8 +170,15 @@ class SegmentLearner:
         """Draw patches around painted pixels, and change them at random."""
         read = self.augmenter.read_shape(self.patch)
         samples = [self.sampler.draw(read, self.random, self.core) for _ in range(size)]
-        inputs, targets = self.augmenter(*_stack(samples), self.patch, self.core)
-        return Batch(inputs, targets)
+        images, labels = _stack(samples)
+        answers = None
+        if self._forest is not None:
+            weights = class_weights(self.options, self.values, self.counts)
+            self._forest.keep_up(self._versions, weights)
+            answers = self._forest.ask(images, labels, len(self.values), self.random)
+        inputs, targets = self.augmenter(images, labels, self.patch, self.core)
+        hints = None if answers is None else take_marks(targets, answers)
+        return Batch(inputs, targets, hints=hints)
 
     def take_up(self) -> Callable[[nn.Module], nn.Module] | None:
         """Take up what was painted since; where a class is new, return how a network grows it."""
@@ -254,9 +268,9 @@ class SegmentLearner:
         if seen.any() and bool(seen[painted].all()):
             # As if the classes that are not painted had had their equal share.
             share = seen.float().mean()
-            weights = self._weights()
+            weights = class_weights(self.options, self.values, self.counts)
             each = self._seen if weights is None else self._seen * weights
-            trained = (each[seen] / each.sum()).clamp(min=LEAST_SHARE) * share
+            trained = (each[seen] / each.sum()).float().clamp(min=LEAST_SHARE) * share
             factors[seen] = frequency_factors(answers[:, seen], trained)
         return factors
 
@@ -266,8 +280,8 @@ class SegmentLearner:
         table = confusion_of(outputs.detach(), targets, len(self.values)).cpu()
         self._seen += table.sum(1)
         self._learned = REMEMBERED * self._learned + table
-        o, weights = self.options, self._weights()
-        return segmentation_loss(
+        o, weights = self.options, class_weights(self.options, self.values, self.counts)
+        painted = segmentation_loss(
             o.loss,
             outputs,
             targets,
@@ -275,24 +289,21 @@ class SegmentLearner:
             gamma=o.focal_gamma,
             alpha=o.tversky_alpha,
         )
-
-    def _weights(self) -> Tensor | None:
-        """Return what pixels of each class count in the loss; None where all count alike."""
-        o = self.options
-        if not (o.weigh_classes or o.class_weights):
-            return None
-        found = inverse_frequencies(self.counts) if o.weigh_classes else [1.0] * len(self.counts)
-        given = [o.class_weights.get(value, 1.0) for value in self.values]
-        return torch.tensor(found) * torch.tensor(given)
+        if batch.hints is None:
+            return painted
+        share = o.forest * min(1.0, FEW / max(1, sum(self.counts)))
+        # Hints tell frequencies, too: as many pixels of them are learned from as their loss counts.
+        self._seen += share * table.sum() * batch.hints.answers.mean(0).cpu()
+        return painted + share * hinted_cross_entropy(outputs, batch.hints)
 
     @torch.no_grad()
     def validate(self, network: nn.Module, device: torch.device, step: int) -> Validated | None:
         """Return loss and IoU per class over the held-out painted pixels, each counted once."""
         n = len(self.values)
         confusion, loss = torch.zeros(n, n, dtype=torch.int64), 0.0
-        for sample in self.sampler.validation_windows(self.patch, self.core):
+        for sample in self.sampler.windows(self.patch, self.core):
             inputs, labels = _stack([sample])
-            target = _centre(labels, self.core)
+            target = centre_crop(labels[:, None], self.core)[:, 0]
             outputs = network(inputs.to(device)).cpu()
             seen = target != IGNORED
             loss += segmentation_loss("ce", outputs, target).item() * int(seen.sum())
@@ -326,18 +337,11 @@ class SegmentLearner:
 
     def _windows(self) -> Iterator[Tensor]:
         """Yield patches (1, C, *patch) from all over the images, always the same."""
-        random, number = np.random.default_rng(self.options.seed), len(self.painted)
-        for k in range(max(CALIBRATION_WINDOWS, number)):
-            view = self.painted[k % number].view
-            loop = tuple(int(random.integers(n)) for n in view.loop_shape)
-            core = tuple(
-                int(random.integers(max(1, n - c + 1)))
-                for n, c in zip(view.spatial_shape, self.core, strict=True)
-            )
-            start = tuple(
-                a - (p - c) // 2 for a, p, c in zip(core, self.patch, self.core, strict=True)
-            )
-            window = Region(start, tuple(a + p for a, p in zip(start, self.patch, strict=True)))
+        views = [pair.view for pair in self.painted]
+        spread = spread_windows(
+            views, self.patch, self.core, CALIBRATION_WINDOWS, self.options.seed
+        )
+        for view, loop, window in spread:
             yield torch.from_numpy(self.normalisation.apply(view.read_raw(loop, window)))[None]
 
     def finish(self, weights: Weights, facts: dict[str, Any]) -> TrainedModel:
@@ -374,7 +378,7 @@ class SegmentLearner:
         """Go on from where `state` was."""
         self.random.bit_generator.state = state["random"]
         self.augmenter.step = state["augmented"]
-        self._seen = torch.tensor(state["seen"], dtype=torch.int64)
+        self._seen = torch.tensor(state["seen"], dtype=torch.float64)
         self._learned = torch.tensor(state["learned"])
         self._factors = torch.tensor(state["factors"])
         self._continued_from = state["continued_from"]
@@ -392,8 +396,3 @@ class SegmentLearner:
 def _stack(samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
     images = torch.from_numpy(np.stack([s.image for s in samples]))
     return images, torch.from_numpy(np.stack([s.labels for s in samples]))
-
-
-def _centre(labels: Tensor, shape: Sequence[int]) -> Tensor:
-    starts = [(have - want) // 2 for have, want in zip(labels.shape[1:], shape, strict=True)]
-    return labels[(slice(None), *(slice(a, a + n) for a, n in zip(starts, shape, strict=True)))]

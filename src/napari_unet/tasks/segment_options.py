@@ -58,6 +58,13 @@ class SegmentOptions(NetworkOptions):
         description="Let the image, not the strokes, say how frequent the classes are; only "
         "where 0 means not painted.",
     )
+    forest: float = Field(
+        2.0,
+        ge=0,
+        le=20,
+        description="What a random forest, grown on the strokes, says of unpainted pixels counts "
+        "so much in the loss, less where much is painted; 0: no forest. Needs the fixed filters.",
+    )
     image_first: bool = Field(
         False,
         description="Learn the image first, by telling hidden pixels from their surroundings, for "

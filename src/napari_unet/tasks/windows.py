@@ -99,3 +99,38 @@ def choose_windows(
         first = int(ends[which - 1]) if which else 0
         chosen[grids[which].window(int(number) - first)] = None
     return list(chosen)[:count]
+
+
+def spread_windows(
+    images: Sequence[ImageView], patch: Shape, core: Shape, count: int, seed: int
+) -> Iterator[tuple[ImageView, Shape, Region]]:
+    """Yield windows from all over some images, the same ones for the same seed.
+
+    Parameters
+    ----------
+    images : sequence of ImageView
+        Each gets as many, and at least one.
+    patch, core : tuple of int
+        Shape of a window, and of its middle, which lies inside the image where it can.
+    count : int
+        How many in all.
+    seed : int
+        Where they lie.
+
+    Yields
+    ------
+    image : ImageView
+    loop : tuple of int
+        Where along the looped axes.
+    window : Region
+    """
+    random = np.random.default_rng(seed)
+    for k in range(max(count, len(images))):
+        view = images[k % len(images)]
+        loop = tuple(int(random.integers(n)) for n in view.loop_shape)
+        middle = [
+            int(random.integers(max(1, n - c + 1)))
+            for n, c in zip(view.spatial_shape, core, strict=True)
+        ]
+        start = tuple(a - (p - c) // 2 for a, p, c in zip(middle, patch, core, strict=True))
+        yield view, loop, Region(start, tuple(a + p for a, p in zip(start, patch, strict=True)))

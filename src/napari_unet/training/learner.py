@@ -15,15 +15,37 @@ from napari_unet.training.events import Suggested, Validated
 
 
 @dataclass(frozen=True, slots=True)
+class Hints:
+    """What another classifier says of some voxels of a batch.
+
+    Parameters
+    ----------
+    where : Tensor
+        (voxels,): their places in the flattened targets.
+    answers : Tensor
+        (voxels, classes): probabilities.
+    """
+
+    where: Tensor
+    answers: Tensor
+
+    def to(self, device: torch.device) -> Hints:
+        """Return the same on a device."""
+        return Hints(self.where.to(device), self.answers.to(device))
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """What one step learns from: inputs (B, C, *input) and targets (B, ...), on the CPU.
 
     `weights`, of the targets' shape, says where an image counts, and how much; None: everywhere.
+    `hints` say what to learn where a segmentation's targets say nothing.
     """
 
     inputs: Tensor
     targets: Tensor
     weights: Tensor | None = None
+    hints: Hints | None = None
 
     def to(self, device: torch.device, layout: torch.memory_format) -> Batch:
         """Return the same on a device, the inputs laid out as the network likes them."""
@@ -31,6 +53,7 @@ class Batch:
             self.inputs.to(device, memory_format=layout),
             self.targets.to(device),
             None if self.weights is None else self.weights.to(device),
+            None if self.hints is None else self.hints.to(device),
         )
 
 
