@@ -61,7 +61,7 @@ def ours(noisy: Image, seconds: float, threads: int | None, **options: Any) -> t
             model, steps = event.model, event.step
     assert model is not None
     found = napari_unet.predict(model, noisy, flips=True, threads=threads)
-    return found, f"{steps} steps, own share {model.reading.own:.2f}; {why}"
+    return found, f"{steps} steps, {why}"
 
 
 CAREAMICS = """

@@ -243,7 +243,7 @@ def fit(
     >>> import numpy as np, napari_unet
     >>> image = np.random.default_rng(0).normal(size=(96, 96)); image[:, 48:] += 3
     >>> labels = np.zeros((96, 96), np.uint8); labels[20:70, 10:20] = 1; labels[20:70, 70:80] = 2
-    >>> model = napari_unet.fit(image, labels, steps=100, size="small", batch_size=2)
+    >>> model = napari_unet.fit(image, labels, steps=40, size="small", batch_size=2)
     >>> result = napari_unet.predict(model, image)
     >>> bool((result[:, :40] == 1).mean() > 0.9 and (result[:, 56:] == 2).mean() > 0.9)
     True

@@ -41,6 +41,12 @@ class ReadingEntry(TypedDict):
     mask: Annotated[bool, Field(description="Whether a mask says which pixels are missing.")]
     own: Annotated[float, Field(ge=0, le=1, description="A pixel's own share of the result.")]
     border: Literal["mirror", "edge", "zero", "wrap"]
+    noise: NotRequired[
+        Annotated[
+            list[Annotated[float, Field(gt=0)]],
+            Field(description="Variance of the noise per channel, where the result is filtered."),
+        ]
+    ]
 
 
 class Header(TypedDict):

@@ -71,6 +71,9 @@ class Reading:
     own : float
         From 0 to 1: how much of each pixel itself goes into the result, besides what the network
         says; for networks that learned with blind spots, and so do not look at it.
+    noise : tuple of float
+        Variance of the noise per channel of the result, in normalised units squared: by it the
+        result is filtered once more together with the pixels themselves. Empty: it is not.
     """
 
     planes: int = 1
@@ -78,6 +81,7 @@ class Reading:
     mask: bool = False
     own: float = 0.0
     border: Border = "mirror"
+    noise: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -333,7 +337,13 @@ def _image_part(header: dict[str, Any]) -> dict[str, Any]:
     target, reading = header["target"], header["reading"]
     return {
         "target": None if target is None else Normalisation.from_dict(target),
-        "reading": Reading(**{**reading, "wrap": tuple(reading["wrap"])}),
+        "reading": Reading(
+            **{
+                **reading,
+                "wrap": tuple(reading["wrap"]),
+                "noise": tuple(reading.get("noise", ())),
+            }
+        ),
     }
 
 

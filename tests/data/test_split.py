@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import napari_unet.data.split as module
 from napari_unet.data.annotations import AnnotationStore
-from napari_unet.data.split import Split, split, whole_pictures
+from napari_unet.data.split import MOST_HELD, Split, split, whole_pictures
 from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
 
@@ -73,6 +73,18 @@ def test_every_painted_voxel_is_on_one_side(
         assert part.is_validation(held).all()
         assert not part.is_validation(train).any()
     assert not _all_of(part.train_index, part) & _all_of(part.val_index, part)
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 999), count=st.integers(1, 12), fraction=st.floats(0.05, 0.9))
+def test_chance_holds_out_little_more_than_the_share(
+    seed: int, count: int, fraction: float
+) -> None:
+    """Half of two strokes would be much: of no class is more held out than a quarter above."""
+    part = split(_strokes(seed, count), fraction, seed)
+    for value, held in part.val_count.items():
+        total = held + part.train_count[value]
+        assert held <= min(MOST_HELD * fraction, (1 + fraction) / 2) * total
 
 
 @settings(max_examples=20)

@@ -52,14 +52,18 @@ def test_an_image_comes_back_like_the_input_and_holds_what_it_held(dtype, result
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
-@pytest.mark.parametrize("reading", [Reading(), Reading(3, (True, False), own=0.2)])
+@pytest.mark.parametrize(
+    "reading",
+    [Reading(), Reading(3, (True, False), own=0.2), Reading(3, (False, True), noise=(0.3,))],
+)
 @pytest.mark.parametrize("flips", [False, True])
 def test_tiled_equals_whole(padding, reading, flips):
     config = UNetConfig(**{**FLAT.model_dump(), "padding": padding, "stem": (2, 2)})
     trained = restorer(config, reading)
     stack = picture(4, 61, 83)
-    whole, tiled = (predict(trained, stack, tile=tile, flips=flips) for tile in (None, (48, 52)))
-    events = list(predict_events(trained, stack, Request(tile=(48, 52))))
+    most = (72, 76) if reading.noise else (48, 52)
+    whole, tiled = (predict(trained, stack, tile=tile, flips=flips) for tile in (None, most))
+    events = list(predict_events(trained, stack, Request(tile=most)))
     assert sum(isinstance(e, TileDone) for e in events) > 8
     assert np.abs(whole - tiled).max() < 2e-3
 
@@ -120,8 +124,9 @@ def test_known_pixels_come_back_bit_for_bit_and_missing_ones_do_not_matter():
     assert np.abs(tiled - found).max() < 2e-3
 
 
-def test_a_preview_is_a_part_of_the_whole():
-    trained = restorer(reading=Reading(3, own=0.1))
+@pytest.mark.parametrize("reading", [Reading(3, own=0.1), Reading(3, noise=(2.0,))])
+def test_a_preview_is_a_part_of_the_whole(reading):
+    trained = restorer(reading=reading)
     stack = picture(4, 50, 60)
     view = Viewport((2,), Region((7, 11), (33, 48)))
     (shown,) = preview_events(trained, stack, Request(), view)

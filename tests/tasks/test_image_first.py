@@ -13,7 +13,7 @@ from napari_unet.tasks.segment import SegmentLearner
 from napari_unet.tasks.segment_options import SegmentOptions
 from napari_unet.training.events import Finished, Noted, Started
 
-OPTIONS = {"steps": 20, "size": "small", "threads": 1, "image_first": True}
+OPTIONS = {"steps": 20, "size": "small", "batch_size": 2, "threads": 1, "image_first": True}
 
 
 def painted():

@@ -21,7 +21,7 @@ Mask = NDArray[np.bool_]
 #: whether a network has learned, so cells are wider than strokes.
 CELL = (8, 32, 32)
 
-#: Of no class is more held out than so many times its share: chance could else take half of what
+#: Of no class is more held out than so many times its share; chance could else take half of what
 #: little is painted.
 MOST_HELD = 1.25
 
@@ -41,8 +41,9 @@ class Split:
     """Which voxels train the network and which validate it.
 
     Space is divided into cells. A hash of the seed and the cell's index decides, so a cell stays
-    on its side whatever else is painted. One exception: where all the paint of a class would be
-    held out, one of its cells (`kept`) moves to training, and stays there.
+    on its side whatever else is painted. One exception: where clearly more of a class than its
+    share would be held out, as chance has it where little is painted, some of its cells (`kept`)
+    move to training, and stay there.
 
     Attributes
     ----------
@@ -147,9 +148,9 @@ def split(
         cells = coords[value] // np.array(whole_cell)
         held[value] &= ~_in_cells(cells, kept)
         while held[value].sum() > most * held[value].size:
-            cell_kept = _last_to_hold_out(cells[held[value]], seed)
-            kept.add(cell_kept)
-            held[value] &= ~_in_cells(cells, [cell_kept])
+            moved = _last_to_hold_out(cells[held[value]], seed)
+            kept.add(moved)
+            held[value] &= ~_in_cells(cells, [moved])
     for value in now.counts if kept else ():
         held[value] &= ~_in_cells(coords[value] // np.array(whole_cell), kept)
     val_count = {v: round(n * float(held[v].mean())) for v, n in now.counts.items()}

@@ -59,6 +59,11 @@ def _in_and_out(model: TrainedModel) -> list[str]:
             f"Each plane is seen together with its neighbours: {model.reading.planes} planes lie "
             "one behind the other along the channels, mirrored at the ends of the stack."
         )
+    if model.reading.noise:
+        lines.append(
+            "This is what the network says. napari-unet-live filters it once more together with "
+            "the pixels themselves, which packages have no word for: its own result is better."
+        )
     if any(model.reading.wrap) or model.reading.border == "wrap":
         lines.append("The images it learned from go round: continue them periodically.")
     return lines

@@ -15,7 +15,9 @@ from napari_unet.data.inputs import known_pixels
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.data.turns import Turn, turned, turned_back, turns
 from napari_unet.geometry.region import Region
-from napari_unet.model import TrainedModel
+from napari_unet.geometry.unet_shape import AxisGeometry
+from napari_unet.inference.wiener import filtered, margins
+from napari_unet.model import Reading, TrainedModel
 from napari_unet.network.blocks import centre_crop
 
 
@@ -47,27 +49,42 @@ def mean_over(ways: Sequence[Turn], inputs: Tensor, apply: Callable[[Tensor], Te
     return torch.stack([turned_back(apply(turned(inputs, way)), way) for way in ways]).mean(0)
 
 
-def with_own(outputs: Tensor, inputs: Tensor, view: ImageView, share: float) -> Tensor:
-    """Return outputs mixed with the pixels themselves.
+def with_pixels(
+    outputs: Tensor,
+    inputs: Tensor,
+    view: ImageView,
+    reading: Reading,
+    geometry: Sequence[AxisGeometry],
+) -> Tensor:
+    """Return what a network says together with what the pixels themselves do.
 
     A network that learned with blind spots tells each pixel from its surroundings only; what the
-    pixel itself says is worth a little more, the less the noise. Both are normalised alike.
+    pixel itself says is worth a little more, the less the noise.
 
     Parameters
     ----------
     outputs : Tensor
         (channel, *spatial).
     inputs : Tensor
-        (channels of `view`, *spatial), at least as large; its middle counts.
+        (channels of `view`, *spatial), at least as large; its middle counts. Normalised alike.
     view : ImageView
         Says which of its channels are the picture's own.
-    share : float
-        Of the pixels, from 0 to 1.
+    reading : Reading
+        Says how much of them goes into the result.
+    geometry : sequence of AxisGeometry
+        The network's; where the result is filtered, the margin is taken off.
     """
-    if not share:
+    if not (reading.own or reading.noise):
         return outputs
-    own = centre_crop(inputs[None, view.own].to(outputs.device), outputs.shape[1:])[0]
-    return outputs.lerp(own, share)
+    own = centre_crop(inputs[None, view.own].to(outputs), outputs.shape[1:])[0]
+    if reading.own:
+        outputs = outputs.lerp(own, reading.own)
+    if not reading.noise:
+        return outputs
+    sizes = zip(outputs.shape[1:], margins(geometry), strict=True)
+    inner = [size - 2 * margin for size, margin in sizes]
+    outputs = filtered(outputs, own, reading.noise)
+    return centre_crop(outputs[None], inner)[0]
 
 
 def in_units(

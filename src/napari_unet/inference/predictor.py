@@ -29,10 +29,11 @@ from napari_unet.inference.events import (
     PredictionStarted,
     TileDone,
 )
-from napari_unet.inference.images import in_units, mean_over, turns_of, with_own
+from napari_unet.inference.images import in_units, mean_over, turns_of, with_pixels
 from napari_unet.inference.memory import max_tile_voxels, tiling_geometry
 from napari_unet.inference.per_picture import normalisation_of
 from napari_unet.inference.request import Output, Request, allocated, find_missing, find_view
+from napari_unet.inference.wiener import widened
 from napari_unet.model import TrainedModel
 from napari_unet.network.blocks import centre_crop
 from napari_unet.network.optimise import as_input, for_inference
@@ -94,9 +95,10 @@ def predict_events(
         )
     device = choose_device(request.device)
     spatial = view.spatial_shape
-    geometry = tiling_geometry(model.config, device, spatial)
-    work = _Work(model, request, view, missing, device, geometry)
-    if geometry == model.config.geometry:
+    own = tiling_geometry(model.config, device, spatial)
+    work = _Work(model, request, view, missing, device, own)
+    geometry = widened(own, model.reading.noise)
+    if own == model.config.geometry:
         most = max_tile_voxels(model.config, device)
         tile = _check_tile(request.tile, model) or choose_tile(spatial, geometry, most)
     else:
@@ -159,6 +161,7 @@ class _Work:
         )
         try:
             outputs = mean_over(self._turns, inputs, self._apply)
+            outputs = with_pixels(outputs, inputs, view, model.reading, self._geometry)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -184,11 +187,9 @@ class _Work:
 
     def _apply(self, inputs: Tensor) -> Tensor:
         """Return the network's outputs (channel, *spatial) for inputs of the same kind."""
-        model = self._model
         outputs = self._network(as_input(inputs[None], self._device))
         sizes = zip(self._geometry, inputs.shape[1:], strict=True)
-        outputs = centre_crop(outputs, [g.output_for(n) for g, n in sizes])[0]
-        return with_own(outputs, inputs, self._view, model.reading.own)
+        return centre_crop(outputs, [g.output_for(n) for g, n in sizes])[0]
 
 
 def _write(

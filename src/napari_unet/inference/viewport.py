@@ -15,11 +15,13 @@ from napari_unet.data.normalisation import Normalisation
 from napari_unet.device import choose_device, using_threads
 from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
-from napari_unet.inference.images import in_units, with_own
+from napari_unet.geometry.unet_shape import AxisGeometry
+from napari_unet.inference.images import in_units, with_pixels
 from napari_unet.inference.memory import check_memory
 from napari_unet.inference.per_picture import normalisation_of
 from napari_unet.inference.request import Request, find_missing, find_view
-from napari_unet.model import TrainedModel
+from napari_unet.inference.wiener import widened
+from napari_unet.model import Reading, TrainedModel
 from napari_unet.network.architecture import Architecture
 from napari_unet.network.blocks import centre_crop
 from napari_unet.network.module import Network
@@ -66,9 +68,8 @@ def preview_events(
     network = for_inference(model.network(), device)
     step = int(model.training.get("steps", 0))
     with using_threads(request.threads):
-        own = model.reading.own
         normalisation = normalisation_of(model, picture, view.index)
-        answers = outputs_in_view(network, normalisation, picture, view, missing, own)
+        answers = outputs_in_view(network, normalisation, picture, view, missing, model.reading)
     if model.target is None:
         values = [c.value for c in model.classes]
         yield previewed(step, view, torch.softmax(answers, 0), values)
@@ -76,6 +77,10 @@ def preview_events(
         kept = missing if request.keep_known else None
         image = in_units(model.target, answers, picture, kept, view.index, view.region)
         yield PreviewedImage(step, view, image)
+
+
+PLAIN = Reading()
+"""Nothing of the pixels themselves goes into the result."""
 
 
 def probabilities(
@@ -95,7 +100,7 @@ def outputs_in_view(
     image: ImageView,
     view: Viewport,
     missing: ImageView | None = None,
-    own: float = 0.0,
+    reading: Reading = PLAIN,
 ) -> Tensor:
     """Return what a network gives for a part of an image, just as a tiled prediction would.
 
@@ -111,8 +116,8 @@ def outputs_in_view(
         The part; what lies outside the image is mirrored.
     missing : ImageView, optional
         What is missing of the image.
-    own : float
-        How much of each pixel itself goes into the result, see `Reading`.
+    reading : Reading
+        How much of the pixels themselves goes into the result.
 
     Returns
     -------
@@ -121,12 +126,13 @@ def outputs_in_view(
     """
     config, device = network.config, next(network.parameters()).device
     box = _on_the_grid(config, view.region)
-    read = _read_for(config, box)
+    geometry = widened(config.geometry, reading.noise)
+    read = _read_for(geometry, box)
     pixels = read_inputs(image, normalisation, view.index, read, missing)
     inputs = torch.from_numpy(pixels)
     outputs = network(as_input(inputs[None], device))
     outputs = centre_crop(outputs, config.output_for(read.shape))[0]
-    outputs = with_own(outputs, inputs, image, own)
+    outputs = with_pixels(outputs, inputs, image, reading, config.geometry)
     inside = view.region.shift(tuple(-a for a in box.start)).slices
     return outputs[(slice(None), *inside)].float().cpu()
 
@@ -171,10 +177,10 @@ def _on_the_grid(config: Architecture, region: Region) -> Region:
     return Region(start, region.stop)
 
 
-def _read_for(config: Architecture, box: Region) -> Region:
+def _read_for(geometry: Sequence[AxisGeometry], box: Region) -> Region:
     """Return what the network reads to answer for a box."""
-    start = tuple(a - g.context // 2 for a, g in zip(box.start, config.geometry, strict=True))
-    size = config.input_for(box.shape)
+    start = tuple(a - g.context // 2 for a, g in zip(box.start, geometry, strict=True))
+    size = tuple(g.input_for(n) for g, n in zip(geometry, box.shape, strict=True))
     return Region(start, tuple(a + n for a, n in zip(start, size, strict=True)))
 
 

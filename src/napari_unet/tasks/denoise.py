@@ -22,11 +22,11 @@ from napari_unet.tasks.image_options import DenoiseOptions
 from napari_unet.tasks.lesson import Example, Place, inside, middle
 from napari_unet.tasks.noise_choice import NoiseChoice, choose
 
+LEAST_NOISE = 1e-12
+"""In normalised units squared; for what is filtered by it, none at all would be no number."""
+
 CELL = 8
 """Side of the squares that are held out where whole planes are the target."""
-
-MOST_OWN = 0.3
-"""No more of a pixel itself than this goes into the result, whatever the noise seems to be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,14 +84,16 @@ class DenoiseLesson:
     @property
     def reading(self) -> Reading:
         """How an image is read."""
-        return Reading(self.choice.planes, self.views[0].wrap, border=self.views[0].border)
+        share = self.options.own_share
+        own = 0.0 if share == "auto" else share
+        return Reading(self.choice.planes, self.views[0].wrap, own=own, border=self.views[0].border)
 
     @property
-    def mixes(self) -> bool:
-        """Whether something of each pixel itself may go into the result."""
+    def filters(self) -> bool:
+        """Whether the result is filtered once more together with the pixels themselves."""
         choice, share = self.choice, self.options.own_share
         measured = choice.method == "blind_spot" and choice.white and bool(choice.noise)
-        return measured if share == "auto" else share > 0
+        return measured and share == "auto"
 
     has_truth = False
 
@@ -154,24 +156,13 @@ class DenoiseLesson:
         """Return the mean squared difference: its least value is the mean of what can be."""
         return image_loss({"l2": 1.0}, outputs, targets, weights)
 
-    def own_share(self, outputs: NDArray[np.float32], pixels: NDArray[np.float32]) -> float:
-        """Return how much of each pixel itself is worth adding.
-
-        What a blind spot says and what the pixel says are two independent measurements; weighted
-        by their variances they give the least error. The pixel's is that of the noise, and what
-        the difference of the two has beyond that is the other's.
-        """
-        o, choice = self.options, self.choice
-        if o.own_share != "auto":
-            return o.own_share
-        both = float(np.mean((outputs - pixels) ** 2))
-        noise = np.mean(
-            [
-                _noise_variance(model, self.target, c, values)
-                for c, (model, values) in enumerate(zip(choice.noise, outputs, strict=True))
-            ]
+    def noise_of(self, outputs: NDArray[np.float32]) -> tuple[float, ...]:
+        """Return the variance of the noise per channel, in normalised units squared."""
+        models = zip(self.choice.noise, outputs, strict=True)
+        return tuple(
+            _noise_variance(model, self.target, c, values)
+            for c, (model, values) in enumerate(models)
         )
-        return float(np.clip(1 - noise / both, 0.0, MOST_OWN)) if both > 0 else 0.0
 
     def facts(self) -> dict[str, Any]:
         """Return what was measured and chosen."""
@@ -197,4 +188,4 @@ def _noise_variance(
     if target.noise:
         return 1 / scale**2
     signal = values.astype(np.float64) * scale + target.offset[channel]
-    return float(np.mean(model.variance(signal))) / scale**2
+    return max(float(np.mean(model.variance(signal))) / scale**2, LEAST_NOISE)

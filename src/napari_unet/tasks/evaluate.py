@@ -98,7 +98,7 @@ def evaluate(
     >>> import numpy as np, napari_unet
     >>> image = np.random.default_rng(0).normal(size=(96, 96)); image[:, 48:] += 3
     >>> truth = np.where(np.arange(96) < 48, 1, 2) * np.ones((96, 1), int)
-    >>> model = napari_unet.fit(image, truth, steps=60, size="small", batch_size=2)
+    >>> model = napari_unet.fit(image, truth, steps=30, size="small", batch_size=2)
     >>> napari_unet.evaluate(model, image, truth).accuracy > 0.9
     True
     """

@@ -20,7 +20,7 @@ from napari_unet.errors import InputError
 from napari_unet.inference.images import in_units
 from napari_unet.inference.memory import memory_problem
 from napari_unet.inference.viewport import outputs_in_view
-from napari_unet.model import TrainedModel, Weights
+from napari_unet.model import Reading, TrainedModel, Weights
 from napari_unet.network.architecture import Architecture
 from napari_unet.network.build import build_network
 from napari_unet.network.module import Network
@@ -28,7 +28,7 @@ from napari_unet.network.optimise import for_inference
 from napari_unet.tasks.architecture import choose_config
 from napari_unet.tasks.facts import told_of, unseen_warning
 from napari_unet.tasks.image_options import ImageOptions, RestoreOptions
-from napari_unet.tasks.lesson import Example, Lesson, Place, middle, place_at
+from napari_unet.tasks.lesson import Example, Lesson, Place, place_at
 from napari_unet.tasks.patch import choose_patch, trained_part
 from napari_unet.training.events import Suggested, Validated
 from napari_unet.training.learner import Batch
@@ -102,7 +102,7 @@ class ImageLearner:
         self.batch_size = BATCH_SIZE[ndim]
         self.random = np.random.default_rng(options.seed)
         self._turns = self._allowed_turns()
-        self._own = 0.0
+        self._noise: tuple[float, ...] = ()
         self._continued_from = start.digest if start is not None else None
         self._whole = _held_images(len(lesson.views), options)
         judges = np.random.default_rng(options.seed)
@@ -203,23 +203,21 @@ class ImageLearner:
 
     @torch.no_grad()
     def settle(self, network: nn.Module, device: torch.device) -> None:
-        """Find how much of each pixel itself is worth adding to the result."""
-        if not self.lesson.mixes:
+        """Find how strong the noise is where the result is filtered by it."""
+        if not self.lesson.filters:
             return
-        outputs, pixels = [], []
+        outputs = []
         for place in self._places:
             view = self.lesson.views[place.image]
             missing = self.lesson.missing(place.image)
             inputs = read_inputs(view, self.lesson.normalisation, place.loop, place.read, missing)
             found = network(torch.from_numpy(inputs)[None].to(device)).cpu().numpy()[0]
-            own = middle(inputs[view.own], found.shape[1:])
             outputs.append(found.reshape(len(found), -1))
-            pixels.append(own.reshape(len(own), -1))
-        self._own = self.lesson.own_share(np.concatenate(outputs, 1), np.concatenate(pixels, 1))
+        self._noise = self.lesson.noise_of(np.concatenate(outputs, 1))
 
     @property
-    def _reading(self) -> Any:
-        return replace(self.lesson.reading, own=self._own)
+    def _reading(self) -> Reading:
+        return replace(self.lesson.reading, noise=self._noise)
 
     @torch.no_grad()
     def preview(
@@ -229,8 +227,15 @@ class ImageLearner:
         assert isinstance(network, Network)
         lesson = self.lesson
         image, missing = lesson.views[view.pair], lesson.missing(view.pair)
+        if not self._noise:
+            self.settle(network, device)
         outputs = outputs_in_view(
-            for_inference(network, device), lesson.normalisation, image, view, missing, self._own
+            for_inference(network, device),
+            lesson.normalisation,
+            image,
+            view,
+            missing,
+            self._reading,
         )
         pixels = in_units(lesson.target, outputs, image, missing, view.index, view.region)
         return PreviewedImage(step, view, pixels)

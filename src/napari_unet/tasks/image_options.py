@@ -87,7 +87,7 @@ class DenoiseOptions(ImageOptions):
     own_share: float | Literal["auto"] = Field(
         "auto",
         description="How much of each pixel itself goes into the result (blind spots never see "
-        "it); auto: as much as the measured noise allows.",
+        "it); auto: of each frequency as much as the measured noise allows.",
     )
 
 

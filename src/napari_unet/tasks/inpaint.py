@@ -88,7 +88,7 @@ class InpaintLesson:
             self.views[0].planes, self.views[0].wrap, mask=True, border=self.views[0].border
         )
 
-    mixes, has_truth = False, True
+    filters, has_truth = False, True
 
     def notes(self) -> Iterator[str]:
         """Nothing is decided that the options do not say."""
@@ -122,9 +122,9 @@ class InpaintLesson:
         """Return the losses that are set, added up, over what was hidden."""
         return image_loss(self.options.loss, outputs, targets, weights)
 
-    def own_share(self, outputs: NDArray[np.float32], pixels: NDArray[np.float32]) -> float:  # noqa: ARG002
-        """Nothing of a pixel that is missing goes into the result."""
-        return 0.0
+    def noise_of(self, outputs: NDArray[np.float32]) -> tuple[float, ...]:  # noqa: ARG002
+        """Nothing is filtered."""
+        return ()
 
     def facts(self) -> dict[str, Any]:
         """Return nothing beyond the options."""

@@ -63,8 +63,8 @@ class Lesson(Protocol):
         """How an image is read, as far as it is known."""
 
     @property
-    def mixes(self) -> bool:
-        """Whether something of each pixel itself may go into the result."""
+    def filters(self) -> bool:
+        """Whether the result is filtered once more together with the pixels themselves."""
 
     @property
     def has_truth(self) -> bool:
@@ -85,10 +85,10 @@ class Lesson(Protocol):
     def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         """Return the loss, a scalar."""
 
-    def own_share(self, outputs: NDArray[np.float32], pixels: NDArray[np.float32]) -> float:
-        """Return how much of each pixel itself is worth adding to the result.
+    def noise_of(self, outputs: NDArray[np.float32]) -> tuple[float, ...]:
+        """Return the variance of the noise per channel where a network says such things.
 
-        Both are normalised, of shape (channel, voxels).
+        Both are normalised; `outputs` are of shape (channel, voxels).
         """
 
     def facts(self) -> dict[str, Any]:
