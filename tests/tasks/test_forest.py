@@ -13,10 +13,10 @@ from napari_unet.data.annotations import AnnotationStore
 from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.geometry.region import Region
 from napari_unet.network.config import UNetConfig
-from napari_unet.tasks.forest import REST
+from napari_unet.tasks.forest import FEW, LEAST, REST, hint_weight
 from napari_unet.tasks.losses import IGNORED, hinted_cross_entropy, masked_cross_entropy
 from napari_unet.tasks.painted import open_pair
-from napari_unet.tasks.segment import FEW, SegmentLearner
+from napari_unet.tasks.segment import SegmentLearner
 from napari_unet.tasks.segment_options import SegmentOptions
 from napari_unet.training.learner import Hints
 
@@ -124,6 +124,14 @@ def test_it_counts_less_where_much_is_painted(image, store) -> None:
     share = FEW / sum(learning.counts)
     assert share < 0.5
     torch.testing.assert_close(learning.loss(outputs, batch), painted + 3 * share * hinted)
+
+
+def test_where_much_is_painted_it_is_not_even_asked(image) -> None:
+    labels = np.where(np.arange(128) < 64, 1, 2) * np.ones((128, 1), int)
+    labels[::4] = 0
+    assert learner(image, labels, forest=1.0).batch(2).hints is not None
+    assert learner(image, labels, forest=0.2).batch(2).hints is None
+    assert hint_weight(2.0, FEW * 100) == 0 < LEAST <= hint_weight(2.0, FEW * 20)
 
 
 def test_the_hinted_loss_is_the_cross_entropy_of_those_voxels() -> None:

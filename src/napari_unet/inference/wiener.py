@@ -11,7 +11,6 @@ for similar windows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
 
 import numpy as np
 import torch
@@ -21,8 +20,11 @@ from torch.nn import functional as F
 
 from napari_unet.geometry.unet_shape import AxisGeometry
 
-SIDE, HOP = 8, 2
-"""Of the windows, and from one to the next, in pixels."""
+SIDE = 8
+"""Of the windows, in pixels; there is one at every pixel."""
+
+AT_ONCE = 2**16
+"""Windows at once, about, so that little memory is needed."""
 
 
 def widened(geometry: Sequence[AxisGeometry], noise: Sequence[float]) -> tuple[AxisGeometry, ...]:
@@ -46,13 +48,11 @@ def widened(geometry: Sequence[AxisGeometry], noise: Sequence[float]) -> tuple[A
 def margins(geometry: Sequence[AxisGeometry]) -> tuple[int, ...]:
     """Return how many voxels the filter takes from each side, per spatial axis.
 
-    As many as a window reaches, and so that poolings and windows fall on the same voxels in every
-    tile.
+    As many as a window reaches, and so that poolings fall on the same voxels in every tile.
     """
     planar = len(geometry) - 2
-    steps = [np.lcm(g.stride, HOP) for g in geometry]
     return tuple(
-        0 if axis < planar else int(ceil(SIDE / step) * step) for axis, step in enumerate(steps)
+        0 if axis < planar else -(-SIDE // g.stride) * g.stride for axis, g in enumerate(geometry)
     )
 
 
@@ -74,23 +74,23 @@ def filtered(outputs: Tensor, own: Tensor, noise: Sequence[float]) -> Tensor:
         (channel, *spatial); less than a window from the border fewer windows take part.
     """
     pilot, noisy = (x.reshape(-1, 1, *x.shape[-2:]) for x in (outputs, own))
-    basis = _basis().to(pilot)
-    window = (basis[:1] * 0 + _hann()).to(pilot)
-    said, seen = (F.conv2d(x, basis, stride=HOP) for x in (pilot, noisy))
-    planes = len(pilot) // len(noise)
-    variance = pilot.new_tensor(noise).repeat_interleave(planes).view(-1, 1, 1, 1)
-    power = said.square()
-    gain = power / (power + variance)
-    gain[:, 0] = 1  # the mean of a window is told well by so many pixels
-    # Windows that let little noise through count more.
-    weight = 1 / gain.square().sum(1, keepdim=True)
-    total = F.conv_transpose2d(gain * seen * weight, basis * window, stride=HOP)
-    found = total / F.conv_transpose2d(weight, window, stride=HOP).clamp(min=1e-12)
-    # An odd row or column at the end is reached by no window.
-    missing = [have - got for have, got in zip(pilot.shape[2:], found.shape[2:], strict=True)]
-    if any(missing):
-        found = F.pad(found, (0, missing[1], 0, missing[0]), mode="replicate")
-    return found.reshape(outputs.shape)
+    basis, window = _basis().to(pilot), _hann().to(pilot)
+    planes, (height, width) = len(pilot), pilot.shape[2:]
+    variance = pilot.new_tensor(noise).repeat_interleave(planes // len(noise)).view(-1, 1, 1, 1)
+    total, weights = torch.zeros_like(noisy), torch.zeros_like(noisy)
+    last = height - SIDE + 1
+    rows = max(1, AT_ONCE // (planes * width))
+    for first in range(0, last, rows):
+        part = slice(first, min(first + rows, last) + SIDE - 1)
+        said, seen = (F.conv2d(x[:, :, part], basis) for x in (pilot, noisy))
+        power = said.square_()
+        gain = power / (power + variance)
+        gain[:, 0] = 1  # the mean of a window is told well by so many pixels
+        # Windows that let little noise through count more.
+        weight = 1 / gain.square().sum(1, keepdim=True)
+        total[:, :, part] += F.conv_transpose2d(gain * seen * weight, basis * window)
+        weights[:, :, part] += F.conv_transpose2d(weight, window)
+    return (total / weights).reshape(outputs.shape)
 
 
 def _basis() -> Tensor:
@@ -100,6 +100,6 @@ def _basis() -> Tensor:
 
 
 def _hann() -> Tensor:
-    """Return what a window's pixels weigh, highest in its middle."""
+    """Return what a window's pixels weigh, highest in its middle: (1, 1, SIDE, SIDE)."""
     row = torch.hann_window(SIDE + 2, periodic=False, dtype=torch.float64)[1:-1]
-    return torch.outer(row, row)
+    return torch.outer(row, row)[None, None]

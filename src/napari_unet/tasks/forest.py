@@ -44,6 +44,9 @@ AROUND = 1.5
 REST = 20
 """Steps from growing a forest to growing the next: strokes come many at a time."""
 
+FEW, LEAST = 3000, 0.1
+"""Where more pixels are painted than these, it counts the less; less than that, not at all."""
+
 MARKED = IGNORED - 1
 """The first of the marks, which count down from it, that asked pixels carry among the labels."""
 
@@ -155,6 +158,20 @@ class Forest:
         """Return the filters' answers for the centres of images: (voxels, features)."""
         features = torch.cat([scale(images, shape) for scale in self._scales], 1)
         return features.movedim(1, -1).flatten(0, -2)
+
+
+def hint_weight(most: float, painted: int) -> float:
+    """Return what a forest's answers count in the loss.
+
+    Parameters
+    ----------
+    most : float
+        What they count where little is painted.
+    painted : int
+        Number of painted pixels.
+    """
+    weight = most * min(1.0, FEW / max(1, painted))
+    return weight if weight >= LEAST else 0.0
 
 
 def take_marks(targets: Tensor, answers: Tensor) -> Hints | None:

@@ -36,7 +36,7 @@ from napari_unet.tasks.continued import (
     factors_of,
 )
 from napari_unet.tasks.facts import told_of, unseen_warning
-from napari_unet.tasks.forest import Forest, take_marks
+from napari_unet.tasks.forest import Forest, hint_weight, take_marks
 from napari_unet.tasks.losses import (
     IGNORED,
     class_weights,
@@ -56,9 +56,6 @@ BATCH_SIZE = {2: 8, 3: 4}
 """Patches per step."""
 
 CALIBRATION_WINDOWS = 12
-
-FEW = 3000
-"""Where more pixels are painted than these, a forest counts the less."""
 
 REMEMBERED = 0.98
 """What is left, one step later, of the count of what was learned from."""
@@ -172,7 +169,7 @@ class SegmentLearner:
         samples = [self.sampler.draw(read, self.random, self.core) for _ in range(size)]
         images, labels = _stack(samples)
         answers = None
-        if self._forest is not None:
+        if self._forest is not None and hint_weight(self.options.forest, sum(self.counts)):
             weights = class_weights(self.options, self.values, self.counts)
             self._forest.keep_up(self._versions, weights)
             answers = self._forest.ask(images, labels, len(self.values), self.random)
@@ -291,7 +288,7 @@ class SegmentLearner:
         )
         if batch.hints is None:
             return painted
-        share = o.forest * min(1.0, FEW / max(1, sum(self.counts)))
+        share = hint_weight(o.forest, sum(self.counts))
         # Hints tell frequencies, too: as many pixels of them are learned from as their loss counts.
         self._seen += share * table.sum() * batch.hints.answers.mean(0).cpu()
         return painted + share * hinted_cross_entropy(outputs, batch.hints)
