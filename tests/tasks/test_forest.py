@@ -14,7 +14,7 @@ from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.geometry.region import Region
 from napari_unet.network.config import UNetConfig
 from napari_unet.tasks.forest import FEW, LEAST, REST, hint_weight
-from napari_unet.tasks.losses import IGNORED, hinted_cross_entropy, masked_cross_entropy
+from napari_unet.tasks.losses import IGNORED, divergence_from_hints, masked_cross_entropy
 from napari_unet.tasks.painted import open_pair
 from napari_unet.tasks.segment import SegmentLearner
 from napari_unet.tasks.segment_options import SegmentOptions
@@ -116,7 +116,7 @@ def test_it_counts_less_where_much_is_painted(image, store) -> None:
     batch = learning.batch(2)
     outputs = torch.randn(2, 2, *learning.core)
     painted = masked_cross_entropy(outputs, batch.targets)
-    hinted = hinted_cross_entropy(outputs, batch.hints)
+    hinted = divergence_from_hints(outputs, batch.hints)
     torch.testing.assert_close(learning.loss(outputs, batch), painted + 3 * hinted)
     stroke_everywhere = np.ones((60, 128), int) * 3
     store.write(Region((0, 0), (60, 128)), stroke_everywhere)
@@ -134,16 +134,15 @@ def test_where_much_is_painted_it_is_not_even_asked(image) -> None:
     assert hint_weight(2.0, FEW * 100) == 0 < LEAST <= hint_weight(2.0, FEW * 20)
 
 
-def test_the_hinted_loss_is_the_cross_entropy_of_those_voxels() -> None:
+def test_the_divergence_from_hints_is_that_of_their_voxels() -> None:
     logits = torch.randn(2, 3, 4, 5)
     where = torch.tensor([0, 7, 39])
-    answers = torch.softmax(torch.randn(3, 3), 1)
     places = [(0, 0, 0), (0, 1, 2), (1, 3, 4)]
-    log = torch.log_softmax(logits, 1)
-    expected = -sum(
-        (a * log[b, :, y, x]).sum() for a, (b, y, x) in zip(answers, places, strict=True)
-    )
-    torch.testing.assert_close(hinted_cross_entropy(logits, Hints(where, answers)), expected / 3)
+    said = torch.softmax(torch.stack([logits[b, :, y, x] for b, y, x in places]), 1)
+    assert divergence_from_hints(logits, Hints(where, said)).item() == pytest.approx(0, abs=1e-6)
+    sure = torch.eye(3)
+    expected = -sum(said[i, i].log() for i in range(3)) / 3
+    torch.testing.assert_close(divergence_from_hints(logits, Hints(where, sure)), expected)
 
 
 def test_the_same_seed_gives_the_same_model_and_weights_of_classes_reach_it(image, store) -> None:

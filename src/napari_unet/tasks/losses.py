@@ -78,8 +78,10 @@ def masked_tversky(
     return ((1 - index) * counts).sum() / counts.sum().clamp(min=EPSILON)
 
 
-def hinted_cross_entropy(logits: Tensor, hints: Hints) -> Tensor:
-    """Return the mean cross-entropy against what somebody else says of some voxels.
+def divergence_from_hints(logits: Tensor, hints: Hints) -> Tensor:
+    """Return how far a network is from what somebody else says of some voxels, 0 where it agrees.
+
+    The mean Kullback-Leibler divergence: the cross-entropy less what of it nobody can learn.
 
     Parameters
     ----------
@@ -88,7 +90,8 @@ def hinted_cross_entropy(logits: Tensor, hints: Hints) -> Tensor:
     hints : Hints
         Which voxels, and what is said of them.
     """
-    return F.cross_entropy(logits.movedim(1, -1).flatten(0, -2)[hints.where], hints.answers)
+    told = logits.movedim(1, -1).flatten(0, -2)[hints.where]
+    return F.kl_div(torch.log_softmax(told, 1), hints.answers, reduction="batchmean")
 
 
 def segmentation_loss(

@@ -40,7 +40,7 @@ from napari_unet.tasks.forest import Forest, hint_weight, take_marks
 from napari_unet.tasks.losses import (
     IGNORED,
     class_weights,
-    hinted_cross_entropy,
+    divergence_from_hints,
     segmentation_loss,
 )
 from napari_unet.tasks.painted import Painted, count_all, digest_of
@@ -291,7 +291,7 @@ class SegmentLearner:
         share = hint_weight(o.forest, sum(self.counts))
         # Hints tell frequencies, too: as many pixels of them are learned from as their loss counts.
         self._seen += share * table.sum() * batch.hints.answers.mean(0).cpu()
-        return painted + share * hinted_cross_entropy(outputs, batch.hints)
+        return painted + share * divergence_from_hints(outputs, batch.hints)
 
     @torch.no_grad()
     def validate(self, network: nn.Module, device: torch.device, step: int) -> Validated | None:
