@@ -20,13 +20,16 @@ PATIENCE = 60_000  # ms; a test that passes never waits that long
 
 
 def two_classes(shape: tuple[int, ...] = (SIDE, SIDE)) -> tuple[np.ndarray, np.ndarray]:
-    """Return a noisy picture with a dark and a bright half, and a stroke in each."""
+    """Return a noisy picture with a dark and a bright half, and a stroke in each.
+
+    A small end of each lies in another cell of the split, so that it may be held out.
+    """
     rng = np.random.default_rng(0)
     image = rng.normal(size=shape).astype(np.float32)
     image[..., shape[-1] // 2 :] += 4
     strokes = np.zeros(shape, np.uint8)
-    strokes[..., 8:-8, 6:12] = 1
-    strokes[..., 8:-8, -12:-6] = 2
+    strokes[..., 24:56, 6:15] = 1
+    strokes[..., 24:56, -15:-6] = 2
     return image, strokes
 
 
