@@ -59,8 +59,8 @@ def main() -> None:
     truth = list(images(given.data / "BSD68"))
     seen = [noisy(image, 10_000 + k) for k, image in enumerate(truth)]
     print(f"noisy {np.mean([psnr(a, b) for a, b in zip(seen, truth, strict=True)]):.2f} dB")
-    ways: dict[str, Any] = {"without clean images": (None, {"task": "denoise"})}
-    ways["without clean images"][1]["method"] = "blind_spot"
+    alone = {"task": "denoise", "method": "blind_spot"}
+    ways: dict[str, Any] = {"without clean images": (None, alone)}
     if given.pairs:
         ways["with pairs"] = (clean, {"task": "restore", "loss": {"l2": 1.0}})
     for name, (goal, options) in ways.items():

@@ -27,6 +27,9 @@ from napari_unet.network.blocks import centre_crop
 from napari_unet.network.module import Network
 from napari_unet.network.optimise import as_input, for_inference
 
+PLAIN = Reading()
+"""Nothing of the pixels themselves goes into the result."""
+
 
 def preview_events(
     model: TrainedModel,
@@ -77,10 +80,6 @@ def preview_events(
         kept = missing if request.keep_known else None
         image = in_units(model.target, answers, picture, kept, view.index, view.region)
         yield PreviewedImage(step, view, image)
-
-
-PLAIN = Reading()
-"""Nothing of the pixels themselves goes into the result."""
 
 
 def probabilities(

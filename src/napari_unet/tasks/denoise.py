@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_unet.data.blind_spots import choose_hidden, hide
@@ -16,14 +15,10 @@ from napari_unet.data.image import ImageView
 from napari_unet.data.normalisation import Normalisation, fit_normalisation
 from napari_unet.geometry.region import Region, mirror
 from napari_unet.model import Reading
-from napari_unet.noise.poisson_gauss import NoiseModel
 from napari_unet.tasks.image_losses import image_loss
 from napari_unet.tasks.image_options import DenoiseOptions
 from napari_unet.tasks.lesson import Example, Place, inside, middle
 from napari_unet.tasks.noise_choice import NoiseChoice, choose
-
-LEAST_NOISE = 1e-12
-"""In normalised units squared; for what is filtered by it, none at all would be no number."""
 
 CELL = 8
 """Side of the squares that are held out where whole planes are the target."""
@@ -45,6 +40,8 @@ class DenoiseLesson:
         How.
     options : DenoiseOptions
         What is set.
+    noise : tuple of float
+        Its variance, where the result is filtered by it, see `Reading`; else empty.
     """
 
     views: Sequence[ImageView]
@@ -52,6 +49,7 @@ class DenoiseLesson:
     target: Normalisation
     choice: NoiseChoice
     options: DenoiseOptions
+    noise: tuple[float, ...]
     task: str = "denoise"
 
     @classmethod
@@ -78,22 +76,18 @@ class DenoiseLesson:
         target, _ = fit_normalisation(
             views, "mean_sd" if kind == "photon" and not noise else kind, noise=noise
         )
+        # Where blind spots never look at a pixel, and all that is known of its noise holds.
+        filters = choice.method == "blind_spot" and choice.white and options.own_share == "auto"
+        variances = _noise_variances(choice, views, target) if filters and choice.noise else ()
         together = [replace(view, planes=choice.planes) for view in views]
-        return cls(together, target.repeat(choice.planes), target, choice, options)
+        return cls(together, target.repeat(choice.planes), target, choice, options, variances)
 
     @property
     def reading(self) -> Reading:
         """How an image is read."""
-        share = self.options.own_share
+        share, view = self.options.own_share, self.views[0]
         own = 0.0 if share == "auto" else share
-        return Reading(self.choice.planes, self.views[0].wrap, own=own, border=self.views[0].border)
-
-    @property
-    def filters(self) -> bool:
-        """Whether the result is filtered once more together with the pixels themselves."""
-        choice, share = self.choice, self.options.own_share
-        measured = choice.method == "blind_spot" and choice.white and bool(choice.noise)
-        return measured and share == "auto"
+        return Reading(self.choice.planes, view.wrap, own=own, border=view.border, noise=self.noise)
 
     has_truth = False
 
@@ -156,14 +150,6 @@ class DenoiseLesson:
         """Return the mean squared difference: its least value is the mean of what can be."""
         return image_loss({"l2": 1.0}, outputs, targets, weights)
 
-    def noise_of(self, outputs: NDArray[np.float32]) -> tuple[float, ...]:
-        """Return the variance of the noise per channel, in normalised units squared."""
-        models = zip(self.choice.noise, outputs, strict=True)
-        return tuple(
-            _noise_variance(model, self.target, c, values)
-            for c, (model, values) in enumerate(models)
-        )
-
     def facts(self) -> dict[str, Any]:
         """Return what was measured and chosen."""
         return {
@@ -180,12 +166,14 @@ def _flattened(region: Region, axis: int) -> Region:
     return Region(tuple(start), tuple(stop))
 
 
-def _noise_variance(
-    model: NoiseModel, target: Normalisation, channel: int, values: NDArray[np.float32]
-) -> float:
-    """Return the variance of the noise, in normalised units squared."""
-    scale = target.scale[channel]
+def _noise_variances(
+    choice: NoiseChoice, views: Sequence[ImageView], target: Normalisation
+) -> tuple[float, ...]:
+    """Return the variance of the noise per channel, in normalised units squared."""
     if target.noise:
-        return 1 / scale**2
-    signal = values.astype(np.float64) * scale + target.offset[channel]
-    return max(float(np.mean(model.variance(signal))) / scale**2, LEAST_NOISE)
+        return tuple(1 / scale**2 for scale in target.scale)
+    means = (target if target.kind == "mean_sd" else fit_normalisation(views, "mean_sd")[0]).offset
+    return tuple(
+        float(model.variance(mean)) / scale**2
+        for model, mean, scale in zip(choice.noise, means, target.scale, strict=True)
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from math import log10
 from typing import Any, Literal
 
@@ -12,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from napari_unet.control import PreviewedImage, Viewport
-from napari_unet.data.inputs import read_inputs
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.data.turns import SAME, Turn, turned, turns
 from napari_unet.device import choose_device
@@ -20,7 +18,7 @@ from napari_unet.errors import InputError
 from napari_unet.inference.images import in_units
 from napari_unet.inference.memory import memory_problem
 from napari_unet.inference.viewport import outputs_in_view
-from napari_unet.model import Reading, TrainedModel, Weights
+from napari_unet.model import TrainedModel, Weights
 from napari_unet.network.architecture import Architecture
 from napari_unet.network.build import build_network
 from napari_unet.network.module import Network
@@ -102,7 +100,6 @@ class ImageLearner:
         self.batch_size = BATCH_SIZE[ndim]
         self.random = np.random.default_rng(options.seed)
         self._turns = self._allowed_turns()
-        self._noise: tuple[float, ...] = ()
         self._continued_from = start.digest if start is not None else None
         self._whole = _held_images(len(lesson.views), options)
         judges = np.random.default_rng(options.seed)
@@ -201,23 +198,8 @@ class ImageLearner:
         psnr = _psnr(answers, truth) if self.lesson.has_truth else None
         return Validated(step, total / len(truth), "loss", (), len(truth), psnr=psnr)
 
-    @torch.no_grad()
     def settle(self, network: nn.Module, device: torch.device) -> None:
-        """Find how strong the noise is where the result is filtered by it."""
-        if not self.lesson.filters:
-            return
-        outputs = []
-        for place in self._places:
-            view = self.lesson.views[place.image]
-            missing = self.lesson.missing(place.image)
-            inputs = read_inputs(view, self.lesson.normalisation, place.loop, place.read, missing)
-            found = network(torch.from_numpy(inputs)[None].to(device)).cpu().numpy()[0]
-            outputs.append(found.reshape(len(found), -1))
-        self._noise = self.lesson.noise_of(np.concatenate(outputs, 1))
-
-    @property
-    def _reading(self) -> Reading:
-        return replace(self.lesson.reading, noise=self._noise)
+        """Nothing is left to do."""
 
     @torch.no_grad()
     def preview(
@@ -227,15 +209,13 @@ class ImageLearner:
         assert isinstance(network, Network)
         lesson = self.lesson
         image, missing = lesson.views[view.pair], lesson.missing(view.pair)
-        if not self._noise:
-            self.settle(network, device)
         outputs = outputs_in_view(
             for_inference(network, device),
             lesson.normalisation,
             image,
             view,
             missing,
-            self._reading,
+            lesson.reading,
         )
         pixels = in_units(lesson.target, outputs, image, missing, view.index, view.region)
         return PreviewedImage(step, view, pixels)
@@ -254,7 +234,7 @@ class ImageLearner:
             task=self.lesson.task,
             spacing=self.spacing,
             target=self.lesson.target,
-            reading=self._reading,
+            reading=self.lesson.reading,
             training={
                 **facts,
                 **origin,

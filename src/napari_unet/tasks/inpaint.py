@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_unet.data.held_out import held_out
@@ -88,7 +87,7 @@ class InpaintLesson:
             self.views[0].planes, self.views[0].wrap, mask=True, border=self.views[0].border
         )
 
-    filters, has_truth = False, True
+    has_truth = True
 
     def notes(self) -> Iterator[str]:
         """Nothing is decided that the options do not say."""
@@ -121,10 +120,6 @@ class InpaintLesson:
     def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         """Return the losses that are set, added up, over what was hidden."""
         return image_loss(self.options.loss, outputs, targets, weights)
-
-    def noise_of(self, outputs: NDArray[np.float32]) -> tuple[float, ...]:  # noqa: ARG002
-        """Nothing is filtered."""
-        return ()
 
     def facts(self) -> dict[str, Any]:
         """Return nothing beyond the options."""

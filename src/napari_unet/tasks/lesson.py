@@ -60,11 +60,7 @@ class Lesson(Protocol):
 
     @property
     def reading(self) -> Reading:
-        """How an image is read, as far as it is known."""
-
-    @property
-    def filters(self) -> bool:
-        """Whether the result is filtered once more together with the pixels themselves."""
+        """How an image is read."""
 
     @property
     def has_truth(self) -> bool:
@@ -84,12 +80,6 @@ class Lesson(Protocol):
 
     def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         """Return the loss, a scalar."""
-
-    def noise_of(self, outputs: NDArray[np.float32]) -> tuple[float, ...]:
-        """Return the variance of the noise per channel where a network says such things.
-
-        Both are normalised; `outputs` are of shape (channel, voxels).
-        """
 
     def facts(self) -> dict[str, Any]:
         """Return what a model shall say of how it was made, as plain JSON."""
