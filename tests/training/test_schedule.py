@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from napari_unet.errors import InputError
 from napari_unet.training import budget
-from napari_unet.training.events import Stepped, StrokesChanged, Validated
+from napari_unet.training.events import Stepped, StrokesChanged, Validated, Warned
 from napari_unet.training.options import TrainingOptions
 from napari_unet.training.schedule import (
     END,
@@ -197,6 +197,20 @@ def test_new_strokes_are_learned_at_the_peak_again(ticking):
 
 def test_without_validations_a_plateau_is_never_seen():
     how = options(steps=60, schedule="plateau", patience=1)
-    rates = [e.learning_rate for e in train_network(Toy(validates=False), how)
-             if isinstance(e, Stepped)]  # fmt: skip
+    events = list(train_network(Toy(validates=False), how))
+    rates = [e.learning_rate for e in events if isinstance(e, Stepped)]
     assert set(rates[STEADY_WARM_UP:]) == {how.learning_rate}
+
+
+def test_where_nothing_is_held_out_it_is_said_once_what_comes_of_it():
+    def told(**fields):
+        how = options(steps=6, test_every=2, **fields)
+        events = train_network(Toy(validates=False), how)
+        return [e.message for e in events if isinstance(e, Warned)]
+
+    (text,) = told(schedule="plateau", stop_after=3, keep="best")
+    assert text == (
+        "Nothing is held out to test it by, so the learning rate stays at its peak and the "
+        "training does not end by itself and the last weights are kept for the best."
+    )
+    assert told() == []

@@ -148,6 +148,15 @@ class TrainingOptions(BaseModel):
             raise ValueError("One cycle needs an end: set seconds or steps, or another schedule")
         return schedule
 
+    def without_tests(self) -> str:
+        """Return what comes of it, in words, where nothing is held out; empty if nothing does."""
+        comes = {
+            "the learning rate stays at its peak": self.schedule == "plateau",
+            "the training does not end by itself": self.stop_after is not None,
+            "the last weights are kept for the best": self.keep == "best",
+        }
+        return " and ".join(text for text, holds in comes.items() if holds)
+
     @classmethod
     def parse(cls, options: dict[str, Any]) -> Self:
         """Build from keywords.

@@ -135,7 +135,7 @@ class Loop:
         self.step = 0
         self.spent = 0.0
         self.bad_steps = 0
-        self.warned = False
+        self.warned = self.untested = False
         self.last: Validated | None = None
         self.judge = Judge(options.stop_after)
         usual = 0 if device.type == "cpu" else READ_AHEAD
@@ -344,11 +344,16 @@ class Loop:
     def validate(self) -> Iterator[TrainingEvent]:
         """Test the averaged weights on what is held out."""
         result = self.learner.validate(self.average.network, self.device, self.step)
-        if result is not None:
-            self.last = result
-            self.schedule.judged(result.loss)
-            self.judge.take(result, self.average.network, self.budget.elapsed)
-            yield result
+        if result is None:
+            lacks = self.options.without_tests()
+            if lacks and not self.untested:
+                yield Warned(f"Nothing is held out to test it by, so {lacks}.")
+            self.untested = True
+            return
+        self.last = result
+        self.schedule.judged(result.loss)
+        self.judge.take(result, self.average.network, self.budget.elapsed)
+        yield result
 
     def _finish(self, elapsed: float) -> Iterator[TrainingEvent]:
         if self.options.checkpoint and self.step:
