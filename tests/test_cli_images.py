@@ -110,6 +110,26 @@ def test_restore_learns_from_pairs_and_predict_applies_it(files):
     assert odd.exit_code == 2
 
 
+def test_several_images_are_learned_from_together_and_each_is_written(files):
+    _, noisy, mask = files
+    gaps = np.where(mask, np.nan, noisy).astype(np.float32)[:, :48]
+    tifffile.imwrite("gaps.tif", gaps, photometric="minisblack")
+    first, second = ("noisy.tif", "mask.tif", "a.tif"), ("gaps.tif", "none", "b.tif")
+    done = run("inpaint", *first, *second, "--model", "m", *QUICK)
+    assert done.exit_code == 0, done.output
+    one, two = tifffile.imread("a.tif"), tifffile.imread("b.tif")
+    assert np.array_equal(one[mask == 0], noisy[mask == 0])
+    assert np.isfinite(two).all()
+    assert np.array_equal(two[mask[:, :48] == 0], noisy[:, :48][mask[:, :48] == 0])
+    sources = [(Origin("noisy.tif"), Origin("mask.tif")), (Origin("gaps.tif"),)]
+    told = shlex.split(train_command(with_sources(load_model("m.safetensors"), sources)))
+    given = ["noisy-tif.tif", "mask-tif.tif", "result.tif", "gaps-tif.tif", "none", "result-2.tif"]
+    assert told[2:8] == given
+    done = run("denoise", "noisy.tif", "c.tif", "clean.tif", "d.tif", "--planes", 1, *QUICK)
+    assert done.exit_code == 0, done.output
+    assert [tifffile.imread(name).shape for name in ("c.tif", "d.tif")] == [noisy.shape] * 2
+
+
 @pytest.mark.parametrize("task", ["denoise", "restore", "inpaint"])
 def test_the_command_that_is_told_makes_the_same_model_and_result(files, task):
     names = {"denoise": (), "restore": ("clean.tif",), "inpaint": ("mask.tif",)}[task]
@@ -135,6 +155,9 @@ def test_the_command_that_is_told_makes_the_same_model_and_result(files, task):
         (("denoise", "none.tif", "out.tif"), "none.tif"),
         (("denoise", "noisy.tif", "noisy.tif"), "overwrite"),
         (("denoise", "noisy.tif", "out.png"), "no format"),
+        (("denoise", "noisy.tif", "out.tif", "clean.tif"), "one too many or too few"),
+        (("denoise", "noisy.tif", "out.tif", "clean.tif", "out.tif"), "to one file"),
+        (("denoise", "noisy.tif", "out.tif", "clean.tif", "noisy.tif"), "overwrite"),
         (("denoise", "noisy.tif", "out.tif", "--planes", "2"), "odd"),
         (("restore", "noisy.tif", "clean.tif", "-o", "m", "--loss", "l3=1"), "l3"),
         (("predict", "none.safetensors", "noisy.tif", "-o", "out.tif"), "no such model"),

@@ -47,6 +47,9 @@ class ReadingEntry(TypedDict):
             Field(description="Variance of the noise per channel, where the result is filtered."),
         ]
     ]
+    adds: NotRequired[
+        Annotated[bool, Field(description="Whether the output is to be added to the image.")]
+    ]
 
 
 class Header(TypedDict):

@@ -74,6 +74,9 @@ class Reading:
     noise : tuple of float
         Variance of the noise per channel of the result, in normalised units squared: by it the
         result is filtered once more together with the pixels themselves. Empty: it is not.
+    adds : bool
+        Whether the network says what to add to the image that it reads. With a mask, what is
+        missing is filled smoothly before.
     """
 
     planes: int = 1
@@ -82,6 +85,7 @@ class Reading:
     own: float = 0.0
     border: Border = "mirror"
     noise: tuple[float, ...] = ()
+    adds: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -134,6 +134,7 @@ def test_bioimageios_own_prediction_is_ours(config, shape, blocks, tmp_path):
         lambda: model(ours_in(3)),
         lambda: model(ours_in(2, padding="same")),
         lambda: restorer(reading=Reading(own=0.3)),
+        lambda: restorer(reading=Reading(adds=True)),
         lambda: model(FLAT.with_channels(3, 2), reading=Reading(planes=3)),
         lambda: restorer(
             normalisation=Normalisation("photon", (10.0,), (4.0,), ((2.0, 50.0),)),
@@ -141,7 +142,7 @@ def test_bioimageios_own_prediction_is_ours(config, shape, blocks, tmp_path):
             reading=Reading(own=0.2),
         ),
     ],
-    ids=["stem and filters", "3D", "padded", "own share", "planes", "photon"],
+    ids=["stem and filters", "3D", "padded", "own share", "adds", "planes", "photon"],
 )
 def test_programs_say_what_our_prediction_says(made, tmp_path):
     trained = made()

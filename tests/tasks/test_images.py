@@ -17,7 +17,7 @@ from napari_unet.errors import InputError
 from napari_unet.geometry.axes import find_layout
 from napari_unet.geometry.region import Region
 from napari_unet.tasks.image_losses import image_loss
-from napari_unet.tasks.image_options import DenoiseOptions
+from napari_unet.tasks.image_options import DenoiseOptions, RestoreOptions
 from napari_unet.tasks.images import image_learner
 from napari_unet.tasks.noise_choice import choose
 from napari_unet.training.events import Finished, Noted, Started, Warned
@@ -205,6 +205,28 @@ def test_a_shift_between_the_images_of_a_pair_is_told_and_none_where_there_is_no
     assert said(events, Warned) == []
 
 
+def test_what_is_restored_begins_with_the_image_where_that_is_alike():
+    clean = scene(64, 64)
+    seen = poisson(clean)
+    once = {**SMALL, "steps": 1, "learning_rate": 1e-9, "task": "restore"}
+    model = napari_unet.fit(seen, 3 * clean - 100, **once)
+    assert model.reading.adds
+    expected = (seen - seen.mean()) / seen.std() * 3 * clean.std() + 3 * clean.mean() - 100
+    assert rmse(napari_unet.predict(model, seen), expected) < 0.05 * 3 * clean.std()
+    for goal, options in (
+        (-clean, {}),
+        (poisson(scene(64, 64, seed=5)), {}),
+        (np.stack([clean, clean]), {}),
+        (clean, {"readout": "softplus"}),
+    ):
+        other = image_learner("restore", seen, goal, 2, RestoreOptions(**options))
+        assert not other.lesson.reading.adds
+    older = replace(model, reading=replace(model.reading, adds=False))
+    for start in (model, older):
+        again = image_learner("restore", seen, clean, 2, RestoreOptions(), start)
+        assert again.lesson.reading == start.reading
+
+
 def test_holes_are_filled_better_than_by_the_mean_and_the_rest_is_untouched():
     clean = scene(4, 96, 96, smooth=(1, 4, 4)).astype(np.float32)
     mask = np.zeros(clean.shape, np.uint8)
@@ -217,6 +239,42 @@ def test_holes_are_filled_better_than_by_the_mean_and_the_rest_is_untouched():
     assert rmse(found[hole], clean[hole]) < 0.3 * rmse(clean[hole], clean.mean())
     with pytest.raises(InputError, match="Nothing is missing"):
         napari_unet.fit(clean, np.zeros_like(mask), task="inpaint", **SMALL)
+
+
+def test_of_several_images_each_may_have_a_mask_or_none():
+    whole = scene(64, 64).astype(np.float32)
+    mask = np.zeros(whole.shape, np.uint8)
+    mask[30:34] = 1
+    gaps = np.where(mask, np.nan, whole)
+    once = {**SMALL, "steps": 2, "task": "inpaint"}
+    model = napari_unet.fit([whole, gaps[:48]], [mask, None], **once)
+    assert np.isfinite(napari_unet.predict(model, gaps)).all()
+    with pytest.raises(InputError, match="needs what goes with it"):
+        napari_unet.fit([whole, whole], [whole, None], task="restore", **SMALL)
+
+
+def test_what_is_filled_in_begins_with_a_smooth_filling():
+    image = scene(160, 160, smooth=(4, 4)).astype(np.float32)
+    image[30:34] = np.nan
+    once = {**SMALL, "steps": 1, "learning_rate": 1e-9}
+    model = napari_unet.fit(image, task="inpaint", **once)
+    assert model.reading.adds
+    found = napari_unet.predict(model, image)
+    between = np.linspace(image[29], image[34], 6)[1:-1]
+    assert rmse(found[30:34], between) < 0.3 * np.nanstd(image)
+    tiled = napari_unet.predict(model, image, tile=(104, 120))
+    assert np.allclose(tiled, found, atol=1e-3)
+
+
+def test_a_network_that_is_never_negative_and_an_older_model_fill_in_by_themselves():
+    image = scene(64, 64).astype(np.float32)
+    image[30:34] = np.nan
+    once = {"steps": 1, "batch_size": 2, "threads": 1, "task": "inpaint"}
+    network = napari_unet.preset("sinogram2019", in_channels=2)
+    softplus = napari_unet.fit(image, network=network, **once)
+    assert not softplus.reading.adds
+    older = napari_unet.fit(image, start=softplus, **once)
+    assert not older.reading.adds
 
 
 def test_the_same_seed_gives_the_same_weights():

@@ -89,6 +89,62 @@ def test_what_is_asked_to_denoise(room, page, monkeypatch):
     }
 
 
+def test_restoring_learns_from_all_pairs_and_shows_the_one_that_is_selected(room, page, notes):
+    for name, shape in (("a", (64, 64)), ("b", (48, 80))):
+        room.viewer.add_image(noisy(shape), name=name)
+        room.viewer.add_image(noisy(shape) * 2, name=f"{name} good")
+    layers = room.viewer.layers
+    form = choose(room, "restore", steps=4)
+    form.image.set_layer(layers["a"])
+    form.other.set_layer(layers["a good"])
+    assert form.pairs_section.button.text() == "▸ More pairs"
+    row = form.pairs.add()
+    assert row.image.layer() not in (layers["a"], layers["a good"])
+    row.image.set_layer(layers["b"])
+    row.other.set_layer(layers["b good"])
+    assert form.pairs_section.button.text() == "▸ More pairs (1)"
+    layers.selection.active = layers["a"]
+    room.click(page.footer.train)
+    room.idle()
+    assert [text for kind, text in notes if kind == "error"] == []
+    (named,) = room.panel.session.models
+    names = [[origin["name"] for origin in pair] for pair in named.model.training["sources"]]
+    assert names == [["a", "a good"], ["b", "b good"]]
+    layers.selection.active = layers["b"]
+    room.wait(lambda: any(x.name == "b – preview" for x in layers))
+    room.wait(lambda: not page.peek.runner.running)
+    assert layers["b – preview"].data.shape == (48, 80)
+    row.other.setCurrentIndex(-1)
+    with pytest.raises(InputError, match="Pair 2 has no target"):
+        form.request()
+
+
+def test_denoising_takes_further_images_and_filling_in_may_go_without_a_mask(room):
+    gaps = noisy()
+    gaps[20:24] = np.nan
+    first, second = (room.viewer.add_image(gaps, name=name) for name in "ab")
+    form = choose(room, "denoise")
+    form.image.set_layer(first)
+    assert form.pairs_section.button.text() == "▸ More images"
+    form.pairs.add()
+    assert form.layers() == [(first, None), (second, None)]
+    assert [picture.name for picture, _ in form.request().pairs] == ["a", "b"]
+    room.viewer.add_image(np.zeros((64, 64, 3), np.uint8), rgb=True, name="colours")
+    form.pairs.rows[0].image.set_layer(room.viewer.layers["colours"])
+    with pytest.raises(InputError, match="Image 2 has other channels than image 1"):
+        form.request()
+    form = choose(room, "inpaint")
+    form.image.set_layer(first)
+    row = form.pairs.add()
+    row.image.set_layer(second)
+    assert row.layers() == (second, None)
+    assert [other for _, other in form.request().pairs] == [None, None]
+    mask = room.viewer.add_labels((~np.isfinite(gaps)).astype(np.uint8))
+    row.other.set_layer(mask)
+    request = form.request()
+    assert (request.mask(0), request.mask(1) is None) == (None, False)
+
+
 def test_likeness_to_the_good_image_is_said(room, page, monkeypatch):
     scores = Validated(3, 0.1, "loss", (), 12_345, psnr=31.24)
     record(monkeypatch, [images_started(), Stepped(3, 1.0, 1e-3, 5.0, 5.0, 0.5), scores])

@@ -96,7 +96,7 @@ def test_a_pair_follows_its_layers(form, viewer, qtbot):
     row = form.pairs.add()
     with qtbot.waitSignal(form.valueChanged):
         viewer.layers.remove(second[1])
-    assert row.labels.layer() is not second[1]
+    assert row.other.layer() is not second[1]
 
 
 def test_what_is_lacking_or_doubled_is_said(form, viewer):
@@ -106,7 +106,7 @@ def test_what_is_lacking_or_doubled_is_said(form, viewer):
         form.request()
     viewer.layers.remove(first[1])
     lone = viewer.add_labels(np.ones((64, 64), np.uint8), name="lone")
-    form.pairs.rows[0].labels.setCurrentIndex(-1)
+    form.pairs.rows[0].other.setCurrentIndex(-1)
     form.labels.set_layer(lone)
     with pytest.raises(InputError, match="Pair 2 has no Labels layer"):
         form.request()

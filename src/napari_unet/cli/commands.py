@@ -60,6 +60,11 @@ def about(
     """Interactive U-Nets: paint a few strokes, train, predict the whole volume."""
 
 
+def or_none(path: Path) -> Path | None:
+    """Return None where the word "none" is given in place of a file, else the file."""
+    return None if str(path).lower() == "none" else path
+
+
 @app.command()
 @with_options(SegmentOptions, but=("class_colors",))
 def train(

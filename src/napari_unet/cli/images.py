@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from napari_unet.cli.commands import Flips, Image, app
+from napari_unet.cli.commands import Flips, Image, app, or_none
 from napari_unet.cli.options import with_options
 from napari_unet.cli.show import OUT, say
 from napari_unet.cli.together import Processes
@@ -24,6 +25,9 @@ Result = Annotated[Path, typer.Argument(help="Picture to write: .tif (OME-TIFF) 
 Keep = Annotated[
     Path | None, typer.Option("--model", help="Also save the model there (.safetensors).")
 ]
+Missing = Annotated[
+    Path, typer.Argument(help="Not 0 where pixels are missing; none: those that are NaN.")
+]
 Dimensions = Annotated[int, typer.Option(min=2, max=3, help="2: plane by plane; 3: in 3D.")]
 
 
@@ -33,6 +37,9 @@ def denoise(
     image: Image,
     output: Result,
     options: dict[str, Any],
+    more: Annotated[
+        list[Path] | None, typer.Argument(metavar="IMAGE OUTPUT", help="Further ones.")
+    ] = None,
     model: Keep = None,
     ndim: Dimensions = 2,
     flips: Flips = False,
@@ -40,25 +47,25 @@ def denoise(
     tensorboard: Board = False,
     processes: Processes = 1,
 ) -> None:
-    """Learn to denoise an image from itself alone, and write it denoised.
+    """Learn to denoise images from themselves alone, together, and write them denoised.
 
     It learns for 60 seconds unless --seconds or --steps is given; Ctrl-C ends that early.
     """
-    _check(output, model, [image])
-    source = open_source(image)
-    grid = read_grid(image, len(source.shape))
+    files = _grouped([image, output, *(more or [])], ("an image", "what to write"))
     kept = {"runs": runs, "tensorboard": tensorboard, "processes": processes}
-    trained = _learn("denoise", [image], None, grid, ndim, {**options, **kept}, model)
-    _predict(trained, source, output, grid, options, flips)
+    _learn_and_write("denoise", files, ndim, {**options, **kept}, model, flips)
 
 
 @app.command()
 @with_options(InpaintOptions)
 def inpaint(
     image: Image,
-    mask: Annotated[Path, typer.Argument(help="Not 0 where pixels are missing.")],
+    mask: Missing,
     output: Result,
     options: dict[str, Any],
+    more: Annotated[
+        list[Path] | None, typer.Argument(metavar="IMAGE MASK OUTPUT", help="Further ones.")
+    ] = None,
     model: Keep = None,
     ndim: Dimensions = 2,
     flips: Flips = False,
@@ -66,17 +73,15 @@ def inpaint(
     tensorboard: Board = False,
     processes: Processes = 1,
 ) -> None:
-    """Learn to fill in what is missing of an image from the rest of it, and write it filled in.
+    """Learn to fill in what is missing of images from the rest of them, and write them filled in.
 
     Known pixels are written as they are. It learns for 60 seconds unless --seconds or --steps is
     given; Ctrl-C ends that early.
     """
-    _check(output, model, [image, mask])
-    source, missing = open_source(image), open_source(mask)
-    grid = read_grid(image, len(source.shape))
+    given = [image, mask, output, *(more or [])]
+    files = _grouped(given, ("an image", "a mask or none", "what to write"))
     kept = {"runs": runs, "tensorboard": tensorboard, "processes": processes}
-    trained = _learn("inpaint", [image], [mask], grid, ndim, {**options, **kept}, model)
-    _predict(trained, source, output, grid, options, flips, missing)
+    _learn_and_write("inpaint", files, ndim, {**options, **kept}, model, flips)
 
 
 @app.command()
@@ -107,16 +112,61 @@ def restore(
     _learn("restore", images, targets, grid, ndim, {**options, **kept}, output)
 
 
-def _check(output: Path, model: Path | None, inputs: list[Path]) -> None:
-    check_output(output, PICTURES, inputs)
+@dataclass(frozen=True)
+class _Files:
+    """An image, its mask if it has one, and where the result goes."""
+
+    image: Path
+    mask: Path | None
+    output: Path
+
+    @property
+    def inputs(self) -> list[Path]:
+        """What is read."""
+        return [self.image] if self.mask is None else [self.image, self.mask]
+
+
+def _grouped(paths: Sequence[Path], kinds: Sequence[str]) -> list[_Files]:
+    """Put together what belongs together: files of these kinds, again and again."""
+    size = len(kinds)
+    if len(paths) % size:
+        each = ", ".join(kinds)
+        raise typer.BadParameter(f"{paths[-1]} is one too many or too few: give {each}, each time.")
+    groups = [paths[k : k + size] for k in range(0, len(paths), size)]
+    masks = [or_none(group[1]) if size > 2 else None for group in groups]
+    return [_Files(group[0], mask, group[-1]) for group, mask in zip(groups, masks, strict=True)]
+
+
+def _learn_and_write(
+    task: str,
+    files: Sequence[_Files],
+    ndim: int,
+    options: dict[str, Any],
+    model: Path | None,
+    flips: bool,
+) -> None:
+    """Learn from all images together; then write a result for each."""
+    inputs = [path for each in files for path in each.inputs]
+    outputs = [each.output for each in files]
+    for output in outputs:
+        check_output(output, PICTURES, inputs)
+    if len({output.resolve() for output in outputs}) < len(outputs):
+        raise typer.BadParameter("two results would be written to one file.")
     if model is not None:
         check_output(model, (), inputs)
+    images, masks = [f.image for f in files], [f.mask for f in files]
+    grids = [read_grid(image, len(open_source(image).shape)) for image in images]
+    others = masks if task == "inpaint" else None
+    trained = _learn(task, images, others, grids[0], ndim, options, model)
+    for each, grid in zip(files, grids, strict=True):
+        mask = None if each.mask is None else open_source(each.mask)
+        _predict(trained, open_source(each.image), each.output, grid, options, flips, mask)
 
 
 def _learn(
     task: str,
     images: Sequence[Path],
-    others: Sequence[Path] | None,
+    others: Sequence[Path | None] | None,
     grid: Grid,
     ndim: int,
     options: dict[str, Any],

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import napari_unet
-from napari_unet.cli.commands import app
+from napari_unet.cli.commands import app, or_none
 from napari_unet.cli.options import with_options
 from napari_unet.cli.show import say
 from napari_unet.cli.together import Processes, share_out
@@ -33,7 +33,7 @@ def resume(
         typer.Argument(
             metavar="IMAGE [OTHER]...",
             help="What it learned from, in the same order: images, each with its labels, its "
-            "target or its mask, if there are such.",
+            "target or its mask (or none), if there are such.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Model to write (.safetensors).")],
@@ -46,7 +46,7 @@ def resume(
     """
     check_output(output, (), [state, *files])
     alone = napari_unet.load_model(state).task == "denoise"
-    images, others = (files, None) if alone else (files[::2], files[1::2])
+    images, others = (files, None) if alone else (files[::2], list(map(or_none, files[1::2])))
     if others is not None and len(images) != len(others):
         raise typer.BadParameter(f"{images[-1]} comes alone: give both of each pair.")
     share_out(processes, options.get("device", "auto"))

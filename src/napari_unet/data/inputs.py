@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.data.filling import around, fill_smoothly
 from napari_unet.data.image import ImageView
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.data.source import Source
@@ -21,6 +22,8 @@ def read_inputs(
     loop: tuple[int, ...],
     region: Region,
     missing: ImageView | None = None,
+    *,
+    smooth: bool = False,
 ) -> NDArray[np.float32]:
     """Read a part of a picture as a network sees it.
 
@@ -36,17 +39,21 @@ def read_inputs(
         Which part, in voxels; it may reach beyond the picture.
     missing : ImageView, optional
         Of the picture's shape without channels, not 0 where pixels are missing.
+    smooth : bool
+        Whether missing pixels are filled smoothly, see `fill_smoothly`.
 
     Returns
     -------
     ndarray of float32
         (channels, *region.shape); with `missing` twice as many channels, see `with_known`.
     """
-    raw = view.read_raw(loop, region)
-    pixels = normalisation.apply(raw)
     if missing is None:
-        return pixels
-    return with_known(pixels, known_pixels(raw, missing, loop, region))
+        return normalisation.apply(view.read_raw(loop, region))
+    wide, inner = around(region) if smooth else (region, Region.whole(region.shape).slices)
+    raw = view.read_raw(loop, wide)
+    pixels = normalisation.apply(raw)
+    inputs = with_known(pixels, known_pixels(raw, missing, loop, wide), smooth=smooth)
+    return inputs[(slice(None), *inner)]
 
 
 def known_pixels(
@@ -71,16 +78,22 @@ def known_pixels(
     return known & np.isfinite(raw) if raw.dtype.kind == "f" else known
 
 
-def with_known(pixels: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return pixels, 0 where they are not known, and behind them as many channels of 1 and 0.
+def with_known(
+    pixels: NDArray[np.float32], known: NDArray[np.bool_], *, smooth: bool
+) -> NDArray[np.float32]:
+    """Return pixels, and behind them as many channels that are 1 where they are known, else 0.
 
     Parameters
     ----------
     pixels : ndarray of float32, shape (channels, *spatial)
         Normalised.
     known : ndarray of bool, the same shape
+        Which of them are.
+    smooth : bool
+        Whether the others are filled smoothly; else they are 0.
     """
-    return np.concatenate([pixels * known, known.astype(np.float32)])
+    filled = fill_smoothly(pixels, known) if smooth else pixels * known
+    return np.concatenate([filled, known.astype(np.float32)])
 
 
 def missing_view(view: ImageView, mask: Source | None) -> ImageView:

@@ -54,7 +54,7 @@ class PortableModel(nn.Module):
         self.network = network
         self.stabilise = Stabilise(model.normalisation) if model.normalisation.noise else None
         self.undo = Undo(model.target) if model.target else None
-        self.own, each = model.reading.own, model.image_channels
+        self.own, self.adds, each = model.reading.own, model.reading.adds, model.image_channels
         first = model.reading.planes // 2 * each
         self.middle = slice(first, first + each)
         cut = [0 if model.config.padded else g.context for g in model.config.geometry]
@@ -74,6 +74,8 @@ class PortableModel(nn.Module):
         if self.own:
             own = centre_crop(x[:, self.middle], y.shape[2:])
             y = y + self.own * (own - y)
+        if self.adds:
+            y = y + centre_crop(x[:, self.middle], y.shape[2:])
         y = torch.softmax(y, 1) if self.undo is None else self.undo(y)
         return F.pad(y, self.frame, mode="replicate") if any(self.frame) else y
 

@@ -49,6 +49,21 @@ def mean_over(ways: Sequence[Turn], inputs: Tensor, apply: Callable[[Tensor], Te
     return torch.stack([turned_back(apply(turned(inputs, way)), way) for way in ways]).mean(0)
 
 
+def added(outputs: Tensor, inputs: Tensor, view: ImageView) -> Tensor:
+    """Return the sum of what a network says and what it was given, see `Reading.adds`.
+
+    Parameters
+    ----------
+    outputs : Tensor
+        (batch, channel, *spatial).
+    inputs : Tensor
+        (batch, channels of `view` and more, *spatial), at least as large; its middle counts.
+    view : ImageView
+        Says which of its channels are the picture's own.
+    """
+    return outputs + centre_crop(inputs[:, view.own].to(outputs.device), outputs.shape[2:])
+
+
 def with_pixels(
     outputs: Tensor,
     inputs: Tensor,
@@ -59,7 +74,8 @@ def with_pixels(
     """Return what a network says together with what the pixels themselves do.
 
     A network that learned with blind spots tells each pixel from its surroundings only; what the
-    pixel itself says is worth a little more, the less the noise.
+    pixel itself says is worth a little more, the less the noise. One that restores or fills in may
+    say what is to be added to the pixels.
 
     Parameters
     ----------
@@ -74,6 +90,8 @@ def with_pixels(
     geometry : sequence of AxisGeometry
         The network's; where the result is filtered, the margin is taken off.
     """
+    if reading.adds:
+        return added(outputs[None], inputs[None], view)[0]
     if not (reading.own or reading.noise):
         return outputs
     own = centre_crop(inputs[None, view.own].to(outputs), outputs.shape[1:])[0]

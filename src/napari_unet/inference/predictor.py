@@ -156,8 +156,9 @@ class _Work:
     def do(self, out: Any, index: tuple[int, ...], tile: Tile) -> None:
         """Predict a tile, and put the result where it belongs."""
         model, view = self._model, self._view
+        normalisation, smooth = self._normalisation(index), model.reading.adds
         inputs = torch.from_numpy(
-            read_inputs(view, self._normalisation(index), index, tile.read, self._missing)
+            read_inputs(view, normalisation, index, tile.read, self._missing, smooth=smooth)
         )
         try:
             outputs = mean_over(self._turns, inputs, self._apply)

@@ -26,7 +26,7 @@ class TrainJob:
     """
 
     image: Readable | tuple[Readable, ...]
-    labels: AnnotationStore | Readable | tuple[AnnotationStore | Readable, ...] | None
+    labels: AnnotationStore | Readable | tuple[AnnotationStore | Readable | None, ...] | None
     options: dict[str, Any]
 
     def events(self, control: Control) -> Iterator[TrainingEvent]:

@@ -94,7 +94,7 @@ def sources_of(task: str, images: Sequence[object], others: Sequence[object]) ->
     """Return where the pixels came from: the files, or what they are."""
     names = [origin.name for origin in UNKNOWN.get(task, ())]
     return [
-        tuple(_origin(name, given) for name, given in zip(names, pair, strict=False))
+        tuple(_origin(n, given) for n, given in zip(names, pair, strict=False) if given is not None)
         for pair in zip(images, others, strict=False)
     ]
 

@@ -15,7 +15,7 @@ from napari_unet.data.normalisation import Normalisation
 from napari_unet.data.turns import SAME, Turn, turned, turns
 from napari_unet.device import choose_device
 from napari_unet.errors import InputError
-from napari_unet.inference.images import in_units
+from napari_unet.inference.images import added, in_units
 from napari_unet.inference.memory import memory_problem
 from napari_unet.inference.viewport import outputs_in_view
 from napari_unet.model import TrainedModel, Weights
@@ -114,7 +114,17 @@ class ImageLearner:
 
     @torch.no_grad()
     def _start_at_the_mean(self) -> None:
-        """Let a fresh network begin with the mean of what it shall give: it saves many steps."""
+        """Let a fresh network begin with the mean of what it shall give: it saves many steps.
+
+        Where it adds to something, it begins with nothing to add.
+        """
+        bias = self.network.head.bias
+        if bias is None:
+            return
+        if self.lesson.reading.adds:
+            self.network.head.weight.zero_()
+            bias.zero_()
+            return
         random = np.random.default_rng(self.options.seed)
         found = [self.lesson.example(p, random, judge=False) for p in self._places]
         axes = tuple(range(1, found[0].targets.ndim))
@@ -122,9 +132,6 @@ class ImageLearner:
         total = sum((e.targets * e.weights).sum(axes) for e in found)
         count = sum(e.weights.sum(axes) for e in found)
         mean = torch.as_tensor(total / np.maximum(count, 1))
-        bias = self.network.head.bias
-        if bias is None:
-            return
         bias.copy_(mean.repeat_interleave(self.config.block_volume))
 
     def _allowed_turns(self) -> tuple[Turn, ...]:
@@ -175,7 +182,13 @@ class ImageLearner:
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Return the loss over what has weight."""
         assert batch.weights is not None
-        return self.lesson.loss(outputs, batch.targets, batch.weights)
+        whole = self._whole_result(outputs, batch.inputs)
+        return self.lesson.loss(whole, batch.targets, batch.weights)
+
+    def _whole_result(self, outputs: Tensor, inputs: Tensor) -> Tensor:
+        if not self.lesson.reading.adds:
+            return outputs
+        return added(outputs, inputs, self.lesson.views[0])
 
     @torch.no_grad()
     def validate(self, network: nn.Module, device: torch.device, step: int) -> Validated | None:
@@ -187,7 +200,7 @@ class ImageLearner:
             seen = weights > 0
             if not seen.any():
                 continue
-            outputs = network(inputs[None].to(device)).cpu()
+            outputs = self._whole_result(network(inputs[None].to(device)).cpu(), inputs[None])
             loss = self.lesson.loss(outputs, targets[None], weights[None])
             total += int(seen.sum()) * loss.item()
             given.append(outputs[0][seen])

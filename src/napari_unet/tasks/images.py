@@ -49,8 +49,8 @@ def image_learner(
     image : array-like, path, or list of these
         The images; a list holds several of the same channels.
     other : array-like, path, list of these or None
-        For "restore" the good images, for "inpaint" the masks (None: pixels that are not finite
-        are missing); "denoise" needs none.
+        For "restore" the good images, for "inpaint" the masks (None, for all or for one: pixels
+        that are not finite are missing); "denoise" needs none.
     ndim : {2, 3}, optional
         Spatial dimensions of the network; by default those of a network or model that is given,
         or else 2.
@@ -73,7 +73,8 @@ def image_learner(
         for k, (one, beside) in enumerate(zip(images, others, strict=True))
     ]
     _check_channels([view.channels for view in views])
-    return ImageLearner(_lesson(task, views, others, options), dimensions, options, start)
+    lesson = _lesson(task, views, others, options, start)
+    return ImageLearner(lesson, dimensions, options, start)
 
 
 def _lesson(
@@ -81,17 +82,22 @@ def _lesson(
     views: Sequence[ImageView],
     others: Sequence[Source | None],
     options: ImageOptions,
+    start: TrainedModel | None,
 ) -> Lesson:
     if isinstance(options, DenoiseOptions):
         return DenoiseLesson.of(views, options)
+    # What is never negative cannot correct downwards, and so adds to nothing.
+    linear = getattr(options.network, "readout", "linear") == "linear"
     if isinstance(options, RestoreOptions):
         pairs = zip(views, others, strict=True)
         goals = [_goal(view, goal) for view, goal in pairs if goal is not None]
         _check_channels([goal.channels for goal in goals])
-        return RestoreLesson.of(views, goals, options)
+        linear = linear and options.readout == "linear"
+        adds = start.reading.adds if start else None if linear else False
+        return RestoreLesson.of(views, goals, options, adds)
     if isinstance(options, InpaintOptions):
         masks = [missing_view(view, mask) for view, mask in zip(views, others, strict=True)]
-        return InpaintLesson.of(views, masks, options)
+        return InpaintLesson.of(views, masks, options, start.reading.adds if start else linear)
     raise AssertionError(task)
 
 
@@ -112,13 +118,13 @@ def _others(task: ImageTask, other: object, number: int) -> list[Source | None]:
             raise InputError("There is nothing to learn from", expected=NEEDS[task])
         return [None] * number
     each = _each(other)
-    if len(each) != number:
+    if len(each) != number or (task == "restore" and any(one is None for one in each)):
         raise InputError(
             "Each image needs what goes with it",
             got=f"{number} images and {len(each)}",
             expected=NEEDS[task],
         )
-    return [open_source(one) for one in each]
+    return [None if one is None else open_source(one) for one in each]
 
 
 def _view(

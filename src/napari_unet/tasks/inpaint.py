@@ -36,6 +36,8 @@ class InpaintLesson:
         For all of a view's channels, and for those of one plane.
     options : InpaintOptions
         What is set.
+    adds : bool
+        Whether the network adds to a smooth filling, see `Reading`.
     """
 
     views: Sequence[ImageView]
@@ -43,11 +45,16 @@ class InpaintLesson:
     normalisation: Normalisation
     target: Normalisation
     options: InpaintOptions
+    adds: bool
     task: str = "inpaint"
 
     @classmethod
     def of(
-        cls, views: Sequence[ImageView], masks: Sequence[ImageView], options: InpaintOptions
+        cls,
+        views: Sequence[ImageView],
+        masks: Sequence[ImageView],
+        options: InpaintOptions,
+        adds: bool,
     ) -> InpaintLesson:
         """Bring images and masks together.
 
@@ -57,6 +64,8 @@ class InpaintLesson:
             Images and what is missing of them, one plane at a time.
         options : InpaintOptions
             What is set.
+        adds : bool
+            Whether the network adds to a smooth filling.
 
         Raises
         ------
@@ -78,14 +87,14 @@ class InpaintLesson:
             target.repeat(planes),
             target,
             options,
+            adds,
         )
 
     @property
     def reading(self) -> Reading:
         """How an image is read."""
-        return Reading(
-            self.views[0].planes, self.views[0].wrap, mask=True, border=self.views[0].border
-        )
+        view = self.views[0]
+        return Reading(view.planes, view.wrap, mask=True, border=view.border, adds=self.adds)
 
     has_truth = True
 
@@ -112,7 +121,7 @@ class InpaintLesson:
         counts = (judged if judge else ~judged) & inside(place, view.spatial_shape)
         hidden = middle((holes & known)[view.own], place.core.shape)
         return Example(
-            with_known(pixels, known & ~holes),
+            with_known(pixels, known & ~holes, smooth=self.adds),
             middle(pixels[view.own], place.core.shape),
             (hidden & counts).astype(np.float32),
         )

@@ -110,7 +110,7 @@ def provenance(
 def train_command(model: TrainedModel, output: str = MODEL_FILE) -> str:
     """Return what to type to train such a model: on files, and for as many steps as it took."""
     task = model.task
-    files = [origin.file for origin in _sources(model) or UNKNOWN[task]]
+    pairs = [[o.file for o in pair] for pair in _pairs(model) or (UNKNOWN[task],)]
     given = dict(model.training.get("options", {}))
     if given.get("open_ended"):
         given.setdefault("schedule", "constant")
@@ -124,10 +124,17 @@ def train_command(model: TrainedModel, output: str = MODEL_FILE) -> str:
         **{k: v for k, v in given.items() if k not in _UNTOLD | _BY_HAND and _sayable(v)},
     }
     told = {k: v for k, v in told.items() if v is not None or k not in ("spacing", "start")}
-    if task in ("denoise", "inpaint"):  # they write a result at once
-        return _command(task, *files, RESULT, "--model", output, *_flags(told))
+    if task in ("denoise", "inpaint"):  # they write a result for each image at once
+        named = [RESULT, *(f"result-{k}.tif" for k in range(2, len(pairs) + 1))]
+        none = ["none"] * (task == "inpaint")  # in place of a mask
+        for pair, result in zip(pairs, named, strict=True):
+            pair += [*none[len(pair) - 1 :], result]
+        output_flag = "--model"
+    else:
+        output_flag = "--output"
     name = "train" if task == "segment" else task
-    return _command(name, *files, "--output", output, *_flags(told))
+    files = [file for pair in pairs for file in pair]
+    return _command(name, *files, output_flag, output, *_flags(told))
 
 
 def predict_command(
@@ -192,8 +199,13 @@ UNKNOWN = {
 
 def _sources(model: TrainedModel) -> tuple[Origin, ...]:
     """Return image, labels, the next image, its labels, and so on; nothing where unknown."""
+    return tuple(origin for pair in _pairs(model) for origin in pair)
+
+
+def _pairs(model: TrainedModel) -> list[tuple[Origin, ...]]:
+    """Return images, each with what went along; nothing where unknown."""
     pairs = model.training.get(SOURCES, ())
-    return tuple(Origin(**origin) for pair in pairs for origin in pair)
+    return [tuple(Origin(**origin) for origin in pair) for pair in pairs]
 
 
 def _command(*words: str) -> str:

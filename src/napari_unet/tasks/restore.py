@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_unet.data.held_out import held_out
@@ -28,6 +29,10 @@ SIDE = 512
 SHIFTED = 0.5
 """From how many pixels on a shift is reported."""
 
+ALIKE = 0.5
+"""Part of the good image's variance that the other may be off by, for the network to add to it: it
+is then correlated with it by more than 0.75."""
+
 
 @dataclass(frozen=True, eq=False)
 class RestoreLesson:
@@ -41,6 +46,8 @@ class RestoreLesson:
         Of the degraded images, for all of a view's channels; and of the good ones.
     options : RestoreOptions
         What is set.
+    adds : bool
+        Whether the network says what to add to the degraded image, see `Reading`.
     """
 
     views: Sequence[ImageView]
@@ -48,11 +55,16 @@ class RestoreLesson:
     normalisation: Normalisation
     target: Normalisation
     options: RestoreOptions
+    adds: bool
     task: str = "restore"
 
     @classmethod
     def of(
-        cls, views: Sequence[ImageView], goals: Sequence[ImageView], options: RestoreOptions
+        cls,
+        views: Sequence[ImageView],
+        goals: Sequence[ImageView],
+        options: RestoreOptions,
+        adds: bool | None,
     ) -> RestoreLesson:
         """Bring pairs together.
 
@@ -62,6 +74,8 @@ class RestoreLesson:
             Degraded and good images, one plane at a time.
         options : RestoreOptions
             What is set.
+        adds : bool, optional
+            Whether the network adds to the degraded image; None: where that is like the good one.
 
         Raises
         ------
@@ -76,13 +90,19 @@ class RestoreLesson:
         if options.readout == "softplus":
             # What is never negative must begin at 0 after the normalisation as well.
             target = replace(target, offset=(0.0,) * len(target.offset))
+        if adds is None:
+            adds = len(source.offset) == len(target.offset) and all(
+                _alike(source.apply(seen), target.apply(good))
+                for seen, good in map(_middles, views, goals)
+            )
         together = [replace(view, planes=planes) for view in views]
-        return cls(together, goals, source.repeat(planes), target, options)
+        return cls(together, goals, source.repeat(planes), target, options, adds)
 
     @property
     def reading(self) -> Reading:
         """How an image is read."""
-        return Reading(self.views[0].planes, self.views[0].wrap, border=self.views[0].border)
+        view = self.views[0]
+        return Reading(view.planes, view.wrap, border=view.border, adds=self.adds)
 
     has_truth = True
 
@@ -141,10 +161,8 @@ def _check_pair(number: int, view: ImageView, goal: ImageView) -> None:
         )
 
 
-def _shift(view: ImageView, goal: ImageView) -> tuple[float, float]:
-    """Return by how many pixels the good image lies below and to the right of the other."""
-    from skimage.registration import phase_cross_correlation
-
+def _middles(view: ImageView, goal: ImageView) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the middles of a pair's middle planes, each (channel, y, x), in grey values."""
     loop = tuple(n // 2 for n in view.loop_shape)
     shape = view.spatial_shape
     start, stop = [n // 2 for n in shape[:-2]], [n // 2 + 1 for n in shape[:-2]]
@@ -153,12 +171,26 @@ def _shift(view: ImageView, goal: ImageView) -> tuple[float, float]:
         start.append((n - side) // 2)
         stop.append((n - side) // 2 + side)
     region = Region(tuple(start), tuple(stop))
-    flat = [
-        np.nan_to_num(v.read(loop, region).mean(0)).reshape(region.shape[-2:]) for v in (view, goal)
-    ]
+    seen, good = (v.read_raw(loop, region)[v.own] for v in (view, goal))
+    return seen.reshape(-1, *region.shape[-2:]), good.reshape(-1, *region.shape[-2:])
+
+
+def _alike(seen: NDArray[Any], good: NDArray[Any]) -> bool:
+    """Tell whether an image is nearly what it should look like, both normalised."""
+    counts = np.isfinite(seen) & np.isfinite(good)
+    if not counts.any():
+        return False
+    return bool(np.mean((seen - good)[counts] ** 2) < ALIKE * np.var(good[counts]))
+
+
+def _shift(view: ImageView, goal: ImageView) -> tuple[float, float]:
+    """Return by how many pixels the good image lies below and to the right of the other."""
+    from skimage.registration import phase_cross_correlation
+
+    flat = [np.nan_to_num(plane.mean(0)) for plane in _middles(view, goal)]
     if any(plane.min() == plane.max() for plane in flat):
         return 0.0, 0.0
-    window = np.outer(*(np.hanning(n) for n in region.shape[-2:]))
+    window = np.outer(*(np.hanning(n) for n in flat[0].shape))
     still = [(plane - plane.mean()) * window for plane in flat]
     found, *_ = phase_cross_correlation(still[1], still[0], upsample_factor=10, normalization=None)
     return float(found[0]), float(found[1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from napari_unet.widgets.choosers import RESULT, LayerChooser, is_result
 from napari_unet.widgets.form import make_editor
 from napari_unet.widgets.image_request import OPTIONS, ImageRequest
 from napari_unet.widgets.layers import painted_data, strokes_layer
-from napari_unet.widgets.pairs import may_belong
+from napari_unet.widgets.pairs import PairsSection, Second, may_belong
 from napari_unet.widgets.session import Session
 from napari_unet.widgets.task_form import TaskForm
 
@@ -31,34 +30,12 @@ TIPS = {
 DIMENSIONS: list[tuple[int | None, str]] = [(2, "2D"), (3, "3D")]
 
 
-@dataclass(frozen=True)
-class Second:
-    """A layer besides the image that a task learns from.
-
-    Parameters
-    ----------
-    name, tip : str
-        Of the field.
-    kind : type
-        What layers to offer.
-    none : str
-        How to say that there is none; empty where there has to be one.
-    empty : str
-        What to show where no layer is offered.
-    """
-
-    name: str
-    tip: str
-    kind: type[Layer]
-    none: str = ""
-    empty: str = ""
-
-
 SECOND = {
     "restore": Second(
         "Target",
         "The same scene as it should look: in every pixel the good image for the degraded one.",
         Image,
+        "target",
         empty="Open the good image too",
     ),
     "inpaint": Second(
@@ -66,6 +43,7 @@ SECOND = {
         "A Labels layer that is not 0 where pixels are missing. Pixels that are NaN are missing "
         "in any case.",
         Labels,
+        "Labels layer",
         none="None: pixels that are NaN",
     ),
 }
@@ -169,12 +147,15 @@ class ImageForm(TaskForm):
             "Network": self.net_size,
             "Budget": self.budget,
         }
+        self.pairs_section = PairsSection(viewer, second, lambda: self.layers()[0])
+        self.pairs = self.pairs_section.pairs
+        self.pairs.valueChanged.connect(self._changed)
         rows = self._rows(data)
         if second is not None and second.kind is Labels:
             rows.addRow("", self.new)
         else:
             self.new.hide()
-        self._place(rows, self._rows(learning))
+        self._place(rows, self._rows(learning), self.pairs_section)
         self.image.layerChanged.connect(self._image_changed)
         self._image_changed()
 
@@ -198,15 +179,16 @@ class ImageForm(TaskForm):
         channel = picture.channel(advanced.get("channel_axis", "auto"), shape)
         follows = {"axes": picture.axes, "rgb": picture.rgb, "spacing": picture.spacing(channel)}
         options = {"make_way": True, **advanced, **self._settings(), **follows}
-        return ImageRequest(picture, other, options)
+        return ImageRequest(picture, other, options, self.pairs.value(picture))
 
     def layers(self) -> list[tuple[Any, Any]]:
-        """Return the image and what goes with it."""
-        return [(self.image.layer(), self._other())]
+        """Return the images, each with what goes with it."""
+        return [(self.image.layer(), self._other()), *self.pairs.layers()]
 
     def let_go(self) -> None:
         """Follow the viewer no longer."""
         super().let_go()
+        self.pairs.let_go()
         if self.other is not None:
             self.other.let_go()
 

@@ -42,11 +42,14 @@ class ImageRequest:
         What goes with it: to restore the good image, to fill in what is missing.
     options : dict
         All other arguments of `napari_unet.train`, with the task among them.
+    more : tuple of (Picture, array or None)
+        Further images, each with what goes with it.
     """
 
     picture: Picture
     other: Any = None
     options: dict[str, Any] = field(default_factory=dict)
+    more: tuple[tuple[Picture, Any], ...] = ()
 
     @property
     def task(self) -> str:
@@ -55,17 +58,16 @@ class ImageRequest:
 
     @property
     def pairs(self) -> list[tuple[Picture, Any]]:
-        """The one image, and what goes with it."""
-        return [(self.picture, self.other)]
+        """All images, each with what goes with it."""
+        return [(self.picture, self.other), *self.more]
 
     def reporting(self, opened: Any) -> ImageRequest:  # noqa: ARG002 - nothing is painted
         """Return the same: there are no strokes to tell of."""
         return self
 
-    @property
-    def mask(self) -> Any:
-        """What tells which pixels are missing, if anything does."""
-        return self.other if self.task == "inpaint" else None
+    def mask(self, pair: int) -> Any:
+        """Return what tells which pixels of an image are missing, if anything does."""
+        return self.pairs[pair][1] if self.task == "inpaint" else None
 
     def layout(self, pair: int, ndim: int) -> AxisLayout:
         """Return the roles of the image's axes for a network of so many dimensions."""
@@ -81,8 +83,12 @@ class ImageRequest:
 
     def events(self, worker: Worker, control: Control) -> Iterator[TrainingEvent]:
         """Have a worker train; to be iterated in a thread."""
-        other = None if self.other is None else Readable(self.other)
-        yield from worker.run(TrainJob(Readable(self.picture.data), other, self.options), control)
+        images = [Readable(picture.data) for picture, _ in self.pairs]
+        others = [None if other is None else Readable(other) for _, other in self.pairs]
+        image, other = (tuple(images), tuple(others)) if self.more else (images[0], others[0])
+        if self.task == "denoise":
+            other = None
+        yield from worker.run(TrainJob(image, other, self.options), control)
 
     def network(self) -> Architecture:
         """Return the network that would be trained; to be called in a thread.

@@ -166,8 +166,14 @@ class TaskForm(QWidget):
             editor.setToolTip(self._tips[name] if fresh else GIVEN)
         self.network.setToolTip("" if fresh else GIVEN)
 
-    def _place(self, data: QFormLayout, learning: QFormLayout, *between: QWidget) -> None:
-        """Arrange the form; the first of what is `between` stays while a training runs."""
+    def _place(
+        self,
+        data: QFormLayout,
+        learning: QFormLayout,
+        pairs: QWidget,
+        stays: QWidget | None = None,
+    ) -> None:
+        """Arrange the form; what `stays` is shown while a training runs, too."""
         above, below, layout = QVBoxLayout(self._above), QVBoxLayout(self._below), QVBoxLayout(self)
         for part in (above, below):
             part.setContentsMargins(0, 0, 0, 0)
@@ -176,13 +182,12 @@ class TaskForm(QWidget):
         layout.setSpacing(4)
         above.addWidget(heading("Learn from"))
         above.addLayout(data)
-        for widget in between[1:]:
-            below.addWidget(widget)
+        below.addWidget(pairs)
         below.addWidget(heading("Learn how"))
         below.addLayout(learning)
         below.addWidget(self.network)
         below.addWidget(self.advanced_section)
-        for widget in (self._above, *between[:1], self._below):
+        for widget in filter(None, (self._above, stays, self._below)):
             layout.addWidget(widget)
 
     def _rows(self, fields: dict[str, QWidget]) -> QFormLayout:

@@ -15,8 +15,7 @@ from napari_unet.widgets.augmentations import AugmentEdit
 from napari_unet.widgets.choosers import LayerChooser
 from napari_unet.widgets.editors import ChoiceEdit
 from napari_unet.widgets.layers import RGBA, Picture, painted_data, strokes_layer
-from napari_unet.widgets.pairs import PairsTable, may_belong
-from napari_unet.widgets.parts import Section
+from napari_unet.widgets.pairs import PairsSection, Second, may_belong
 from napari_unet.widgets.request import TrainRequest
 from napari_unet.widgets.sample_patch import PatchSource
 from napari_unet.widgets.session import Session
@@ -38,7 +37,7 @@ TIPS = {
 
 DIMENSIONS: list[tuple[int | None, str]] = [(None, "Auto"), (2, "2D"), (3, "3D")]
 
-MORE_PAIRS = "More pairs"
+STROKES = Second("Strokes", "What is painted on the image.", Labels, "Labels layer")
 
 
 class TrainForm(TaskForm):
@@ -63,8 +62,10 @@ class TrainForm(TaskForm):
         self.new = QPushButton("New strokes layer")
         self.new.setToolTip("Add an empty Labels layer upon the image, ready to be painted on.")
         self.strokes = StrokesTable(viewer)
-        self.pairs = PairsTable(viewer, lambda: (self.image.layer(), self.labels.layer()))
-        self.pairs_section = Section(MORE_PAIRS, self.pairs)
+        self.pairs_section = PairsSection(
+            viewer, STROKES, lambda: (self.image.layer(), self.labels.layer())
+        )
+        self.pairs = self.pairs_section.pairs
         self.zero = ChoiceEdit([("unpainted", "Not painted"), ("background", "Background")])
         self._arrange()
         self._connect()
@@ -152,20 +153,13 @@ class TrainForm(TaskForm):
 
     def _more(self, picture: Picture, labels: Labels) -> tuple[tuple[Picture, Any], ...]:
         """Return the further pairs."""
-        more = self.pairs.value()
+        more = self.pairs.value(picture)
         painted = [id(labels), *(id(layer) for _, layer in self.pairs.layers())]
         if len(set(painted)) < len(painted):
             raise InputError(
                 "A Labels layer is in more than one pair",
                 todo='Choose another one under "More pairs", or remove that pair',
             )
-        for number, (other, _) in enumerate(more, start=2):
-            if other.rgb != picture.rgb:
-                raise InputError(
-                    f"Pair {number} has other channels than pair 1",
-                    got="an image in colours beside one without",
-                    todo="Learn from images of one kind together",
-                )
         return more
 
     def _settings(self) -> dict[str, Any]:
@@ -183,13 +177,12 @@ class TrainForm(TaskForm):
                 "Budget": self.budget,
             }
         )
-        self._place(data, learning, self.strokes, self.pairs_section)
+        self._place(data, learning, self.pairs_section, self.strokes)
 
     def _connect(self) -> None:
         self.image.layerChanged.connect(self._image_changed)
         self.labels.layerChanged.connect(self._labels_changed)
         self.new.clicked.connect(self._add_strokes)
-        self.pairs.valueChanged.connect(self._pairs_changed)
         for editor in (self.zero, self.pairs):
             editor.valueChanged.connect(self._changed)
         self.strokes.changed.connect(self._changed)
@@ -220,13 +213,6 @@ class TrainForm(TaskForm):
     def _labels_changed(self) -> None:
         self.strokes.set_layer(self.labels.layer())
         self._changed()
-
-    def _pairs_changed(self) -> None:
-        """Let the heading say how many pairs there are, even folded."""
-        section, number = self.pairs_section, len(self.pairs.rows)
-        text, before = section.button.text(), section.title
-        section.title = f"{MORE_PAIRS} ({number})" if number else MORE_PAIRS
-        section.button.setText(text.replace(before, section.title))
 
     def _add_strokes(self) -> None:
         image = self.image.layer()

@@ -282,10 +282,11 @@ class TrainPage(QWidget):
 
     def _peek_at(self, model: TrainedModel) -> None:
         assert self._request is not None
-        picture, _ = self._request.pairs[self._pair]
-        channel, threads = self._layout(self._pair).channel, self._request.options.get("threads")
+        asked, pair = self._request, self._pair
+        picture, _ = asked.pairs[pair]
+        channel, threads = self._layout(pair).channel, asked.options.get("threads")
         request = Request(channel_axis=channel, axes=picture.axes, rgb=picture.rgb, threads=threads)
-        mask = self._request.mask if isinstance(self._request, ImageRequest) else None
+        mask = asked.mask(pair) if isinstance(asked, ImageRequest) else None
         self.peek.follow(model, picture, request, mask)
 
     def _keep(self, kept: Kept | None) -> None:
