@@ -152,7 +152,8 @@ CHOICES: dict[str, dict[str, Any]] = {
     "blind spots, 2D": {"method": "blind_spot", "planes": 1},
     "blind spots, 3 planes": {"method": "blind_spot", "planes": 3},
     "blind spots, 3D": {"method": "blind_spot", "ndim": 3},
-    "neighbours": {"method": "neighbours"},
+    "neighbours, 1 plane": {"method": "neighbours", "planes": 1},
+    "neighbours, 5 planes": {"method": "neighbours", "planes": 5},
 }
 
 

@@ -48,7 +48,9 @@ class ReadingEntry(TypedDict):
         ]
     ]
     adds: NotRequired[
-        Annotated[bool, Field(description="Whether the output is to be added to the image.")]
+        Annotated[
+            Literal["", "image", "mean"], Field(description="What the output is to be added to.")
+        ]
     ]
 
 

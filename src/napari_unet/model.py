@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,10 @@ class ClassInfo:
         return self.name or f"class {self.value}"
 
 
+AddsTo = Literal["", "image", "mean"]
+"""See `Reading.adds`."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """How a network reads an image, beyond its channels.
@@ -74,9 +78,10 @@ class Reading:
     noise : tuple of float
         Variance of the noise per channel of the result, in normalised units squared: by it the
         result is filtered once more together with the pixels themselves. Empty: it is not.
-    adds : bool
-        Whether the network says what to add to the image that it reads. With a mask, what is
-        missing is filled smoothly before.
+    adds : {"", "image", "mean"}
+        What the network's output is to be added to: the image that it reads, the mean of the
+        planes that are seen together, or nothing. With a mask, what is missing of the image is
+        filled smoothly before.
     """
 
     planes: int = 1
@@ -85,7 +90,7 @@ class Reading:
     own: float = 0.0
     border: Border = "mirror"
     noise: tuple[float, ...] = ()
-    adds: bool = False
+    adds: AddsTo = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -134,7 +134,12 @@ def test_bioimageios_own_prediction_is_ours(config, shape, blocks, tmp_path):
         lambda: model(ours_in(3)),
         lambda: model(ours_in(2, padding="same")),
         lambda: restorer(reading=Reading(own=0.3)),
-        lambda: restorer(reading=Reading(adds=True)),
+        lambda: restorer(reading=Reading(adds="image")),
+        lambda: restorer(
+            FLAT.with_channels(3, 1),
+            normalisation=Normalisation("mean_sd", (100.0,) * 3, (20.0,) * 3),
+            reading=Reading(planes=3, adds="mean"),
+        ),
         lambda: model(FLAT.with_channels(3, 2), reading=Reading(planes=3)),
         lambda: restorer(
             normalisation=Normalisation("photon", (10.0,), (4.0,), ((2.0, 50.0),)),
@@ -142,7 +147,16 @@ def test_bioimageios_own_prediction_is_ours(config, shape, blocks, tmp_path):
             reading=Reading(own=0.2),
         ),
     ],
-    ids=["stem and filters", "3D", "padded", "own share", "adds", "planes", "photon"],
+    ids=[
+        "stem and filters",
+        "3D",
+        "padded",
+        "own share",
+        "adds",
+        "adds to mean",
+        "planes",
+        "photon",
+    ],
 )
 def test_programs_say_what_our_prediction_says(made, tmp_path):
     trained = made()
@@ -157,7 +171,8 @@ def test_programs_say_what_our_prediction_says(made, tmp_path):
     image = np.abs(image) if n.noise else image
     output = "probabilities" if trained.target is None else "image"
     ours = napari_unet.predict(trained, image, output=output, device="cpu")
-    ours = ours[:, 1] if stack else ours.reshape(-1, *size)
+    planes = ours.reshape(-1, *stack, *size)  # (class or channel, plane, *spatial)
+    ours = planes[:, 1] if stack else planes
 
     with zipfile.ZipFile(export_bioimageio(trained, tmp_path / "p.zip")) as package:
         written = {name: package.read(f"weights.{name}") for name in ("onnx", "pt")}

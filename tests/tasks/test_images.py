@@ -81,7 +81,12 @@ def test_frames_of_one_scene_learn_from_each_other_and_planes_that_differ_do_not
     assert found.method == "neighbours"
     assert found.measured["neighbours_differ"] == pytest.approx(1, abs=0.1)
     assert choice(poisson(scene(6, 128, 128, smooth=(0, 2.5, 2.5)))).method == "blind_spot"
-    assert choice(poisson(still), planes=3).method == "blind_spot"
+    assert (found.planes, choice(poisson(still[:4])).planes) == (5, 3)
+    assert "5 planes are seen together." in found.why
+    seven = choice(poisson(still), planes=7)  # none of six lies beyond them
+    assert (seven.method, seven.planes) == ("blind_spot", 7)
+    moving = np.stack([np.roll(still[0], 2 * (k // 2), 0) for k in range(8)])
+    assert choice(poisson(moving)).planes < 5
     related = choice(poisson(scene(8, 128, 128, smooth=(0.8, 3, 3)) * 10))
     assert (related.method, related.planes) == ("blind_spot", 3)
 
@@ -102,6 +107,8 @@ def test_a_picture_too_small_to_be_measured_is_denoised_all_the_same():
     assert "too small" in found.why
     with pytest.raises(InputError, match="no neighbouring planes"):
         choice(poisson(scene(20, 20)), method="neighbours")
+    with pytest.raises(InputError, match="at least 6 planes"):
+        choice(poisson(scene(5, 64, 64)), method="neighbours", planes=5)
 
 
 # ---------------------------------------------------------------- what is learned
@@ -112,7 +119,7 @@ def test_a_picture_too_small_to_be_measured_is_denoised_all_the_same():
     [
         ((96, 96), {}, 1.7),
         ((96, 96), {"replacement": "median"}, 1.7),
-        ((6, 64, 64), {"method": "neighbours"}, 1.7),
+        ((6, 64, 64), {"method": "neighbours", "planes": 1}, 1.7),
         ((6, 64, 64), {"method": "blind_spot", "planes": 3}, 1.5),
         ((12, 48, 48), {"ndim": 3, "steps": 80}, 1.3),
         ((96, 96), {"normalise": "mean_sd"}, 1.7),
@@ -126,6 +133,19 @@ def test_noise_goes_without_any_clean_picture(shape, options, gain):
     assert found.shape == noisy.shape
     assert rmse(found, clean) * gain < rmse(noisy, clean)
     assert abs(float(found.mean()) - clean.mean()) < 2  # no bias
+
+
+def test_frames_of_one_scene_are_learned_from_what_is_not_seen_together():
+    fine = np.repeat(scene(1, 64, 64, smooth=(0, 0.8, 0.8)), 6, 0)
+    noisy = poisson(fine)
+    how = {**SMALL, "task": "denoise", "steps": 150}
+    alone, together = (napari_unet.fit(noisy, planes=n, **how) for n in (1, 5))
+    assert alone.training["method"] == together.training["method"] == "neighbours"
+    assert alone.reading.adds == together.reading.adds == "mean"
+    left = [rmse(napari_unet.predict(m, noisy), fine) for m in (alone, together)]
+    assert left[1] < 0.8 * left[0] < 0.8 * rmse(noisy, fine)
+    again = napari_unet.fit(noisy, start=together, **{**how, "steps": 1})
+    assert again.reading == together.reading
 
 
 def test_what_the_pixels_themselves_know_is_taken_in():
@@ -206,7 +226,7 @@ def test_a_shift_between_the_images_of_a_pair_is_told_and_none_where_there_is_no
 
 
 def test_what_is_restored_begins_with_the_image_where_that_is_alike():
-    clean = scene(64, 64)
+    clean = scene(64, 64, smooth=(0.7, 0.7))
     seen = poisson(clean)
     once = {**SMALL, "steps": 1, "learning_rate": 1e-9, "task": "restore"}
     model = napari_unet.fit(seen, 3 * clean - 100, **once)
@@ -215,13 +235,14 @@ def test_what_is_restored_begins_with_the_image_where_that_is_alike():
     assert rmse(napari_unet.predict(model, seen), expected) < 0.05 * 3 * clean.std()
     for goal, options in (
         (-clean, {}),
+        (gaussian_filter(clean, 2), {}),
         (poisson(scene(64, 64, seed=5)), {}),
         (np.stack([clean, clean]), {}),
         (clean, {"readout": "softplus"}),
     ):
         other = image_learner("restore", seen, goal, 2, RestoreOptions(**options))
         assert not other.lesson.reading.adds
-    older = replace(model, reading=replace(model.reading, adds=False))
+    older = replace(model, reading=replace(model.reading, adds=""))
     for start in (model, older):
         again = image_learner("restore", seen, clean, 2, RestoreOptions(), start)
         assert again.lesson.reading == start.reading

@@ -56,7 +56,7 @@ class PortableModel(nn.Module):
         self.undo = Undo(model.target) if model.target else None
         self.own, self.adds, each = model.reading.own, model.reading.adds, model.image_channels
         first = model.reading.planes // 2 * each
-        self.middle = slice(first, first + each)
+        self.middle, self.planes = slice(first, first + each), model.reading.planes
         cut = [0 if model.config.padded else g.context for g in model.config.geometry]
         self.frame = [side for c in reversed(cut) for side in (c // 2, c - c // 2)]
         self.eval()
@@ -75,9 +75,14 @@ class PortableModel(nn.Module):
             own = centre_crop(x[:, self.middle], y.shape[2:])
             y = y + self.own * (own - y)
         if self.adds:
-            y = y + centre_crop(x[:, self.middle], y.shape[2:])
+            planes = x[:, self.middle] if self.adds == "image" else self._mean(x)
+            y = y + centre_crop(planes, y.shape[2:])
         y = torch.softmax(y, 1) if self.undo is None else self.undo(y)
         return F.pad(y, self.frame, mode="replicate") if any(self.frame) else y
+
+    def _mean(self, x: Tensor) -> Tensor:
+        """Return the mean of the planes that are seen together."""
+        return torch.stack(x.chunk(self.planes, 1)).mean(0)
 
 
 class PortableFilters(nn.Module):

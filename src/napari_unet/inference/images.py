@@ -49,7 +49,7 @@ def mean_over(ways: Sequence[Turn], inputs: Tensor, apply: Callable[[Tensor], Te
     return torch.stack([turned_back(apply(turned(inputs, way)), way) for way in ways]).mean(0)
 
 
-def added(outputs: Tensor, inputs: Tensor, view: ImageView) -> Tensor:
+def added(outputs: Tensor, inputs: Tensor, view: ImageView, reading: Reading) -> Tensor:
     """Return the sum of what a network says and what it was given, see `Reading.adds`.
 
     Parameters
@@ -60,8 +60,13 @@ def added(outputs: Tensor, inputs: Tensor, view: ImageView) -> Tensor:
         (batch, channels of `view` and more, *spatial), at least as large; its middle counts.
     view : ImageView
         Says which of its channels are the picture's own.
+    reading : Reading
+        Says what it is added to.
     """
-    return outputs + centre_crop(inputs[:, view.own].to(outputs.device), outputs.shape[2:])
+    inputs = centre_crop(inputs.to(outputs.device), outputs.shape[2:])
+    if reading.adds == "image":
+        return outputs + inputs[:, view.own]
+    return outputs + torch.stack(inputs[:, : view.channels].chunk(view.planes, 1)).mean(0)
 
 
 def with_pixels(
@@ -91,7 +96,7 @@ def with_pixels(
         The network's; where the result is filtered, the margin is taken off.
     """
     if reading.adds:
-        return added(outputs[None], inputs[None], view)[0]
+        return added(outputs[None], inputs[None], view, reading)[0]
     if not (reading.own or reading.noise):
         return outputs
     own = centre_crop(inputs[None, view.own].to(outputs), outputs.shape[1:])[0]

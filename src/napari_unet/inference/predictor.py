@@ -156,7 +156,7 @@ class _Work:
     def do(self, out: Any, index: tuple[int, ...], tile: Tile) -> None:
         """Predict a tile, and put the result where it belongs."""
         model, view = self._model, self._view
-        normalisation, smooth = self._normalisation(index), model.reading.adds
+        normalisation, smooth = self._normalisation(index), bool(model.reading.adds)
         inputs = torch.from_numpy(
             read_inputs(view, normalisation, index, tile.read, self._missing, smooth=smooth)
         )

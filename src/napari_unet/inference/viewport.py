@@ -127,7 +127,8 @@ def outputs_in_view(
     box = _on_the_grid(config, view.region)
     geometry = widened(config.geometry, reading.noise)
     read = _read_for(geometry, box)
-    pixels = read_inputs(image, normalisation, view.index, read, missing, smooth=reading.adds)
+    smooth = bool(reading.adds)
+    pixels = read_inputs(image, normalisation, view.index, read, missing, smooth=smooth)
     inputs = torch.from_numpy(pixels)
     outputs = network(as_input(inputs[None], device))
     outputs = centre_crop(outputs, config.output_for(read.shape))[0]

@@ -13,12 +13,13 @@ from napari_unet.data.blind_spots import choose_hidden, hide
 from napari_unet.data.held_out import held_out
 from napari_unet.data.image import ImageView
 from napari_unet.data.normalisation import Normalisation, fit_normalisation
-from napari_unet.geometry.region import Region, mirror
+from napari_unet.geometry.region import Region
 from napari_unet.model import Reading
+from napari_unet.tasks.adding import is_better_added, middle_plane
 from napari_unet.tasks.image_losses import image_loss
 from napari_unet.tasks.image_options import DenoiseOptions
 from napari_unet.tasks.lesson import Example, Place, inside, middle
-from napari_unet.tasks.noise_choice import NoiseChoice, choose
+from napari_unet.tasks.noise_choice import NoiseChoice, choose, reach
 
 CELL = 8
 """Side of the squares that are held out where whole planes are the target."""
@@ -42,6 +43,8 @@ class DenoiseLesson:
         What is set.
     noise : tuple of float
         Its variance, where the result is filtered by it, see `Reading`; else empty.
+    adds : bool
+        Whether the network says what to add to the noisy image.
     """
 
     views: Sequence[ImageView]
@@ -50,11 +53,14 @@ class DenoiseLesson:
     choice: NoiseChoice
     options: DenoiseOptions
     noise: tuple[float, ...]
+    adds: bool
     task: str = "denoise"
 
     @classmethod
-    def of(cls, views: Sequence[ImageView], options: DenoiseOptions) -> DenoiseLesson:
-        """Measure the first of some images, and choose.
+    def of(
+        cls, views: Sequence[ImageView], options: DenoiseOptions, adds: bool | None
+    ) -> DenoiseLesson:
+        """Measure one of some images, that with the fewest planes, and choose.
 
         Parameters
         ----------
@@ -62,13 +68,16 @@ class DenoiseLesson:
             The images, one plane at a time.
         options : DenoiseOptions
             What is set.
+        adds : bool, optional
+            Whether the network says what to add to the noisy image; None: where that is better.
+            One with blind spots never does, for it does not look at it.
 
         Raises
         ------
         InputError
             Where the images do not allow what is set, or are constant.
         """
-        choice = choose(views[0], options, options.seed)
+        choice = choose(min(views, key=lambda v: v.loop_shape[-1:]), options, options.seed)
         kind = options.normalise if options.normalise != "auto" else "mean_sd"
         noise: tuple[tuple[float, float], ...] = ()
         if choice.photon and choice.noise:
@@ -80,14 +89,25 @@ class DenoiseLesson:
         filters = choice.method == "blind_spot" and choice.white and options.own_share == "auto"
         variances = _noise_variances(choice, views, target) if filters and choice.noise else ()
         together = [replace(view, planes=choice.planes) for view in views]
-        return cls(together, target.repeat(choice.planes), target, choice, options, variances)
+        if adds is None:
+            adds = _is_better_added(choice, views, target)
+        adds = adds and choice.method == "neighbours"
+        source = target.repeat(choice.planes)
+        return cls(together, source, target, choice, options, variances, adds)
 
     @property
     def reading(self) -> Reading:
         """How an image is read."""
         share, view = self.options.own_share, self.views[0]
         own = 0.0 if share == "auto" else share
-        return Reading(self.choice.planes, view.wrap, own=own, border=view.border, noise=self.noise)
+        return Reading(
+            self.choice.planes,
+            view.wrap,
+            own=own,
+            border=view.border,
+            noise=self.noise,
+            adds="mean" if self.adds else "",
+        )
 
     has_truth = False
 
@@ -137,8 +157,10 @@ class DenoiseLesson:
     def _from_neighbour(self, place: Place, random: np.random.Generator, judge: bool) -> Example:
         view, o = self.views[place.image], self.options
         inputs = self.normalisation.apply(view.read_raw(place.loop, place.read))
-        step = 1 if random.random() < 0.5 else -1
-        beside = (*place.loop[:-1], mirror(place.loop[-1] + step, view.loop_shape[-1]))
+        # What is seen cannot be learned from: its noise is known.
+        away, plane = reach(self.choice.planes), place.loop[-1]
+        there = [p for p in (plane - away, plane + away) if 0 <= p < view.loop_shape[-1]]
+        beside = (*place.loop[:-1], there[int(random.integers(len(there)))])
         raw = view.read_raw(beside, place.core)[view.own]
         # The same places in all planes: the neighbour shows what was held out.
         judged = held_out((), place.core, place.held, o.seed, CELL)
@@ -164,6 +186,22 @@ def _flattened(region: Region, axis: int) -> Region:
     start, stop = list(region.start), list(region.stop)
     start[axis], stop[axis] = 0, 1
     return Region(tuple(start), tuple(stop))
+
+
+def _is_better_added(
+    choice: NoiseChoice, views: Sequence[ImageView], target: Normalisation
+) -> bool:
+    """Tell whether planes are so near to those they are learned from that they are added to."""
+    if choice.method != "neighbours":
+        return False
+    away, half = -reach(choice.planes), choice.planes // 2
+    for view in views:
+        planes = [target.apply(middle_plane(view, z)) for z in range(-half, half + 1)]
+        beside = target.apply(middle_plane(view, away))
+        noise = float(np.nanmean((planes[half] - beside) ** 2)) / 2
+        if not is_better_added(np.mean(planes, 0), beside, noise):
+            return False
+    return True
 
 
 def _noise_variances(

@@ -43,7 +43,7 @@ def learn_image_first(
     """
     first = _options(learner, options)
     views = [pair.view for pair in learner.painted]
-    teacher = ImageLearner(DenoiseLesson.of(views, first), learner.config.ndim, first)
+    teacher = ImageLearner(DenoiseLesson.of(views, first, adds=False), learner.config.ndim, first)
     yield Noted("The image is learned first, then the strokes.")
     for event in train_network(teacher, first, control):
         if isinstance(event, Finished):

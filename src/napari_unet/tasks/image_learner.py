@@ -188,7 +188,7 @@ class ImageLearner:
     def _whole_result(self, outputs: Tensor, inputs: Tensor) -> Tensor:
         if not self.lesson.reading.adds:
             return outputs
-        return added(outputs, inputs, self.lesson.views[0])
+        return added(outputs, inputs, self.lesson.views[0], self.lesson.reading)
 
     @torch.no_grad()
     def validate(self, network: nn.Module, device: torch.device, step: int) -> Validated | None:

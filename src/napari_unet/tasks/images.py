@@ -64,6 +64,8 @@ def image_learner(
     InputError
         Where images and options do not fit together.
     """
+    if start is not None and options.planes is None:
+        options = options.model_copy(update={"planes": start.reading.planes})
     images = [open_source(one) for one in _each(image)]
     others = _others(task, other, len(images))
     given = options.network.ndim if options.network is not None else None
@@ -84,20 +86,20 @@ def _lesson(
     options: ImageOptions,
     start: TrainedModel | None,
 ) -> Lesson:
-    if isinstance(options, DenoiseOptions):
-        return DenoiseLesson.of(views, options)
     # What is never negative cannot correct downwards, and so adds to nothing.
-    linear = getattr(options.network, "readout", "linear") == "linear"
+    readouts = {getattr(given, "readout", "linear") for given in (options, options.network)}
+    linear = readouts == {"linear"}
+    adds = bool(start.reading.adds) if start else None if linear else False
+    if isinstance(options, DenoiseOptions):
+        return DenoiseLesson.of(views, options, adds)
     if isinstance(options, RestoreOptions):
         pairs = zip(views, others, strict=True)
         goals = [_goal(view, goal) for view, goal in pairs if goal is not None]
         _check_channels([goal.channels for goal in goals])
-        linear = linear and options.readout == "linear"
-        adds = start.reading.adds if start else None if linear else False
         return RestoreLesson.of(views, goals, options, adds)
     if isinstance(options, InpaintOptions):
         masks = [missing_view(view, mask) for view, mask in zip(views, others, strict=True)]
-        return InpaintLesson.of(views, masks, options, start.reading.adds if start else linear)
+        return InpaintLesson.of(views, masks, options, linear if adds is None else adds)
     raise AssertionError(task)
 
 

@@ -15,7 +15,7 @@ from napari_unet.data.image import ImageView
 from napari_unet.data.inputs import known_pixels, only_known, with_known
 from napari_unet.data.normalisation import Normalisation, fit_normalisation
 from napari_unet.errors import InputError
-from napari_unet.model import Reading
+from napari_unet.model import AddsTo, Reading
 from napari_unet.tasks.image_losses import image_loss
 from napari_unet.tasks.image_options import InpaintOptions
 from napari_unet.tasks.lesson import Example, Place, inside, middle
@@ -94,7 +94,8 @@ class InpaintLesson:
     def reading(self) -> Reading:
         """How an image is read."""
         view = self.views[0]
-        return Reading(view.planes, view.wrap, mask=True, border=view.border, adds=self.adds)
+        adds: AddsTo = "image" if self.adds else ""
+        return Reading(view.planes, view.wrap, mask=True, border=view.border, adds=adds)
 
     has_truth = True
 

@@ -36,6 +36,9 @@ ALIKE = 0.25
 SAME_SCENE = 1.25
 """Neighbours differ at most so many times as much as by their noise, to show the same scene."""
 
+MOST_TOGETHER = (5, 3)
+"""Planes of one scene that are seen together: as many as there is reason for."""
+
 RELATED = 0.4
 """Neighbours that share this much of their structure are worth looking at together."""
 
@@ -111,11 +114,12 @@ def choose(view: ImageView, options: DenoiseOptions, seed: int = 0) -> NoiseChoi
     facts = _Facts(models, along, alike, channels)
     method, why = _method(view, options, facts)
     photon = _is_photon(options, facts)
-    planes = options.planes or _planes(view, method, facts)
-    _check_method(view, method)
+    planes = options.planes or _planes(view, method, facts, seed)
+    _check_method(view, method, planes)
     why += " Its noise grows with the brightness, and is stabilised." * photon
     if planes > 1 and options.planes is None:
-        why += f" {planes} planes are seen together, for they share {alike.share:.0%}."
+        shared = "" if method == "neighbours" else f", for they share {alike.share:.0%}"
+        why += f" {planes} planes are seen together{shared}."
     return NoiseChoice(
         method,
         photon,
@@ -169,8 +173,8 @@ def _method(view: ImageView, options: DenoiseOptions, facts: _Facts) -> tuple[Ch
         return options.method, "As set."
     y, x = facts.along[:, 0]
     differ = f"neighbouring planes differ {facts.neighbours.ratio:.2f} times as much as by noise"
-    if facts.neighbours.ratio <= SAME_SCENE and options.planes in (None, 1):
-        return "neighbours", f"Each plane is learned from the next: {differ}."
+    if facts.neighbours.ratio <= SAME_SCENE and _goes_beyond(view, options.planes or 1):
+        return "neighbours", f"Planes are learned from each other: {differ}."
     if x >= ALIKE and y < x / 2:
         return "lines_x", f"Whole lines are hidden: the noise is alike along x ({x:.2f})."
     if y >= ALIKE and x < y / 2:
@@ -187,17 +191,44 @@ def _is_photon(options: DenoiseOptions, facts: _Facts) -> bool:
     return facts.growth >= GROWS
 
 
-def _planes(view: ImageView, method: Chosen, facts: _Facts) -> int:
+def _planes(view: ImageView, method: Chosen, facts: _Facts, seed: int) -> int:
+    if method == "neighbours":
+        return next((n for n in MOST_TOGETHER if _is_still(view, n, facts, seed)), 1)
     deep = bool(view.loop_shape) and view.loop_shape[-1] >= 3
-    return 3 if deep and method != "neighbours" and facts.neighbours.share >= RELATED else 1
+    return 3 if deep and facts.neighbours.share >= RELATED else 1
 
 
-def _check_method(view: ImageView, method: Chosen) -> None:
-    if method == "neighbours" and not (view.loop_shape and view.loop_shape[-1] > 1):
+def reach(planes: int) -> int:
+    """Return how far the next plane lies that is not seen together with one.
+
+    Examples
+    --------
+    >>> [reach(planes) for planes in (1, 3, 5)]
+    [1, 2, 3]
+    """
+    return planes // 2 + 1
+
+
+def _goes_beyond(view: ImageView, planes: int) -> bool:
+    """Tell whether every plane has one to learn from besides those that are seen with it."""
+    return bool(view.loop_shape) and view.loop_shape[-1] >= 2 * reach(planes)
+
+
+def _is_still(view: ImageView, planes: int, facts: _Facts, seed: int) -> bool:
+    """Tell whether even the planes beyond those that are seen together show the same scene."""
+    if not _goes_beyond(view, planes):
+        return False
+    apart = list(_pairs(view, seed, reach(planes)))
+    return _likeness(apart, facts.models).ratio <= SAME_SCENE
+
+
+def _check_method(view: ImageView, method: Chosen, planes: int) -> None:
+    if method == "neighbours" and not _goes_beyond(view, planes):
         raise InputError(
             "There are no neighbouring planes or frames to learn from",
-            got=f"an image of shape {view.source.shape}",
-            todo="Choose blind spots, or open a stack",
+            got=f"an image of shape {view.source.shape}, and {planes} planes seen together",
+            expected=f"at least {2 * reach(planes)} planes",
+            todo="Choose blind spots, fewer planes seen together, or open a stack",
         )
 
 
@@ -216,7 +247,7 @@ def _cautions(facts: _Facts, method: Chosen) -> Iterator[str]:
 def _blindly(view: ImageView, options: DenoiseOptions) -> NoiseChoice:
     """Choose for an image that is too small for anything to be measured."""
     method: Chosen = "blind_spot" if options.method == "auto" else options.method
-    _check_method(view, method)
+    _check_method(view, method, options.planes or 1)
     why = f"The image is too small to measure its noise ({LEAST} pixels a side are needed)."
     return NoiseChoice(method, False, options.planes or 1, (), why, (), False, {})
 
@@ -232,9 +263,12 @@ def _rescaled(model: NoiseModel, share: float) -> NoiseModel:
 
 
 def _pairs(
-    view: ImageView, seed: int
+    view: ImageView, seed: int, apart: int = 1
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32] | None]]:
-    """Yield parts (channel, y, x) of planes, each with the same part of the next plane if any."""
+    """Yield parts (channel, y, x) of planes, each with the same part of the next plane if any.
+
+    Or of one that is so many planes `apart`, where every plane has such a one.
+    """
     random, shape = np.random.default_rng(seed), view.spatial_shape
     alone = prod(view.loop_shape) * prod(shape[:-2]) == 1 and max(shape) <= SIDE
     for _ in range(1 if alone else PLANES):
@@ -249,7 +283,7 @@ def _pairs(
         plane = _flat(view, loop, region)
         beside = None
         if loop and view.loop_shape[-1] > 1:
-            step = 1 if loop[-1] + 1 < view.loop_shape[-1] else -1
+            step = apart if loop[-1] + apart < view.loop_shape[-1] else -apart
             beside = _flat(view, (*loop[:-1], loop[-1] + step), region)
         yield plane, beside
 

@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_unet.data.held_out import held_out
 from napari_unet.data.image import ImageView
 from napari_unet.data.normalisation import Normalisation, fit_normalisation
 from napari_unet.errors import InputError
-from napari_unet.geometry.region import Region
-from napari_unet.model import Reading
+from napari_unet.model import AddsTo, Reading
+from napari_unet.tasks.adding import is_better_added, middle_plane
 from napari_unet.tasks.image_losses import image_loss
 from napari_unet.tasks.image_options import RestoreOptions
 from napari_unet.tasks.lesson import Example, Place, inside
@@ -23,15 +22,8 @@ from napari_unet.tasks.lesson import Example, Place, inside
 CELL = 8
 """Side of the squares that are held out, in voxels."""
 
-SIDE = 512
-"""Of the part of an image whose shift is measured, in pixels."""
-
 SHIFTED = 0.5
 """From how many pixels on a shift is reported."""
-
-ALIKE = 0.5
-"""Part of the good image's variance that the other may be off by, for the network to add to it: it
-is then correlated with it by more than 0.75."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +67,7 @@ class RestoreLesson:
         options : RestoreOptions
             What is set.
         adds : bool, optional
-            Whether the network adds to the degraded image; None: where that is like the good one.
+            Whether the network adds to the degraded image; None: where that is better.
 
         Raises
         ------
@@ -92,8 +84,8 @@ class RestoreLesson:
             target = replace(target, offset=(0.0,) * len(target.offset))
         if adds is None:
             adds = len(source.offset) == len(target.offset) and all(
-                _alike(source.apply(seen), target.apply(good))
-                for seen, good in map(_middles, views, goals)
+                is_better_added(source.apply(middle_plane(v)), target.apply(middle_plane(goal)))
+                for v, goal in zip(views, goals, strict=True)
             )
         together = [replace(view, planes=planes) for view in views]
         return cls(together, goals, source.repeat(planes), target, options, adds)
@@ -102,7 +94,8 @@ class RestoreLesson:
     def reading(self) -> Reading:
         """How an image is read."""
         view = self.views[0]
-        return Reading(view.planes, view.wrap, border=view.border, adds=self.adds)
+        adds: AddsTo = "image" if self.adds else ""
+        return Reading(view.planes, view.wrap, border=view.border, adds=adds)
 
     has_truth = True
 
@@ -161,33 +154,11 @@ def _check_pair(number: int, view: ImageView, goal: ImageView) -> None:
         )
 
 
-def _middles(view: ImageView, goal: ImageView) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the middles of a pair's middle planes, each (channel, y, x), in grey values."""
-    loop = tuple(n // 2 for n in view.loop_shape)
-    shape = view.spatial_shape
-    start, stop = [n // 2 for n in shape[:-2]], [n // 2 + 1 for n in shape[:-2]]
-    for n in shape[-2:]:
-        side = min(n, SIDE)
-        start.append((n - side) // 2)
-        stop.append((n - side) // 2 + side)
-    region = Region(tuple(start), tuple(stop))
-    seen, good = (v.read_raw(loop, region)[v.own] for v in (view, goal))
-    return seen.reshape(-1, *region.shape[-2:]), good.reshape(-1, *region.shape[-2:])
-
-
-def _alike(seen: NDArray[Any], good: NDArray[Any]) -> bool:
-    """Tell whether an image is nearly what it should look like, both normalised."""
-    counts = np.isfinite(seen) & np.isfinite(good)
-    if not counts.any():
-        return False
-    return bool(np.mean((seen - good)[counts] ** 2) < ALIKE * np.var(good[counts]))
-
-
 def _shift(view: ImageView, goal: ImageView) -> tuple[float, float]:
     """Return by how many pixels the good image lies below and to the right of the other."""
     from skimage.registration import phase_cross_correlation
 
-    flat = [np.nan_to_num(plane.mean(0)) for plane in _middles(view, goal)]
+    flat = [np.nan_to_num(plane.mean(0)) for plane in map(middle_plane, (view, goal))]
     if any(plane.min() == plane.max() for plane in flat):
         return 0.0, 0.0
     window = np.outer(*(np.hanning(n) for n in flat[0].shape))
