@@ -74,11 +74,12 @@ def test_a_prediction_is_compared_with_the_truth(files):
 
 
 def test_images_are_compared_by_psnr_and_ssim(files):
-    run("restore", "image.tif", "image.tif", "-o", "m", "--steps", 2, *QUICK)
-    done = run("evaluate", "m.safetensors", "image.tif", "image.tif", "--data-range", 200)
+    tifffile.imwrite("other.tif", tifffile.imread("image.tif")[::-1])
+    run("restore", "image.tif", "other.tif", "-o", "m", "--steps", 2, *QUICK)
+    done = run("evaluate", "m.safetensors", "image.tif", "other.tif", "--data-range", 200)
     assert done.exit_code == 0, done.output
     like = napari_unet.evaluate(
-        napari_unet.load_model("m.safetensors"), "image.tif", "image.tif", data_range=200
+        napari_unet.load_model("m.safetensors"), "image.tif", "other.tif", data_range=200
     ).likeness
     assert f"{like.psnr:.2f} dB" in done.stdout
     assert f"{like.ssim:.4f}" in done.stdout

@@ -9,6 +9,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 import napari_unet
 from napari_unet.errors import InputError
 from napari_unet.network.config import UNetConfig
+from napari_unet.noise.likeness import likeness
 from tests.tasks.test_segment import FAST, halves
 
 TINY = UNetConfig(encoder=((4,),), bottom=(4,), decoder=((4,),), out_channels=1, padding="same")
@@ -107,3 +108,8 @@ def test_whole_images_are_held_out():
     assert told[-1].pixels == (labels[0] > 0).sum(), "all that is painted on one of five"
     with pytest.raises(InputError, match="held out as a whole"):
         napari_unet.fit(*pairs[0], **FAST, split="image")
+
+
+def test_where_nothing_differs_the_ratio_is_infinite():
+    image = np.random.default_rng(0).normal(size=(32, 32))
+    assert likeness(image, image).psnr == np.inf
