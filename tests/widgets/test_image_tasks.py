@@ -114,9 +114,10 @@ def test_restoring_learns_from_all_pairs_and_shows_the_one_that_is_selected(room
     room.wait(lambda: any(x.name == "b – preview" for x in layers))
     room.wait(lambda: not page.peek.runner.running)
     assert layers["b – preview"].data.shape == (48, 80)
-    row.other.setCurrentIndex(-1)
-    with pytest.raises(InputError, match="Pair 2 has no target"):
-        form.request()
+    for nothing in (None, layers["b"]):
+        row.other.setCurrentIndex(-1) if nothing is None else row.other.set_layer(nothing)
+        with pytest.raises(InputError, match="Pair 2 has no target"):
+            form.request()
 
 
 def test_denoising_takes_further_images_and_filling_in_may_go_without_a_mask(room):

@@ -147,6 +147,8 @@ class PairsTable(QWidget):
             used.add(id(image))
             shape = tuple(Picture.of(image).data.shape)
             row.other.prefer(lambda x: id(x) not in used and may_belong(_shape(x), shape))
+            if row.other.layer() is image:  # nothing is learned from an image that is its own goal
+                row.other.setCurrentIndex(-1)
         self._layout.insertWidget(self._layout.count() - 1, row)
         self.rows.append(row)
         row.changed.connect(self.valueChanged)
@@ -205,7 +207,8 @@ class PairsTable(QWidget):
         if image is None:
             return "image"
         needed = self._second is not None and not self._second.none
-        return self._second.what if needed and other is None and self._second else ""
+        lacks = needed and (other is None or other is image)
+        return self._second.what if lacks and self._second else ""
 
     def let_go(self) -> None:
         """Follow the viewer no longer."""
