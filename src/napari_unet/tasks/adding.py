@@ -7,6 +7,7 @@ of it, a result that is given anew is smooth from the start, and that is learned
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,22 @@ from napari_unet.geometry.region import Region
 SIDE = 512
 """Of the part of an image that is looked at, in pixels."""
 
+PLANES = 8
+"""That are looked at, at most."""
+
 ALIKE = 0.5
 """Part of the good image's variance that the other may be off by; they are then correlated by more
 than 0.75."""
 
 BLUR, BLURRED = 1.0, 0.25
 """Standard deviation of a blur in pixels, and the part of the error that it must leave."""
+
+
+def some_planes(view: ImageView) -> list[NDArray[Any]]:
+    """Return the middles of some planes from all over an image, as `middle_plane` does."""
+    number = prod(view.loop_shape)
+    picks = np.linspace(0, number - 1, min(PLANES, number) + 2)[1:-1].round().astype(int)
+    return [_middle(view, tuple(map(int, np.unravel_index(k, view.loop_shape)))) for k in picks]
 
 
 def middle_plane(view: ImageView, beside: int = 0) -> NDArray[Any]:
@@ -45,6 +56,10 @@ def middle_plane(view: ImageView, beside: int = 0) -> NDArray[Any]:
     loop = [n // 2 for n in view.loop_shape]
     if beside:
         loop[-1] += beside
+    return _middle(view, tuple(loop))
+
+
+def _middle(view: ImageView, loop: tuple[int, ...]) -> NDArray[Any]:
     shape = view.spatial_shape
     start, stop = [n // 2 for n in shape[:-2]], [n // 2 + 1 for n in shape[:-2]]
     for n in shape[-2:]:
@@ -52,7 +67,7 @@ def middle_plane(view: ImageView, beside: int = 0) -> NDArray[Any]:
         start.append((n - side) // 2)
         stop.append((n - side) // 2 + side)
     region = Region(tuple(start), tuple(stop))
-    return view.read_raw(tuple(loop), region)[view.own].reshape(-1, *region.shape[-2:])
+    return view.read_raw(loop, region)[view.own].reshape(-1, *region.shape[-2:])
 
 
 def is_better_added(

@@ -14,7 +14,7 @@ from napari_unet.data.image import ImageView
 from napari_unet.data.normalisation import Normalisation, fit_normalisation
 from napari_unet.errors import InputError
 from napari_unet.model import AddsTo, Reading
-from napari_unet.tasks.adding import is_better_added, middle_plane
+from napari_unet.tasks.adding import is_better_added, middle_plane, some_planes
 from napari_unet.tasks.image_losses import image_loss
 from napari_unet.tasks.image_options import RestoreOptions
 from napari_unet.tasks.lesson import Example, Place, inside
@@ -84,8 +84,11 @@ class RestoreLesson:
             target = replace(target, offset=(0.0,) * len(target.offset))
         if adds is None:
             adds = len(source.offset) == len(target.offset) and all(
-                is_better_added(source.apply(middle_plane(v)), target.apply(middle_plane(goal)))
-                for v, goal in zip(views, goals, strict=True)
+                is_better_added(
+                    np.concatenate([source.apply(p) for p in some_planes(view)]),
+                    np.concatenate([target.apply(p) for p in some_planes(goal)]),
+                )
+                for view, goal in zip(views, goals, strict=True)
             )
         together = [replace(view, planes=planes) for view in views]
         return cls(together, goals, source.repeat(planes), target, options, adds)
