@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,19 @@ def test_refused_files(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty"):
         open_source(tmp_path / "empty")
+
+
+def test_a_tiff_that_cannot_be_read_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ValueError("an odd tile")
+
+    tifffile.imwrite(tmp_path / "a.tif", PICTURE, compression="zlib")
+    monkeypatch.setattr(zarr, "open", refuse)
+    with pytest.raises(InputError, match="an odd tile"):
+        open_source(tmp_path / "a.tif")
+    gc.collect()  # a file that is still open is a warning, and that an error
 
 
 def test_unknown_chunks_are_refused() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import psutil
 
 from napari_unet.data.source import open_source
 from napari_unet.errors import InputError, OutOfMemoryError
@@ -106,3 +107,12 @@ class Values:
 
     def events(self, control):
         yield np.array(self.store.read(Region((0, 0), self.store.shape)))
+
+
+def gone(pid):
+    """Whether a process ends within ten seconds."""
+    for _ in range(200):
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.05)
+    return False

@@ -6,13 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from threading import Thread
 
 import dask.array as da
 import numpy as np
-import psutil
 import pytest
 
 from napari_unet import fit, predict
@@ -27,7 +25,7 @@ from napari_unet.process.jobs import PredictJob, PreviewJob, TrainJob
 from napari_unet.process.wire import Readable, Writable
 from napari_unet.process.worker import Apart, Here
 from napari_unet.training.events import ClassesGrew, Finished, Stepped
-from tests.process.jobs import Copy, Deaf, Fail, Say, Values, Watch
+from tests.process.jobs import Copy, Deaf, Fail, Say, Values, Watch, gone
 
 OPTIONS = {"size": "small", "batch_size": 2, "steps": 4, "device": "cpu", "threads": 1}
 
@@ -51,14 +49,6 @@ def store_of(labels):
     store = AnnotationStore(labels.shape, labels.ndim)
     store.write(Region.whole(labels.shape), labels)
     return store
-
-
-def gone(pid):
-    for _ in range(200):
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_a_training_and_a_prediction_there_are_those_here(apart):
@@ -270,16 +260,3 @@ def test_two_jobs_run_at_the_same_time(apart):
     assert other[1:] == ["hello"]
     control.stop()
     assert list(watching) == ["stopped"]
-
-
-def test_closed_before_the_process_is_there_no_thread_waits_for_it():
-    apart = Apart()
-    before = set(threading.enumerate())
-    apart.warm_up()
-    assert set(threading.enumerate()) > before
-    apart.close()
-    for _ in range(100):
-        if set(threading.enumerate()) <= before:
-            return
-        time.sleep(0.05)
-    raise AssertionError(set(threading.enumerate()) - before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 
 import pytest
 
@@ -76,6 +77,19 @@ def test_a_disk_that_refuses_is_said_once_and_ends_no_training(tmp_path):
     said = [event for event in logged(events, tmp_path / "no" / "log.csv") if event not in events]
     assert len(said) == 1
     assert "No such file" in said[0].message
+
+
+def test_a_disk_that_is_full_later_is_said_once_and_the_file_let_go_of(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    events, said = whole(), []
+    for event in logged(events, tmp_path / "log.csv"):
+        monkeypatch.setattr(Log, "_write", full)  # the head of the table is written by now
+        if event not in events:
+            said.append(event.message)
+    assert said == [f"No log is written to {tmp_path / 'log.csv'}: No space left on device."]
+    gc.collect()  # a file that is still open is a warning, and that an error
 
 
 def test_the_last_step_is_read_from_a_log_that_was_cut_off(tmp_path):

@@ -115,3 +115,16 @@ def test_an_unreadable_file_is_said_to_be_damaged(runs):
     found = {again.name: again.status for again in list_runs(runs)}
     assert sorted(found.values()) == ["damaged", "finished"]
     assert found[run.name] == "damaged"
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "1" + "0" * 400])
+def test_numbers_that_are_none_are_not_known(runs, number):
+    (run, _) = list_runs(runs)
+    for name in ("run.json", "config.json"):
+        names = ("status", "seconds", "held_out_loss", "mean_score", "rate")
+        facts = ", ".join(f'"{each}": {number}' for each in names)
+        (run.folder / name).write_text(f"{{{facts}}}", encoding="utf-8")
+    (again,) = (r for r in list_runs(runs) if r.name == run.name)
+    assert again.status == "damaged"
+    assert (again.seconds, again.held_out_loss, again.mean_score) == (None, None, None)
+    assert differing([again, again]) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +86,13 @@ def _open_tiff(path: Path) -> object:
         return tifffile.memmap(path, mode="r")
     except ValueError:  # compressed, tiled or otherwise not one plain piece
         pass
-    tiff = tifffile.TiffFile(path)
-    try:
-        import zarr
-    except ImportError:
-        with tiff:
+    with ExitStack() as open_:
+        tiff = open_.enter_context(tifffile.TiffFile(path))
+        try:
+            import zarr
+        except ImportError:
             return tiff.series[0].asarray(level=0)
-    array: object = zarr.open(tiff.series[0].aszarr(level=0), mode="r")
-    weakref.finalize(array, tiff.close)
+        array: object = zarr.open(tiff.series[0].aszarr(level=0), mode="r")
+        # It is read from as long as the array is there.
+        weakref.finalize(array, open_.pop_all().close)
     return array

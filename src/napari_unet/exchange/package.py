@@ -170,6 +170,10 @@ def _opened(path: Path) -> zipfile.ZipFile:
 def in_folder(files: dict[str, bytes]) -> tempfile.TemporaryDirectory[str]:
     """Write files into a folder of their own, which is gone when it is closed."""
     folder = tempfile.TemporaryDirectory()
-    for name, content in files.items():
-        Path(folder.name, Path(name).name).write_bytes(content)
+    try:
+        for name, content in files.items():
+            Path(folder.name, Path(name).name).write_bytes(content)
+    except BaseException:
+        folder.cleanup()
+        raise
     return folder

@@ -13,11 +13,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
-from threading import Lock, Thread, Timer
+from threading import RLock, Thread, Timer
 from typing import Any, Protocol
+from weakref import finalize
 
 from napari_unet.control import Control
 from napari_unet.errors import TrainingError
@@ -32,6 +33,9 @@ PATIENCE = 60.0
 
 START = 120.0
 """Seconds that a child has to report for work: antivirus programs look at torch for long."""
+
+GRACE = 2.0
+"""Seconds that a killed process, and the threads that wait for it, have to be gone."""
 
 IDLE = 60.0
 """Seconds after which a process that has worked makes way for a fresh one."""
@@ -70,7 +74,9 @@ class Apart:
     """
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        # Reentrant: a forgotten iterator may be collected, and give back its process, in a thread
+        # that holds the lock.
+        self._lock = RLock()
         self._spare: _Process | None = None
         self._busy: set[_Process] = set()
         self._renewal: Timer | None = None
@@ -102,13 +108,16 @@ class Apart:
     def close(self) -> None:
         """End all processes at once; a later job gets a fresh one."""
         with self._lock:
-            processes = [*self._busy, *([self._spare] if self._spare else [])]
-            self._spare = None
+            busy, spare, renewal = list(self._busy), self._spare, self._renewal
+            self._spare = self._renewal = None
             self._busy.clear()
-            if self._renewal is not None:
-                self._renewal.cancel()
-        for process in processes:
-            process.end()
+        if renewal is not None:
+            renewal.cancel()
+            renewal.join(GRACE)
+        for process in busy:
+            process.kill()  # whoever waits for its events ends the rest
+        if spare is not None:
+            spare.end()
 
     def _take(self) -> _Process:
         with self._lock:
@@ -134,11 +143,11 @@ class Apart:
     def _renew(self, used: _Process) -> None:
         """Replace a process that has done something, and waits."""
         with self._lock:
+            # In one go, or `close` would not know of the fresh one.
             if self._spare is not used:
                 return
-            self._spare = None
+            self._spare = _Process()
         used.end()
-        self.warm_up()
 
 
 class Here:
@@ -156,24 +165,15 @@ class Here:
 
 
 class _Process:
-    """One child, which does one job at a time."""
+    """One child, which does one job at a time.
+
+    It is killed at the latest when this object is collected, or the program ends.
+    """
 
     def __init__(self) -> None:
-        key = secrets.token_bytes(32)
-        self._listener = Listener(authkey=key)
-        self._popen = subprocess.Popen(  # noqa: S603 - ourselves
-            # -P: what lies in the current folder must not be taken for a package.
-            [sys.executable, "-P", "-c", CODE.format(path=sys.path)],
-            stdin=subprocess.PIPE,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            text=True,
-        )
-        assert self._popen.stdin is not None
-        self._popen.stdin.write(f"{self._listener.address}\n{key.hex()}\n")
-        self._popen.stdin.flush()
-        self._connection: Connection | None = None
-        self._accepting = Thread(target=self._accept, name="accept", daemon=True)
-        self._accepting.start()
+        self._line = _Line()
+        self._popen = self._line.popen
+        self._kill = finalize(self, self._line.kill)
 
     def run(self, job: Job, control: Control) -> Iterator[Any]:
         """Do a job; yield what happens."""
@@ -217,35 +217,32 @@ class _Process:
                     raise TrainingError("It did not stop when asked to, and was ended by force")
             yield
 
-    def end(self) -> None:
-        """End the process, whatever it does."""
-        self._popen.kill()
-        if self._accepting.is_alive():
-            with suppress(OSError):
-                Client(self._listener.address).close()  # else it would wait for ever
-        if self._connection is not None:
-            self._connection.close()
-        self._listener.close()
-        Thread(target=self._popen.communicate, name="reap", daemon=True).start()
+    def kill(self) -> None:
+        """End the process, whatever it does; any thread may call this."""
+        self._kill()
 
-    def _accept(self) -> None:
-        try:
-            self._connection = self._listener.accept()
-        except (OSError, EOFError, AuthenticationError):  # ended before it began
-            _log.debug("No process reported for work")
+    def end(self) -> None:
+        """End the process and close the connection; only where nobody else uses that any more.
+
+        A descriptor that is closed while another thread reads from it may by then be another file.
+        """
+        self._kill()
+        if self._line.connection is not None:
+            self._line.connection.close()
 
     def _wait(self, control: Control) -> Connection | None:
         """Wait until the child is there; None where the user no longer wants it."""
         began = time.monotonic()
-        while self._accepting.is_alive():
-            self._accepting.join(POLL)
+        accepting = self._line.accepting
+        while accepting.is_alive():
+            accepting.join(POLL)
             if control.stopped:
                 return None
             if self._popen.poll() is not None or time.monotonic() - began > START:
                 raise self._died()
-        if self._connection is None:
+        if self._line.connection is None:
             raise self._died()
-        return self._connection
+        return self._line.connection
 
     def _heard(self, connection: Connection) -> bool:
         try:
@@ -254,17 +251,17 @@ class _Process:
             raise self._died() from error
 
     def _receive(self) -> bytes:
-        assert self._connection is not None
+        assert self._line.connection is not None
         try:
-            return self._connection.recv_bytes()
+            return self._line.connection.recv_bytes()
         except (EOFError, OSError) as error:
             raise self._died() from error
 
     def _say(self, message: object, stands_for: Callable[[Any], Any] = lambda _: None) -> None:
-        assert self._connection is not None
+        assert self._line.connection is not None
         content = dumps(message, stands_for)
         try:
-            self._connection.send_bytes(content)
+            self._line.connection.send_bytes(content)
         except OSError as error:
             raise self._died() from error
 
@@ -278,3 +275,71 @@ class _Process:
             todo="If memory was short, choose a smaller network or smaller patches; else the "
             "terminal may say more",
         )
+
+
+class _Line:
+    """A child's process, and the connection to it once the child has reported for work.
+
+    Attributes
+    ----------
+    popen : subprocess.Popen
+        The process.
+    connection : Connection, optional
+        None until the child has reported.
+    accepting : Thread
+        Waits for the child to report, and ends when it has, or never will.
+    """
+
+    def __init__(self) -> None:
+        key = secrets.token_bytes(32)
+        self.connection: Connection | None = None
+        with ExitStack() as undo:
+            listener = undo.enter_context(Listener(authkey=key))
+            self._address = listener.address
+            self.popen = _start()
+            undo.callback(_kill, self.popen)
+            assert self.popen.stdin is not None
+            # One that has died by now is noticed by whoever waits for it.
+            with suppress(OSError), self.popen.stdin as told:
+                told.write(f"{self._address}\n{key.hex()}\n")
+            self.accepting = Thread(
+                target=self._accept, args=(listener,), name="accept", daemon=True
+            )
+            self.accepting.start()
+            undo.pop_all()
+
+    def kill(self) -> None:
+        """End the process, and wait until it and the thread are gone."""
+        _kill(self.popen)
+        if self.accepting.is_alive():
+            with suppress(OSError):
+                Client(self._address).close()  # else it would wait for ever
+            # A collection of garbage may call this in any thread, that one too.
+            with suppress(RuntimeError):
+                self.accepting.join(GRACE)
+
+    def _accept(self, listener: Listener) -> None:
+        try:
+            with listener:
+                self.connection = listener.accept()
+        except (OSError, EOFError, AuthenticationError):  # ended before it began
+            _log.debug("No process reported for work")
+
+
+def _start() -> subprocess.Popen[str]:
+    return subprocess.Popen(  # noqa: S603 - ourselves
+        # -P: what lies in the current folder must not be taken for a package.
+        [sys.executable, "-P", "-c", CODE.format(path=sys.path)],
+        stdin=subprocess.PIPE,
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        text=True,
+    )
+
+
+def _kill(popen: subprocess.Popen[str]) -> None:
+    """Kill a process, and wait until it is gone; in a thread of its own where that takes long."""
+    popen.kill()
+    try:
+        popen.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        Thread(target=popen.wait, name="reap", daemon=True).start()

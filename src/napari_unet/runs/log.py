@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -115,13 +116,15 @@ def logged(events: Iterable[TrainingEvent], path: Path) -> Iterator[TrainingEven
                 log, said = None, "there is another file of that name"
             if log is not None:
                 said = _tried(log, event)
-                log = None if said else log
+                if said:
+                    _let_go(log)
+                    log = None
             yield event
             if said:
                 yield Warned(f"No log is written to {path}: {said}.")
     finally:
         if log is not None:
-            log.close()
+            _let_go(log)
 
 
 def last_step(path: Path) -> tuple[int, float] | None:
@@ -163,6 +166,12 @@ def _tried(log: Log, event: TrainingEvent) -> str:
     except OSError as error:
         return error.strerror or str(error)
     return ""
+
+
+def _let_go(log: Log) -> None:
+    """Close a log; what could not be written before cannot be flushed now."""
+    with suppress(OSError):
+        log.close()
 
 
 def _is_log(path: Path) -> bool:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -123,9 +124,14 @@ def _summary(path: Path) -> RunSummary:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Read a JSON object; an empty one where that is not to be had."""
+    """Read a JSON object; an empty one where that is not to be had.
+
+    NaN and infinities, which JSON does not know and Python reads, become None: NaN would differ
+    from itself.
+    """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text, parse_constant=lambda _: None)
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -150,8 +156,14 @@ def _text(found: Any) -> str:
 
 
 def _number(found: Any) -> float | None:
-    known = isinstance(found, int | float) and not isinstance(found, bool)
-    return float(found) if known else None
+    """Return a finite number; None where it is none, or too large for one."""
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    try:
+        number = float(found)
+    except OverflowError:
+        return None
+    return number if isfinite(number) else None
 
 
 def _whole(found: Any) -> int | None:

@@ -184,12 +184,14 @@ def open_tensorboard(folder: Path, wait: float = WAIT) -> TensorBoard:
 def _answers(process: subprocess.Popen[bytes], port: int, wait: float) -> bool:
     until = time.monotonic() + wait
     while process.poll() is None and time.monotonic() < until:
-        connection = HTTPConnection(HOST, port, timeout=5)
-        with contextlib.suppress(OSError, HTTPException):
+        with (
+            contextlib.closing(HTTPConnection(HOST, port, timeout=5)) as connection,
+            contextlib.suppress(OSError, HTTPException),
+        ):
             connection.request("GET", "/")
-            if connection.getresponse().status == 200:
-                return True
-        connection.close()
+            with connection.getresponse() as response:
+                if response.status == 200:
+                    return True
         time.sleep(0.1)
     return False
 
