@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,6 +79,16 @@ class Room:
 def here(monkeypatch):
     """What the panel has done is done in this process, but where a test wants it otherwise."""
     monkeypatch.setattr(session, "new_worker", Here)
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs_on():
+    """No thread of one test goes on in the next; a closing panel waits only shortly for its own."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "napari-unet":
+            thread.join(PATIENCE / 1000)
+            assert not thread.is_alive()
 
 
 @pytest.fixture(autouse=True)

@@ -180,6 +180,20 @@ def test_what_has_ended_is_not_kept(runner, heard, qtbot):
     assert [t for t in threading.enumerate() if t.name == "napari-unet"] == []
 
 
+def test_what_was_abandoned_at_its_very_end_does_not_end_what_follows(runner, heard, qtbot):
+    runner.start_call(lambda: 1)
+    runner._slot.run.join(5)  # all that it says is on its way
+    runner.abandon()
+    heard.clear()
+    runner.start(endless)
+    qtbot.waitUntil(lambda: len(heard) > 5)
+    assert runner.running
+    assert "ended" not in [h[0] for h in heard]
+    runner.stop()
+    wait_for_end(qtbot, heard)
+    assert heard[-2][:2] == ("happened", "last")
+
+
 def test_abandon_stops_the_thread_and_nothing_more_is_heard(runner, heard, qtbot):
     runner.start(endless)
     qtbot.waitUntil(lambda: len(heard) > 5)

@@ -64,13 +64,13 @@ class EventRunner(QObject):
     failed : Signal(object)
         The iterator raised; a `NapariUnetError`.
     ended : Signal()
-        It is over, however it ended. Always the last signal of a run.
+        It is over, however it ended, and its thread has ended. Always the last signal of a run.
     """
 
     happened = Signal(object)
     failed = Signal(object)
     ended = Signal()
-    _over = Signal()
+    _over = Signal(object)
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
@@ -149,7 +149,10 @@ class EventRunner(QObject):
             if isalive(self):
                 raise
 
-    def _end(self) -> None:
+    def _end(self, run: _Run) -> None:
+        if self._slot.run is not run:  # it was abandoned while this was on its way
+            return
+        run.join(GRACE)  # this was the last that it had to do
         self._slot.run = None
         self.ended.emit()
 
@@ -199,7 +202,7 @@ class _Run:
                 _log.error("%s", ours, exc_info=error)
             self._say("failed", ours)
         finally:
-            self._say("_over")
+            self._say("_over", self)
 
     def _say(self, kind: str, *payload: object) -> None:
         with self._lock:
