@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -205,6 +206,26 @@ def test_ctrl_c_reaches_each_once_and_all_may_end_in_good_order(tmp_path, monkey
     assert launch([sys.executable, "-c", WAITING], 2) == 0
     thread.join()
     assert [Path(f"got{rank}").read_text() for rank in range(2)] == ["1", "1"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without asking it")
+@pytest.mark.parametrize("at", ["the start", "work"])
+def test_told_to_end_it_ends_all(at, monkeypatch):
+    def tell():
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    class Told(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            tell()  # before `launch` knows of it
+
+    if at == "work":
+        threading.Timer(0.5, tell).start()
+    else:
+        monkeypatch.setattr(subprocess, "Popen", Told)
+    with pytest.raises(SystemExit) as ended:
+        launch([sys.executable, "-c", "import time; time.sleep(60)"], 2)
+    assert ended.value.code == 128 + signal.SIGTERM
 
 
 QUICK = ("--size", "small", "--batch-size", 2, "--threads", 1, "--device", "cpu")

@@ -119,20 +119,28 @@ def launch(command: Sequence[str], number: int) -> int:
     threads = {"OMP_NUM_THREADS": str(max(1, count_cores() // number))}
     workers: list[subprocess.Popen[bytes]] = []
     try:
-        with _handing_on(workers):
+        with _handing_on(workers) as told:
             for rank in map(str, range(number)):
                 env = {**threads, **os.environ, **shared, "RANK": rank, "LOCAL_RANK": rank}
                 # Ctrl-C reaches a session of its own through us alone, once.
                 worker = subprocess.Popen(command, env=env, start_new_session=True)  # noqa: S603
                 workers.append(worker)
-            return _wait(workers)
+            return _wait(workers, told)
     finally:
         _end(workers)
 
 
-def _wait(workers: Sequence[subprocess.Popen[bytes]]) -> int:
-    """Wait until all have ended, or one has failed; return how."""
+def _wait(workers: Sequence[subprocess.Popen[bytes]], told: Sequence[int]) -> int:
+    """Wait until all have ended, or one has failed; return how.
+
+    Raises
+    ------
+    SystemExit
+        Where a signal told this process to end.
+    """
     while True:
+        if told:
+            raise SystemExit(128 + told[0])
         codes = [worker.poll() for worker in workers]
         for code in codes:
             if code:
@@ -155,8 +163,16 @@ def _end(workers: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 @contextmanager
-def _handing_on(workers: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """Hand Ctrl-C on to all, who then end in good order; end at once where we are told to."""
+def _handing_on(workers: Sequence[subprocess.Popen[bytes]]) -> Iterator[list[int]]:
+    """Hand Ctrl-C on to all, who then end in good order.
+
+    Yields
+    ------
+    list of int
+        The other signals that told this process to end. They are only noted: an exception in
+        the midst of a start would leave behind a process that is not among `workers` yet.
+    """
+    told: list[int] = []
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         # Windows sends it to all of a console by itself.
@@ -164,14 +180,14 @@ def _handing_on(workers: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
             worker.send_signal(signal.SIGINT)
 
     def end(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
+        told.append(number)
 
     before = {signal.SIGINT: signal.signal(signal.SIGINT, interrupt)}
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             before[getattr(signal, name)] = signal.signal(getattr(signal, name), end)
     try:
-        yield
+        yield told
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
