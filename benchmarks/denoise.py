@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 import napari_unet
 from napari_unet.noise.poisson_gauss import fit_noise
-from napari_unet.noise.stabilise import Stabiliser
+from napari_unet.noise.variance_stabilising import Stabiliser
 from napari_unet.training.events import Finished, Noted
 
 Image = NDArray[Any]

@@ -10,11 +10,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from napari_unet.data.augment_options import AugmentOptions
-from napari_unet.network.config import UNetConfig
 from napari_unet.network.densenet_config import DenseNetConfig
 from napari_unet.network.fcn_config import FCNConfig
-from napari_unet.tasks.image_options import DenoiseOptions, InpaintOptions, RestoreOptions
-from napari_unet.tasks.segment_options import SegmentOptions
+from napari_unet.network.unet_config import UNetConfig
+from napari_unet.tasks.images.options import DenoiseOptions, InpaintOptions, RestoreOptions
+from napari_unet.tasks.segmentation.options import SegmentOptions
 
 PAGES: dict[str, type[BaseModel]] = {
     "Segmentation": SegmentOptions,

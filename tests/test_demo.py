@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from napari_unet import demo
 from napari_unet.cli import commands, viewer
-from napari_unet.data.grid import Grid, read_grid
+from napari_unet.data.metadata import Grid, read_grid
 from napari_unet.demo import DemoResult, intersection_over_union, run_demo
 from napari_unet.model import load_model
 from napari_unet.samples import sample

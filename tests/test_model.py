@@ -20,7 +20,7 @@ from napari_unet.data.normalisation import Normalisation
 from napari_unet.errors import ModelFileError
 from napari_unet.header import VERSION, header_schema
 from napari_unet.model import HEADER, ClassInfo, Reading, TrainedModel, load_model
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.unet_config import UNetConfig
 from tests.inference.models import VOLUME, model
 
 CLASSES = (ClassInfo(3, "membrane", (1.0, 0.5, 0.0, 1.0)), ClassInfo(7))

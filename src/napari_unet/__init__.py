@@ -10,47 +10,46 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_unet.api import fit, predict, train
+    from napari_unet.api import fit, predict, resume, train
     from napari_unet.control import Control
     from napari_unet.errors import InputError, ModelFileError, NapariUnetError, TrainingError
     from napari_unet.geometry.unet_shape import AxisGeometry
     from napari_unet.inference.predictor import predict_events
     from napari_unet.model import TrainedModel, load_model
     from napari_unet.network.build import build_network
-    from napari_unet.network.config import UNetConfig
     from napari_unet.network.kinds import preset
-    from napari_unet.refinement.options import RefineOptions
-    from napari_unet.refinement.refine import refine
-    from napari_unet.resuming import resume
-    from napari_unet.runs.table import list_runs
+    from napari_unet.network.unet_config import UNetConfig
+    from napari_unet.postprocessing.options import RefineOptions
+    from napari_unet.postprocessing.refine import refine
+    from napari_unet.runs.listing import list_runs
     from napari_unet.tasks.evaluate import evaluate
-    from napari_unet.tasks.image_options import DenoiseOptions, InpaintOptions, RestoreOptions
-    from napari_unet.tasks.segment_options import SegmentOptions
+    from napari_unet.tasks.images.options import DenoiseOptions, InpaintOptions, RestoreOptions
+    from napari_unet.tasks.segmentation.options import SegmentOptions
 
 _HOMES = {
     "AxisGeometry": "geometry.unet_shape",
     "Control": "control",
-    "DenoiseOptions": "tasks.image_options",
-    "InpaintOptions": "tasks.image_options",
+    "DenoiseOptions": "tasks.images.options",
+    "InpaintOptions": "tasks.images.options",
     "InputError": "errors",
     "ModelFileError": "errors",
     "NapariUnetError": "errors",
-    "RefineOptions": "refinement.options",
-    "RestoreOptions": "tasks.image_options",
-    "SegmentOptions": "tasks.segment_options",
+    "RefineOptions": "postprocessing.options",
+    "RestoreOptions": "tasks.images.options",
+    "SegmentOptions": "tasks.segmentation.options",
     "TrainedModel": "model",
     "TrainingError": "errors",
-    "UNetConfig": "network.config",
+    "UNetConfig": "network.unet_config",
     "build_network": "network.build",
     "evaluate": "tasks.evaluate",
     "fit": "api",
-    "list_runs": "runs.table",
+    "list_runs": "runs.listing",
     "load_model": "model",
     "predict": "api",
     "predict_events": "inference.predictor",
     "preset": "network.kinds",
-    "refine": "refinement.refine",
-    "resume": "resuming",
+    "refine": "postprocessing.refine",
+    "resume": "api",
     "train": "api",
 }
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.api import train
-from napari_unet.data.output import write_picture
+from napari_unet.data.writers import write_picture
 from napari_unet.errors import InputError
-from napari_unet.inference.events import PredictionEvent, PredictionFinished
 from napari_unet.inference.predictor import predict_events
+from napari_unet.inference.request import PredictionEvent, PredictionFinished
 from napari_unet.model import TrainedModel
 from napari_unet.samples import Sample, sample
 from napari_unet.training.events import Finished, TrainingEvent

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from napari_unet.data.image import Border
 from napari_unet.data.normalisation import Normalisation
-from napari_unet.data.whole_file import write_whole
+from napari_unet.data.writers import write_whole
 from napari_unet.errors import InputError, ModelFileError
 from napari_unet.header import VERSION
 from napari_unet.network.architecture import Architecture
@@ -29,7 +29,7 @@ from napari_unet.network.kinds import read_config
 if TYPE_CHECKING:
     from torch import nn
 
-    from napari_unet.network.module import Network
+    from napari_unet.network.blocks import Network
 
 Weights = Mapping[str, NDArray[Any]]
 """A network's state by name, as torch calls it; arrays, so that holding a model needs no torch."""

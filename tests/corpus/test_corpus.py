@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console, ConsoleDimensions
 
 import napari_unet
-from napari_unet.exchange.load import import_bioimageio
+from napari_unet.bioimageio.load import import_bioimageio
 from tests.corpus.write_corpus import (
     CASES,
     FILES,

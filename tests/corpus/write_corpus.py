@@ -241,8 +241,8 @@ def last_model(events: Any) -> Any:
 
 def write_package(folder: Path) -> None:
     """Write a package, and what is imported from it where it says nothing of being ours."""
-    from napari_unet.exchange.export import export_bioimageio
-    from napari_unet.exchange.load import import_bioimageio
+    from napari_unet.bioimageio.export import export_bioimageio
+    from napari_unet.bioimageio.load import import_bioimageio
 
     case = CASES["segment-2d"]
     model = napari_unet.load_model(folder / f"format-{FORMATS[-1]}" / "segment-2d.safetensors")

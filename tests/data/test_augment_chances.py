@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from napari_unet.data.augment import Augmenter
+from napari_unet.data.augment import Augmenter, bend
 from napari_unet.data.augment_options import CHANGES, AugmentOptions
-from napari_unet.data.augment_pixels import bend
 
 OFF = AugmentOptions.off().model_dump()
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from napari_unet.cli.options import reader
 from napari_unet.data.augment_options import CHANGES, AugmentOptions
-from napari_unet.tasks.segment_options import SegmentOptions
+from napari_unet.tasks.segmentation.options import SegmentOptions
 
 OLD = {
     "flip": True,

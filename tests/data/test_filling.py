@@ -6,9 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.data.filling import around, fill_smoothly
 from napari_unet.data.image import ImageView
-from napari_unet.data.inputs import missing_view, read_inputs
+from napari_unet.data.inputs import around, fill_smoothly, missing_view, read_inputs
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.data.source import open_source
 from napari_unet.geometry.axes import find_layout

@@ -8,14 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.data.blind_spots import REACH, choose_hidden, hide
-from napari_unet.data.held_out import held_out
-from napari_unet.data.holes import MOST, holes_like
+from napari_unet.data.flips import SAME, turned, turned_back, turns
 from napari_unet.data.image import ImageView
 from napari_unet.data.inputs import known_pixels, missing_view, only_known, read_inputs
+from napari_unet.data.masking import MOST, REACH, choose_hidden, hide, holes_like
 from napari_unet.data.normalisation import Normalisation, fit_normalisation
 from napari_unet.data.source import open_source
-from napari_unet.data.turns import SAME, turned, turned_back, turns
+from napari_unet.data.split import held_out
 from napari_unet.errors import InputError
 from napari_unet.geometry.axes import find_layout
 from napari_unet.geometry.region import Region

@@ -14,9 +14,14 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.data.cache import BlockCache
-from napari_unet.data.chunked import ChunkedSource, block_edges
-from napari_unet.data.source import ArraySource, Source, open_source
+from napari_unet.data.source import (
+    ArraySource,
+    BlockCache,
+    ChunkedSource,
+    Source,
+    block_edges,
+    open_source,
+)
 from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
 

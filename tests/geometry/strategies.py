@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from napari_unet.geometry.unet_shape import AxisGeometry, LevelShape, UNetShape
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.unet_config import UNetConfig
 
 FACTORS = st.sampled_from((1, 2, 2, 2, 3, 4))
 CROPS = st.sampled_from((0, 2, 4, 6, 8))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from napari_unet.errors import InputError
 from napari_unet.geometry.unet_shape import AxisGeometry, LevelShape, UNetShape
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.unet_config import UNetConfig
 from tests.geometry.strategies import geometries, unet_shapes
 
 

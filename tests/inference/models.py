@@ -10,9 +10,9 @@ from torch import nn
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.model import ClassInfo, TrainedModel, weights_of
 from napari_unet.network.architecture import Architecture
+from napari_unet.network.blocks import Network
 from napari_unet.network.build import build_network
-from napari_unet.network.config import UNetConfig
-from napari_unet.network.module import Network
+from napari_unet.network.unet_config import UNetConfig
 
 FLAT = UNetConfig(encoder=((4, 4),), bottom=(6,), decoder=((4, 4),))
 VOLUME = UNetConfig(

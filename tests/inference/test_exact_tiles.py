@@ -20,12 +20,12 @@ from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.tiling import plan_tiles
 from napari_unet.network.blocks import centre_crop
 from napari_unet.network.build import build_network
-from napari_unet.network.config import UNetConfig
 from napari_unet.network.densenet_config import DenseNetConfig
 from napari_unet.network.fcn_config import FCNConfig
+from napari_unet.network.inference import for_inference
 from napari_unet.network.kinds import preset
-from napari_unet.network.optimise import for_inference
 from napari_unet.network.unet import UNet
+from napari_unet.network.unet_config import UNetConfig
 from tests.geometry.strategies import configs, filtered_configs
 from tests.inference.models import VOLUME, model, trained_network
 

@@ -17,11 +17,10 @@ from napari_unet.control import Control
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.errors import InputError, OutOfMemoryError
 from napari_unet.inference import predictor
-from napari_unet.inference.events import PredictionFinished, PredictionStarted, TileDone
 from napari_unet.inference.predictor import predict_events
-from napari_unet.inference.request import Request
+from napari_unet.inference.request import PredictionFinished, PredictionStarted, Request, TileDone
 from napari_unet.model import ClassInfo
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.unet_config import UNetConfig
 from tests.inference.models import FLAT, VOLUME, model
 
 TILE = tuple(g.input_for(16) for g in FLAT.geometry)

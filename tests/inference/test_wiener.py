@@ -8,9 +8,9 @@ import torch
 from scipy.fft import dctn, idctn
 from scipy.ndimage import gaussian_filter
 
-import napari_unet.inference.wiener as wiener
+import napari_unet.inference.output_transforms as wiener
 from napari_unet.geometry.unet_shape import AxisGeometry
-from napari_unet.inference.wiener import SIDE, filtered, margins, widened
+from napari_unet.inference.output_transforms import SIDE, filtered, margins, widened
 
 
 def scene(*shape):

@@ -7,14 +7,13 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from napari_unet.geometry.fcn_shape import FCNShape
-from napari_unet.network.build import build_network
+from napari_unet.geometry.unet_shape import FCNShape
+from napari_unet.network.build import build_network, with_classes
 from napari_unet.network.densenet_config import DenseNetConfig
 from napari_unet.network.fcn import linear_kernel
 from napari_unet.network.fcn_config import FCNConfig
-from napari_unet.network.grow import with_classes
+from napari_unet.network.inference import for_inference
 from napari_unet.network.kinds import KINDS, preset, read_config
-from napari_unet.network.optimise import for_inference
 from napari_unet.network.presets import PRESETS
 from napari_unet.network.table import parameter_count, shape_table
 from tests.inference.models import trained_network

@@ -7,7 +7,7 @@ from hypothesis import given
 from pydantic import ValidationError
 
 from napari_unet.errors import InputError
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.unet_config import UNetConfig
 from tests.geometry.strategies import configs
 
 

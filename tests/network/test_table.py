@@ -14,9 +14,9 @@ from torch import nn
 from napari_unet.errors import InputError
 from napari_unet.network.blocks import ConvBlock, Interpolate
 from napari_unet.network.build import build_network
-from napari_unet.network.config import UNetConfig
 from napari_unet.network.table import Row, format_table, parameter_count, shape_table
 from napari_unet.network.unet import UNet
+from napari_unet.network.unet_config import UNetConfig
 
 
 def parameters_of(rows: list[Row], *beginnings: str) -> int:

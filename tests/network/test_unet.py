@@ -17,7 +17,7 @@ from napari_unet.network.blocks import (
     space_to_depth,
 )
 from napari_unet.network.build import build_network
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.unet_config import UNetConfig
 from tests.geometry.strategies import configs
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_unet.errors import InputError
-from napari_unet.noise.cut import cut_off
+from napari_unet.noise.filters import cut_off
 from napari_unet.noise.poisson_gauss import NoiseModel, fit_noise
 from tests.noise.scenes import camera, cells
 

@@ -16,10 +16,10 @@ from napari_unet.errors import InputError, TrainingError
 from napari_unet.model import load_model
 from napari_unet.runs import folder as folders
 from napari_unet.runs.folder import new_folder, record
-from napari_unet.runs.table import list_runs
+from napari_unet.runs.listing import list_runs
 from napari_unet.tasks.provenance import Origin
 from napari_unet.training.events import Finished, Warned
-from tests.runs.stories import EVIL, model, preview, started, steps, whole
+from tests.runs.states import EVIL, model, preview, started, steps, whole
 from tests.training.toys import Toy, options
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

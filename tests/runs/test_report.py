@@ -12,12 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.runs.curve import Curve, smoothed
 from napari_unet.runs.pictures import image_rgb, labels_rgb
-from napari_unet.runs.plot import Line, plot, ticks
-from napari_unet.runs.report import report
-from napari_unet.runs.story import Story
-from tests.runs.stories import EVIL, started, whole
+from napari_unet.runs.report import Line, plot, report, ticks
+from napari_unet.runs.state import Curve, Story, smoothed
+from tests.runs.states import EVIL, started, whole
 
 VOID = {"meta", "img"}
 finite = st.floats(-1e9, 1e9)

@@ -12,7 +12,7 @@ from napari_unet.errors import InputError
 from napari_unet.runs import tensorboard
 from napari_unet.runs.folder import record
 from napari_unet.runs.tensorboard import open_tensorboard
-from tests.runs.stories import EVIL, whole
+from tests.runs.states import EVIL, whole
 
 pytest.importorskip("tensorboard")
 

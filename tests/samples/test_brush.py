@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.samples.brush import paint
+from napari_unet.samples.scribbles import paint
 
 coordinates = st.floats(-6, 20, allow_nan=False)
 points = st.tuples(coordinates, coordinates)

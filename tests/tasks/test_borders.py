@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import napari_unet
-from tests.tasks.test_segment import FAST, halves
+from tests.tasks.segmentation.test_segment import FAST, halves
 
 
 @pytest.mark.parametrize("border", ["mirror", "edge", "zero", "wrap"])

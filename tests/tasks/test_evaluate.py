@@ -8,9 +8,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import napari_unet
 from napari_unet.errors import InputError
-from napari_unet.network.config import UNetConfig
-from napari_unet.noise.likeness import likeness
-from tests.tasks.test_segment import FAST, halves
+from napari_unet.network.unet_config import UNetConfig
+from napari_unet.noise.metrics import likeness
+from tests.tasks.segmentation.test_segment import FAST, halves
 
 TINY = UNetConfig(encoder=((4,),), bottom=(4,), decoder=((4,),), out_channels=1, padding="same")
 

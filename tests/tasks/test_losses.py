@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from napari_unet.tasks.losses import (
+from napari_unet.tasks.segmentation.losses import (
     IGNORED,
     inverse_frequencies,
     masked_cross_entropy,
@@ -20,7 +20,7 @@ from napari_unet.tasks.losses import (
     masked_tversky,
     segmentation_loss,
 )
-from napari_unet.tasks.segment_options import Loss
+from napari_unet.tasks.segmentation.options import Loss
 
 NAMES = get_args(Loss)
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import napari_unet
 from napari_unet.cli import commands
 from napari_unet.model import load_model
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.provenance import (
     Origin,
     as_text,

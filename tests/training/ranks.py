@@ -18,11 +18,11 @@ import torch
 from napari_unet.control import Control
 from napari_unet.device import rank_and_size
 from napari_unet.errors import TrainingError
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.unet_config import UNetConfig
 from napari_unet.training.checkpoint import load_checkpoint
+from napari_unet.training.distributed import joined
 from napari_unet.training.events import Finished, Stepped, Validated, Warned
-from napari_unet.training.learner import Batch
-from napari_unet.training.together import joined
+from napari_unet.training.task import Batch
 from napari_unet.training.trainer import train_network
 from tests.training.toys import CONFIG, Toy, options
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_unet.api import train
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.unet_config import UNetConfig
 from napari_unet.training.advice import Adviser
 from napari_unet.training.events import ClassesGrew, Started, Stepped, Validated, Warned
 from napari_unet.training.trainer import train_network

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from napari_unet.training.average import MOST_OF_FEW, Average
+from napari_unet.training.optimiser import MOST_OF_FEW, Average
 
 
 def weight_network(value: float) -> nn.Linear:

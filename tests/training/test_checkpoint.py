@@ -11,11 +11,11 @@ import napari_unet
 from napari_unet.control import Control
 from napari_unet.errors import InputError, ModelFileError
 from napari_unet.model import load_model
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.unet_config import UNetConfig
 from napari_unet.training.checkpoint import load_checkpoint
 from napari_unet.training.events import Finished, Stepped, Validated, Warned
 from napari_unet.training.trainer import train_network
-from tests.tasks.test_segment import halves
+from tests.tasks.segmentation.test_segment import halves
 from tests.training.toys import Toy, options
 
 TINY = UNetConfig(encoder=((6,),), bottom=(8,), decoder=((6,),), dropout=(0.2, 0.3))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.model import TrainedModel
 from napari_unet.training.events import Kept
-from napari_unet.training.history import Grade, History
+from napari_unet.widgets.train.history import Grade, History
 from tests.training.toys import CONFIG
 
 BYTES = 400

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from napari_unet.network.build import build_network
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.unet_config import UNetConfig
 from napari_unet.training.optimiser import FILTERS_LEAD, build_optimiser, set_rate
 from napari_unet.training.options import TrainingOptions
 

@@ -14,7 +14,6 @@ from napari_unet.control import Control, Viewport
 from napari_unet.errors import OutOfMemoryError, TrainingError
 from napari_unet.geometry.region import Region
 from napari_unet.training import budget
-from napari_unet.training.average import Average
 from napari_unet.training.events import (
     Finished,
     Kept,
@@ -25,8 +24,9 @@ from napari_unet.training.events import (
     Validated,
     Warned,
 )
-from napari_unet.training.learner import Batch
+from napari_unet.training.optimiser import Average
 from napari_unet.training.schedule import one_cycle
+from napari_unet.training.task import Batch
 from napari_unet.training.trainer import train_network
 from tests.training.toys import CONFIG, Toy, options
 

@@ -13,11 +13,11 @@ from napari_unet.control import Viewport
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.model import ClassInfo, TrainedModel, Weights
 from napari_unet.network.build import build_network
-from napari_unet.network.config import UNetConfig
-from napari_unet.tasks.losses import segmentation_loss
+from napari_unet.network.unet_config import UNetConfig
+from napari_unet.tasks.segmentation.losses import segmentation_loss
 from napari_unet.training.events import Previewed, Suggested, Validated
-from napari_unet.training.learner import Batch
 from napari_unet.training.options import TrainingOptions
+from napari_unet.training.task import Batch
 
 CONFIG = UNetConfig(encoder=((3,),), bottom=(4,), decoder=((3,),))
 

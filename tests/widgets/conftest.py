@@ -12,9 +12,10 @@ from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QSettings
 
-from napari_unet.process.worker import Here
-from napari_unet.widgets import preferences, session
+from napari_unet.widgets import models as session
 from napari_unet.widgets.panel import UNetPanel
+from napari_unet.widgets.train import runs as preferences
+from napari_unet.workers.process import Here
 
 SIDE = 64
 PATIENCE = 60_000  # ms; a test that passes never waits that long

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import QDockWidget
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.errors import InputError
 from napari_unet.model import TrainedModel
-from napari_unet.network.config import UNetConfig
+from napari_unet.network.unet_config import UNetConfig
 from napari_unet.widgets import (
     make_predict_panel,
     make_train_panel,
@@ -27,7 +27,7 @@ from napari_unet.widgets import (
     toggle_training,
 )
 from napari_unet.widgets.panel import PanelHost, find_host, find_panel, open_panel
-from napari_unet.widgets.theme import Palette
+from napari_unet.widgets.qt.style import Palette
 from tests.widgets.conftest import PATIENCE, two_classes
 
 NAME = "napari-unet-live"
@@ -269,8 +269,9 @@ def test_the_viewers_process_never_imports_torch():
         "import importlib, pkgutil, sys, napari_unet.widgets as w\n"
         "for m in pkgutil.iter_modules(w.__path__, w.__name__ + '.'):\n"
         "    importlib.import_module(m.name)\n"
-        "import napari_unet.tasks.painted, napari_unet.tasks.architecture\n"
-        "import napari_unet.inference.request, napari_unet.refinement.refine, napari_unet.model\n"
+        "import napari_unet.tasks.segmentation.data, napari_unet.tasks.network_choice\n"
+        "import napari_unet.inference.request, napari_unet.postprocessing.refine\n"
+        "import napari_unet.model\n"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

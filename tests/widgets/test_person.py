@@ -14,10 +14,10 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 import napari_unet
 from napari_unet.control import Previewed
 from napari_unet.geometry.region import Region
-from napari_unet.process.worker import Apart
-from napari_unet.widgets import session
-from napari_unet.widgets.choosers import RESULT
+from napari_unet.widgets import models as session
+from napari_unet.widgets.forms.layer_combo import RESULT
 from napari_unet.widgets.panel import find_panel
+from napari_unet.workers.process import Apart
 from tests.widgets.conftest import PATIENCE
 from tests.widgets.test_panel import gone
 

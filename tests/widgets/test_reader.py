@@ -18,11 +18,11 @@ import napari_unet
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.errors import InputError
 from napari_unet.model import ClassInfo, TrainedModel
-from napari_unet.network.config import UNetConfig
-from napari_unet.widgets import exchange_jobs
-from napari_unet.widgets.model_files import ExportJob
+from napari_unet.network.unet_config import UNetConfig
+from napari_unet.widgets.models import ExportJob
 from napari_unet.widgets.panel import find_host, find_panel
 from napari_unet.widgets.reader import get_reader, open_model
+from napari_unet.workers import jobs as exchange_jobs
 from tests.widgets.conftest import PATIENCE, two_classes
 
 NAME = "napari-unet-live"

@@ -11,15 +11,15 @@ from typer.core import TyperGroup
 import napari_unet
 from napari_unet._version import __version__
 from napari_unet.cli import describe
+from napari_unet.cli.launch import Processes, one_voice
 from napari_unet.cli.options import sizes_of, with_options
-from napari_unet.cli.show import OUT, follow, say
-from napari_unet.cli.together import Processes, one_voice
+from napari_unet.cli.output import OUT, follow, say
 from napari_unet.cli.work import Board, Runs, learn, write_prediction
-from napari_unet.data.grid import read_grid
-from napari_unet.data.output import PICTURES, check_output
+from napari_unet.data.metadata import read_grid
 from napari_unet.data.source import open_source
+from napari_unet.data.writers import PICTURES, check_output
 from napari_unet.header import header_schema
-from napari_unet.tasks.segment_options import SegmentOptions
+from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.training.events import Finished, Started, Validated
 
 Image = Annotated[Path, typer.Argument(help="Picture: a TIFF, an OME-Zarr or a .npy.")]

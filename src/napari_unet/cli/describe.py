@@ -9,14 +9,14 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from napari_unet.cli.show import times
-from napari_unet.data.formats import Picture
-from napari_unet.data.grid import Grid
+from napari_unet.cli.output import times
+from napari_unet.data.metadata import Grid
+from napari_unet.data.writers import Picture
 from napari_unet.inference.request import Output, allocated
 from napari_unet.network.architecture import Architecture
-from napari_unet.network.config import UNetConfig
-from napari_unet.network.fits import Fits, megabytes, what_fits
+from napari_unet.network.cost import Fits, megabytes, what_fits
 from napari_unet.network.table import format_table, parameter_count, shape_table
+from napari_unet.network.unet_config import UNetConfig
 from napari_unet.training.events import Started, Validated
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from napari_unet.cli.commands import app
-from napari_unet.cli.show import say
-from napari_unet.runs.table import RunSummary, differing, list_runs
+from napari_unet.cli.output import say
+from napari_unet.runs.listing import RunSummary, differing, list_runs
 
 NUMBERS = {"steps", "seconds", "parameters", "held-out loss", "mean", "seed"}
 """Columns that are aligned at the right."""

@@ -10,15 +10,15 @@ import typer
 
 import napari_unet
 from napari_unet.cli import describe
-from napari_unet.cli.show import INTERRUPTED, follow, say, stopping_on_interrupt, times
-from napari_unet.cli.together import share_out
+from napari_unet.cli.launch import share_out
+from napari_unet.cli.output import INTERRUPTED, follow, say, stopping_on_interrupt, times
 from napari_unet.control import Control
-from napari_unet.data.grid import Grid
-from napari_unet.data.output import new_picture
+from napari_unet.data.metadata import Grid
 from napari_unet.data.source import Source
+from napari_unet.data.writers import new_picture
 from napari_unet.device import rank_and_size
 from napari_unet.model import SUFFIX
-from napari_unet.runs.log import logged
+from napari_unet.runs.csv_log import logged
 from napari_unet.training.events import Finished, TrainingEvent
 
 if TYPE_CHECKING:

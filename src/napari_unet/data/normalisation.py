@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_unet.data.image import ImageView
 from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
-from napari_unet.noise.stabilise import Stabiliser
+from napari_unet.noise.variance_stabilising import Stabiliser
 
 Kind = Literal["percentile", "mean_sd", "none", "photon"]
 PERCENTILES = (1.0, 99.8)
@@ -34,8 +34,8 @@ class Normalisation:
         units of the noise, see `noise`.
     noise : tuple of (float, float)
         With "photon" one pair per channel: gain and variance at signal 0 of the noise. Pixels are
-        then stabilised first (`napari_unet.noise.stabilise`), so that the noise is the same at
-        every brightness. Empty otherwise.
+        then stabilised first (`napari_unet.noise.variance_stabilising`), so that the noise is the
+        same at every brightness. Empty otherwise.
 
     Raises
     ------

@@ -13,30 +13,80 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_unet.control import Control
+from napari_unet.data.flips import SAME
 from napari_unet.data.image import ImageView
 from napari_unet.data.inputs import read_inputs
-from napari_unet.data.normalisation import Normalisation
-from napari_unet.data.turns import SAME
+from napari_unet.data.normalisation import Normalisation, picture_pixels
 from napari_unet.device import choose_device, describe_device, is_out_of_memory, using_threads
 from napari_unet.errors import InputError, OutOfMemoryError
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
 from napari_unet.geometry.tiling import Tile, choose_tile, plan_tiles
 from napari_unet.geometry.unet_shape import AxisGeometry
-from napari_unet.inference.events import (
+from napari_unet.inference.memory import max_tile_voxels, tiling_geometry
+from napari_unet.inference.output_transforms import (
+    in_units,
+    mean_over,
+    turns_of,
+    widened,
+    with_pixels,
+)
+from napari_unet.inference.request import (
+    Output,
     PredictionEvent,
     PredictionFinished,
     PredictionStarted,
+    Request,
     TileDone,
+    allocated,
+    find_missing,
+    find_view,
 )
-from napari_unet.inference.images import in_units, mean_over, turns_of, with_pixels
-from napari_unet.inference.memory import max_tile_voxels, tiling_geometry
-from napari_unet.inference.per_picture import normalisation_of
-from napari_unet.inference.request import Output, Request, allocated, find_missing, find_view
-from napari_unet.inference.wiener import widened
 from napari_unet.model import TrainedModel
 from napari_unet.network.blocks import centre_crop
-from napari_unet.network.optimise import as_input, for_inference
+from napari_unet.network.inference import as_input, for_inference
+from napari_unet.network.onnx_config import ForeignConfig, PictureFit
+
+
+def normalisation_of(model: TrainedModel, view: ImageView, index: tuple[int, ...]) -> Normalisation:
+    """Return how the pixels of one picture become a model's input.
+
+    For most models that is the same for all pictures. Programs that were made elsewhere may want
+    each picture's own mean or percentiles: those of the whole picture, whatever tiles it is
+    predicted in; of a large picture those of an even sample.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        What predicts.
+    view : ImageView
+        The image.
+    index : tuple of int
+        Which of its pictures.
+
+    Raises
+    ------
+    InputError
+        Where a channel that is to be measured has no finite pixel.
+    """
+    config = model.config
+    if not isinstance(config, ForeignConfig) or config.fit is None:
+        return model.normalisation
+    channels = picture_pixels(view, index)
+    if not all(len(values) for values in channels):
+        raise InputError("The picture holds no finite pixel", todo="Choose another picture")
+    if config.fit.together:
+        channels = [np.concatenate(channels)] * len(channels)
+    offset, scale = zip(*(_fitted(config.fit, values) for values in channels), strict=True)
+    return Normalisation(config.fit.kind, offset, scale)
+
+
+def _fitted(fit: PictureFit, values: NDArray[np.float64]) -> tuple[float, float]:
+    if fit.kind == "mean_sd":
+        return float(values.mean()), float(values.std()) + fit.eps
+    low, high = np.percentile(values, (fit.low, fit.high))
+    return float(low), float(high - low) + fit.eps
+
 
 PLAIN = Request()
 """Labels or an image, with everything chosen."""

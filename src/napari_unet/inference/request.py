@@ -13,6 +13,7 @@ from napari_unet.data.inputs import missing_view
 from napari_unet.data.source import open_source
 from napari_unet.errors import InputError
 from napari_unet.geometry.axes import AxisLayout, ChannelAxis, find_layout
+from napari_unet.geometry.region import Region
 from napari_unet.model import TrainedModel
 
 Output = Literal["auto", "labels", "probabilities", "image"]
@@ -161,3 +162,41 @@ def allocated(
 def allocate(model: TrainedModel, view: ImageView, output: Output) -> np.ndarray[Any, Any]:
     """Return zeros for the result, of the shape and type that `allocated` tells."""
     return np.zeros(*allocated(model, view, output))
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionStarted:
+    """The plan: how many tiles of which input shape (voxels), where, and what comes out."""
+
+    tiles: int
+    tile_shape: tuple[int, ...]
+    device: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class TileDone:
+    """One more piece of the result is there; times in seconds.
+
+    `index` is where along the looped axes, `region` which voxels of the spatial axes.
+    """
+
+    done: int
+    tiles: int
+    index: tuple[int, ...]
+    region: Region
+    elapsed: float
+    remaining: float
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionFinished:
+    """The prediction ended; unless `complete`, it was stopped and the rest is still empty."""
+
+    result: Any
+    seconds: float
+    complete: bool
+
+
+PredictionEvent = PredictionStarted | TileDone | PredictionFinished

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_unet.geometry.unet_shape import transposed_padding
+from napari_unet.network.architecture import Architecture
 
 # Callables, as torch types sizes as pairs and triples where ours have any length.
 CONV: dict[int, Callable[..., nn.Conv2d | nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -26,7 +27,7 @@ POOL: dict[str, dict[int, Callable[..., nn.Module]]] = {
     "max": {2: nn.MaxPool2d, 3: nn.MaxPool3d},
     "average": {2: nn.AvgPool2d, 3: nn.AvgPool3d},
 }
-Network = TypeVar("Network", bound=nn.Module)
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 ACTIVATION: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -188,8 +189,41 @@ def best_memory_format(ndim: int) -> torch.memory_format:
     return torch.channels_last if ndim == 2 else torch.channels_last_3d
 
 
-def placed(network: Network, device: torch.device, ndim: int) -> Network:
+def placed(network: AnyModule, device: torch.device, ndim: int) -> AnyModule:
     """Bring a network to a device, in the layout that is fastest there."""
     # torch's types know no `memory_format` for modules.
-    moved: Network = network.to(device, memory_format=best_memory_format(ndim))  # type: ignore[call-overload]
+    moved: AnyModule = network.to(device, memory_format=best_memory_format(ndim))  # type: ignore[call-overload]
     return moved
+
+
+BETA = 5.0
+"""How sharply softplus bends."""
+
+
+def read_out(x: Tensor, readout: str) -> Tensor:
+    """Let the result through, or softplus of it, which is never negative."""
+    return F.softplus(x, BETA) if readout == "softplus" else x
+
+
+class Network(nn.Module):
+    """A network that knows its configuration.
+
+    Attributes
+    ----------
+    config : Architecture
+        What it was built from.
+    head : Module
+        The last layer with weights: it has a bias, if the network has any, and `out_channels`
+        channels (times the voxels of a block, where there is a stem), class by class.
+    """
+
+    config: Architecture
+    head: nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, in_channels, *spatial) to (batch, out_channels, *spatial).
+
+        `x` is of a size that fits (`Architecture.passing`). With valid convolutions the result is
+        smaller by the context, with padded ones of the same size.
+        """
+        raise NotImplementedError

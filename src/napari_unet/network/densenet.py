@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from napari_unet.network.blocks import BATCH_NORM, CONV, POOL, up_convolution
+from napari_unet.network.blocks import BATCH_NORM, CONV, POOL, Network, read_out, up_convolution
 from napari_unet.network.densenet_config import FACTOR, KERNEL, UP_KERNEL, DenseNetConfig
-from napari_unet.network.module import Network, read_out
 
 
 class DenseBlock(nn.Module):

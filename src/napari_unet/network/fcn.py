@@ -8,10 +8,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from napari_unet.geometry.fcn_shape import FACTOR
-from napari_unet.network.blocks import CONV, POOL, ConvBlock, up_convolution
+from napari_unet.geometry.unet_shape import FACTOR
+from napari_unet.network.blocks import CONV, POOL, ConvBlock, Network, read_out, up_convolution
 from napari_unet.network.fcn_config import BOTTOM_KERNEL, KERNEL, FCNConfig
-from napari_unet.network.module import Network, read_out
 
 
 class FCN(Network):

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from napari_unet.geometry.fcn_shape import FCNShape
+from napari_unet.geometry.unet_shape import FACTOR, FCNShape
 from napari_unet.network.architecture import PaddedArchitecture
+from napari_unet.network.layer_trace import Trace
+from napari_unet.network.table import Row
 
 if TYPE_CHECKING:
     from napari_unet.network.table import Row
@@ -96,9 +98,32 @@ class FCNConfig(PaddedArchitecture):
 
     def rows(self, input_shape: Sequence[int]) -> list[Row]:
         """List the layers for an input of a shape that fits, see `shape_table`."""
-        from napari_unet.network.fcn_rows import fcn_rows
-
         return fcn_rows(self, input_shape)
 
     def _scaled(self, channels: int) -> int:
         return max(1, round(channels * self.width))
+
+
+def fcn_rows(config: FCNConfig, input_shape: Sequence[int]) -> list[Row]:
+    """List an FCN's layers for an input of a shape that fits, see `shape_table`."""
+    trace, n, classes = Trace(input_shape, config.in_channels), config.ndim, config.out_channels
+    skips: list[Row] = []
+    for number, block in enumerate(config.blocks):
+        for i, out in enumerate(block, start=1):
+            trace.conv(f"conv {number + 1}-{i}", out, (KERNEL,) * n, activation="relu")
+        trace.pool(f"pool {number + 1}", (FACTOR,) * n)
+        if number in config.skips:
+            skips.append(trace.wait())
+    for i, side in enumerate((BOTTOM_KERNEL, 1), start=1):
+        name, rate = f"bottom conv {i}", config.dropout
+        trace.conv(name, config.bottom, (side,) * n, activation="relu", dropout=rate)
+    trace.conv("score", classes, (1,) * n)
+    for i, factor in enumerate(config.ups, start=1):
+        last, kernel = i == len(config.ups), (2 * factor,) * n
+        name = "head" if last else f"up {i}"
+        trace.up_conv(name, classes, kernel, (factor,) * n, bias=last, groups=classes, kept=last)
+        if not last:
+            skip = skips.pop()
+            trace.conv(f"{name} score", classes, (1,) * n, of=skip)
+            trace.plus(f"{name} sum", skip)
+    return trace.rows

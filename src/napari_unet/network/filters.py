@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_unet.network.blocks import BATCH_NORM, CONV, best_memory_format, centre_crop
-from napari_unet.network.config import FEATURES, HIDDEN, UNetConfig, filter_radius
+from napari_unet.network.unet_config import FEATURES, HIDDEN, UNetConfig, filter_radius
 
 BLOCK = 64
 """Voxels along an axis that are smoothed at once, about."""

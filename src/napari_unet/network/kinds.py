@@ -9,11 +9,11 @@ from pydantic import BeforeValidator, SerializeAsAny
 
 from napari_unet.errors import InputError
 from napari_unet.network.architecture import Architecture
-from napari_unet.network.config import UNetConfig
 from napari_unet.network.densenet_config import DenseNetConfig
 from napari_unet.network.fcn_config import FCNConfig
-from napari_unet.network.foreign_config import ForeignConfig
+from napari_unet.network.onnx_config import ForeignConfig
 from napari_unet.network.presets import PRESETS
+from napari_unet.network.unet_config import UNetConfig
 
 KINDS: dict[str, type[Architecture]] = {
     "unet": UNetConfig,

@@ -12,14 +12,15 @@ from napari_unet.network.blocks import (
     POOL,
     ConvBlock,
     Interpolate,
+    Network,
     centre_crop,
     depth_to_space,
+    read_out,
     space_to_depth,
     up_convolution,
 )
-from napari_unet.network.config import UNetConfig
 from napari_unet.network.filters import FilterPath
-from napari_unet.network.module import Network, read_out
+from napari_unet.network.unet_config import UNetConfig
 
 HEAD_START = 0.1
 """How large the head's weights are at first beside a path of fixed filters."""

@@ -14,8 +14,14 @@ from scipy.ndimage import gaussian_filter
 from scipy.optimize import nnls
 
 from napari_unet.errors import InputError
-from napari_unet.noise.cut import cut_off
-from napari_unet.noise.filters import Plane, as_plane, high_pass, roughness, seen_by_high_pass
+from napari_unet.noise.filters import (
+    Plane,
+    as_plane,
+    cut_off,
+    high_pass,
+    roughness,
+    seen_by_high_pass,
+)
 
 _LEVELS = 40  # brightnesses at which the variance is measured
 _SMOOTHEST = 0.4  # share of each level that is looked at: the part with the least structure

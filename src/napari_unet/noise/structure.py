@@ -10,10 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import correlate1d, gaussian_filter, uniform_filter
 
 from napari_unet.errors import InputError
-from napari_unet.noise.cut import cut_off
-from napari_unet.noise.filters import SECOND_DIFFERENCE, Plane, as_plane, roughness
+from napari_unet.noise.filters import SECOND_DIFFERENCE, Plane, as_plane, cut_off, roughness
 from napari_unet.noise.poisson_gauss import NoiseModel, fit_noise
-from napari_unet.noise.stabilise import Stabiliser
+from napari_unet.noise.variance_stabilising import Stabiliser
 
 _SMOOTHEST = 0.3  # share of a picture in which its noise is looked at
 _SPIKE = 4.0  # standard deviations beyond which a value counts as this much

@@ -16,12 +16,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from napari_unet.data.whole_file import write_whole
+from napari_unet.data.writers import write_whole
 from napari_unet.model import TrainedModel
-from napari_unet.runs.log import Log
+from napari_unet.runs.csv_log import Log
 from napari_unet.runs.pictures import RGB
 from napari_unet.runs.report import report
-from napari_unet.runs.story import LEFT, Sources, Story
+from napari_unet.runs.state import LEFT, Sources, Story
 from napari_unet.runs.tensorboard import Board, check_tensorboard
 from napari_unet.training.events import Finished, Started, TrainingEvent, Warned
 

@@ -16,8 +16,8 @@ from skimage.filters import gaussian, threshold_otsu
 from skimage.measure import label
 from skimage.morphology import disk, opening
 
-from napari_unet.samples.brush import Point, paint
 from napari_unet.samples.sample import Sample
+from napari_unet.samples.scribbles import Point, paint
 
 GLAND, STROMA, LUMEN = 1, 2, 3
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from skimage.filters import gaussian
 from skimage.transform import resize
 
-from napari_unet.samples.painter import paint_slices
 from napari_unet.samples.sample import Sample
+from napari_unet.samples.scribbles import paint_slices
 
 Floats = NDArray[np.float32]
 

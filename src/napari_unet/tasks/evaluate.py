@@ -13,11 +13,10 @@ from napari_unet.data.sampling import IGNORED, class_index
 from napari_unet.data.source import open_source
 from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
-from napari_unet.inference.events import PredictionFinished
 from napari_unet.inference.predictor import predict_events
-from napari_unet.inference.request import Request, find_view
+from napari_unet.inference.request import PredictionFinished, Request, find_view
 from napari_unet.model import TrainedModel
-from napari_unet.noise.likeness import Likeness, data_range_of, likeness
+from napari_unet.noise.metrics import Likeness, data_range_of, likeness
 from napari_unet.training import metrics
 
 

@@ -11,10 +11,10 @@ from typing import Any
 from napari_unet._version import __version__
 from napari_unet.errors import InputError
 from napari_unet.model import SUFFIX, TrainedModel
-from napari_unet.tasks.architecture import choose_config
-from napari_unet.tasks.image_options import IMAGE_OPTIONS
+from napari_unet.tasks.images.options import IMAGE_OPTIONS
+from napari_unet.tasks.network_choice import choose_config
 from napari_unet.tasks.network_options import NetworkOptions
-from napari_unet.tasks.segment_options import SegmentOptions
+from napari_unet.tasks.segmentation.options import SegmentOptions
 
 RESULT = "result.tif"
 MODEL_FILE, START_FILE = f"model{SUFFIX}", f"start{SUFFIX}"

@@ -21,9 +21,9 @@ from torch import nn
 
 from napari_unet.errors import ModelFileError
 from napari_unet.model import TrainedModel, Weights, read_model_file, weights_of, write_model_file
-from napari_unet.training.average import Average
+from napari_unet.training.best_model import Best, Judge
 from napari_unet.training.events import Validated
-from napari_unet.training.judge import Best, Judge
+from napari_unet.training.optimiser import Average
 
 if TYPE_CHECKING:
     from napari_unet.training.trainer import Loop

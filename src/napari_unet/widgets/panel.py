@@ -18,11 +18,10 @@ from qtpy.QtWidgets import (
 
 from napari_unet.errors import InputError
 from napari_unet.widgets import paint_here_next, run_prediction, toggle_training
-from napari_unet.widgets.parts import later, style_sheet
-from napari_unet.widgets.predict_page import PredictPage
-from napari_unet.widgets.session import NamedModel, Session
-from napari_unet.widgets.theme import Palette
-from napari_unet.widgets.train_page import TrainPage
+from napari_unet.widgets.models import NamedModel, Session
+from napari_unet.widgets.predict.page import PredictPage
+from napari_unet.widgets.qt.style import Palette, later, style_sheet
+from napari_unet.widgets.train.page import TrainPage
 
 Page = Literal["train", "predict"]
 TOGGLE_KEY, PREDICT_KEY, GUIDE_KEY = "Shift-T", "Shift-R", "Shift-N"

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_unet.exchange.package import DOCUMENTS
+from napari_unet.bioimageio.archive import DOCUMENTS
 from napari_unet.model import HEADER, SUFFIX
-from napari_unet.widgets.exchange_jobs import PACKAGE
+from napari_unet.workers.jobs import PACKAGE
 
 NO_LAYER: list[Any] = [(None,)]
 """What a reader of napari returns that has opened something, but no layer."""

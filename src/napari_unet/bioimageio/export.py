@@ -1,0 +1,430 @@
+"""A model as a package for other programs: Fiji, ilastik, QuPath, and all that read bioimage.io."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_unet._version import __version__
+from napari_unet.bioimageio.archive import need_libraries
+from napari_unet.bioimageio.description import MODEL, checked_name, class_names, document
+from napari_unet.bioimageio.onnx_export import OPSET, run_onnx, written
+from napari_unet.bioimageio.portable import PortableModel
+from napari_unet.data.image import ImageView
+from napari_unet.data.writers import write_whole
+from napari_unet.errors import InputError, ModelFileError
+from napari_unet.geometry.region import Region
+from napari_unet.inference.request import Request, find_view
+from napari_unet.model import TrainedModel
+from napari_unet.network.onnx_config import ForeignConfig
+from napari_unet.noise.variance_stabilising import Stabiliser
+
+OUTPUT = {2: (128, 128), 3: (12, 48, 48)}
+"""Voxels of the example's result, by the number of spatial axes, about."""
+
+MAX_SIDE = 300
+"""Voxels of either picture on the cover."""
+
+
+def example_shape(model: TrainedModel) -> tuple[int, ...]:
+    """Return the spatial shape of an input that fits the network, for an example to be shown."""
+    return model.config.input_for(OUTPUT[model.config.ndim])
+
+
+def noise_like(model: TrainedModel, shape: tuple[int, ...], seed: int = 0) -> NDArray[np.float32]:
+    """Return noise in the range that the model was trained on, in grey values.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        Its normalisation says the range.
+    shape : tuple of int
+        Spatial.
+    seed : int
+        Of the noise.
+
+    Returns
+    -------
+    ndarray of float32, shape (channels, *shape)
+    """
+    n = model.normalisation
+    rng = np.random.default_rng(seed)
+    spread = rng.normal(0.5 if n.kind == "percentile" else 0, 0.5, (len(n.scale), *shape))
+    size = (-1, *(1,) * len(shape))
+    values = spread * np.reshape(n.scale, size) + np.reshape(n.offset, size)
+    if n.noise:
+        pairs = zip(n.noise, values, strict=True)
+        values = np.stack([Stabiliser(*noise).algebraic_inverse(v) for noise, v in pairs])
+    return np.asarray(values, np.float32)
+
+
+def cut_from(model: TrainedModel, image: object, request: Request) -> NDArray[np.float32]:
+    """Return the middle of an image as the model reads it, not normalised.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        Whose input it shall be.
+    image : array-like or path
+        Of several looped pictures the middle one.
+    request : Request
+        The roles of the image's axes.
+
+    Returns
+    -------
+    ndarray of float32, shape (channels, *example_shape(model))
+
+    Raises
+    ------
+    InputError
+        Where image and model do not fit.
+    """
+    view: ImageView = find_view(model, image, request)
+    shape = example_shape(model)
+    start = tuple((have - want) // 2 for have, want in zip(view.spatial_shape, shape, strict=True))
+    region = Region(start, tuple(a + n for a, n in zip(start, shape, strict=True)))
+    middle = tuple(n // 2 for n in view.loop_shape)
+    return np.nan_to_num(view.read(middle, region))
+
+
+def cover_of(given: NDArray[np.float32], result: NDArray[np.float32], classes: bool) -> bytes:
+    """Return a PNG of an input beside its result.
+
+    Parameters
+    ----------
+    given, result : ndarray, shape (channel, *spatial)
+        Of volumes the middle plane is shown, of the input the first channels, of classes all but
+        the first.
+    classes : bool
+        Whether the result are probabilities.
+    """
+    from PIL import Image
+
+    left = _plane(given)[: 3 if len(given) >= 3 else 1]
+    right = _plane(result)
+    right = (1 - right[:1]) if classes else right[: 3 if len(right) >= 3 else 1]
+    size = [min(a, b) for a, b in zip(left.shape[1:], right.shape[1:], strict=True)]
+    picture = np.concatenate([_grey(_middle(p, size)) for p in (left, right)], axis=1)
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    return file.getvalue()
+
+
+def _plane(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    return x if x.ndim == 3 else x[:, x.shape[1] // 2]
+
+
+def _middle(x: NDArray[np.float32], size: list[int]) -> NDArray[np.float32]:
+    """Cut a square out of the middle of (channel, y, x)."""
+    side = min(*size, MAX_SIDE)
+    top, left = ((n - side) // 2 for n in x.shape[1:])
+    return x[:, top : top + side, left : left + side]
+
+
+def _grey(x: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return (y, x, 3) bytes, from the darkest to the brightest percentile of each channel."""
+    low, high = (np.percentile(x, q, axis=(1, 2), keepdims=True) for q in (0.5, 99.5))
+    grey = np.clip((x - low) / np.maximum(high - low, 1e-12), 0, 1) * 255
+    return np.repeat(grey, 3 // len(x), axis=0).transpose(1, 2, 0).astype(np.uint8)
+
+
+def described(model: TrainedModel) -> str:
+    """Return what a model does in one sentence."""
+    where = f"{model.config.ndim}D images"
+    if model.target is None:
+        return f"Tells {', '.join(class_names(model))} apart in {where}, voxel by voxel."
+    verbs = {"denoise": "Denoises", "restore": "Restores"}
+    return f"{verbs.get(model.task, 'Predicts an image from')} {where}."
+
+
+def documentation(model: TrainedModel, name: str, description: str) -> str:
+    """Return the page about a model, in Markdown."""
+    facts = model.training
+    known = {
+        "Architecture": model.config.title,
+        "Steps of training": facts.get("steps"),
+        "Seconds of training": facts.get("seconds"),
+        "Spacing of the voxels it learned from": ", ".join(f"{s:g}" for s in model.spacing),
+    }
+    rows = [f"- {what}: {value}" for what, value in known.items() if value not in (None, "")]
+    return "\n".join(
+        [
+            f"# {name}",
+            "",
+            description,
+            "",
+            *rows,
+            "",
+            "## Input and output",
+            "",
+            *_in_and_out(model),
+            "",
+            "## Validation",
+            "",
+            _validation(model),
+            "",
+            f"Made with napari-unet-live {__version__}, which can read this package back.",
+            "",
+        ]
+    )
+
+
+def _in_and_out(model: TrainedModel) -> list[str]:
+    lines = ["Grey values go in as they are: their normalisation is part of the package."]
+    if model.target is None:
+        lines.append("Probabilities of the classes come out, in the order of the channels.")
+    else:
+        lines.append("Grey values come out, in the units of the images it learned from.")
+    if model.reading.planes > 1:
+        lines.append(
+            f"Each plane is seen together with its neighbours: {model.reading.planes} planes lie "
+            "one behind the other along the channels, mirrored at the ends of the stack."
+        )
+    if model.reading.noise:
+        lines.append(
+            "This is what the network says. napari-unet-live filters it once more together with "
+            "the pixels themselves, which packages have no word for: its own result is better."
+        )
+    if any(model.reading.wrap) or model.reading.border == "wrap":
+        lines.append("The images it learned from go round: continue them periodically.")
+    return lines
+
+
+def _validation(model: TrainedModel) -> str:
+    kept = model.training.get("validation")
+    if not kept:
+        return "Nothing was held out, so try it on images of yours before you trust it."
+    return f"On voxels that were held out: {kept}."
+
+
+DOCUMENT = "rdf.yaml"
+
+
+@dataclass(frozen=True)
+class PackageFacts:
+    """What a package says of itself.
+
+    Parameters
+    ----------
+    name : str, optional
+        At least five letters; one that tells task and dimensions when None.
+    authors : sequence of str
+        Names.
+    description : str, optional
+        One sentence; what the model does when None.
+    licence : str, optional
+        An identifier of https://spdx.org/licenses, such as ``"CC-BY-4.0"``; none is given when
+        None.
+    cover : path, optional
+        A PNG or JPEG; the example's input beside its result when None.
+    """
+
+    name: str | None = None
+    authors: Sequence[str] = ()
+    description: str | None = None
+    licence: str | None = None
+    cover: str | os.PathLike[str] | None = None
+
+
+def export_bioimageio(
+    model: TrainedModel,
+    path: str | os.PathLike[str],
+    *,
+    image: object | None = None,
+    request: Request | None = None,
+    name: str | None = None,
+    authors: Sequence[str] = (),
+    description: str | None = None,
+    licence: str | None = None,
+    cover: str | os.PathLike[str] | None = None,
+) -> Path:
+    """Write a model as a package of bioimage.io, format 0.5.
+
+    The normalisation is declared as a step of the package, in words that every runner knows. All
+    that follows is in the program, written twice, as ONNX and as TorchScript: the network, the
+    share of the pixel itself of networks with blind spots, softmax over the classes, the way back
+    to grey values. So the program cannot be run wrongly, and gives what it says. Only where noise
+    is stabilised is the normalisation in the program too, for no runner knows that step. Planes
+    that are seen together become channels.
+
+    Both programs are run here on an input of another size than they were written at, and the
+    package is read back by bioimage.io's own library. Nothing is downloaded or sent. The model
+    itself is attached: `import_bioimageio` gives it back without loss.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        What is exported.
+    path : path-like
+        Where to; the ending ``.zip`` is added where it is missing.
+    image : array-like or path, optional
+        Its middle is the example in the package; random noise when None.
+    request : Request, optional
+        The roles of the image's axes.
+    name, authors, description, licence, cover
+        See `PackageFacts`.
+
+    Returns
+    -------
+    Path
+        Where it was written.
+
+    Raises
+    ------
+    InputError
+        Where a library is missing, an entry is not allowed, or a package cannot say how the model
+        works: one that fills in needs a mask, one that was imported is a package already.
+    ModelFileError
+        Where it cannot be written.
+    """
+    need_libraries()
+    if isinstance(model.config, ForeignConfig):
+        raise InputError(
+            "This model was imported from a package",
+            got=model.config.title,
+            todo="Hand that package on",
+        )
+    facts = PackageFacts(name, authors, description, licence, cover)
+    example = (
+        noise_like(model, example_shape(model))
+        if image is None
+        else cut_from(model, image, request or Request())
+    )
+    files, entries = _contents(model, example, facts)
+    path = Path(path)
+    path = path if path.suffix == ".zip" else path.with_name(path.name + ".zip")
+    return _write(path, files, entries)
+
+
+def _contents(
+    model: TrainedModel, example: NDArray[np.float32], facts: PackageFacts
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Return the files of a package by name, and its document."""
+    module = PortableModel(model)
+    normalised = _normalised(model, example)
+    other = model.config.input_for([n + 9 for n in (40, 40, 40)[: model.config.ndim]])
+    unseen = _normalised(model, noise_like(model, other, 1))
+    programs = written(module, torch.from_numpy(normalised), torch.from_numpy(unseen))
+    result = run_onnx(programs["onnx"], normalised)
+    name = checked_name(facts.name or _name_of(model))
+    description = facts.description or described(model)
+    files = {
+        "test_input.npy": _npy(example[None]),
+        "test_output.npy": _npy(result),
+        "weights.onnx": programs["onnx"],
+        "weights.pt": programs["torchscript"],
+        "documentation.md": documentation(model, name, description).encode(),
+        "cover" + _ending(facts): _cover(model, example, result, facts),
+        MODEL: _saved(model),
+    }
+    said = {
+        "name": name,
+        "description": description,
+        "authors": [{"name": author} for author in facts.authors],
+        **({"license": facts.licence} if facts.licence else {}),
+        "timestamp": datetime.now(UTC).replace(microsecond=0).isoformat(),
+    }
+    return files, _with_files(document(model, said), files)
+
+
+def _normalised(model: TrainedModel, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a batch of one as the program gets it."""
+    return (x if model.normalisation.noise else model.normalisation.apply(x))[None]
+
+
+def _with_files(entries: dict[str, Any], files: dict[str, bytes]) -> dict[str, Any]:
+    """Say in a document where its files are, and their sums."""
+
+    def at(name: str) -> dict[str, str]:
+        return {"source": name, "sha256": hashlib.sha256(files[name]).hexdigest()}
+
+    entries["inputs"][0]["test_tensor"] = at("test_input.npy")
+    entries["outputs"][0]["test_tensor"] = at("test_output.npy")
+    version = torch.__version__.partition("+")[0]
+    return {
+        **entries,
+        "documentation": at("documentation.md"),
+        "covers": [at(name) for name in files if name.startswith("cover")],
+        "attachments": [at(MODEL)],
+        "weights": {
+            "onnx": {**at("weights.onnx"), "opset_version": OPSET, "parent": "torchscript"},
+            "torchscript": {**at("weights.pt"), "pytorch_version": version},
+        },
+    }
+
+
+def _name_of(model: TrainedModel) -> str:
+    what = "segmentation" if model.target is None else model.task
+    return f"{what} in {model.config.ndim}D by napari-unet"
+
+
+def _npy(x: NDArray[Any]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, x, allow_pickle=False)
+    return file.getvalue()
+
+
+def _ending(facts: PackageFacts) -> str:
+    return ".png" if facts.cover is None else Path(facts.cover).suffix.lower()
+
+
+def _cover(
+    model: TrainedModel,
+    given: NDArray[np.float32],
+    result: NDArray[np.float32],
+    facts: PackageFacts,
+) -> bytes:
+    if facts.cover is None:
+        return cover_of(given, result[0], model.target is None)
+    try:
+        return Path(facts.cover).read_bytes()
+    except OSError as error:
+        raise InputError("The cover cannot be read", got=str(facts.cover)) from error
+
+
+def _saved(model: TrainedModel) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return model.save(Path(folder, MODEL)).read_bytes()
+
+
+def _write(path: Path, files: dict[str, bytes], entries: dict[str, Any]) -> Path:
+    """Write a package when bioimage.io's library has read it."""
+    import yaml  # type: ignore[import-untyped]
+
+    text = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as package:
+        for name, content in {DOCUMENT: text.encode(), **files}.items():
+            package.writestr(name, content)
+    _check(whole)
+    try:
+        write_whole(path, whole.getvalue())
+    except OSError as error:
+        raise ModelFileError(
+            f"The package could not be written to {path}",
+            got=error.strerror or str(error),
+            todo="Choose a folder that you can write to",
+        ) from error
+    return path
+
+
+def _check(whole: io.BytesIO) -> None:
+    from bioimageio.spec import InvalidDescr, load_description
+
+    with zipfile.ZipFile(whole) as package:
+        found = load_description(package, perform_io_checks=True)
+    if isinstance(found, InvalidDescr):
+        reasons = " ".join((found.get_reason() or "").split())
+        raise InputError("bioimage.io does not accept this package", got=reasons[:500])

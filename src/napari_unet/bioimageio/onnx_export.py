@@ -1,0 +1,128 @@
+"""A module written as ONNX and as TorchScript, and checked at another size than it was written."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_unet.bioimageio.portable import PortableModel
+from napari_unet.errors import ModelFileError
+
+OPSET = 17
+"""Of ONNX: old enough for every runner, new enough for what is in a U-Net."""
+
+TOLERANCE = 1e-4
+"""How far a written program may be from the model, relative to the largest value."""
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out what torch says of its exporters' age, and of tracing what is checked below."""
+    with warnings.catch_warnings():
+        for text in (".*legacy TorchScript-based ONNX", "The feature will be removed"):
+            warnings.filterwarnings("ignore", text, DeprecationWarning)
+        warnings.filterwarnings("ignore", r".*torch\.jit\.", DeprecationWarning)
+        warnings.filterwarnings("ignore", "Constant folding", UserWarning)
+        warnings.filterwarnings("ignore", "no signature found for <torch.ScriptMethod", UserWarning)
+        warnings.filterwarnings("ignore", category=torch.jit._trace.TracerWarning)
+        yield
+
+
+@torch.no_grad()
+def as_onnx(module: torch.nn.Module, example: Tensor, free: Sequence[int] | None = None) -> bytes:
+    """Return a module as an ONNX graph of free sizes.
+
+    Parameters
+    ----------
+    module : Module
+        Maps one tensor to one; in evaluation mode, or a script module.
+    example : Tensor
+        (batch, channel, *spatial).
+    free : sequence of int, optional
+        Axes whose sizes are free; all but the channels' when None.
+    """
+    file = io.BytesIO()
+    axes = (0, *range(2, example.ndim)) if free is None else free
+    names = {name: {a: f"{name}{a}" for a in axes} for name in ("input", "output")}
+    with _quiet():
+        torch.onnx.export(
+            module,
+            (example,),
+            file,  # type: ignore[arg-type] # this exporter takes files too
+            dynamo=False,  # torch's newer exporter fixes sizes that a U-Net leaves free
+            opset_version=OPSET,
+            input_names=["input"],
+            output_names=["output"],
+            dynamic_axes=names,
+        )
+    return file.getvalue()
+
+
+@torch.no_grad()
+def as_torchscript(module: torch.nn.Module, example: Tensor) -> bytes:
+    """Return a module as a TorchScript archive; parameters as in `as_onnx`."""
+    file = io.BytesIO()
+    with _quiet():
+        traced = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
+        torch.jit.save(traced, file)
+    return file.getvalue()
+
+
+def run_onnx(program: bytes, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the first output of an ONNX graph of one input, computed on the CPU."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(program, providers=["CPUExecutionProvider"])
+    out: NDArray[np.float32] = session.run(None, {session.get_inputs()[0].name: x})[0]
+    return out
+
+
+def opened_torchscript(program: bytes) -> torch.nn.Module:
+    """Return the module of a TorchScript archive of our own, or of somebody who is trusted."""
+    with _quiet():
+        module: torch.nn.Module = torch.jit.load(io.BytesIO(program), map_location="cpu")  # type: ignore[no-untyped-call]
+    return module.eval()
+
+
+@torch.no_grad()
+def run_torchscript(program: bytes, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the output of a TorchScript archive, of which see `opened_torchscript`."""
+    out: Tensor = opened_torchscript(program)(torch.from_numpy(x))
+    return out.numpy()
+
+
+@torch.no_grad()
+def written(module: PortableModel, example: Tensor, other: Tensor) -> dict[str, bytes]:
+    """Return a module's programs, "onnx" and "torchscript", each proven on an input it never saw.
+
+    Parameters
+    ----------
+    module : PortableModel
+        What is written.
+    example, other : Tensor
+        Inputs (batch, channel, *spatial) of unlike sizes.
+
+    Raises
+    ------
+    ModelFileError
+        Where a program computes something else than the module.
+    """
+    programs = {"onnx": as_onnx(module, example), "torchscript": as_torchscript(module, example)}
+    run = {"onnx": run_onnx, "torchscript": run_torchscript}
+    right = module(other).numpy()
+    for name, program in programs.items():
+        found = run[name](program, other.numpy())
+        worst = np.abs(found - right).max() if found.shape == right.shape else np.inf
+        if not worst <= TOLERANCE * max(1.0, float(np.abs(right).max())):
+            raise ModelFileError(
+                f"The model could not be written as {name}",
+                got=f"results that differ by {worst:.2g}",
+            )
+    return programs

@@ -1,0 +1,228 @@
+"""A model as one module of operations that ONNX and TorchScript know, whatever the image's size.
+
+In it is all that follows the normalisation: the network, the share of the pixel itself of networks
+with blind spots, softmax over the classes, or the way back to intensities. Its first step, the
+normalisation, is left to the package, which says it in words every runner knows; except where
+noise is stabilised first, which no runner knows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import reduce
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_unet.data.normalisation import Normalisation
+from napari_unet.errors import InputError
+from napari_unet.model import TrainedModel
+from napari_unet.network.blocks import centre_crop
+from napari_unet.network.filters import FilterPath, ScaleFilters
+
+CONVOLVE: dict[int, Callable[..., Tensor]] = {2: F.conv2d, 3: F.conv3d}
+
+
+class PortableModel(nn.Module):
+    """What stands in a package: from the image to probabilities or intensities.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        The model, which is left as it is.
+
+    Raises
+    ------
+    InputError
+        Where a package cannot say how the model reads images.
+    """
+
+    def __init__(self, model: TrainedModel) -> None:
+        super().__init__()
+        if model.reading.mask:
+            raise InputError(
+                "A model that fills in cannot be exported",
+                got="a network that reads a mask beside the image, for which packages have no word",
+            )
+        network = model.network().requires_grad_(False)
+        for module in list(network.modules()):
+            for name, child in list(module.named_children()):
+                if isinstance(child, FilterPath):
+                    setattr(module, name, PortableFilters(child, model))
+        self.network = network
+        self.stabilise = Stabilise(model.normalisation) if model.normalisation.noise else None
+        self.undo = Undo(model.target) if model.target else None
+        self.own, self.adds, each = model.reading.own, model.reading.adds, model.image_channels
+        first = model.reading.planes // 2 * each
+        self.middle, self.planes = slice(first, first + each), model.reading.planes
+        cut = [0 if model.config.padded else g.context for g in model.config.geometry]
+        self.frame = [side for c in reversed(cut) for side in (c // 2, c - c // 2)]
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, channel, *spatial) to (batch, class or channel, *spatial).
+
+        `x` is normalised, or in grey values where noise is stabilised. The result is of the same
+        size. What the network does not know of it, the border as wide as its context, continues
+        what it knows: the package declares it as a halo, which runners crop. (Packages can also
+        say that a result is smaller, but bioimageio.core 0.11 cannot put such blocks together.)
+        """
+        x = x if self.stabilise is None else self.stabilise(x)
+        y: Tensor = self.network(x)
+        if self.own:
+            own = centre_crop(x[:, self.middle], y.shape[2:])
+            y = y + self.own * (own - y)
+        if self.adds:
+            planes = x[:, self.middle] if self.adds == "image" else self._mean(x)
+            y = y + centre_crop(planes, y.shape[2:])
+        y = torch.softmax(y, 1) if self.undo is None else self.undo(y)
+        return F.pad(y, self.frame, mode="replicate") if any(self.frame) else y
+
+    def _mean(self, x: Tensor) -> Tensor:
+        """Return the mean of the planes that are seen together."""
+        return torch.stack(x.chunk(self.planes, 1)).mean(0)
+
+
+class PortableFilters(nn.Module):
+    """The same as `FilterPath`, with convolutions in place of products with band matrices.
+
+    Parameters
+    ----------
+    path : FilterPath
+        What is replaced; its layers are taken over.
+    model : TrainedModel
+        Whose network it belongs to.
+    """
+
+    def __init__(self, path: FilterPath, model: TrainedModel) -> None:
+        super().__init__()
+        config = model.config
+        self.scales = nn.ModuleList(
+            PortableScale(s, config.ndim, config.in_channels, config.padded)
+            for s in path.scales
+            if isinstance(s, ScaleFilters)
+        )
+        self.rest = nn.Sequential(path.norm, path.mix, path.activation, path.head)
+
+    def forward(self, image: Tensor, shape: Sequence[int]) -> Tensor:
+        """Map (batch, channel, *spatial) to logits (batch, class, *shape) of the image's centre."""
+        out: Tensor = self.rest(torch.cat([scale(image, shape) for scale in self.scales], dim=1))
+        return out
+
+
+class PortableScale(nn.Module):
+    """The features of `ScaleFilters`, each as one convolution per axis.
+
+    Parameters
+    ----------
+    scale : ScaleFilters
+        What is replaced.
+    ndim, channels : int
+        Spatial axes and channels of the image.
+    padded : bool
+        Whether the image's border is continued.
+    """
+
+    def __init__(self, scale: ScaleFilters, ndim: int, channels: int, padded: bool) -> None:
+        super().__init__()
+        self.ndim, self.channels, self.sigma = ndim, channels, scale.sigma
+        self.radius = scale.radius
+        self.sides = [r for r in reversed(scale.radius) for _ in range(2)] if padded else []
+        for axis in scale.sigma:
+            kernel = scale.get_buffer(f"kernel{axis}")
+            size = [len(kernel) if axis == a else 1 for a in range(1, ndim + 1)]
+            weight = kernel.reshape(1, 1, *size).repeat(channels, 1, *(1,) * ndim)
+            self.register_buffer(f"kernel{axis}", weight)
+
+    def forward(self, image: Tensor, shape: Sequence[int]) -> Tensor:
+        """Map (batch, channel, *spatial) to (batch, channel * 4, *shape), the image's centre."""
+        if self.sides:
+            x = F.pad(image, self.sides, mode="replicate")
+        else:
+            x = centre_crop(image, [n + 2 * r for n, r in zip(shape, self.radius, strict=True)])
+        return torch.stack(self._features(x), 2).flatten(1, 2)
+
+    def _features(self, x: Tensor) -> list[Tensor]:
+        """Combine derivatives as `ScaleFilters` does."""
+        n, axes = len(self.sigma), list(self.sigma)
+        gradient = reduce(torch.add, [self._derivative(x, i).square() for i in axes])
+        diagonal = [self._derivative(x, i, i) for i in axes]
+        mean = reduce(torch.add, diagonal) / n
+        spread = reduce(torch.add, [(second - mean).square() for second in diagonal])
+        for place, i in enumerate(axes):
+            for j in axes[place + 1 :]:
+                spread = spread + 2 * self._derivative(x, i, j).square()
+        deviation = (spread / n).sqrt()
+        return [self._derivative(x), gradient.sqrt(), mean + deviation, mean - deviation]
+
+    def _derivative(self, x: Tensor, *axes: int) -> Tensor:
+        """Derive along up to two axes, then smooth.
+
+        In that order little is lost to rounding: differences of what is smooth already are small
+        beside it. The border of one voxel is gone along all axes.
+        """
+        for axis, sigma in self.sigma.items():
+            size = x.shape[axis + 1] - 2
+            before, here, after = (x.narrow(axis + 1, start, size) for start in range(3))
+            if axes.count(axis) == 2:
+                x = (before + after - 2 * here) * sigma**2
+            else:
+                x = (after - before) * (sigma / 2) if axis in axes else here
+        for axis in self.sigma:
+            x = CONVOLVE[self.ndim](x, self.get_buffer(f"kernel{axis}"), groups=self.channels)
+        return x
+
+
+class Stabilise(nn.Module):
+    """`Normalisation.apply` where noise is stabilised: a `Stabiliser` per channel."""
+
+    def __init__(self, normalisation: Normalisation) -> None:
+        super().__init__()
+        self.normalisation = normalisation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map grey values (batch, channel, *spatial) to the network's input."""
+        n = self.normalisation
+        each = zip(n.noise, n.offset, n.scale, torch.split(x, 1, 1), strict=True)
+        return torch.cat([(stable(g, v, c) - low) / scale for (g, v), low, scale, c in each], 1)
+
+
+class Undo(nn.Module):
+    """`Normalisation.undo`."""
+
+    def __init__(self, target: Normalisation) -> None:
+        super().__init__()
+        self.target = target
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Map a network's output (batch, channel, *spatial) to grey values."""
+        t, parts = self.target, torch.split(y, 1, 1)
+        values = [c * s + o for c, s, o in zip(parts, t.scale, t.offset, strict=True)]
+        if t.noise:
+            values = [signal(g, v, c) for (g, v), c in zip(t.noise, values, strict=True)]
+        return torch.cat(values, 1)
+
+
+def stable(gain: float, variance: float, x: Tensor) -> Tensor:
+    """Return what `napari_unet.noise.variance_stabilising.Stabiliser.forward` returns."""
+    inner = 0.375 * gain**2 + variance
+    inside = (gain * x + inner).clamp(min=0.0)
+    if inner <= 0:
+        return 2 / gain * inside.sqrt()
+    x = x.clamp(min=-inner / gain) if gain else x
+    return 2 * x / (inside.sqrt() + math.sqrt(inner))
+
+
+def signal(gain: float, variance: float, y: Tensor) -> Tensor:
+    """Return what `napari_unet.noise.variance_stabilising.Stabiliser.inverse` returns."""
+    inner = 0.375 * gain**2 + variance
+    start, root = math.sqrt(max(inner, 0.0)), math.sqrt(1.5)
+    if not gain:
+        return y * start
+    y = y.clamp(min=max(root - 2 * start / gain, -2 * start / gain))
+    below = min(inner, 0.0) / gain
+    one_over = gain / (gain * y + 2 * start).clamp(min=gain * root)
+    series = 0.25 + one_over * (0.25 * root + one_over * (-1.375 + one_over * 0.625 * root))
+    return y * (gain * y / 4 + start) - below + gain * series

@@ -1,0 +1,269 @@
+"""From the steps that a package declares to ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from napari_unet.data.normalisation import Normalisation
+from napari_unet.errors import InputError
+from napari_unet.network.onnx_config import AxisSizes, PictureFit, Step
+
+EPS = 1e-6
+"""What runners add to a fixed standard deviation."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """What is done to an image before the program: one normalisation, then steps."""
+
+    normalisation: Normalisation
+    fit: PictureFit | None
+    steps: tuple[Step, ...]
+
+
+def read_before(given: Any, channels: int) -> Before:
+    """Read the preprocessing.
+
+    A first step that is a fixed linear one becomes the normalisation, which keeps the digits of
+    large numbers; one that measures each image becomes a fit.
+
+    Parameters
+    ----------
+    given : InputTensorDescr
+        Of format 0.5.
+    channels : int
+        Of the input.
+
+    Raises
+    ------
+    InputError
+        Where there is a step that we do not know, or one that measures something else than the
+        image as it is.
+    """
+    steps: list[Step] = []
+    fit: PictureFit | None = None
+    for declared in given.preprocessing:
+        measured = _fit(declared, given, channels)
+        if measured is None:
+            steps += _step(declared)
+        elif fit is None:
+            # What comes before is linear, and scales what is added to the deviation alone.
+            fit = measured.model_copy(update={"eps": measured.eps * _scale_of(steps)})
+            steps = []
+        else:
+            raise InputError("The package measures the image twice, which is not supported")
+    first = steps[0] if steps and fit is None else None
+    if first is not None and first.name == "linear" and min(first.b) > 0:
+        offset, scale = (tuple(v) * (channels if len(v) == 1 else 1) for v in (first.a, first.b))
+        return Before(Normalisation("mean_sd", offset, scale), None, tuple(steps[1:]))
+    plain = Normalisation("none", (0.0,) * channels, (1.0,) * channels)
+    return Before(plain, fit, tuple(steps))
+
+
+def read_after(result: Any) -> tuple[Step, ...]:
+    """Read the postprocessing.
+
+    Raises
+    ------
+    InputError
+        Where there is a step that depends on the whole image, or that we do not know.
+    """
+    return tuple(step for declared in result.postprocessing for step in _step(declared))
+
+
+def _scale_of(steps: Sequence[Step]) -> float:
+    """Return by how much linear steps that treat all channels alike divide."""
+    scale = 1.0
+    for step in steps:
+        if step.name != "linear" or len(step.b) != 1 or step.b[0] <= 0:
+            raise InputError(
+                "The package measures the image after a step that is not linear",
+                got=step.name,
+                expected="one that measures it first",
+            )
+        scale *= step.b[0]
+    return scale
+
+
+def _fit(declared: Any, given: Any, channels: int) -> PictureFit | None:
+    """Read a step that measures the image; None for any other."""
+    if declared.id not in ("zero_mean_unit_variance", "scale_range"):
+        return None
+    wanted = declared.kwargs
+    axes = {str(a.id) for a in given.axes}
+    over = axes if wanted.axes is None else {str(a) for a in wanted.axes}
+    space = {str(a.id) for a in given.axes if a.type == "space"}
+    if not space <= over:
+        raise InputError(
+            "The package measures parts of the image one by one, which is not supported",
+            got=f"{declared.id} over {', '.join(sorted(over))}",
+        )
+    together = channels > 1 and bool(over & {"c", "channel"})
+    if declared.id == "zero_mean_unit_variance":
+        return PictureFit(kind="mean_sd", together=together, eps=wanted.eps)
+    if wanted.reference_tensor not in (None, given.id):
+        raise InputError("The package scales by another image, which is not supported")
+    low, high = wanted.min_percentile, wanted.max_percentile
+    return PictureFit(kind="percentile", low=low, high=high, together=together, eps=wanted.eps)
+
+
+def _step(declared: Any) -> list[Step]:
+    """Read a step that does the same to every image; none where only the type changes."""
+    k = declared.kwargs
+    axis = getattr(k, "axis", None)
+    if axis is not None and str(axis) not in ("c", "channel"):
+        raise InputError(
+            "The package has a step along an axis of space, which is not supported",
+            got=f"{declared.id} along {axis}",
+        )
+    match declared.id:
+        case "ensure_dtype":
+            return []
+        case "fixed_zero_mean_unit_variance":
+            deviations = tuple(s + EPS for s in _numbers(k.std))
+            return [Step(name="linear", a=_numbers(k.mean), b=deviations)]
+        case "scale_linear":
+            return [_linear(_numbers(k.gain), _numbers(k.offset))]
+        case "binarize":
+            return [Step(name="binarize", a=_numbers(k.threshold))]
+        case "clip" if k.min is not None or k.max is not None:
+            low, high = (float(e) if v is None else v for v, e in ((k.min, "-inf"), (k.max, "inf")))
+            return [Step(name="clip", a=(max(low, -3e38),), b=(min(high, 3e38),))]
+        case "sigmoid" | "softmax":
+            name: Literal["sigmoid", "softmax"] = declared.id
+            return [Step(name=name)]
+    raise InputError(
+        "The package has a step that napari-unet does not know",
+        got=f'"{declared.id}"',
+        expected="linear scaling, percentiles, clip, sigmoid, softmax or binarize",
+    )
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    return tuple(map(float, value)) if isinstance(value, list | tuple) else (float(value),)
+
+
+def _linear(gain: tuple[float, ...], offset: tuple[float, ...]) -> Step:
+    """Return ``x * gain + offset`` as ``(x - a) / b``."""
+    if 0.0 in gain:
+        raise InputError("The package multiplies by 0")
+    many = max(len(gain), len(offset))
+    gain, offset = (v * (many if len(v) == 1 else 1) for v in (gain, offset))
+    a = tuple(-o / g for g, o in zip(gain, offset, strict=True))
+    return Step(name="linear", a=a, b=tuple(1 / g for g in gain))
+
+
+LETTERS = {"batch": "b", "channel": "c"}
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What axes say of a program: names as in `ForeignConfig`."""
+
+    ndim: Literal[2, 3]
+    inputs: str
+    outputs: str
+    sizes: tuple[AxisSizes, ...]
+    in_channels: int
+    channel_names: tuple[str, ...]
+    spacing: tuple[float, ...]
+
+
+def read_axes(given: Any, result: Any, example: tuple[int, ...] | None) -> Shapes:
+    """Read which sizes a program takes and gives.
+
+    Parameters
+    ----------
+    given, result : InputTensorDescr, OutputTensorDescr
+        Of format 0.5.
+    example : tuple of int, optional
+        Shape of the test input, axes as in `given`. Where the program takes one size only along
+        one axis, the others get the example's size, which is known to fit.
+
+    Raises
+    ------
+    InputError
+        Where an axis is of a kind we have no use for, or the output is of another resolution.
+    """
+    inputs, outputs = _order(given), _order(result)
+    space = "".join(a for a in "zyx" if a in inputs)
+    if len(space) not in (2, 3) or space != "zyx"[-len(space) :] or set(space) != _space(outputs):
+        raise InputError(
+            "The package's axes are not those of images",
+            got=f"{inputs} in, {outputs} out",
+            expected="y and x, or z, y and x, both in and out",
+        )
+    into, out = _by_letter(given, inputs), _by_letter(result, outputs)
+    sizes = tuple(_sizes(into[a], out[a], given) for a in space)
+    if not all(axis.step for axis in sizes) and any(axis.step for axis in sizes):
+        where = dict(zip(inputs, example or (), strict=False))
+        sizes = tuple(
+            axis.model_copy(update={"step": 0, "smallest": where.get(a, axis.smallest)})
+            for a, axis in zip(space, sizes, strict=True)
+        )
+    scales = tuple(float(into[a].scale) for a in space)
+    return Shapes(
+        cast(Literal[2, 3], len(space)),
+        inputs,
+        outputs,
+        sizes,
+        into["c"].size if "c" in into else 1,
+        tuple(map(str, out["c"].channel_names)) if "c" in out else ("channel",),
+        scales if any(s != 1 for s in scales) else (),
+    )
+
+
+def _space(order: str) -> set[str]:
+    return set(order) & set("zyx")
+
+
+def _order(tensor: Any) -> str:
+    """Return a tensor's axes as letters."""
+    letters = [LETTERS.get(a.type, str(a.id)) for a in tensor.axes]
+    strange = [
+        str(a.id)
+        for a, letter in zip(tensor.axes, letters, strict=True)
+        if letter not in tuple("bczyx")
+    ]
+    if strange:
+        raise InputError(
+            "The package has an axis that images here do not have",
+            got=", ".join(strange),
+            expected="batch, channel, z, y, x",
+        )
+    return "".join(letters)
+
+
+def _by_letter(tensor: Any, order: str) -> dict[str, Any]:
+    return dict(zip(order, tensor.axes, strict=True))
+
+
+def _sizes(given: Any, result: Any, tensor: Any) -> AxisSizes:
+    """Read one spatial axis."""
+    size, axis = given.size, str(given.id)
+    if hasattr(size, "axis_id"):
+        raise InputError("Sizes that depend on each other are not supported", got=f"axis {axis}")
+    smallest, step = (size, 0) if isinstance(size, int) else (size.min, size.step)
+    cut = _cut(result.size, given, result, tensor)
+    return AxisSizes(smallest=smallest, step=step, cut=cut, halo=getattr(result, "halo", 0) or 0)
+
+
+def _cut(size: Any, given: Any, result: Any, tensor: Any) -> int:
+    """Return by how many voxels the output is smaller than the input."""
+    if isinstance(size, int) and isinstance(given.size, int):
+        cut = given.size - size
+    else:
+        refers = hasattr(size, "axis_id") and (size.tensor_id, size.axis_id) == (
+            tensor.id,
+            given.id,
+        )
+        cut = -size.offset if refers and result.scale == given.scale else -1
+    if cut < 0:
+        raise InputError(
+            "The package's output has another resolution than its input, or one that is not told",
+            got=f"axis {given.id}",
+            expected="as many voxels, or fewer by a fixed number",
+        )
+    return cut

@@ -1,0 +1,184 @@
+"""The command that says what fits through a network, and what it costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import typer
+from pydantic import ValidationError
+from rich.table import Table
+from rich.text import Text
+
+import napari_unet
+from napari_unet.cli import describe
+from napari_unet.cli.commands import Image, Model, app
+from napari_unet.cli.describe import rounded
+from napari_unet.cli.options import sizes_of, with_options
+from napari_unet.cli.output import OUT, say
+from napari_unet.data.metadata import read_grid
+from napari_unet.data.source import open_source
+from napari_unet.data.writers import check_output
+from napari_unet.errors import InputError
+from napari_unet.model import SUFFIX, load_model
+from napari_unet.network.architecture import Architecture
+from napari_unet.network.kinds import preset
+from napari_unet.network.presets import PRESETS
+from napari_unet.network.unet_config import Size, UNetConfig
+from napari_unet.tasks.evaluate import Evaluation
+from napari_unet.tasks.segmentation.options import SegmentOptions
+
+
+@app.command()
+def sizes(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME_OR_MODEL",
+            help=f"A published network ({', '.join(PRESETS)}) or a model file ({SUFFIX}); "
+            "by default a network of ours.",
+        ),
+    ] = None,
+    published: Annotated[
+        str | None, typer.Option("--preset", help="The same as NAME_OR_MODEL.")
+    ] = None,
+    size: Annotated[Size, typer.Option(help="Size of a network of ours.")] = "medium",
+    ndim: Annotated[
+        int | None, typer.Option(min=2, max=3, help="Spatial dimensions (default: its own, or 2).")
+    ] = None,
+    input_shape: Annotated[
+        Any,
+        typer.Option(
+            "--input",
+            parser=sizes_of,
+            metavar="INT,...",
+            help="Input per spatial axis in voxels (default: a small one that fits).",
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images per training step.")] = 1,
+) -> None:
+    """List a network's layers, the sizes that fit through it, and what it costs."""
+    if name and published:
+        raise typer.BadParameter("Give NAME_OR_MODEL or --preset, not both.")
+    config = _config(name or published, size, ndim)
+    # As it is, whatever the width of the terminal: a table that is wrapped cannot be read.
+    OUT.print(describe.network(config, input_shape, batch), soft_wrap=True)
+
+
+def _config(name: str | None, size: Size, ndim: int | None) -> Architecture:
+    if name is None:
+        return UNetConfig.sized(size, cast(Any, ndim or 2))
+    if name in PRESETS:
+        try:
+            return preset(name, **({} if ndim is None else {"ndim": ndim}))
+        except ValidationError as error:
+            raise InputError(
+                f"{name} is not made for that number of dimensions", got=f"--ndim {ndim}"
+            ) from error
+    if Path(name).suffix == SUFFIX:
+        return load_model(name).config
+    raise InputError(
+        "There is no such preset, and it is no model file",
+        got=repr(name),
+        expected=f"{' or '.join(sorted(PRESETS))}, or a {SUFFIX}",
+    )
+
+
+@app.command()
+@with_options(SegmentOptions, names=("device", "threads", "channel_axis", "axes", "rgb"))
+def evaluate(
+    model: Model,
+    image: Image,
+    truth: Annotated[Path, typer.Argument(help="Labels, or the image as it should be.")],
+    options: dict[str, Any],
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="For a model that fills in: not 0 where pixels are missing."),
+    ] = None,
+    data_range: Annotated[
+        float | None,
+        typer.Option(help="Images: darkest to brightest (default: 255 for bytes, else the span)."),
+    ] = None,
+) -> None:
+    """Predict an image and say how near that comes to the truth.
+
+    Labels: accuracy, IoU and Dice per class. Images: PSNR and SSIM.
+    """
+    source = open_source(image)
+    options = {"axes": read_grid(image, len(source.shape)).axes, **options}
+    trained = napari_unet.load_model(model)
+    found = napari_unet.evaluate(
+        trained, source, truth, mask=mask, data_range=data_range, **options
+    )
+    OUT.print(_as_table(found))
+
+
+def _as_table(found: Evaluation) -> Table:
+    like, table = found.likeness, Table(box=None)
+    if like is not None:
+        for name in ("PSNR", "SSIM", "data range"):
+            table.add_column(name, justify="right")
+        table.add_row(f"{like.psnr:.2f} dB", f"{like.ssim:.4f}", f"{like.data_range:.6g}")
+        return table
+    table.add_column("class")
+    for name in ("IoU", "Dice", "pixels"):
+        table.add_column(name, justify="right")
+    counts = [sum(row) for row in found.confusion]
+    rows = zip(found.model.classes, found.iou, found.dice, counts, strict=True)
+    for info, iou, dice, count in rows:
+        table.add_row(Text(str(info)), rounded(iou), rounded(dice), f"{count:,}")
+    table.add_row("accuracy", "", rounded(found.accuracy), f"{found.pixels:,}", style="bold")
+    return table
+
+
+@app.command("export")
+def export_package(
+    model: Model,
+    package: Annotated[Path, typer.Argument(help="Package to write (.zip).")],
+    image: Annotated[
+        Path | None, typer.Option(help="Its middle becomes the package's example.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the package.")] = None,
+    author: Annotated[list[str] | None, typer.Option(help="Who made it; may be repeated.")] = None,
+    description: Annotated[str | None, typer.Option(help="What it does, in a sentence.")] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="SPDX identifier of a licence, such as CC-BY-4.0.")
+    ] = None,
+    cover: Annotated[Path | None, typer.Option(help="Picture for the package (PNG).")] = None,
+) -> None:
+    """Write a model as a BioImage.IO package, for Fiji, QuPath, ilastik and others."""
+    from napari_unet.bioimageio.export import export_bioimageio
+
+    check_output(package, (), [model, *([image] if image else []), *([cover] if cover else [])])
+    written = export_bioimageio(
+        load_model(model),
+        package,
+        image=image,
+        name=name,
+        authors=author or (),
+        description=description,
+        licence=licence,
+        cover=cover,
+    )
+    say(f"Wrote {written}.", "green")
+
+
+@app.command("import")
+def import_package(
+    package: Annotated[Path, typer.Argument(help="BioImage.IO package: a .zip or a folder.")],
+    model: Annotated[Path, typer.Argument(help="Model to write (.safetensors).")],
+    torchscript: Annotated[
+        bool,
+        typer.Option("--torchscript", help="Allow TorchScript, from authors that you trust."),
+    ] = False,
+    task: Annotated[
+        Literal["auto", "segment", "restore"],
+        typer.Option(help="What comes out: classes (segment) or an image (restore)."),
+    ] = "auto",
+) -> None:
+    """Turn a BioImage.IO package into a model that `predict` takes; it cannot learn further."""
+    from napari_unet.bioimageio.load import import_bioimageio
+
+    check_output(model, (), [package])
+    imported = import_bioimageio(package, allow_torchscript=torchscript, task=task)
+    say(f"{imported.config.title}; saved {imported.save(model)}.", "green")

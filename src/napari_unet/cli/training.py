@@ -1,0 +1,241 @@
+"""The commands whose result is an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import napari_unet
+from napari_unet.api import CHANGEABLE
+from napari_unet.cli.commands import Flips, Image, app, or_none
+from napari_unet.cli.launch import Processes, share_out
+from napari_unet.cli.options import with_options
+from napari_unet.cli.output import OUT, say
+from napari_unet.cli.work import Board, Runs, learn, watch, write_prediction
+from napari_unet.control import Control
+from napari_unet.data.metadata import Grid, read_grid
+from napari_unet.data.source import Source, open_source
+from napari_unet.data.writers import PICTURES, check_output
+from napari_unet.model import TrainedModel
+from napari_unet.tasks.images.options import DenoiseOptions, InpaintOptions, RestoreOptions
+from napari_unet.training.events import Finished, Validated
+from napari_unet.training.options import TrainingOptions
+
+Result = Annotated[Path, typer.Argument(help="Picture to write: .tif (OME-TIFF) or .zarr.")]
+Keep = Annotated[
+    Path | None, typer.Option("--model", help="Also save the model there (.safetensors).")
+]
+Missing = Annotated[
+    Path, typer.Argument(help="Not 0 where pixels are missing; none: those that are NaN.")
+]
+Dimensions = Annotated[int, typer.Option(min=2, max=3, help="2: plane by plane; 3: in 3D.")]
+
+
+@app.command()
+@with_options(DenoiseOptions)
+def denoise(
+    image: Image,
+    output: Result,
+    options: dict[str, Any],
+    more: Annotated[
+        list[Path] | None, typer.Argument(metavar="IMAGE OUTPUT", help="Further ones.")
+    ] = None,
+    model: Keep = None,
+    ndim: Dimensions = 2,
+    flips: Flips = False,
+    runs: Runs = None,
+    tensorboard: Board = False,
+    processes: Processes = 1,
+) -> None:
+    """Learn to denoise images from themselves alone, together, and write them denoised.
+
+    It learns for 60 seconds unless --seconds or --steps is given; Ctrl-C ends that early.
+    """
+    files = _grouped([image, output, *(more or [])], ("an image", "what to write"))
+    kept = {"runs": runs, "tensorboard": tensorboard, "processes": processes}
+    _learn_and_write("denoise", files, ndim, {**options, **kept}, model, flips)
+
+
+@app.command()
+@with_options(InpaintOptions)
+def inpaint(
+    image: Image,
+    mask: Missing,
+    output: Result,
+    options: dict[str, Any],
+    more: Annotated[
+        list[Path] | None, typer.Argument(metavar="IMAGE MASK OUTPUT", help="Further ones.")
+    ] = None,
+    model: Keep = None,
+    ndim: Dimensions = 2,
+    flips: Flips = False,
+    runs: Runs = None,
+    tensorboard: Board = False,
+    processes: Processes = 1,
+) -> None:
+    """Learn to fill in what is missing of images from the rest of them, and write them filled in.
+
+    Known pixels are written as they are. It learns for 60 seconds unless --seconds or --steps is
+    given; Ctrl-C ends that early.
+    """
+    given = [image, mask, output, *(more or [])]
+    files = _grouped(given, ("an image", "a mask or none", "what to write"))
+    kept = {"runs": runs, "tensorboard": tensorboard, "processes": processes}
+    _learn_and_write("inpaint", files, ndim, {**options, **kept}, model, flips)
+
+
+@app.command()
+@with_options(RestoreOptions)
+def restore(
+    image: Image,
+    target: Annotated[Path, typer.Argument(help="What it should look like.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Model to write (.safetensors).")],
+    options: dict[str, Any],
+    more: Annotated[
+        list[Path] | None, typer.Argument(metavar="IMAGE TARGET", help="Further pairs.")
+    ] = None,
+    ndim: Dimensions = 2,
+    runs: Runs = None,
+    tensorboard: Board = False,
+    processes: Processes = 1,
+) -> None:
+    """Learn from pairs of images to make good ones out of such; apply it with `predict`.
+
+    It takes 60 seconds unless --seconds or --steps is given; Ctrl-C ends it and saves the model.
+    """
+    images, targets = [image, *(more or [])[::2]], [target, *(more or [])[1::2]]
+    if len(images) != len(targets):
+        raise typer.BadParameter(f"{images[-1]} has no target: give both of each pair.")
+    check_output(output, (), [*images, *targets])
+    grid = read_grid(image, len(open_source(image).shape))
+    kept = {"runs": runs, "tensorboard": tensorboard, "processes": processes}
+    _learn("restore", images, targets, grid, ndim, {**options, **kept}, output)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """An image, its mask if it has one, and where the result goes."""
+
+    image: Path
+    mask: Path | None
+    output: Path
+
+    @property
+    def inputs(self) -> list[Path]:
+        """What is read."""
+        return [self.image] if self.mask is None else [self.image, self.mask]
+
+
+def _grouped(paths: Sequence[Path], kinds: Sequence[str]) -> list[_Files]:
+    """Put together what belongs together: files of these kinds, again and again."""
+    size = len(kinds)
+    if len(paths) % size:
+        each = ", ".join(kinds)
+        raise typer.BadParameter(f"{paths[-1]} is one too many or too few: give {each}, each time.")
+    groups = [paths[k : k + size] for k in range(0, len(paths), size)]
+    masks = [or_none(group[1]) if size > 2 else None for group in groups]
+    return [_Files(group[0], mask, group[-1]) for group, mask in zip(groups, masks, strict=True)]
+
+
+def _learn_and_write(
+    task: str,
+    files: Sequence[_Files],
+    ndim: int,
+    options: dict[str, Any],
+    model: Path | None,
+    flips: bool,
+) -> None:
+    """Learn from all images together; then write a result for each."""
+    inputs = [path for each in files for path in each.inputs]
+    outputs = [each.output for each in files]
+    for output in outputs:
+        check_output(output, PICTURES, inputs)
+    if len({output.resolve() for output in outputs}) < len(outputs):
+        raise typer.BadParameter("two results would be written to one file.")
+    if model is not None:
+        check_output(model, (), inputs)
+    images, masks = [f.image for f in files], [f.mask for f in files]
+    grids = [read_grid(image, len(open_source(image).shape)) for image in images]
+    others = masks if task == "inpaint" else None
+    trained = _learn(task, images, others, grids[0], ndim, options, model)
+    for each, grid in zip(files, grids, strict=True):
+        mask = None if each.mask is None else open_source(each.mask)
+        _predict(trained, open_source(each.image), each.output, grid, options, flips, mask)
+
+
+def _learn(
+    task: str,
+    images: Sequence[Path],
+    others: Sequence[Path | None] | None,
+    grid: Grid,
+    ndim: int,
+    options: dict[str, Any],
+    output: Path | None,
+) -> TrainedModel:
+    settings = {"axes": grid.axes, "spacing": grid.spacing, **options}
+    last = learn(images, others, output, task=task, ndim=ndim, **settings)
+    finished: Finished = last[Finished]
+    judged: Validated | None = last.get(Validated)
+    if judged is not None:
+        OUT.print(f"held-out loss {judged.loss:.4g} on {judged.pixels:,} pixels")
+    say(f"Learned in {finished.step} steps, {finished.elapsed:.0f} s.", "green")
+    if output is not None:
+        say(f"Saved {finished.model.save(output)}.", "green")
+    return finished.model
+
+
+def _predict(
+    trained: TrainedModel,
+    source: Source,
+    output: Path,
+    grid: Grid,
+    options: dict[str, Any],
+    flips: bool,
+    mask: Source | None = None,
+) -> None:
+    from napari_unet.inference.request import Request
+
+    names = ("device", "threads", "channel_axis", "axes", "rgb")
+    told = {"axes": grid.axes, **{n: options[n] for n in names if n in options}}
+    write_prediction(trained, source, Request(flips=flips, **told), output, grid, mask)
+
+
+HERE = tuple(name for name in CHANGEABLE if name not in ("open_ended", "keep_history", "make_way"))
+
+
+@app.command()
+@with_options(TrainingOptions, names=HERE)
+def resume(
+    state: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="What --checkpoint of a training wrote.")
+    ],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IMAGE [OTHER]...",
+            help="What it learned from, in the same order: images, each with its labels, its "
+            "target or its mask (or none), if there are such.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Model to write (.safetensors).")],
+    options: dict[str, Any],
+    processes: Processes = 1,
+) -> None:
+    """Go on with a training that was interrupted, as if nothing had happened.
+
+    Settings are those that it began with; a budget counts what was used of it before.
+    """
+    check_output(output, (), [state, *files])
+    alone = napari_unet.load_model(state).task == "denoise"
+    images, others = (files, None) if alone else (files[::2], list(map(or_none, files[1::2])))
+    if others is not None and len(images) != len(others):
+        raise typer.BadParameter(f"{images[-1]} comes alone: give both of each pair.")
+    share_out(processes, options.get("device", "auto"))
+    control = Control()
+    events = napari_unet.resume(state, images, others, control=control, **options)
+    finished: Finished = watch(events, control, output)[Finished]
+    say(f"Saved {finished.model.save(output)} after {finished.step} steps in all.", "green")

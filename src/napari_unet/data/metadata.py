@@ -1,0 +1,181 @@
+"""What a picture file says about its axes: names, pixel size and units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_unet.data.source import TIFF_SUFFIXES
+from napari_unet.geometry.axes import CHANNEL_NAMES
+
+UNITS: dict[str, tuple[str, ...]] = {
+    "angstrom": ("Å", "a"),
+    "nanometer": ("nm", "nanometre"),
+    "micrometer": ("µm", "μm", "um", "micron", "microns", "micrometre"),
+    "millimeter": ("mm", "millimetre"),
+    "centimeter": ("cm", "centimetre"),
+    "meter": ("m", "metre"),
+    "millisecond": ("ms", "msec"),
+    "second": ("s", "sec", "seconds"),
+    "minute": ("min", "minutes"),
+}
+"""Names of units as in OME-Zarr, and their other names, the symbol of OME-TIFF first."""
+
+_ALIASES = {alias.lower(): unit for unit, names in UNITS.items() for alias in (unit, *names)}
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The axes of a picture.
+
+    Parameters
+    ----------
+    axes : tuple of str
+        Names in the order of the array's axes, of "t", "c", "z", "y", "x" and "s" (samples of a
+        colour); empty where unknown.
+    scale : tuple of (float or None)
+        Distance between pixels per axis; None where unknown.
+    units : tuple of str
+        Unit of each axis, as in `UNITS`; empty where unknown.
+    """
+
+    axes: tuple[str, ...]
+    scale: tuple[float | None, ...]
+    units: tuple[str, ...]
+
+    @classmethod
+    def unknown(cls, ndim: int) -> Grid:
+        """Return the axes of a picture that says nothing about them."""
+        return cls(("",) * ndim, (None,) * ndim, ("",) * ndim)
+
+    def take(self, order: Iterable[int]) -> Grid:
+        """Return the grid of a picture that has these of the axes, in this order."""
+        order = tuple(order)
+        return Grid(
+            tuple(self.axes[a] for a in order),
+            tuple(self.scale[a] for a in order),
+            tuple(self.units[a] for a in order),
+        )
+
+    def without(self, axis: int | None) -> Grid:
+        """Return the grid of the same picture without one of its axes."""
+        return self.take(a for a in range(len(self.axes)) if a != axis)
+
+    @property
+    def spacing(self) -> tuple[float, ...] | None:
+        """Distances that a network's axes can be compared by, (y, x) or (z, y, x), if known.
+
+        A third axis that is no z, or has another unit, counts as fine as x.
+        """
+        space = [a for a, name in enumerate(self.axes) if name not in CHANNEL_NAMES][-3:]
+        fine = [s for s in (self.scale[a] for a in space[-2:]) if s is not None]
+        if len(fine) < 2:
+            return None
+        first, last = space[0], space[-1]
+        z = self.scale[first]
+        comparable = self.axes[first] == "z" and self.units[first] == self.units[last]
+        return ((z if z and comparable else fine[-1]), *fine)[-len(space) :]
+
+    def with_first(self, name: str) -> Grid:
+        """Return the grid of a picture with one more axis in front."""
+        return Grid((name, *self.axes), (None, *self.scale), ("", *self.units))
+
+
+def read_grid(path: Path, ndim: int) -> Grid:
+    """Return the axes of a picture file, as far as it tells.
+
+    Parameters
+    ----------
+    path : Path
+        A TIFF (OME, ImageJ or plain) or an OME-Zarr; any other file tells nothing.
+    ndim : int
+        Number of axes of the array in it.
+    """
+    try:
+        found = _read_tiff(path) if path.suffix.lower() in TIFF_SUFFIXES else _read_zarr(path)
+    except (KeyError, IndexError, TypeError, ValueError, SyntaxError, ZeroDivisionError):
+        # Damaged metadata must not keep anybody from the pixels. (Bad XML is a SyntaxError.)
+        found = None
+    return found if found is not None and len(found.axes) == ndim else Grid.unknown(ndim)
+
+
+def known_unit(name: str) -> str:
+    """Return a unit's name in OME-Zarr; empty where it has none."""
+    return _ALIASES.get(name.strip().lower(), "")
+
+
+def _read_tiff(path: Path) -> Grid:
+    import tifffile
+
+    with tifffile.TiffFile(path) as tif:
+        axes = tuple(a if a in "tczyxs" else "" for a in tif.series[0].axes.lower())
+        if tif.ome_metadata:
+            sizes = _ome_sizes(tif.ome_metadata)
+        elif tif.is_imagej:
+            sizes = _imagej_sizes(tif)
+        else:
+            sizes = {}
+    scale, units = zip(*(sizes.get(a, (None, "")) for a in axes), strict=True)
+    return Grid(axes, scale, units)
+
+
+def _ome_sizes(xml: str) -> dict[str, tuple[float | None, str]]:
+    import tifffile
+
+    image = tifffile.xml2dict(xml)["OME"]["Image"]
+    pixels = (image[0] if isinstance(image, list) else image)["Pixels"]
+    return {
+        a.lower(): (float(pixels[key]), known_unit(pixels.get(f"{key}Unit", default)))
+        for a, key, default in (
+            ("X", "PhysicalSizeX", "µm"),
+            ("Y", "PhysicalSizeY", "µm"),
+            ("Z", "PhysicalSizeZ", "µm"),
+            ("T", "TimeIncrement", "s"),
+        )
+        if float(pixels.get(key, 0)) > 0
+    }
+
+
+def _imagej_sizes(tif: Any) -> dict[str, tuple[float | None, str]]:
+    described, tags = tif.imagej_metadata or {}, tif.pages[0].tags
+    unit = known_unit(described.get("unit", ""))
+    sizes: dict[str, tuple[float | None, str]] = {}
+    for axis, tag in (("x", "XResolution"), ("y", "YResolution")):
+        pixels, length = tags[tag].value if tag in tags else (1, 1)
+        sizes[axis] = (length / pixels, unit)
+    if described.get("spacing"):
+        sizes["z"] = (float(described["spacing"]), unit)
+    if described.get("finterval"):
+        sizes["t"] = (float(described["finterval"]), known_unit(described.get("tunit", "s")))
+    return sizes
+
+
+def _read_zarr(path: Path) -> Grid | None:
+    if not path.is_dir():
+        return None
+    import zarr
+
+    attributes = dict(zarr.open(path, mode="r").attrs)
+    described: Any = attributes.get("ome", attributes)
+    if "multiscales" not in described:
+        return None
+    pyramid = described["multiscales"][0]
+    axes = [a if isinstance(a, dict) else {"name": a} for a in pyramid["axes"]]
+    level = pyramid["datasets"][0]
+    scale = [1.0] * len(axes)
+    for change in _scalings(level, pyramid):
+        scale = [a * b for a, b in zip(scale, change, strict=True)]
+    return Grid(
+        tuple(a["name"].lower() for a in axes),
+        tuple(scale),
+        tuple(known_unit(a.get("unit", "")) for a in axes),
+    )
+
+
+def _scalings(*parts: dict[str, Any]) -> Iterator[list[float]]:
+    for part in parts:
+        for change in part.get("coordinateTransformations", ()):
+            if change["type"] == "scale":
+                yield change["scale"]

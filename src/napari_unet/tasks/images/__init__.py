@@ -1,0 +1,1 @@
+"""Tasks whose result is an image: denoise, restore, fill in."""

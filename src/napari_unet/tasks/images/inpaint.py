@@ -1,0 +1,136 @@
+"""Fill in: learn to continue an image into its holes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from napari_unet.data.image import ImageView
+from napari_unet.data.inputs import known_pixels, only_known, with_known
+from napari_unet.data.masking import holes_like
+from napari_unet.data.normalisation import Normalisation, fit_normalisation
+from napari_unet.data.split import held_out
+from napari_unet.errors import InputError
+from napari_unet.model import AddsTo, Reading
+from napari_unet.tasks.images.dataset import Example, Place, inside, middle
+from napari_unet.tasks.images.losses import image_loss
+from napari_unet.tasks.images.options import InpaintOptions
+
+CELL = 8
+"""Side of the squares that are held out, in voxels."""
+
+
+@dataclass(frozen=True, eq=False)
+class InpaintLesson:
+    """Images with holes; more holes like them are made, and what is in those is known.
+
+    Parameters
+    ----------
+    views, masks : sequence of ImageView
+        The images, and what is missing of them (not 0), both as the network reads them.
+    normalisation, target : Normalisation
+        For all of a view's channels, and for those of one plane.
+    options : InpaintOptions
+        What is set.
+    adds : bool
+        Whether the network adds to a smooth filling, see `Reading`.
+    """
+
+    views: Sequence[ImageView]
+    masks: Sequence[ImageView]
+    normalisation: Normalisation
+    target: Normalisation
+    options: InpaintOptions
+    adds: bool
+    task: str = "inpaint"
+
+    @classmethod
+    def of(
+        cls,
+        views: Sequence[ImageView],
+        masks: Sequence[ImageView],
+        options: InpaintOptions,
+        adds: bool,
+    ) -> InpaintLesson:
+        """Bring images and masks together.
+
+        Parameters
+        ----------
+        views, masks : sequence of ImageView
+            Images and what is missing of them, one plane at a time.
+        options : InpaintOptions
+            What is set.
+        adds : bool
+            Whether the network adds to a smooth filling.
+
+        Raises
+        ------
+        InputError
+            Where nothing is missing, or nothing is known.
+        """
+        planes = options.planes or 1
+        # A dead pixel's value tells nothing.
+        known = [only_known(view, mask) for view, mask in zip(views, masks, strict=True)]
+        target, finite = fit_normalisation(known, options.normalise, seed=options.seed)
+        if finite == 1:
+            raise InputError(
+                "Nothing is missing",
+                todo="Mark missing pixels in a mask, or leave them not finite (NaN)",
+            )
+        return cls(
+            [replace(view, planes=planes) for view in views],
+            [replace(mask, planes=planes) for mask in masks],
+            target.repeat(planes),
+            target,
+            options,
+            adds,
+        )
+
+    @property
+    def reading(self) -> Reading:
+        """How an image is read."""
+        view = self.views[0]
+        adds: AddsTo = "image" if self.adds else ""
+        return Reading(view.planes, view.wrap, mask=True, border=view.border, adds=adds)
+
+    has_truth = True
+
+    def notes(self) -> Iterator[str]:
+        """Nothing is decided that the options do not say."""
+        yield from ()
+
+    def warnings(self) -> Iterator[str]:
+        """Nothing to warn of."""
+        yield from ()
+
+    def missing(self, image: int) -> ImageView:
+        """Return which pixels of an image are missing."""
+        return self.masks[image]
+
+    def example(self, place: Place, random: np.random.Generator, judge: bool) -> Example:
+        """Return an example."""
+        view, mask, o = self.views[place.image], self.masks[place.image], self.options
+        raw = view.read_raw(place.loop, place.read)
+        known = known_pixels(raw, mask, place.loop, place.read)
+        holes = np.repeat(holes_like(mask, place.read.shape, random), len(raw) // view.planes, 0)
+        pixels = self.normalisation.apply(raw)
+        judged = held_out(place.loop, place.core, place.held, o.seed, CELL)
+        counts = (judged if judge else ~judged) & inside(place, view.spatial_shape)
+        hidden = middle((holes & known)[view.own], place.core.shape)
+        return Example(
+            with_known(pixels, known & ~holes, smooth=self.adds),
+            middle(pixels[view.own], place.core.shape),
+            (hidden & counts).astype(np.float32),
+        )
+
+    def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """Return the losses that are set, added up, over what was hidden."""
+        return image_loss(self.options.loss, outputs, targets, weights)
+
+    def facts(self) -> dict[str, Any]:
+        """Return nothing beyond the options."""
+        return {}

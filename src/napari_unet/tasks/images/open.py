@@ -1,0 +1,179 @@
+"""Opening what an image task learns from, and making its learner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from napari_unet.data.image import ImageView
+from napari_unet.data.inputs import missing_view
+from napari_unet.data.source import Source, open_source
+from napari_unet.errors import InputError
+from napari_unet.geometry.axes import find_layout
+from napari_unet.model import TrainedModel
+from napari_unet.tasks.images.dataset import Lesson
+from napari_unet.tasks.images.denoise import DenoiseLesson
+from napari_unet.tasks.images.inpaint import InpaintLesson
+from napari_unet.tasks.images.options import (
+    DenoiseOptions,
+    ImageOptions,
+    InpaintOptions,
+    RestoreOptions,
+)
+from napari_unet.tasks.images.restore import RestoreLesson
+from napari_unet.tasks.images.task import ImageLearner
+
+ImageTask = Literal["denoise", "restore", "inpaint"]
+
+NEEDS = {
+    "restore": "the good images that go with the degraded ones",
+    "inpaint": "a mask that is not 0 where pixels are missing",
+}
+"""What the second thing given is, for messages."""
+
+
+def image_learner(
+    task: ImageTask,
+    image: object,
+    other: object,
+    ndim: Literal[2, 3] | None,
+    options: ImageOptions,
+    start: TrainedModel | None = None,
+) -> ImageLearner:
+    """Open images and what goes with them, and make the learner.
+
+    Parameters
+    ----------
+    task : {"denoise", "restore", "inpaint"}
+        What is learned.
+    image : array-like, path, or list of these
+        The images; a list holds several of the same channels.
+    other : array-like, path, list of these or None
+        For "restore" the good images, for "inpaint" the masks (None, for all or for one: pixels
+        that are not finite are missing); "denoise" needs none.
+    ndim : {2, 3}, optional
+        Spatial dimensions of the network; by default those of a network or model that is given,
+        or else 2.
+    options : ImageOptions
+        Those of the task.
+    start : TrainedModel, optional
+        Where to go on from.
+
+    Raises
+    ------
+    InputError
+        Where images and options do not fit together.
+    """
+    if start is not None and options.planes is None:
+        options = options.model_copy(update={"planes": start.reading.planes})
+    images = [open_source(one) for one in _each(image)]
+    others = _others(task, other, len(images))
+    given = options.network.ndim if options.network is not None else None
+    dimensions: Literal[2, 3] = ndim or (start.config.ndim if start else None) or given or 2
+    views = [
+        _view(one, beside, dimensions, options, first=k == 0)
+        for k, (one, beside) in enumerate(zip(images, others, strict=True))
+    ]
+    _check_channels([view.channels for view in views])
+    lesson = _lesson(task, views, others, options, start)
+    return ImageLearner(lesson, dimensions, options, start)
+
+
+def _lesson(
+    task: ImageTask,
+    views: Sequence[ImageView],
+    others: Sequence[Source | None],
+    options: ImageOptions,
+    start: TrainedModel | None,
+) -> Lesson:
+    # What is never negative cannot correct downwards, and so adds to nothing.
+    readouts = {getattr(given, "readout", "linear") for given in (options, options.network)}
+    linear = readouts == {"linear"}
+    adds = bool(start.reading.adds) if start else None if linear else False
+    if isinstance(options, DenoiseOptions):
+        return DenoiseLesson.of(views, options, adds)
+    if isinstance(options, RestoreOptions):
+        pairs = zip(views, others, strict=True)
+        goals = [_goal(view, goal) for view, goal in pairs if goal is not None]
+        _check_channels([goal.channels for goal in goals])
+        return RestoreLesson.of(views, goals, options, adds)
+    if isinstance(options, InpaintOptions):
+        masks = [missing_view(view, mask) for view, mask in zip(views, others, strict=True)]
+        return InpaintLesson.of(views, masks, options, linear if adds is None else adds)
+    raise AssertionError(task)
+
+
+def _each(image: object) -> list[object]:
+    return list(image) if isinstance(image, list | tuple) else [image]
+
+
+def _others(task: ImageTask, other: object, number: int) -> list[Source | None]:
+    """Open what goes with the images, one for each."""
+    if task == "denoise" and other is not None:
+        raise InputError(
+            "Denoising learns from the noisy images alone",
+            got="a second image",
+            todo='With clean or other noisy images of the same scene, choose task "restore"',
+        )
+    if other is None:
+        if task == "restore":
+            raise InputError("There is nothing to learn from", expected=NEEDS[task])
+        return [None] * number
+    each = _each(other)
+    if len(each) != number or (task == "restore" and any(one is None for one in each)):
+        raise InputError(
+            "Each image needs what goes with it",
+            got=f"{number} images and {len(each)}",
+            expected=NEEDS[task],
+        )
+    return [None if one is None else open_source(one) for one in each]
+
+
+def _view(
+    source: Source,
+    beside: Source | None,
+    ndim: Literal[2, 3],
+    options: ImageOptions,
+    *,
+    first: bool,
+) -> ImageView:
+    names = options.axes
+    if names is not None and not first and len(names) != len(source.shape):
+        names = None
+    layout = find_layout(
+        source.shape,
+        ndim,
+        channel_axis=options.channel_axis,
+        names=names,
+        labels_shape=None if beside is None else beside.shape,
+        rgb=options.rgb,
+    )
+    axes = ("z", "y", "x")[-ndim:]
+    wrap = tuple(axis in options.wrap for axis in axes) if options.wrap else ()
+    if set(options.wrap) - set(axes):
+        raise InputError(
+            "An axis that is not spatial cannot go round",
+            got=", ".join(options.wrap),
+            expected=" or ".join(axes),
+        )
+    return ImageView(source, layout, wrap=wrap, border=options.border)
+
+
+def _goal(view: ImageView, goal: Source) -> ImageView:
+    """Open a good image: like the degraded one, with channels of its own or none."""
+    plain = tuple(n for a, n in enumerate(view.source.shape) if a != view.layout.channel)
+    ndim = len(view.spatial_shape)
+    same = goal.shape == view.source.shape
+    layout = view.layout if same else find_layout(goal.shape, ndim, labels_shape=plain)
+    return ImageView(goal, layout, wrap=view.wrap, border=view.border)
+
+
+def _check_channels(channels: Sequence[int]) -> None:
+    for number, count in enumerate(channels, start=1):
+        if count != channels[0]:
+            raise InputError(
+                f"Image {number} has another number of channels than image 1",
+                got=f"{count}",
+                expected=f"{channels[0]}",
+                todo="Leave it out, or set the channel axis",
+            )

@@ -1,0 +1,170 @@
+"""Restore: learn from pairs of a degraded image and a good one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from napari_unet.data.image import ImageView
+from napari_unet.data.normalisation import Normalisation, fit_normalisation
+from napari_unet.data.split import held_out
+from napari_unet.errors import InputError
+from napari_unet.model import AddsTo, Reading
+from napari_unet.tasks.images.dataset import Example, Place, inside
+from napari_unet.tasks.images.losses import image_loss
+from napari_unet.tasks.images.options import RestoreOptions
+from napari_unet.tasks.images.residual import is_better_added, middle_plane, some_planes
+
+CELL = 8
+"""Side of the squares that are held out, in voxels."""
+
+SHIFTED = 0.5
+"""From how many pixels on a shift is reported."""
+
+
+@dataclass(frozen=True, eq=False)
+class RestoreLesson:
+    """Degraded images and what they should look like.
+
+    Parameters
+    ----------
+    views, goals : sequence of ImageView
+        The degraded images as the network reads them, and the good ones, alike in space.
+    normalisation, target : Normalisation
+        Of the degraded images, for all of a view's channels; and of the good ones.
+    options : RestoreOptions
+        What is set.
+    adds : bool
+        Whether the network says what to add to the degraded image, see `Reading`.
+    """
+
+    views: Sequence[ImageView]
+    goals: Sequence[ImageView]
+    normalisation: Normalisation
+    target: Normalisation
+    options: RestoreOptions
+    adds: bool
+    task: str = "restore"
+
+    @classmethod
+    def of(
+        cls,
+        views: Sequence[ImageView],
+        goals: Sequence[ImageView],
+        options: RestoreOptions,
+        adds: bool | None,
+    ) -> RestoreLesson:
+        """Bring pairs together.
+
+        Parameters
+        ----------
+        views, goals : sequence of ImageView
+            Degraded and good images, one plane at a time.
+        options : RestoreOptions
+            What is set.
+        adds : bool, optional
+            Whether the network adds to the degraded image; None: where that is better.
+
+        Raises
+        ------
+        InputError
+            Where the images of a pair do not fit together, or are constant.
+        """
+        for number, (view, goal) in enumerate(zip(views, goals, strict=True), start=1):
+            _check_pair(number, view, goal)
+        planes = options.planes or 1
+        source, _ = fit_normalisation(views, options.normalise, seed=options.seed)
+        target, _ = fit_normalisation(goals, options.normalise, seed=options.seed)
+        if options.readout == "softplus":
+            # What is never negative must begin at 0 after the normalisation as well.
+            target = replace(target, offset=(0.0,) * len(target.offset))
+        if adds is None:
+            adds = len(source.offset) == len(target.offset) and all(
+                is_better_added(
+                    np.concatenate([source.apply(p) for p in some_planes(view)]),
+                    np.concatenate([target.apply(p) for p in some_planes(goal)]),
+                )
+                for view, goal in zip(views, goals, strict=True)
+            )
+        together = [replace(view, planes=planes) for view in views]
+        return cls(together, goals, source.repeat(planes), target, options, adds)
+
+    @property
+    def reading(self) -> Reading:
+        """How an image is read."""
+        view = self.views[0]
+        adds: AddsTo = "image" if self.adds else ""
+        return Reading(view.planes, view.wrap, border=view.border, adds=adds)
+
+    has_truth = True
+
+    def notes(self) -> Iterator[str]:
+        """Nothing is decided that the options do not say."""
+        yield from ()
+
+    def warnings(self) -> Iterator[str]:
+        """Say whether the images of a pair are shifted."""
+        if not self.options.align:
+            return
+        for number, pair in enumerate(zip(self.views, self.goals, strict=True), start=1):
+            shift = _shift(*pair)
+            if max(map(abs, shift)) >= SHIFTED:
+                y, x = shift
+                yield (
+                    f"The images of pair {number} seem to be shifted by {y:+.1f} pixels along y "
+                    f"and {x:+.1f} along x. What they learn is shifted too: register them first."
+                )
+
+    def missing(self, image: int) -> None:
+        """Nothing is missing."""
+
+    def example(
+        self,
+        place: Place,
+        random: np.random.Generator,  # noqa: ARG002 - part of the protocol
+        judge: bool,
+    ) -> Example:
+        """Return an example."""
+        view, goal, o = self.views[place.image], self.goals[place.image], self.options
+        inputs = self.normalisation.apply(view.read_raw(place.loop, place.read))
+        raw = goal.read_raw(place.loop, place.core)
+        judged = held_out(place.loop, place.core, place.held, o.seed, CELL)
+        counts = (judged if judge else ~judged) & inside(place, view.spatial_shape)
+        weights = (counts & np.isfinite(raw)).astype(np.float32)
+        return Example(inputs, self.target.apply(raw), weights)
+
+    def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """Return the losses that are set, added up."""
+        return image_loss(self.options.loss, outputs, targets, weights)
+
+    def facts(self) -> dict[str, Any]:
+        """Return nothing beyond the options."""
+        return {}
+
+
+def _check_pair(number: int, view: ImageView, goal: ImageView) -> None:
+    have = (view.loop_shape, view.spatial_shape)
+    if have != (goal.loop_shape, goal.spatial_shape):
+        raise InputError(
+            f"The images of pair {number} differ in shape",
+            got=f"{view.source.shape} and {goal.source.shape}",
+            expected="the same shape but for the channels",
+            todo="Crop or resample one of them; a channel axis can be set",
+        )
+
+
+def _shift(view: ImageView, goal: ImageView) -> tuple[float, float]:
+    """Return by how many pixels the good image lies below and to the right of the other."""
+    from skimage.registration import phase_cross_correlation
+
+    flat = [np.nan_to_num(plane.mean(0)) for plane in map(middle_plane, (view, goal))]
+    if any(plane.min() == plane.max() for plane in flat):
+        return 0.0, 0.0
+    window = np.outer(*(np.hanning(n) for n in flat[0].shape))
+    still = [(plane - plane.mean()) * window for plane in flat]
+    found, *_ = phase_cross_correlation(still[1], still[0], upsample_factor=10, normalization=None)
+    return float(found[0]), float(found[1])

@@ -1,0 +1,1 @@
+"""The task that finds classes, from strokes painted on an image."""

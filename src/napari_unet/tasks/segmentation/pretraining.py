@@ -1,0 +1,94 @@
+"""Learning the image before the strokes: a denoiser's network as a start, not a random one.
+
+The same network first learns to tell hidden pixels from their surroundings, for which every pixel
+of the image is an example; its head is then exchanged for one that names classes. As in DenoiSeg,
+Buchholz et al. 2020, arXiv:2005.02987, but one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from napari_unet.control import Control
+from napari_unet.network.blocks import Network
+from napari_unet.network.unet_config import UNetConfig
+from napari_unet.tasks.images.denoise import DenoiseLesson
+from napari_unet.tasks.images.options import DenoiseOptions
+from napari_unet.tasks.images.task import ImageLearner
+from napari_unet.tasks.segmentation.options import SegmentOptions
+from napari_unet.tasks.segmentation.task import SegmentLearner
+from napari_unet.training.events import Finished, Noted, TrainingEvent, Warned
+from napari_unet.training.trainer import train_network
+
+SHARE, SECONDS = 1 / 5, 15.0
+"""Part of a budget that goes into learning the image, and how long without one."""
+
+
+def learn_image_first(
+    learner: SegmentLearner, options: SegmentOptions, control: Control
+) -> Iterator[TrainingEvent]:
+    """Let a segmentation's network learn the image; yield what the user should know.
+
+    Parameters
+    ----------
+    learner : SegmentLearner
+        Whose network, all but the head and what lies beside it, is changed.
+    options : SegmentOptions
+        Of the segmentation.
+    control : Control
+        Stops or pauses it.
+    """
+    first = _options(learner, options)
+    views = [pair.view for pair in learner.painted]
+    teacher = ImageLearner(DenoiseLesson.of(views, first, adds=False), learner.config.ndim, first)
+    yield Noted("The image is learned first, then the strokes.")
+    for event in train_network(teacher, first, control):
+        if isinstance(event, Finished):
+            _take_over(learner.network, event)
+        elif isinstance(event, Warned):
+            yield event
+
+
+def rest_of(options: SegmentOptions) -> SegmentOptions:
+    """Return the same with what is left of the budget."""
+    part = 1 - SHARE
+    return options.model_copy(
+        update={
+            "seconds": options.seconds and options.seconds * part,
+            "steps": options.steps and max(1, round(options.steps * part)),
+        }
+    )
+
+
+def _options(learner: SegmentLearner, options: SegmentOptions) -> DenoiseOptions:
+    channels = learner.painted[0].view.channels
+    without = {"filters": ()} if isinstance(learner.config, UNetConfig) else {}
+    network = learner.config.model_copy(update={"out_channels": channels, **without})
+    given: dict[str, Any] = {
+        "seconds": options.seconds and options.seconds * SHARE,
+        "steps": options.steps and max(1, round(options.steps * SHARE)),
+        **{name: getattr(options, name) for name in ("seed", "device", "threads", "make_way")},
+    }
+    if options.open_ended or not (given["seconds"] or given["steps"]):
+        given |= {"seconds": SECONDS, "steps": None}
+    return DenoiseOptions(
+        **given,
+        network=network,
+        method="blind_spot",
+        normalise=options.normalise,
+        planes=1,
+        held_out=0.0,
+        patch=learner.patch,
+        spacing=learner.spacing,
+    )
+
+
+def _take_over(network: Network, event: Finished) -> None:
+    """Copy what was learned, but for the head: that names classes."""
+    known = network.state_dict()
+    for name, weights in event.model.weights.items():
+        if not name.startswith("head.") and name in known:
+            known[name].copy_(torch.from_numpy(weights))

@@ -1,0 +1,1 @@
+"""Forms that edit one options object each, and the choosers in them."""

@@ -1,0 +1,232 @@
+"""Editors of single values: each has ``value()``, ``setValue()`` and ``valueChanged``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtGui import QValidator
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLineEdit,
+    QWidget,
+)
+
+from napari_unet.widgets.qt.text import named
+
+HUGE = 1e15
+DIGITS = 30
+"""Decimals that a box keeps, so that a value it shows in short comes back as it was."""
+
+
+class _WheelGuard(QObject):
+    """Lets the wheel scroll the panel, unless the editor under it was clicked before."""
+
+    def eventFilter(self, target: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        if event is None or event.type() != QEvent.Type.Wheel:
+            return False
+        if isinstance(target, QWidget) and target.hasFocus():
+            return False
+        event.ignore()
+        return True
+
+
+def guard_wheel(editor: QWidget) -> None:
+    """Keep the wheel from changing a value that merely passes under the pointer."""
+    editor.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    editor.installEventFilter(_WheelGuard(editor))
+
+
+class NumberEdit(QDoubleSpinBox):
+    """A number, whole or not.
+
+    Any number can be typed; `low` and `high` only limit the arrows, for whoever checks the value
+    has the better words.
+
+    Parameters
+    ----------
+    whole : bool
+        Whether it is a whole number.
+    low, high : float
+        Where the arrows end.
+    """
+
+    def __init__(
+        self,
+        *,
+        whole: bool = False,
+        low: float = -HUGE,
+        high: float = HUGE,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.whole, self.low, self.high = whole, low, high
+        self.setRange(-HUGE, HUGE)
+        self.setDecimals(0 if whole else DIGITS)
+        self.setKeyboardTracking(False)
+        self.setCorrectionMode(QAbstractSpinBox.CorrectionMode.CorrectToPreviousValue)
+        guard_wheel(self)
+
+    def value(self) -> Any:
+        """Return the number, an `int` if it is a whole one."""
+        return int(super().value()) if self.whole else super().value()
+
+    def setValue(self, val: float) -> None:  # noqa: N802 - Qt's name
+        """Set the number."""
+        super().setValue(float(val))
+
+    def textFromValue(self, v: float) -> str:  # noqa: N802 - Qt's name
+        """Return what is shown: at most four digits that matter."""
+        return f"{int(v)}" if self.whole else f"{v:.4g}"
+
+    def valueFromText(self, text: str | None) -> float:  # noqa: N802 - Qt's name
+        """Return the number that a text stands for."""
+        plain = self._plain(text)
+        return super().value() if plain == self.textFromValue(super().value()) else float(plain)
+
+    def validate(self, text: str | None, pos: int) -> tuple[QValidator.State, str, int]:
+        """Accept whatever Python reads as a number."""
+        plain = self._plain(text)
+        try:
+            fits = abs(float(plain)) <= HUGE and (not self.whole or float(plain).is_integer())
+        except ValueError:
+            fits = False
+        good, unready = QValidator.State.Acceptable, QValidator.State.Intermediate
+        return good if fits else unready, text or "", pos
+
+    def stepBy(self, steps: int) -> None:  # noqa: N802 - Qt's name
+        """Go up or down, by one or by a tenth of the number's size, not beyond the limits."""
+        now = super().value()
+        size = 1.0 if self.whole else 10.0 ** int(f"{now or 0.1:e}".partition("e")[2]) / 10
+        wanted = float(f"{now + steps * max(size, 1e-6):.6g}")
+        self.setValue(min(max(wanted, self.low), self.high))
+
+    def _plain(self, text: str | None) -> str:
+        return (text or "").removeprefix(self.prefix()).removesuffix(self.suffix()).strip()
+
+
+class ChoiceEdit(QComboBox):
+    """One of several values.
+
+    Parameters
+    ----------
+    choices : sequence of (object, str)
+        The values, and how they are shown.
+    """
+
+    valueChanged = Signal()  # noqa: N815 - Qt's way of naming
+
+    def __init__(self, choices: Sequence[tuple[Any, str]], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._values = [value for value, _ in choices]
+        self.addItems([text for _, text in choices])
+        self.setMinimumContentsLength(6)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.currentIndexChanged.connect(lambda _: self.valueChanged.emit())
+        guard_wheel(self)
+
+    def value(self) -> Any:
+        """Return the chosen value."""
+        return self._values[self.currentIndex()]
+
+    def setValue(self, value: object) -> None:  # noqa: N802 - Qt's name
+        """Choose a value."""
+        self.setCurrentIndex(self._values.index(value))
+
+
+class SwitchEdit(QCheckBox):
+    """Yes or no."""
+
+    valueChanged = Signal()  # noqa: N815 - Qt's way of naming
+
+    def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(text, parent)
+        self.toggled.connect(lambda _: self.valueChanged.emit())
+
+    def value(self) -> bool:
+        """Return whether it is on."""
+        return self.isChecked()
+
+    def setValue(self, value: bool) -> None:  # noqa: N802 - Qt's name
+        """Turn it on or off."""
+        self.setChecked(bool(value))
+
+
+class TextEdit(QLineEdit):
+    """A value written as text.
+
+    Parameters
+    ----------
+    read : callable
+        Turns the text into the value; what it makes of nonsense is for others to refuse.
+    write : callable
+        Turns the value into text.
+    """
+
+    valueChanged = Signal()  # noqa: N815 - Qt's way of naming
+
+    def __init__(
+        self,
+        read: Callable[[str], Any],
+        write: Callable[[Any], str],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._read, self._write = read, write
+        self.textChanged.connect(lambda _: self.valueChanged.emit())
+
+    def value(self) -> Any:
+        """Return what the text stands for."""
+        return self._read(self.text())
+
+    def setValue(self, value: Any) -> None:  # noqa: N802 - Qt's name
+        """Write another value."""
+        self.setText(self._write(value))
+        self.setCursorPosition(0)
+
+
+class OptionalEdit(QWidget):
+    """A value that may be left to the program: a check box, and the editor that it turns on.
+
+    Parameters
+    ----------
+    editor : QWidget
+        The editor of the value.
+    default : object
+        What the editor begins with.
+    """
+
+    valueChanged = Signal()  # noqa: N815 - Qt's way of naming
+
+    def __init__(self, editor: Any, default: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.check, self.editor = SwitchEdit("set"), editor
+        editor.setValue(default)
+        editor.setEnabled(False)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.check)
+        layout.addWidget(editor, 1)
+        self.check.toggled.connect(editor.setEnabled)
+        self.check.valueChanged.connect(self.valueChanged)
+        editor.valueChanged.connect(lambda *_: self.valueChanged.emit())
+
+    def value(self) -> Any:
+        """Return the value, None where it is left open."""
+        return self.editor.value() if self.check.value() else None
+
+    def setValue(self, value: Any) -> None:  # noqa: N802 - Qt's name
+        """Set a value, or None."""
+        if value is not None:
+            self.editor.setValue(value)
+        self.check.setValue(value is not None)
+
+
+def literal_choices(values: Sequence[Any]) -> list[tuple[Any, str]]:
+    """Return the values of a ``Literal`` with texts to show."""
+    return [(v, named(v)) for v in values]

@@ -1,0 +1,132 @@
+"""Combo boxes of layers that follow the viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from napari import Viewer
+from napari.layers import Labels, Layer
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QComboBox, QWidget
+
+from napari_unet.widgets.forms.editors import guard_wheel
+
+RESULT = "napari_unet"
+"""The key in a layer's metadata that tells where a result comes from."""
+
+
+class LayerChooser(QComboBox):
+    """Chooses one of a viewer's layers of some kind.
+
+    It follows what is added, removed, renamed and moved, and keeps its choice as long as that
+    layer is there. Results of our own predictions are offered, but never chosen by themselves.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layers are.
+    kind : type
+        What layers to offer, such as `napari.layers.Image`.
+    empty : str
+        What to show where there is none.
+    none : str
+        What to call the choice of no layer; empty where one has to be chosen.
+
+    Attributes
+    ----------
+    layerChanged : Signal()
+        Another layer is chosen, or none.
+    """
+
+    layerChanged = Signal()  # noqa: N815 - Qt's way of naming
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        kind: type[Layer],
+        empty: str = "",
+        parent: QWidget | None = None,
+        *,
+        none: str = "",
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._kind, self._none = viewer, kind, none
+        self._layers: list[Any] = []
+        self.setPlaceholderText(empty)
+        self.setMinimumContentsLength(8)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        guard_wheel(self)
+        for emitter in self._emitters():
+            emitter.connect(self._follow)
+        self.currentIndexChanged.connect(lambda _: self.layerChanged.emit())
+        self._follow()
+
+    def layer(self) -> Any:
+        """Return the chosen layer, or None."""
+        index = self.currentIndex()
+        return self._layers[index] if 0 <= index < len(self._layers) else None
+
+    def set_layer(self, layer: Layer | None) -> None:
+        """Choose a layer, or none where that is a choice."""
+        if layer in self._layers:
+            self.setCurrentIndex(self._layers.index(layer))
+
+    def prefer(self, fits: Callable[[Any], bool]) -> None:
+        """Choose the uppermost layer that fits, if the chosen one does not."""
+        chosen = self.layer()
+        if chosen is None or not fits(chosen):
+            own = (x for x in self._layers if x is not None and not is_result(x))
+            better = next((x for x in own if fits(x)), None)
+            if better is not None:
+                self.set_layer(better)
+
+    def let_go(self) -> None:
+        """Follow the viewer no longer."""
+        for emitter in self._emitters():
+            emitter.disconnect(self._follow)
+
+    def _emitters(self) -> tuple[Any, ...]:
+        events = self._viewer.layers.events
+        return events.inserted, events.removed, events.reordered, events.renamed
+
+    def _follow(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
+        before = self.layer()
+        # The uppermost layer comes first.
+        layers = [x for x in reversed(self._viewer.layers) if isinstance(x, self._kind)]
+        self._layers = [None, *layers] if self._none else layers
+        with QSignalBlocker(self):
+            self.clear()
+            self.addItems([self._none if x is None else x.name for x in self._layers])
+            self.setCurrentIndex(self._index_to_keep(before))
+        if self.layer() is not before:
+            self.layerChanged.emit()
+
+    def _index_to_keep(self, before: Any) -> int:
+        """Return where the layer chosen before is now, else the first that is no result of ours."""
+        if before in self._layers or self._none:
+            return self._layers.index(before) if before in self._layers else 0
+        own = (i for i, layer in enumerate(self._layers) if not is_result(layer))
+        return next(own, -1)
+
+
+class MaskChooser(LayerChooser):
+    """Chooses the Labels layer that says which pixels are missing, or none."""
+
+    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(viewer, Labels, parent=parent, none="Only what is NaN")
+
+    def suit(self, shape: Sequence[int]) -> None:
+        """Choose a layer that could be the mask of an image of this shape, if there is one."""
+        axes = range(len(shape))
+        shapes = [tuple(shape), *(tuple(shape[a] for a in axes if a != c) for c in axes)]
+        self.prefer(lambda layer: tuple(_largest(layer).shape) in shapes)
+
+
+def _largest(layer: Any) -> Any:
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def is_result(layer: Layer) -> bool:
+    """Tell whether a layer was made by a prediction of ours."""
+    return RESULT in layer.metadata

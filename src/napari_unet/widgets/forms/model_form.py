@@ -1,0 +1,278 @@
+"""A form made from the fields of a pydantic model, where alone they are declared."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from types import NoneType
+from typing import Any, Generic, Literal, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
+
+from napari_unet.data.augment_options import AugmentOptions
+from napari_unet.errors import InputError
+from napari_unet.widgets.forms.augmentation import AugmentEdit
+from napari_unet.widgets.forms.editors import (
+    HUGE,
+    ChoiceEdit,
+    NumberEdit,
+    OptionalEdit,
+    SwitchEdit,
+    TextEdit,
+    literal_choices,
+)
+from napari_unet.widgets.qt.text import named, read_list, read_mapping, write_list, write_mapping
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class ModelForm(QWidget, Generic[M]):
+    """Edits one pydantic model.
+
+    Choices become combo boxes, switches check boxes, numbers spin boxes, tuples lines of text,
+    models groups of their own. Descriptions are the tooltips. A value that the model refuses
+    stays in its editor, with the reason below it.
+
+    Parameters
+    ----------
+    model : type
+        The model's class; all its fields need defaults.
+    exclude : collection of str
+        Fields that are not shown; they keep the values of the last `setValue`.
+
+    Attributes
+    ----------
+    valueChanged : Signal()
+        Something was edited, for better or worse.
+    """
+
+    valueChanged = Signal()  # noqa: N815 - Qt's way of naming
+
+    def __init__(
+        self, model: type[M], *, exclude: Collection[str] = (), parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.model = model
+        self._base = model()
+        self._loading = False
+        self.editors: dict[str, Any] = {}
+        self._reasons: dict[str, QLabel] = {}
+        self._layout = form_layout(self)
+        for name, field in model.model_fields.items():
+            if name not in exclude:
+                self._add(name, field)
+        self._general = _reason_label()
+        self._layout.addRow(self._general)
+        self.setValue(self._base)
+
+    def value(self) -> M:
+        """Return the model.
+
+        Raises
+        ------
+        InputError
+            Where the model refuses a value; the message is the first reason.
+        """
+        errors = self.errors()
+        if errors:
+            name, reason = next(iter(errors.items()))
+            raise InputError(f"{named(name)}: {reason}" if name else reason)
+        return self.model(**self.raw())
+
+    def setValue(self, value: M) -> None:  # noqa: N802 - Qt's name
+        """Show another model."""
+        self._base, self._loading = value, True
+        for name, editor in self.editors.items():
+            editor.setValue(getattr(value, name))
+        self._loading = False
+        self._edited()
+
+    def raw(self) -> dict[str, Any]:
+        """Return what the editors hold, good or not, and the fields that are not shown."""
+        held = {
+            name: editor.raw() if isinstance(editor, ModelForm) else editor.value()
+            for name, editor in self.editors.items()
+        }
+        hidden = {n: getattr(self._base, n) for n in self.model.model_fields if n not in held}
+        return hidden | held
+
+    def changes(self) -> dict[str, Any]:
+        """Return the shown fields that differ from the defaults."""
+        return self.value().model_dump(include=set(self.editors), exclude_defaults=True)
+
+    def errors(self) -> dict[str, str]:
+        """Return the reasons for refusal by field; the key is "" for the model as a whole."""
+        try:
+            self.model(**self.raw())
+        except ValidationError as error:
+            return {str((*e["loc"], "")[0]): _reason(e["msg"]) for e in reversed(error.errors())}
+        return {}
+
+    def _add(self, name: str, field: FieldInfo) -> None:
+        editor = make_editor(field)
+        editor.setToolTip(field.description or "")
+        editor.setAccessibleName(named(name))
+        editor.valueChanged.connect(lambda *_: self._edited())
+        label = QLabel(named(name))
+        label.setToolTip(field.description or "")
+        box, reason = QWidget(), _reason_label()
+        inside = QVBoxLayout(box)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.setSpacing(0)
+        inside.addWidget(editor)
+        inside.addWidget(reason)
+        if isinstance(editor, ModelForm):
+            self._layout.addRow(label)
+            self._layout.addRow(box)
+            inside.setContentsMargins(12, 0, 0, 0)
+        else:
+            self._layout.addRow(label, box)
+        self.editors[name], self._reasons[name] = editor, reason
+
+    def _edited(self) -> None:
+        if self._loading:
+            return
+        errors = self.errors()
+        for name, label in self._reasons.items():
+            nested = isinstance(self.editors[name], ModelForm)
+            _show(label, "" if nested else errors.pop(name, ""))
+        shown = errors.pop("", "") or next(
+            (r for n, r in errors.items() if n not in self.editors), ""
+        )
+        _show(self._general, shown)
+        self.valueChanged.emit()
+
+
+def form_layout(parent: QWidget | None = None) -> QFormLayout:
+    """Return a layout of labels and editors as all our forms have it."""
+    layout = QFormLayout(parent)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setHorizontalSpacing(10)
+    layout.setVerticalSpacing(5)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    layout.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
+    return layout
+
+
+def make_editor(field: FieldInfo) -> Any:
+    """Return the editor that fits a field's type and limits."""
+    kinds = [a for a in _alternatives(field.annotation) if a is not NoneType]
+    optional = len(kinds) < len(_alternatives(field.annotation))
+    kind = kinds[0]
+    if kind is str and optional:
+        return _path_editor()
+    if get_origin(kind) is dict:
+        return TextEdit(read_mapping, write_mapping)
+    if len(kinds) > 1 or get_origin(kind) is tuple:
+        return _text_editor(kinds, optional)
+    editor = _simple_editor(kind, field)
+    if optional and not isinstance(editor, TextEdit):
+        return OptionalEdit(editor, _limits(field)[0] if kind in (int, float) else kind())
+    return editor
+
+
+def _simple_editor(kind: Any, field: FieldInfo) -> Any:
+    if get_origin(kind) is Literal:
+        return ChoiceEdit(literal_choices(get_args(kind)))
+    if kind is bool:
+        return SwitchEdit()
+    if kind in (int, float):
+        low, high = _limits(field)
+        return NumberEdit(whole=kind is int, low=low, high=high)
+    if kind is AugmentOptions:
+        return AugmentEdit()
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return ModelForm(kind)
+    return TextEdit(str, str)
+
+
+def _path_editor() -> TextEdit:
+    """Return an editor of a text that may be missing: then it is empty."""
+    return TextEdit(lambda text: text or None, lambda value: value or "")
+
+
+def _text_editor(kinds: list[Any], optional: bool) -> TextEdit:
+    depth = _depth(kinds[0]) if len(kinds) == 1 else 0
+
+    def read(text: str) -> Any:
+        value = read_list(text, depth)
+        return None if optional and depth and not value else value
+
+    # Where it is one value of several types, None has to be a word to be told from emptiness.
+    return TextEdit(read, write_list if depth else str)
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    if get_origin(annotation) in (None, Literal, tuple, dict):
+        return (annotation,)
+    flat: list[Any] = []
+    for part in get_args(annotation):
+        flat.extend(_alternatives(part))
+    return tuple(flat)
+
+
+def _depth(kind: Any) -> int:
+    return 1 + _depth(get_args(kind)[0]) if get_origin(kind) is tuple else 0
+
+
+def _limits(field: FieldInfo) -> tuple[float, float]:
+    """Return where the arrows of a spin box may go: the limits that belong to the range."""
+    low = next((m.ge for m in field.metadata if hasattr(m, "ge")), None)
+    high = next((m.le for m in field.metadata if hasattr(m, "le")), None)
+    above = next((m.gt for m in field.metadata if hasattr(m, "gt")), None)
+    floor = low if low is not None else -HUGE if above is None else above + 1e-6
+    return float(floor), float(HUGE if high is None else high)
+
+
+def _reason(message: str) -> str:
+    text = message.removeprefix("Value error, ").removeprefix("Input ")
+    return text[:1].upper() + text[1:]
+
+
+def _reason_label() -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setProperty("unet", "error")
+    label.hide()
+    return label
+
+
+def _show(label: QLabel, text: str) -> None:
+    label.setText(text)
+    label.setVisible(bool(text))
+
+
+class WeightsEdit(QWidget):
+    """How much each of several things counts; 0 means not at all.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The things.
+    tip : str
+        What they are.
+    """
+
+    valueChanged = Signal()  # noqa: N815 - Qt's way of naming
+
+    def __init__(self, names: Sequence[str], tip: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.editors = {name: NumberEdit(low=0) for name in names}
+        layout = form_layout(self)
+        for name, editor in self.editors.items():
+            editor.setToolTip(tip)
+            editor.setAccessibleName(named(name))
+            editor.valueChanged.connect(lambda _: self.valueChanged.emit())
+            layout.addRow(named(name), editor)
+
+    def value(self) -> dict[str, float]:
+        """Return the weights that are not 0."""
+        held = {name: editor.value() for name, editor in self.editors.items()}
+        return {name: weight for name, weight in held.items() if weight}
+
+    def setValue(self, value: dict[str, float]) -> None:  # noqa: N802 - Qt's name
+        """Show other weights."""
+        for name, editor in self.editors.items():
+            editor.setValue(value.get(name, 0.0))

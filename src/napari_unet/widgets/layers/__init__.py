@@ -1,0 +1,1 @@
+"""napari's layers: reading them, making them, and how they are shown."""

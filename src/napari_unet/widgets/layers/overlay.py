@@ -1,0 +1,211 @@
+"""A layer upon an image that holds no more than what is worth showing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from napari import Viewer
+from napari.layers import Image, Labels, Layer
+from numpy.typing import NDArray
+
+from napari_unet.control import PreviewedImage, Viewport
+from napari_unet.geometry.axes import AxisLayout
+from napari_unet.geometry.region import Region
+from napari_unet.widgets.layers.factory import placement
+
+MOST_SHOWN = {2: 1 << 20, 3: 1 << 22}
+"""Displayed voxels up to which a layer covers its whole image: napari draws all of them anew
+whenever one has changed. A larger image is covered only where the view is."""
+
+MOST_KEPT = 1 << 26
+"""Voxels up to which a layer covers its whole image, displayed or not."""
+
+
+class Overlay:
+    """A layer that is written into in place, and moves where it cannot cover its image.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layer goes.
+    make : callable
+        Returns a new layer for an array; the layer's place in the world comes by keywords.
+    """
+
+    def __init__(self, viewer: Viewer, make: Callable[..., Labels | Image]) -> None:
+        self._viewer, self._make = viewer, make
+        self.layer: Labels | Image | None = None
+
+    def write(
+        self,
+        image: Image,
+        channel: int | None,
+        place: Region,
+        values: NDArray[Any],
+        above: Layer | None = None,
+    ) -> None:
+        """Show values at a place; make the layer if there is none.
+
+        Parameters
+        ----------
+        image : Image
+            What to lie upon.
+        channel : int, optional
+            The image's axis that the overlay lacks.
+        place : Region
+            Over the image's other axes, in voxels.
+        values : ndarray, shape place.shape
+            Colours may be a last axis. What is not shown is 0, or NaN in floats: transparent.
+        above : Layer, optional
+            What a new layer goes directly above of, if it is there; else that is the image.
+        """
+        shape = tuple(int(n) for a, n in enumerate(_pixels(image).shape) if a != channel)
+        cover = Region.whole(shape) if self._is_small(shape) else place
+        where = placement(image, None if image.rgb else channel, cover.start)
+        inside = place.shift(tuple(-a for a in cover.start)).slices
+        whole = cover.shape + values.shape[len(shape) :]
+        layer = self.layer
+        if layer is None or layer not in self._viewer.layers:
+            self.layer = self._make(_filled(whole, inside, values), **where)
+            self._insert(self.layer, image if above not in self._viewer.layers else above)
+        elif layer.data.shape != whole or not np.can_cast(values.dtype, layer.data.dtype):
+            layer.data = _filled(whole, inside, values)
+            layer.translate = where["translate"]
+        else:
+            layer.data[inside] = values
+            if np.array_equal(layer.translate, where["translate"]):
+                layer.refresh(thumbnail=False, highlight=False, extent=False)
+            else:
+                layer.translate = where["translate"]  # draws it anew by itself
+
+    def remove(self) -> None:
+        """Take the layer away."""
+        if self.layer is not None and self.layer in self._viewer.layers:
+            self._viewer.layers.remove(self.layer)
+        self.layer = None
+
+    def _is_small(self, shape: tuple[int, ...]) -> bool:
+        dims = self._viewer.dims
+        axes = (axis - dims.ndim + len(shape) for axis in dims.displayed)
+        shown = prod(shape[axis] for axis in axes if axis >= 0)
+        return shown <= MOST_SHOWN[dims.ndisplay] and prod(shape) <= MOST_KEPT
+
+    def _insert(self, layer: Labels | Image, above: Layer) -> None:
+        """Put a layer directly above another; what was selected stays so."""
+        layers = self._viewer.layers
+        active = layers.selection.active
+        layers.insert(layers.index(above) + 1, layer)
+        if active is not None:
+            layers.selection.active = active
+
+
+def _pixels(image: Image) -> Any:
+    return image.data[0] if image.multiscale else image.data
+
+
+def _filled(
+    shape: tuple[int, ...], inside: tuple[slice, ...], values: NDArray[Any]
+) -> NDArray[Any]:
+    data: NDArray[Any] = np.full(shape, np.nan if values.dtype.kind == "f" else 0, values.dtype)
+    data[inside] = values
+    return data
+
+
+LINKED = ("contrast_limits", "gamma", "colormap")
+"""What a preview and the layer that it looks like change together."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Values, where they belong, and the image's axis that they lack, if any.
+
+    `values` has the shape of `place`, over the image's other axes; colours are a last axis.
+    """
+
+    channel: int | None
+    place: Region
+    values: NDArray[Any]
+
+
+def place_of(layout: AxisLayout, view: Viewport, channels: int = 1) -> Region:
+    """Return where a preview belongs in an array with these axes; of channels all are shown."""
+    spans = dict(zip(layout.loops, ((i, i + 1) for i in view.index), strict=True))
+    spans |= zip(layout.spatial, zip(view.region.start, view.region.stop, strict=True), strict=True)
+    if layout.channel is not None:
+        spans[layout.channel] = (0, channels)
+    start, stop = zip(*(spans[axis] for axis in sorted(spans)), strict=True)
+    return Region(start, stop)
+
+
+def image_block(preview: PreviewedImage, image: Image, layout: AxisLayout) -> Block:
+    """Return what to show of a preview.
+
+    With the image's channels all of them; then its slider, or its colours, work here too. With
+    others the first.
+
+    Parameters
+    ----------
+    preview : PreviewedImage
+        What to show.
+    image : Image
+        Upon which it will lie.
+    layout : AxisLayout
+        Roles of the image's axes.
+    """
+    pixels, flat = preview.image, place_of(layout.labels, preview.view)
+    shape = (image.data[0] if image.multiscale else image.data).shape
+    if layout.channel is None or len(pixels) != layout.channels(shape):
+        return Block(layout.channel, flat, pixels[0].astype(np.float32).reshape(flat.shape))
+    if image.rgb:
+        colors = _as_colors(pixels, np.dtype(image.dtype))
+        return Block(layout.channel, flat, colors.reshape(*flat.shape, 4))
+    place = place_of(layout, preview.view, len(pixels))
+    before = sum(axis < layout.channel for axis in layout.spatial)
+    values = np.moveaxis(pixels.astype(np.float32), 0, before)
+    return Block(None, place, values.reshape(place.shape))
+
+
+def image_layer(data: NDArray[Any], like: Image, **how: Any) -> Image:
+    """Return a layer that covers what is below it, and looks like another one.
+
+    Parameters
+    ----------
+    data : ndarray
+        Of floats, NaN where it is transparent; or colours, then of integers or from 0 to 1.
+    like : Image
+        Whose contrast and colormap it has.
+    **how
+        Its name and place.
+    """
+    over = {"blending": "translucent_no_depth", **how}
+    colors = data.ndim > len(how["scale"])
+    if colors or like.rgb:
+        return Image(data, rgb=colors, **over)
+    return Image(
+        data,
+        rgb=False,
+        colormap=like.colormap,
+        contrast_limits=like.contrast_limits,
+        gamma=like.gamma,
+        interpolation2d=like.interpolation2d,
+        rendering=like.rendering,
+        **over,
+    )
+
+
+def link_looks(viewer: Viewer, one: Image, other: Image) -> None:
+    """Let two layers of a viewer have the same contrast and colormap from now on."""
+    if not (one.rgb or other.rgb) and one in viewer.layers and other in viewer.layers:
+        viewer.layers.link_layers([one, other], LINKED)
+
+
+def _as_colors(pixels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return colours as napari takes them, opaque: the last axis is RGBA."""
+    top: Any = 1 if dtype.kind == "f" else np.iinfo(dtype).max
+    values = np.moveaxis(np.clip(pixels[:3], 0, top), 0, -1)
+    values = (values if dtype.kind == "f" else np.rint(values)).astype(dtype)
+    return np.concatenate([values, np.full((*values.shape[:-1], 1), top, dtype)], -1)

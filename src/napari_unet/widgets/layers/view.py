@@ -1,0 +1,253 @@
+"""Which part of an image is in view, and how much of that a preview takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+from napari import Viewer
+from napari.components import ViewerModel
+from napari.layers import Image
+from numpy.typing import NDArray
+
+from napari_unet.control import Viewport
+from napari_unet.geometry.axes import AxisLayout
+from napari_unet.geometry.region import Region
+from napari_unet.widgets.layers.factory import Picture
+
+MOST_PIXELS = 768
+"""Side of the largest preview of a plane, in pixels; of a larger view the middle is shown."""
+
+MOST_VOXELS_3D = MOST_PIXELS**2
+"""A box has at most so many voxels: it then takes about as long as a plane."""
+
+ALIGNED = 8
+"""A box begins at multiples of so many voxels, so that not every nudge asks for another one."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What to preview, if anything, and what to say of it (nothing where all is shown)."""
+
+    view: Viewport | None
+    note: str = ""
+
+
+def find_sight(viewer: ViewerModel, image: Image, layout: AxisLayout, pair: int = 0) -> Sight:
+    """Return the part of an image that is in view, or of a large view the middle.
+
+    In 3D it is a box around the centre of the camera, with sides that are equally long in the
+    world; a 2D network shows the plane at which the sliders stand. A pyramid is previewed at full
+    resolution.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Whose camera and sliders tell what is in view.
+    image : Image
+        One of its layers.
+    layout : AxisLayout
+        Roles of the image's axes.
+    pair : int
+        The number of the image, for the `Viewport`.
+    """
+    shown = [axis - viewer.dims.ndim + image.ndim for axis in viewer.dims.displayed]
+    flat = viewer.dims.ndisplay == 2
+    inner, outer = (shown, layout.spatial) if flat else (layout.spatial, shown)
+    if any(axis not in outer for axis in inner):
+        return Sight(None, "No preview: the network works along other axes than those in view.")
+    shape = (image.data[0] if image.multiscale else image.data).shape
+    sizes = [int(shape[axis]) for axis in layout.spatial]
+    stands = np.round(_to_data(viewer, image, np.array(viewer.dims.point)))
+    index = tuple(int(stands[axis]) for axis in layout.loops)
+    seen = Region.whole(sizes)
+    if flat:
+        seen = _visible(viewer, image, layout.spatial).intersect(seen)
+    if not seen.size or not all(
+        0 <= i < shape[a] for i, a in zip(index, layout.loops, strict=True)
+    ):
+        return Sight(None)
+    spacing = [1.0 if flat else abs(float(image.scale[axis])) for axis in layout.spatial]
+    centre = _to_data(viewer, image, _centre(viewer))[list(layout.spatial)].tolist()
+    most = [MOST_PIXELS] * len(sizes) if flat else _box(sizes, spacing)
+    region = _middle(seen, centre, most, 1 if flat else ALIGNED)
+    return Sight(Viewport(index, region, pair), _note(region, seen, flat, bool(image.multiscale)))
+
+
+def middle_of_view(viewer: ViewerModel, image: Image) -> tuple[float, ...]:
+    """Return where the middle of the view lies in an image, in voxels along its axes."""
+    return tuple(map(float, _to_data(viewer, image, _centre(viewer))))
+
+
+def _centre(viewer: ViewerModel) -> NDArray[np.float64]:
+    """Return the world's point in the middle of the view."""
+    point = np.array(viewer.dims.point, float)
+    point[list(viewer.dims.displayed)] = viewer.scene.camera.center[-viewer.dims.ndisplay :]
+    return point
+
+
+def _to_data(viewer: ViewerModel, image: Image, point: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(image.world_to_data(point[viewer.dims.ndim - image.ndim :]), float)
+
+
+def _visible(viewer: ViewerModel, image: Image, axes: Sequence[int]) -> Region:
+    """Return the pixels that the canvas shows in 2D, one on the axes that have a slider.
+
+    Not the layer's `corner_pixels`: those of a pyramid are pixels of the level in use, and grow
+    to whole chunks.
+    """
+    displayed, corners = list(viewer.dims.displayed), []
+    half = np.array(viewer.canvas.viewbox_size(viewer.layers)) / viewer.scene.camera.zoom / 2
+    for signs in product((-1, 1), repeat=2):
+        point = _centre(viewer)
+        point[displayed] += half * signs
+        corners.append(_to_data(viewer, image, point)[list(axes)])
+    low, high = np.floor(np.min(corners, 0) + 0.5), np.floor(np.max(corners, 0) + 0.5)
+    return Region(tuple(map(int, low)), tuple(int(n) + 1 for n in high))
+
+
+def _box(sizes: Sequence[int], spacing: Sequence[float]) -> list[int]:
+    """Return the shape of the largest allowed box whose sides, where they can, are equally long."""
+    left, sides = float(MOST_VOXELS_3D), list(sizes)
+    order = sorted(range(len(sizes)), key=lambda axis: sizes[axis] * spacing[axis])
+    for done, axis in enumerate(order):  # an axis that is short leaves more to the others
+        free = order[done:]
+        length = (left * prod(spacing[i] for i in free)) ** (1 / len(free))
+        if sizes[axis] * spacing[axis] > length:
+            for i in free:
+                sides[i] = max(1, int(length / spacing[i] + 1e-6))
+            break
+        left /= sizes[axis]
+    return sides
+
+
+def _middle(seen: Region, centre: Sequence[float], most: Sequence[int], step: int) -> Region:
+    """Return the part of a region around a point, with sides of at most so many voxels."""
+    start, stop = [], []
+    for a, b, middle, n in zip(seen.start, seen.stop, centre, most, strict=True):
+        first = round((middle - n / 2 + 0.25) / step) * step
+        first = max(a, min(first, b - n))
+        start.append(first)
+        stop.append(min(b, first + n))
+    return Region(tuple(start), tuple(stop))
+
+
+def _note(region: Region, seen: Region, flat: bool, pyramid: bool) -> str:
+    """Say what is not shown."""
+    if region == seen:
+        return ""
+    size = " × ".join(str(n) for n in region.shape if n > 1 or not flat)
+    if not flat:
+        what = f"a box of {size} voxels" if len(region.start) == 3 else f"{size} pixels of a plane"
+        return f"Showing {what} in the middle of the view."
+    scale = " at full resolution" if pyramid else ""
+    return f"Showing the middle {size} pixels of the view{scale}; zoom in for the rest."
+
+
+MOST = 1024
+"""Sides of what is measured of a plane, in pixels; of a larger plane what is around the middle of
+the view."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A part of a picture: one plane of it, or the middle of one.
+
+    Parameters
+    ----------
+    start, size : tuple of int
+        Along the layer's axes, in voxels; the size is 1 on all but two of them.
+    names : tuple of str
+        What the axes are called.
+    colours : bool
+        Whether the array has another axis behind these, with colours.
+    """
+
+    start: tuple[int, ...]
+    size: tuple[int, ...]
+    names: tuple[str, ...]
+    axes: tuple[int, int]
+    colours: bool = False
+
+    def read(self, array: Any, *, mean: bool = True) -> NDArray[Any]:
+        """Return these pixels (y, x) of an array; of colours the mean, or (y, x, colour)."""
+        spans = zip(self.start, self.size, strict=True)
+        where = tuple(
+            slice(a, a + n) if axis in self.axes else a for axis, (a, n) in enumerate(spans)
+        )
+        pixels = np.asarray(array[where])
+        return pixels.mean(-1) if self.colours and mean else pixels
+
+    def __str__(self) -> str:
+        y, x = (self.size[axis] for axis in self.axes)
+        at = [
+            f"{name} {a}"
+            for axis, (name, a) in enumerate(zip(self.names, self.start, strict=True))
+            if axis not in self.axes
+        ]
+        mean = ["mean of the colours"] * self.colours
+        return ", ".join([*at, f"{y} × {x} pixels", *mean])
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is measured: a layer, the result made of it, and the roles of their axes."""
+
+    image: Image
+    result: Image
+    layout: AxisLayout
+
+    @property
+    def arrays(self) -> tuple[Any, Any]:
+        """The pixels of both, of pyramids those of the largest level."""
+        return Picture.of(self.image).data, Picture.of(self.result).data
+
+    @property
+    def alike(self) -> bool:
+        """Whether both have one shape, so that one can be taken from the other."""
+        before, after = self.arrays
+        return tuple(before.shape) == tuple(after.shape)
+
+    def plane(self, viewer: Viewer) -> Plane | None:
+        """Return the plane in view, None where the view is outside."""
+        return find_plane(viewer, self.image, self.layout)
+
+
+def find_plane(viewer: Viewer, image: Image, layout: AxisLayout) -> Plane | None:
+    """Return the plane of an image in view, or of a large one the part around the view's middle.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose sliders and camera tell what is in view.
+    image : Image
+        One of its layers; of a pyramid the largest level counts.
+    layout : AxisLayout
+        Roles of its axes: the last two of space are those of the plane.
+
+    Returns
+    -------
+    Plane or None
+        None where the sliders stand outside the image.
+    """
+    shape = (image.data[0] if image.multiscale else image.data).shape[: image.ndim]
+    y, x = layout.spatial[-2:]
+    point = np.array(viewer.dims.point, float)
+    point[list(viewer.dims.displayed)] = viewer.scene.camera.center[-viewer.dims.ndisplay :]
+    at = np.round(np.asarray(image.world_to_data(point[-image.ndim :]))).astype(int)
+    start, size = [], []
+    for axis, length in enumerate(map(int, shape)):
+        many = min(length, MOST) if axis in (y, x) else 1
+        first = int(at[axis]) - many // 2
+        if axis in (y, x):
+            first = max(0, min(first, length - many))
+        elif not 0 <= first < length:
+            return None
+        start.append(first)
+        size.append(many)
+    names = tuple(str(n) or f"axis {i}" for i, n in enumerate(image.axis_labels))
+    return Plane(tuple(start), tuple(size), names, (y, x), bool(image.rgb))

@@ -1,0 +1,399 @@
+"""Models come from files and go into files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from html import escape
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary, finalize
+
+from napari.components import ViewerModel
+from napari.utils.notifications import show_info
+from qtpy.QtCore import QObject, QSignalBlocker, Signal
+from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QWidget
+
+from napari_unet.errors import InputError
+from napari_unet.model import SUFFIX, ClassInfo, TrainedModel, load_model
+from napari_unet.widgets.forms.editors import guard_wheel
+from napari_unet.widgets.layers.factory import class_color, hex_color
+from napari_unet.widgets.qt.event_thread import EventRunner
+from napari_unet.widgets.qt.text import count, duration, humanise
+from napari_unet.workers.jobs import PACKAGE, ExportJob, ImportJob
+from napari_unet.workers.process import Apart, Worker
+
+
+class ModelSaver(QObject):
+    """Asks where to, and writes in a thread.
+
+    Attributes
+    ----------
+    said : Signal(str)
+        A file was written.
+    failed : Signal(object)
+        It could not be; a `NapariUnetError`.
+    """
+
+    said = Signal(str)
+    failed = Signal(object)
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._parent = parent
+        self._runner = EventRunner(self)
+        self._runner.happened.connect(self._saved)
+        self._runner.failed.connect(self.failed)
+
+    @property
+    def running(self) -> bool:
+        """Whether a file is being written."""
+        return self._runner.running
+
+    def save(self, name: str, model: TrainedModel) -> None:
+        """Ask where to put a model, and put it there."""
+        proposed, kinds = f"{name}{SUFFIX}", f"Models (*{SUFFIX})"
+        path, _ = QFileDialog.getSaveFileName(self._parent, "Save model", proposed, kinds)
+        if path and not self._runner.running:
+            self._runner.start_call(lambda: model.save(path))
+
+    def _saved(self, path: Path) -> None:
+        show_info(f"Saved {path}")
+        self.said.emit(f"Saved {path.name}")
+
+
+new_worker: Callable[[], Worker] = Apart
+"""Makes what trains and predicts for a session; tests put `Here` in its place."""
+
+
+@dataclass(frozen=True, eq=False)
+class NamedModel:
+    """A model, and what it is called here."""
+
+    name: str
+    model: TrainedModel
+
+
+def read_model(path: str) -> tuple[str, TrainedModel]:
+    """Return the name and the model in a file; to be called in a thread."""
+    model = load_model(path)
+    model.digest  # noqa: B018 - computed once, and not in the GUI's thread
+    return Path(path).stem, model
+
+
+class Session(QObject):
+    """Keeps the models for as long as the viewer lives.
+
+    Attributes
+    ----------
+    modelAdded : Signal(object)
+        There is another `NamedModel`.
+    """
+
+    modelAdded = Signal(object)  # noqa: N815 - Qt's way of naming
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.models: list[NamedModel] = []
+        self.worker: Worker = new_worker()
+        finalize(self, self.worker.close)
+
+    @classmethod
+    def of(cls, viewer: ViewerModel) -> Session:
+        """Return the session of a viewer: it outlives a panel that is closed and opened again."""
+        return _sessions.setdefault(viewer, cls())
+
+    def add(self, name: str, model: TrainedModel) -> NamedModel:
+        """Keep a model; one with the same weights is kept once."""
+        for known in self.models:
+            if known.model.digest == model.digest:
+                return known
+        added = NamedModel(f"{name} · {model.digest[:8]}", model)
+        self.models.append(added)
+        self.modelAdded.emit(added)
+        return added
+
+
+_sessions: WeakKeyDictionary[ViewerModel, Session] = WeakKeyDictionary()
+
+
+EXPORT_TIP = (
+    "Write a package for Fiji, ilastik, QuPath and all programs that read BioImage.IO models. The "
+    "middle of the chosen image becomes its example."
+)
+
+
+class ModelFiles(QWidget):
+    """Two buttons: one opens models and packages, the other one writes a package.
+
+    Parameters
+    ----------
+    session : Session
+        Where opened models go.
+    wanted : callable
+        Returns what is to be written to a path; None where no model is chosen.
+
+    Attributes
+    ----------
+    opened : Signal(object)
+        A file was read; the `NamedModel`.
+    said : Signal(str)
+        What is done.
+    failed : Signal(object)
+        Something cannot be read or written; a `NapariUnetError`.
+    """
+
+    opened = Signal(object)
+    said = Signal(str)
+    failed = Signal(object)
+
+    def __init__(
+        self,
+        session: Session,
+        wanted: Callable[[str], ExportJob | None],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._session, self._wanted = session, wanted
+        self._waiting: list[str] = []
+        self._exportable = False
+        self._loader, self._writer = EventRunner(self), EventRunner(self)
+        self.open, self.export = QPushButton("Open model file …"), QPushButton("Export …")
+        self.open.setToolTip("Read a model that was saved before, or a BioImage.IO package.")
+        self.export.setToolTip(EXPORT_TIP)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.open, 3)
+        layout.addWidget(self.export, 2)
+        self.open.clicked.connect(self._open_clicked)
+        self.export.clicked.connect(self._export_clicked)
+        self._loader.happened.connect(self._loaded)
+        self._loader.failed.connect(self.failed)
+        self._loader.ended.connect(self._read_next)
+        self._writer.happened.connect(self._written)
+        self._writer.failed.connect(self.failed)
+        self._writer.ended.connect(self._show_state)
+        self._show_state()
+
+    def open_file(self, path: str) -> None:
+        """Read a model's file or a package, elsewhere; several are read one after the other."""
+        self._waiting.append(path)
+        if not self._loader.running:
+            self._read_next()
+
+    def set_exportable(self, exportable: bool) -> None:
+        """Say whether there is a model to be written."""
+        self._exportable = exportable
+        self._show_state()
+
+    def let_go(self) -> None:
+        """Read and write nothing more."""
+        self._waiting.clear()
+        self._loader.abandon()
+        self._writer.abandon()
+
+    def _show_state(self) -> None:
+        self.export.setEnabled(self._exportable and not self._writer.running)
+
+    def _read_next(self) -> None:
+        if not self._waiting:
+            return
+        path = self._waiting.pop(0)
+        if path.lower().endswith(PACKAGE):
+            self.said.emit(f"Reading {Path(path).name} …")
+            self._loader.start(partial(self._session.worker.run, ImportJob(path)))
+        else:
+            self._loader.start_call(partial(read_model, path))
+
+    def _loaded(self, found: tuple[str, TrainedModel]) -> None:
+        self.said.emit("")
+        self.opened.emit(self._session.add(*found))
+
+    def _open_clicked(self) -> None:
+        kinds = f"Models (*{SUFFIX} *{PACKAGE})"
+        path, _ = QFileDialog.getOpenFileName(self, "Open model", "", kinds)
+        if path:
+            self.open_file(path)
+
+    def _export_clicked(self) -> None:
+        kinds = f"BioImage.IO packages (*{PACKAGE})"
+        path, _ = QFileDialog.getSaveFileName(self, "Export model", f"model{PACKAGE}", kinds)
+        job = self._wanted(path) if path else None
+        if job is not None and not self._writer.running:
+            self.said.emit(f"Exporting {Path(path).name} …")
+            self._writer.start(partial(self._session.worker.run, job))
+            self._show_state()
+
+    def _written(self, path: Path) -> None:
+        show_info(f"Exported {path}")
+        self.said.emit(f"Exported {path.name}")
+
+
+class ModelChooser(QComboBox):
+    """Chooses one of the session's models; a new one becomes the choice."""
+
+    valueChanged = Signal()  # noqa: N815 - Qt's way of naming
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.setPlaceholderText("Train one, or open a file")
+        self.setMinimumContentsLength(8)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        guard_wheel(self)
+        for named in session.models:
+            self._add(named)
+        session.modelAdded.connect(self._add)
+        self.currentIndexChanged.connect(lambda _: self.valueChanged.emit())
+
+    def value(self) -> NamedModel | None:
+        """Return the chosen model."""
+        index = self.currentIndex()
+        return self._session.models[index] if index >= 0 else None
+
+    def setValue(self, value: NamedModel) -> None:  # noqa: N802 - Qt's name
+        """Choose a model of the session."""
+        self.setCurrentIndex(self._session.models.index(value))
+
+    def _add(self, named: NamedModel) -> None:
+        self.addItem(named.name)
+        self.setCurrentIndex(self.count() - 1)
+
+
+def describe_model(model: TrainedModel) -> str:
+    """Return what one wants to know of a model, as rich text."""
+    config = model.config
+    classes = "&nbsp; ".join(map(_class_text, model.classes))
+    lines = {
+        "Task": f"{humanise(model.task)}, {config.ndim}D, {_channels(model)}",
+        "Classes": classes,
+        "Trained": _training(model.training),
+        "How": escape(str(model.training.get("why", ""))),
+        "Fingerprint": f"<code>{model.digest[:8]}</code>",
+    }
+    return "<br>".join(f"<b>{name}</b> {text}" for name, text in lines.items() if text)
+
+
+def _channels(model: TrainedModel) -> str:
+    """Say what goes in, and what comes out if that is something else."""
+    given, planes = model.image_channels, model.reading.planes
+    made = given if model.target is None else model.config.out_channels
+    parts = [count(given, "channel") + (f" in, {made} out" if made != given else "")]
+    if planes > 1:
+        parts.append(f"{count(planes, 'plane')} together")
+    return ", ".join(parts)
+
+
+def _class_text(info: ClassInfo) -> str:
+    name = escape(str(info)).replace(" ", "&nbsp;")
+    return f'<span style="color:{hex_color(class_color(info))}">■</span>&nbsp;{name}'
+
+
+def _training(facts: dict[str, Any]) -> str:
+    parts = []
+    if "steps" in facts:
+        parts.append(count(int(facts["steps"]), "step"))
+    if "seconds" in facts:
+        parts.append(duration(float(facts["seconds"])))
+    validation = facts.get("validation", {})
+    scores = [s for s in validation.get("IoU", ()) if s is not None]
+    if scores:
+        parts.append(f"IoU {sum(scores) / len(scores):.2f}")
+    elif "PSNR" in validation:
+        parts.append(f"PSNR {validation['PSNR']:.1f} dB")
+    elif "IoU" not in validation and "loss" in validation:
+        parts.append(f"held-out loss {validation['loss']:.3g}")
+    return ", ".join(parts)
+
+
+FRESH, FILE = "A fresh network", "A model file …"
+
+
+class StartChooser(QComboBox):
+    """Chooses a fresh network, one of the session's models, or one from a file.
+
+    Parameters
+    ----------
+    session : Session
+        Whose models are offered; one that is opened here joins them.
+    task : str
+        What the models must have been trained for.
+
+    Attributes
+    ----------
+    valueChanged : Signal()
+        Something else is chosen.
+    failed : Signal(object)
+        A file could not be opened; a `NapariUnetError`.
+    """
+
+    valueChanged = Signal()  # noqa: N815 - Qt's way of naming
+    failed = Signal(object)
+
+    def __init__(
+        self, session: Session, task: str = "segment", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._session, self._task = session, task
+        self._chosen: NamedModel | None = None
+        self._loader = EventRunner(self)
+        self._loader.happened.connect(self._loaded)
+        self._loader.failed.connect(self.failed)
+        self.setMinimumContentsLength(8)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        guard_wheel(self)
+        self._fill()
+        session.modelAdded.connect(self._fill)
+        self.currentIndexChanged.connect(self._picked)
+
+    def value(self) -> TrainedModel | None:
+        """Return the model to start from; None is a fresh network."""
+        return None if self._chosen is None else self._chosen.model
+
+    def setValue(self, value: NamedModel | None) -> None:  # noqa: N802 - Qt's name
+        """Choose one of the session's models, or None."""
+        self._chosen = value
+        self._fill()
+        self.valueChanged.emit()
+
+    def open_file(self, path: str) -> None:
+        """Read a model's file, in a thread, and choose it."""
+        if not self._loader.running:
+            self._loader.start_call(partial(read_model, path))
+
+    def _fill(self, _: object = None) -> None:
+        """Offer what there is; a new model is offered, and the choice stays."""
+        models = self._models()
+        with QSignalBlocker(self):
+            self.clear()
+            self.addItems([FRESH, *(named.name for named in models), FILE])
+            self.setCurrentIndex(models.index(self._chosen) + 1 if self._chosen else 0)
+
+    def _models(self) -> list[NamedModel]:
+        return [named for named in self._session.models if named.model.task == self._task]
+
+    def _picked(self, index: int) -> None:
+        models = self._models()
+        if index <= len(models):
+            self._chosen = models[index - 1] if index > 0 else None
+            self.valueChanged.emit()
+            return
+        self._fill()  # until the file is read, what was chosen before
+        path, _ = QFileDialog.getOpenFileName(self, "Start from a model", "", f"*{SUFFIX}")
+        if path:
+            self.open_file(path)
+
+    def _loaded(self, found: tuple[str, TrainedModel]) -> None:
+        name, model = found
+        if model.task != self._task:
+            self.failed.emit(
+                InputError(
+                    f"{name} cannot be started from here",
+                    got=f"a model of task {model.task}",
+                    expected=f"one of task {self._task}",
+                    todo="Choose that task above, or another model",
+                )
+            )
+            return
+        self.setValue(self._session.add(name, model))

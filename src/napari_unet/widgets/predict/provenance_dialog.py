@@ -1,0 +1,172 @@
+"""How was this made? A dialog that tells, and gives the commands away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Layer
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QFontDatabase, QIcon, QTextOption
+from qtpy.QtWidgets import (
+    QApplication,
+    QDialog,
+    QDialogButtonBox,
+    QFrame,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QTextEdit,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unet.tasks.provenance import as_text, rows
+from napari_unet.widgets.forms.layer_combo import RESULT
+from napari_unet.widgets.qt.style import Palette, heading, style_sheet
+
+WIDTH, COMMANDS, TALLEST = 680, 124, 380
+"""Width of the dialog, height of the commands, and most of the facts; in pixels."""
+
+STRANGER = "This layer was not made by napari-unet, so nothing is known of how it was made."
+PREVIEW = (
+    "This is the live preview: it changes while the network learns and is not kept. Predict the "
+    "image to get a result that says how it was made."
+)
+
+
+class MadeDialog(QDialog):
+    """Shows how a layer was made.
+
+    Parameters
+    ----------
+    title : str
+        The layer's name.
+    made : mapping
+        What `napari_unet.tasks.provenance.provenance` returned; empty for a layer of others.
+    palette : Palette
+        The colours of the theme.
+    """
+
+    def __init__(
+        self, title: str, made: Mapping[str, Any], palette: Palette, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(f"How was “{title}” made?")
+        self.setStyleSheet(
+            style_sheet(palette) + f"QDialog {{ background: {palette.background}; }}"
+            f"QLabel {{ color: {palette.text}; }}"
+            f"QPlainTextEdit {{ background: {palette.foreground}; color: {palette.text};"
+            " padding: 4px; }"
+        )
+        self.setMinimumWidth(WIDTH)
+        self.text = as_text(made) or (PREVIEW if made else STRANGER)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(14, 12, 14, 12)
+        layout.setSpacing(8)
+        if rows(made):
+            self._tell(layout, made, palette)
+        else:
+            layout.addWidget(_wrapped(self.text))
+        layout.addStretch()
+        layout.addWidget(self._buttons(bool(rows(made))))
+
+    def _tell(self, layout: QVBoxLayout, made: Mapping[str, Any], palette: Palette) -> None:
+        facts = _facts(rows(made), palette)
+        layout.addWidget(facts)
+        _fit(facts)
+        layout.addWidget(heading("To make it again"))
+        self.commands = QPlainTextEdit("\n\n".join(made.get("commands", ())))
+        self.commands.setReadOnly(True)
+        self.commands.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
+        self.commands.setFixedHeight(COMMANDS)
+        self.commands.setAccessibleName("Commands")
+        layout.addWidget(self.commands)
+        for note in made.get("notes", ()):
+            label = _wrapped(note)
+            label.setProperty("unet", "faint")
+            layout.addWidget(label)
+
+    def _buttons(self, copies: bool) -> QDialogButtonBox:
+        box = QDialogButtonBox()
+        self.copy = QPushButton("Copy")
+        self.copy.setToolTip("Copy all of this as text.")
+        self.copy.clicked.connect(self._copy)
+        close = box.addButton(QDialogButtonBox.StandardButton.Close)
+        assert close is not None
+        close.setIcon(QIcon())
+        close.clicked.connect(self.close)
+        if copies:
+            box.addButton(self.copy, QDialogButtonBox.ButtonRole.ActionRole)
+        return box
+
+    def _copy(self) -> None:
+        clipboard = QApplication.clipboard()
+        assert clipboard is not None
+        clipboard.setText(self.text)
+        self.copy.setText("Copied")
+
+
+def show_how(viewer: ViewerModel, layer: Layer, parent: QWidget) -> MadeDialog:
+    """Open the dialog for a layer, of whatever kind; it does not block the viewer.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Whose theme to wear.
+    layer : Layer
+        What to tell of.
+    parent : QWidget
+        What the dialog belongs to; without one it would vanish at once.
+
+    Returns
+    -------
+    MadeDialog
+        It deletes itself when it is closed.
+    """
+    dialog = MadeDialog(
+        layer.name, layer.metadata.get(RESULT, {}), Palette.of(viewer.theme), parent
+    )
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.show()
+    layout = dialog.layout()
+    if layout is not None:  # Qt takes at most two thirds of the screen, and squeezes what is in it
+        dialog.resize(dialog.width(), layout.totalHeightForWidth(dialog.width()))
+    return dialog
+
+
+def _facts(known: list[tuple[str, str]], palette: Palette) -> QTextEdit:
+    """Return a table that can be selected, and breaks what is long: a digest, a path."""
+    cells = "".join(
+        f'<tr><td style="color:{palette.text}; padding-right:14px; white-space:nowrap">'
+        f"<b>{escape(name)}</b></td><td>{escape(text)}</td></tr>"
+        for name, text in known
+    )
+    view = QTextEdit()
+    view.setReadOnly(True)
+    view.setFrameShape(QFrame.Shape.NoFrame)
+    view.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+    view.setHtml(f"<table cellspacing=0 cellpadding=2>{cells}</table>")
+    view.setStyleSheet(f"QTextEdit {{ background: {palette.background}; color: {palette.text}; }}")
+    view.setAccessibleName("Facts")
+    return view
+
+
+def _fit(view: QTextEdit) -> None:
+    """Make it as high as its text; its font is known once it is in the dialog."""
+    view.ensurePolished()
+    document = view.document()
+    assert document is not None
+    document.setDefaultFont(view.font())
+    document.setTextWidth(WIDTH - 48)
+    view.setFixedHeight(min(TALLEST, round(document.size().height()) + 8))
+
+
+def _wrapped(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label

@@ -1,0 +1,1 @@
+"""Qt alone: threads, style and text; nothing of napari and nothing of the task."""

@@ -1,0 +1,243 @@
+"""Small parts that all pages are made of, and the style they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QEvent, QObject, QPoint, Qt, QTimer, Signal
+from qtpy.QtGui import QResizeEvent
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QFrame,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QTableWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours as ``#rrggbb``.
+
+    The first ones are the theme's own; napari has none for curves, so these come in two shades,
+    for dark and for light backgrounds.
+    """
+
+    background: str
+    foreground: str
+    primary: str
+    secondary: str
+    text: str
+    warning: str
+    error: str
+    accent: str
+    on_accent: str
+    contrast: str
+
+    @classmethod
+    def of(cls, theme_id: str) -> Palette:
+        """Return the colours of a theme of napari, such as ``"dark"``."""
+        theme = get_theme(theme_id)
+        names = ("background", "foreground", "primary", "secondary", "text", "warning")
+        own = {name: getattr(theme, name).as_hex(format="long") for name in names}
+        dark = theme.type == "dark"
+        return cls(
+            **own,
+            error="#e0485e" if dark else "#c4122f",
+            accent="#4ea8f0" if dark else "#1a6fb8",
+            on_accent="#10161d" if dark else "#ffffff",
+            contrast="#f5a742" if dark else "#c26a00",
+        )
+
+
+WIDTH = 330
+"""Width at which nothing is cut off, in pixels."""
+
+
+def style_sheet(palette: Palette) -> str:
+    """Return the style of our own parts in the colours of a theme; all else is napari's."""
+    p = palette
+    return f"""
+        QLabel[unet="heading"] {{ font-weight: bold; padding: 6px 0px 1px 0px; }}
+        QLabel[unet="faint"] {{ color: #b0{p.text[1:]}; }}
+        QLabel[unet="error"] {{ color: {p.error}; }}
+        QLabel[unet="notice"] {{ padding: 5px 7px; border-left: 3px solid {p.accent};
+            background: {p.foreground}; }}
+        QLabel[unet="notice"][kind="warning"] {{ border-left-color: {p.warning}; }}
+        QLabel[unet="notice"][kind="error"] {{ border-left-color: {p.error}; }}
+        QPushButton[unet="main"] {{ background: {p.accent}; color: {p.on_accent};
+            font-weight: bold; padding: 7px; }}
+        QPushButton[unet="main"]:hover {{ background: #d0{p.accent[1:]}; }}
+        QPushButton[unet="main"]:disabled {{ background: {p.foreground}; color: #60{p.text[1:]};
+            border: 0px; }}
+        QPushButton[unet="fold"] {{ text-align: left; background: transparent; padding: 6px 0px;
+            font-weight: bold; }}
+        QPushButton[unet="fold"]:hover {{ color: {p.accent}; }}
+        QPushButton[unet="fold"]:checked {{ background: transparent; }}
+        QPushButton[unet="fold"]:disabled {{ background: transparent; border: 0px; }}
+        QTabWidget::pane {{ border: 0px; border-top: 1px solid {p.primary}; }}
+        QTabBar {{ background: transparent; border: 0px; padding: 0px; }}
+        QTabBar::tab {{ background: {p.background}; border-radius: 0px; font-size: 10pt;
+            padding: 6px 16px; margin: 0px; border: 0px; color: {p.text};
+            border-bottom: 2px solid transparent; }}
+        QTabBar::tab:hover {{ background: {p.foreground}; }}
+        QTabBar::tab:selected {{ background: {p.background}; font-weight: bold;
+            border-bottom: 2px solid {p.accent}; }}
+        QProgressBar {{ background: {p.foreground}; border: 0px; border-radius: 3px;
+            min-height: 6px; max-height: 6px; }}
+        QProgressBar::chunk {{ background: {p.accent}; border-radius: 3px; }}
+        QTableWidget {{ background: {p.foreground}; border-radius: 3px; }}
+        QTableWidget[unet="small"], QTableWidget[unet="small"] QHeaderView::section {{
+            font-size: 8pt; }}
+        QTableWidget::item {{ background: {p.foreground}; padding: 0px 4px; }}
+    """
+
+
+def heading(text: str) -> QLabel:
+    """Return a heading of a few fields."""
+    label = QLabel(text)
+    label.setProperty("unet", "heading")
+    return label
+
+
+def main_button(text: str, tip: str) -> QPushButton:
+    """Return the one button of a page that one cannot miss."""
+    button = QPushButton(text)
+    button.setProperty("unet", "main")
+    button.setToolTip(tip)
+    return button
+
+
+def later(owner: QObject, call: Callable[[], None]) -> None:
+    """Call something when Qt has done what is due now, unless the owner is gone by then."""
+    timer = QTimer(owner)
+    timer.setSingleShot(True)
+    timer.timeout.connect(call)
+    timer.timeout.connect(timer.deleteLater)
+    timer.start(0)
+
+
+def plain_table(columns: int, row_height: int) -> tuple[QTableWidget, QHeaderView]:
+    """Return a table without lines, row numbers and selection, and the header of its columns."""
+    table = QTableWidget(0, columns)
+    rows, header = table.verticalHeader(), table.horizontalHeader()
+    assert rows is not None
+    assert header is not None
+    rows.hide()
+    rows.setDefaultSectionSize(row_height)
+    table.setShowGrid(False)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+    table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    return table, header
+
+
+class Notice(QLabel):
+    """Some sentences that stay until they are replaced; hidden while there are none."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("unet", "notice")
+        self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.hide()
+
+    def say(self, text: str, kind: Literal["info", "warning", "error"] = "info") -> None:
+        """Replace what is said."""
+        self.setProperty("kind", kind)
+        self.setText(text)
+        self.setVisible(bool(text))
+        style = self.style()
+        if style is not None:  # Qt looks at properties once, unless it is told
+            style.unpolish(self)
+            style.polish(self)
+
+    def add(self, text: str, kind: Literal["info", "warning"] = "warning") -> None:
+        """Add a sentence, unless it is there already; a warning stays one."""
+        lines = self.text().splitlines()
+        if text not in lines:
+            informs = not lines or self.property("kind") == "info"
+            self.say("\n".join([*lines, text]), kind if informs else "warning")
+
+
+class Section(QWidget):
+    """A heading that folds what is below it.
+
+    Attributes
+    ----------
+    opened : Signal()
+        It was unfolded.
+    """
+
+    opened = Signal()
+
+    def __init__(self, title: str, content: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.title, self.content = title, content
+        self.button = QPushButton()
+        self.button.setProperty("unet", "fold")
+        self.button.setCheckable(True)
+        self.button.toggled.connect(self._fold)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self.button)
+        layout.addWidget(content)
+        self._fold(False)
+
+    def _fold(self, is_open: bool) -> None:
+        self.button.setText(("▾ " if is_open else "▸ ") + self.title)
+        self.content.setVisible(is_open)
+        if is_open:
+            self.opened.emit()
+
+
+class Scroll(QScrollArea):
+    """A page that scrolls up and down rather than being squeezed."""
+
+    def __init__(self, content: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(WIDTH)
+        self.setWidget(content)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Keep the content as wide as there is room, bar or no bar."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def eventFilter(self, target: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        """Never be narrower than the content."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest:
+            self._fit()
+        return super().eventFilter(target, event)
+
+    def show_part(self, part: QWidget) -> None:
+        """Scroll up or down to a part, when the layout has settled."""
+        later(part, lambda: self._scroll_to(part))
+
+    def _scroll_to(self, part: QWidget) -> None:
+        content, bar, viewport = self.widget(), self.verticalScrollBar(), self.viewport()
+        if content is None or bar is None or viewport is None:
+            return
+        top = part.mapTo(content, QPoint(0, 0)).y()
+        bottom = top + part.height() + 8
+        if bottom > bar.value() + viewport.height():
+            bar.setValue(bottom - viewport.height())
+        if top < bar.value():
+            bar.setValue(top)
+
+    def _fit(self) -> None:
+        content, bar = self.widget(), self.verticalScrollBar()
+        if content is not None and bar is not None:
+            need = content.minimumSizeHint().width() + bar.sizeHint().width()
+            self.setMinimumWidth(max(WIDTH, need))

@@ -1,0 +1,171 @@
+"""Lists and mappings as text: ``64, 64``, level by level ``32, 32; 64, 64``, and ``1=0.5``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def read_list(text: str, depth: int = 1) -> Any:
+    """Return the tuple that a text stands for; what is no number stays text.
+
+    Parameters
+    ----------
+    text : str
+        Numbers between commas or blanks; with ``depth=2`` groups of these between semicolons.
+    depth : {0, 1, 2}
+        How deep the tuple is nested; 0 is one value by itself.
+
+    Examples
+    --------
+    >>> read_list("32, 32; 64 64", depth=2), read_list("0.5"), read_list("none", depth=0)
+    (((32, 32), (64, 64)), (0.5,), None)
+    """
+    if depth == 2:
+        return tuple(read_list(part) for part in text.split(";") if part.strip())
+    if depth == 1:
+        return tuple(_number(word) for word in text.replace(",", " ").split())
+    word = text.strip().lower()
+    return None if word in ("", "none") else _number(word)
+
+
+def write_list(value: Any) -> str:
+    """Return the text that stands for a value.
+
+    Examples
+    --------
+    >>> write_list(((32, 32), (64, 64))), write_list((0.5,)), write_list(None)
+    ('32, 32; 64, 64', '0.5', '')
+    """
+    if value is None:
+        return ""
+    if not isinstance(value, tuple):
+        return str(value)
+    joint = "; " if value and isinstance(value[0], tuple) else ", "
+    return joint.join(write_list(part) for part in value)
+
+
+def read_mapping(text: str) -> dict[Any, Any]:
+    """Return the mapping that a text stands for; what is no number stays text.
+
+    Examples
+    --------
+    >>> read_mapping("1=2, 7=0.5"), read_mapping("")
+    ({1: 2, 7: 0.5}, {})
+    """
+    pairs = (part.partition("=")[::2] for part in text.split(",") if part.strip())
+    return {_number(key.strip()): _number(value.strip()) for key, value in pairs}
+
+
+def write_mapping(value: dict[Any, Any]) -> str:
+    """Return the text that stands for a mapping.
+
+    Examples
+    --------
+    >>> write_mapping({1: 2, 7: 0.5})
+    '1=2, 7=0.5'
+    """
+    return ", ".join(f"{key}={part}" for key, part in value.items())
+
+
+def _number(word: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return word
+
+
+def clock(seconds: float) -> str:
+    """Return a duration in hours, minutes and seconds.
+
+    Examples
+    --------
+    >>> clock(31.4), clock(3723)
+    ('0:31', '1:02:03')
+    """
+    minutes, rest = divmod(round(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def duration(seconds: float) -> str:
+    """Return how long something took.
+
+    Examples
+    --------
+    >>> duration(0.44), duration(59.6), duration(3723)
+    ('0.4 s', '60 s', '1:02:03')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds < 100 else clock(seconds)
+
+
+def humanise(name: str) -> str:
+    """Return a field's name as a label.
+
+    Examples
+    --------
+    >>> humanise("learning_rate")
+    'Learning rate'
+    """
+    return name.replace("_", " ").capitalize()
+
+
+NAMES = {
+    "augment": "Augmentation",
+    "blind_spot": "Blind spots",
+    "ce": "Cross-entropy",
+    "ce+dice": "Cross-entropy + Dice",
+    "cpu": "CPU",
+    "cuda": "CUDA",
+    "elu": "ELU",
+    "gelu": "GELU",
+    "l1": "L1",
+    "l2": "L2",
+    "leaky_relu": "Leaky ReLU",
+    "lines_x": "Lines along x",
+    "lines_y": "Lines along y",
+    "mean_sd": "Mean and deviation",
+    "mps": "Apple GPU",
+    "ms_ssim": "MS-SSIM",
+    "ndim": "Dimensions",
+    "relu": "ReLU",
+    "silu": "SiLU",
+    "ssim": "SSIM",
+}
+
+
+def named(value: object) -> str:
+    """Return the name of a choice or a field as people know it.
+
+    Examples
+    --------
+    >>> named("relu"), named("valid"), named(3)
+    ('ReLU', 'Valid', '3')
+    """
+    text = str(value)
+    return NAMES.get(text) or humanise(text)
+
+
+def count(number: int, what: str) -> str:
+    """Return a number of things.
+
+    Examples
+    --------
+    >>> count(1, "thread"), count(1240, "pixel")
+    ('1 thread', '1,240 pixels')
+    """
+    return f"{number:,} {what}" + "s" * (number != 1)
+
+
+def sizes(shape: tuple[int, ...]) -> str:
+    """Return a shape.
+
+    Examples
+    --------
+    >>> sizes((20, 176, 176))
+    '20 × 176 × 176'
+    """
+    return " × ".join(map(str, shape))

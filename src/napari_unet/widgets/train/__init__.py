@@ -1,0 +1,1 @@
+"""The Train page: forms, live preview, plots, scores and runs."""

@@ -1,0 +1,49 @@
+"""What is painted on all layers of a training goes into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from napari import Viewer
+from napari.layers import Labels
+from qtpy.QtCore import QObject
+
+from napari_unet.data.annotations import AnnotationStore
+from napari_unet.widgets.train.live_preview import StrokesFeed
+
+
+class StrokesFeeds(QObject):
+    """A `StrokesFeed` for each layer that a training learns from.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layers are.
+    parent : QObject
+        What it dies with.
+    """
+
+    def __init__(self, viewer: Viewer, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self.each: list[StrokesFeed] = []
+
+    def follow(self, layers: Iterable[Labels]) -> None:
+        """Carry what is painted from now on into the training."""
+        self.let_go()
+        for labels in layers:
+            feed = StrokesFeed(self._viewer, self)
+            feed.follow(labels)
+            self.each.append(feed)
+
+    def open(self, stores: Sequence[AnnotationStore]) -> None:
+        """Take the stores of the training (called in its thread)."""
+        for feed, store in zip(self.each, stores, strict=True):
+            feed.open(store)
+
+    def let_go(self) -> None:
+        """Follow the layers no longer."""
+        for feed in self.each:
+            feed.let_go()
+            feed.deleteLater()
+        self.each.clear()

@@ -1,0 +1,272 @@
+"""What is painted, class by class: colour, name and number of pixels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QLabel,
+    QSizePolicy,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unet.widgets.layers.factory import (
+    RGBA,
+    class_names_of,
+    colors_of,
+    hex_color,
+    painted_data,
+)
+from napari_unet.widgets.qt.event_thread import EventRunner
+from napari_unet.widgets.qt.style import plain_table
+
+RECOUNT_MS = 400
+ROW = 24
+"""Height of a row, in pixels."""
+
+MOST_ROWS = 6
+"""More classes than this, and the table scrolls."""
+
+MOST_VOXELS = 1 << 26
+"""Larger layers are counted when they are painted on, and not when merely looked at."""
+
+
+@dataclass(frozen=True)
+class Painted:
+    """How many pixels are painted, per label value; 0 is left out.
+
+    `slabs` has the counts of each index of the first axis, where there are three or more.
+    """
+
+    pixels: dict[int, int] = field(default_factory=dict)
+    slabs: tuple[Counter[int], ...] = ()
+
+    @classmethod
+    def counted(cls, data: Any, before: Painted | None = None, only: Iterable[int] = ()) -> Painted:
+        """Count slab by slab; only some of them anew where the others were counted before."""
+        if data.ndim < 3:
+            slabs: tuple[Counter[int], ...] = (_count(data),)
+        elif before is None or len(before.slabs) != data.shape[0]:
+            slabs = tuple(_count(data[i]) for i in range(data.shape[0]))
+        else:
+            changed = {i: _count(data[i]) for i in only}
+            slabs = tuple(changed.get(i, slab) for i, slab in enumerate(before.slabs))
+        total: Counter[int] = sum(slabs, Counter())
+        return cls(dict(sorted(total.items())), slabs)
+
+
+def _count(slab: Any) -> Counter[int]:
+    values = np.asarray(slab)
+    if not values.any():  # mostly nothing is painted, and this is quick to tell
+        return Counter()
+    found = np.unique(values[values != 0], return_counts=True)
+    return Counter(dict(zip(*map(np.ndarray.tolist, found), strict=True)))
+
+
+class StrokesTable(QWidget):
+    """Shows the classes of a Labels layer; their names can be edited.
+
+    Pixels are counted in a thread, a moment after the last change; of a huge layer only where it
+    was painted on.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layer is.
+
+    Attributes
+    ----------
+    changed : Signal()
+        There is another count or another name.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self.painted = Painted()
+        self._layer: Labels | None = None
+        # Names typed here stay here: the user's layer is not ours to write into.
+        self._names: WeakKeyDictionary[Labels, dict[int, str]] = WeakKeyDictionary()
+        self._filling = False
+        # Where the first axis was painted on since the last count; None: anywhere.
+        self._touched: set[int] | None = None
+        self._counter = EventRunner(self)
+        self._counter.happened.connect(self._counted)
+        self._counter.ended.connect(self._count_again)
+        self._due = False
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(RECOUNT_MS)
+        self._timer.timeout.connect(self.recount)
+        self._hint = QLabel()
+        self._hint.setWordWrap(True)
+        self._hint.setProperty("unet", "faint")
+        self.table = _table()
+        self.table.itemChanged.connect(self._edited)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._hint)
+        layout.addWidget(self.table)
+        self._fill()
+
+    def set_layer(self, layer: Labels | None) -> None:
+        """Show another layer, or none."""
+        self.let_go()
+        self._layer, self.painted = layer, Painted()
+        self._touched = None
+        for emitter in self._emitters():
+            emitter.connect(self._recount_soon)
+        self._fill()
+        self.recount()
+
+    def set_hint(self, text: str) -> None:
+        """Say what to do next, where nothing is painted."""
+        self._hint.setText(text)
+
+    def let_go(self) -> None:
+        """Follow the layer no longer."""
+        for emitter in self._emitters():
+            emitter.disconnect(self._recount_soon)
+        self._layer = None
+
+    def names(self) -> dict[int, str]:
+        """Return the names of the classes, by label value."""
+        if self._layer is None:
+            return {}
+        return {**class_names_of(self._layer), **self._names.get(self._layer, {})}
+
+    def colors(self) -> dict[int, RGBA]:
+        """Return the colours of the classes, by label value."""
+        return {} if self._layer is None else colors_of(self._layer, self.painted.pixels)
+
+    def recount(self) -> None:
+        """Count in a thread."""
+        if self._layer is None:
+            return
+        if self._counter.running:
+            self._due = True
+            return
+        data, touched, self._touched = painted_data(self._layer), self._touched, set()
+        before = None if touched is None else self.painted
+        self._counter.start_call(
+            lambda: (id(data), Painted.counted(data, before, sorted(touched or ())))
+        )
+
+    def _emitters(self) -> tuple[Any, ...]:
+        if self._layer is None:
+            return ()
+        events = self._layer.events
+        always = (events.paint, events.data, events.colormap, events.features)
+        # Undo and redo are heard of only together with every move to another slice.
+        return (*always, events.set_data) if self._layer.data.size <= MOST_VOXELS else always
+
+    def _recount_soon(self, event: Any = None) -> None:
+        layer = self._layer
+        if layer is None:
+            return
+        small = layer.data.size <= MOST_VOXELS
+        if small or getattr(event, "type", "") == "data":
+            self._touched = None
+        elif self._touched is not None:
+            self._touched |= planes_in_reach(self._viewer, layer)
+        self._timer.start()
+
+    def _count_again(self) -> None:
+        if self._due:
+            self._due = False
+            self.recount()
+
+    def _counted(self, found: tuple[int, Painted]) -> None:
+        data_id, painted = found
+        if self._layer is None:
+            return
+        if data_id == id(painted_data(self._layer)):
+            self.painted = painted
+            self._fill()
+            self.changed.emit()
+
+    def _edited(self, item: QTableWidgetItem) -> None:
+        if self._filling or self._layer is None or item.column() != 1:
+            return
+        value = int(item.data(Qt.ItemDataRole.UserRole))
+        self._names.setdefault(self._layer, {})[value] = item.text().strip() or f"class {value}"
+        self.changed.emit()
+
+    def _fill(self) -> None:
+        if self.table.state() == QAbstractItemView.State.EditingState:
+            return  # somebody is typing a name
+        pixels, names, colors = self.painted.pixels, self.names(), self.colors()
+        self._filling = True
+        self.table.setRowCount(len(pixels))
+        for row, (value, count) in enumerate(pixels.items()):
+            for column, item in enumerate(_items(value, count, names, colors)):
+                self.table.setItem(row, column, item)
+        self._filling = False
+        self._hint.setVisible(not pixels)
+        self.table.setVisible(bool(pixels))
+        rows = min(len(pixels), MOST_ROWS)
+        self.table.setFixedHeight(rows * ROW + 2)
+
+
+def planes_in_reach(viewer: ViewerModel, layer: Labels) -> set[int]:
+    """Return the indices of the first axis that a stroke just made may have changed."""
+    planes, missing = painted_data(layer).shape[0], viewer.dims.ndim - layer.ndim
+    if missing not in viewer.dims.not_displayed:
+        return set(range(planes))
+    reach = 0 if layer.n_edit_dimensions < layer.ndim else layer.brush_size
+    at = round(float(layer.world_to_data(viewer.dims.point[missing:])[0]))
+    return set(range(max(0, at - reach), min(planes, at + reach + 1)))
+
+
+def _items(
+    value: int, count: int, names: Mapping[int, str], colors: Mapping[int, RGBA]
+) -> tuple[QTableWidgetItem, ...]:
+    swatch = QTableWidgetItem(color_icon(hex_color(colors.get(value, (0.5, 0.5, 0.5, 1)))), "")
+    swatch.setFlags(Qt.ItemFlag.ItemIsEnabled)
+    swatch.setToolTip(f"Label {value}")
+    name = QTableWidgetItem(names.get(value, f"class {value}"))
+    name.setData(Qt.ItemDataRole.UserRole, value)
+    name.setToolTip(f"Name of label {value}; double-click to change it. It is kept in the model.")
+    number = QTableWidgetItem(f"{count:,}")
+    number.setFlags(Qt.ItemFlag.ItemIsEnabled)
+    number.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+    number.setToolTip("Painted pixels")
+    return swatch, name, number
+
+
+def color_icon(color: str, size: int = 14) -> QIcon:
+    """Return a square of one colour."""
+    pixmap = QPixmap(size, size)
+    pixmap.fill(QColor(color))
+    icon = QIcon(pixmap)
+    icon.addPixmap(pixmap, QIcon.Mode.Disabled)  # not greyed: it tells classes apart
+    return icon
+
+
+def _table() -> QTableWidget:
+    table, header = plain_table(3, ROW)
+    header.hide()
+    header.setSectionResizeMode(0, QHeaderView.ResizeMode.Fixed)
+    header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+    header.setSectionResizeMode(2, QHeaderView.ResizeMode.ResizeToContents)
+    header.setMinimumSectionSize(24)
+    table.setColumnWidth(0, 26)
+    table.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+    table.setAccessibleName("Classes")
+    return table

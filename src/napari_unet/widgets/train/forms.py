@@ -1,0 +1,209 @@
+"""What the forms of all tasks have in common: an image, and how to learn from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from napari import Viewer
+from napari.layers import Image
+from qtpy.QtCore import QSize, Signal
+from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
+
+from napari_unet.errors import InputError
+from napari_unet.tasks.network_options import NetworkOptions
+from napari_unet.widgets.forms.advanced import AdvancedSettings
+from napari_unet.widgets.forms.budget import BudgetEdit
+from napari_unet.widgets.forms.editors import ChoiceEdit
+from napari_unet.widgets.forms.layer_combo import LayerChooser
+from napari_unet.widgets.forms.model_form import form_layout
+from napari_unet.widgets.forms.network import NetworkEditor
+from napari_unet.widgets.layers.factory import RGBA, Picture
+from napari_unet.widgets.models import Session, StartChooser
+from napari_unet.widgets.qt.style import Section, heading
+from napari_unet.widgets.train.request import ImageRequest, TrainRequest
+
+TIPS = {
+    "Image": "The layer to learn from: 2D or 3D, with time or channels if you like, or RGB.",
+    "Start from": "A fresh network knows nothing. A model goes on from what it has learned.",
+    "Network": "A larger network can learn more, more slowly. Custom: set everything.",
+    "Budget": "How long to train. Stop ends it early and keeps what was learned.",
+}
+
+GIVEN = "The model to start from brings its network along. Start from a fresh network to set this."
+
+
+WIDEST = ("Dimensions", "Start from")
+"""Labels that may be the widest one."""
+
+
+class TaskForm(QWidget):
+    """Edits what to learn from and how; each task has a form of its own.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layers are.
+    task : str
+        What is learned.
+    options : type
+        Declares what can be set.
+    dimensions : sequence of (int or None, str)
+        The choices of the network's spatial dimensions, and how they are shown.
+    tips : mapping
+        What the fields mean, besides those that all forms have.
+    session : Session, optional
+        Whose models can be started from; the viewer's if not given.
+
+    Attributes
+    ----------
+    valueChanged : Signal()
+        Something is set otherwise.
+    failed : Signal(object)
+        Something the user asked for cannot be; a `NapariUnetError`.
+    """
+
+    valueChanged = Signal()  # noqa: N815 - Qt's way of naming
+    failed = Signal(object)
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        task: str,
+        options: type[NetworkOptions],
+        dimensions: Sequence[tuple[int | None, str]],
+        tips: Mapping[str, str],
+        session: Session | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self.task = viewer, task
+        self._tips = {**TIPS, **tips}
+        self.image = LayerChooser(viewer, Image, "Open an image first")
+        self.ndim = ChoiceEdit(dimensions)
+        self.start = StartChooser(session or Session.of(viewer), task)
+        sizes = [(s, s.capitalize()) for s in ("small", "medium", "large")]
+        self.net_size = ChoiceEdit([*sizes, ("custom", "Custom")])
+        self.net_size.setValue("medium")
+        self.budget = BudgetEdit()
+        self.network = NetworkEditor()
+        self.network.hide()
+        self.advanced = AdvancedSettings(self.request, options)
+        self.advanced_section = Section("Advanced", self.advanced)
+        self._above, self._below = QWidget(), QWidget()
+        self.net_size.valueChanged.connect(self._size_changed)
+        self.start.valueChanged.connect(self._size_changed)
+        self.start.failed.connect(self.failed)
+        self.advanced_section.opened.connect(self.advanced.replan)
+        for editor in (self.start, self.ndim, self.net_size, self.budget, self.network):
+            editor.valueChanged.connect(self._changed)
+
+    def request(self) -> TrainRequest | ImageRequest:
+        """Return the training as it is set.
+
+        Raises
+        ------
+        InputError
+            Where a layer is missing, or a setting out of its range.
+        """
+        raise NotImplementedError
+
+    def layers(self) -> list[tuple[Any, Any]]:
+        """Return the image and what goes with it, pair by pair; None where nothing is chosen."""
+        raise NotImplementedError
+
+    def names(self) -> dict[int, str]:
+        """Return the names of classes by label value, as far as the user gave any."""
+        return {}
+
+    def colors(self) -> dict[int, RGBA]:
+        """Return the colours of classes by label value."""
+        return {}
+
+    def show_running(self, running: bool) -> None:
+        """Make room while a training runs: nothing here can be set now."""
+        self._above.setVisible(not running)
+        self._below.setVisible(not running)
+
+    def let_go(self) -> None:
+        """Follow the viewer no longer."""
+        self.image.let_go()
+
+    def _picture(self) -> Picture:
+        layer = self.image.layer()
+        if layer is None:
+            raise InputError(
+                "There is no image to learn from",
+                todo="Open one, or a sample: File > Open Sample > U-Net Live",
+            )
+        return Picture.of(layer)
+
+    def _settings(self) -> dict[str, Any]:
+        """Return what is set of task, budget and network."""
+        set_here = {"task": self.task, **self.budget.value()}
+        start = self.start.value()
+        if start is not None:
+            return {**set_here, "start": start, "ndim": start.config.ndim}
+        if self.net_size.value() == "custom":
+            network = self.network.value()
+            return {**set_here, "network": network, "ndim": network.ndim}
+        return {**set_here, "size": self.net_size.value(), "ndim": self.ndim.value()}
+
+    def _changed(self) -> None:
+        self.advanced.replan()
+        self.valueChanged.emit()
+
+    def _size_changed(self) -> None:
+        """Enable what can be set: a model to start from has a network already."""
+        fresh, custom = self.start.value() is None, self.net_size.value() == "custom"
+        self.network.setVisible(custom)
+        self.net_size.setEnabled(fresh)
+        self.network.setEnabled(fresh)
+        self.ndim.setEnabled(fresh and not custom)
+        for name, editor in (("Network", self.net_size), ("Dimensions", self.ndim)):
+            editor.setToolTip(self._tips[name] if fresh else GIVEN)
+        self.network.setToolTip("" if fresh else GIVEN)
+
+    def _place(
+        self,
+        data: QFormLayout,
+        learning: QFormLayout,
+        pairs: QWidget,
+        stays: QWidget | None = None,
+    ) -> None:
+        """Arrange the form; what `stays` is shown while a training runs, too."""
+        above, below, layout = QVBoxLayout(self._above), QVBoxLayout(self._below), QVBoxLayout(self)
+        for part in (above, below):
+            part.setContentsMargins(0, 0, 0, 0)
+            part.setSpacing(4)
+        layout.setContentsMargins(10, 4, 10, 4)
+        layout.setSpacing(4)
+        above.addWidget(heading("Learn from"))
+        above.addLayout(data)
+        below.addWidget(pairs)
+        below.addWidget(heading("Learn how"))
+        below.addLayout(learning)
+        below.addWidget(self.network)
+        below.addWidget(self.advanced_section)
+        for widget in filter(None, (self._above, stays, self._below)):
+            layout.addWidget(widget)
+
+    def _rows(self, fields: dict[str, QWidget]) -> QFormLayout:
+        rows = form_layout()
+        for text, editor in fields.items():
+            label = RowLabel(text)
+            for widget in (label, editor):
+                widget.setToolTip(self._tips[text])
+            editor.setAccessibleName(text)
+            rows.addRow(label, editor)
+        return rows
+
+
+class RowLabel(QLabel):
+    """A field's label; all are as wide as the widest, so that the fields are in line."""
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Return the size that it would have with the widest text."""
+        width, hint = self.fontMetrics().horizontalAdvance, super().sizeHint()
+        more = max(map(width, WIDEST)) - width(self.text())
+        return QSize(hint.width() + max(0, more), hint.height())

@@ -1,0 +1,320 @@
+"""What to learn from, and how, where the result is an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from napari import Viewer
+from napari.layers import Image, Labels, Layer
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_unet.errors import InputError
+from napari_unet.widgets.forms.editors import ChoiceEdit
+from napari_unet.widgets.forms.layer_combo import RESULT, LayerChooser, is_result
+from napari_unet.widgets.forms.model_form import form_layout, make_editor
+from napari_unet.widgets.forms.pairs import PairsSection, Second, may_belong
+from napari_unet.widgets.layers.factory import painted_data, strokes_layer
+from napari_unet.widgets.models import Session
+from napari_unet.widgets.train.forms import RowLabel, TaskForm
+from napari_unet.widgets.train.request import OPTIONS, ImageRequest
+from napari_unet.widgets.train.segmentation_form import TrainForm
+
+TIPS = {
+    "Dimensions": "2D works plane by plane, and is much faster. 3D sees the neighbouring planes "
+    "too: for volumes.",
+    "Method": "How to tell the noise from the image. Auto measures the image, and says what it "
+    "chose and why.",
+}
+
+DIMENSIONS: list[tuple[int | None, str]] = [(2, "2D"), (3, "3D")]
+
+
+SECOND = {
+    "restore": Second(
+        "Target",
+        "The same scene as it should look: in every pixel the good image for the degraded one.",
+        Image,
+        "target",
+        empty="Open the good image too",
+    ),
+    "inpaint": Second(
+        "Missing",
+        "A Labels layer that is not 0 where pixels are missing. Pixels that are NaN are missing "
+        "in any case.",
+        Labels,
+        "Labels layer",
+        none="None: pixels that are NaN",
+    ),
+}
+
+
+class SecondChooser(LayerChooser):
+    """Chooses a layer that is not the image, or none where there need not be one.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layers are.
+    second : Second
+        What to offer.
+    image : callable
+        Returns the image's layer.
+    """
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        second: Second,
+        image: Callable[[], Any],
+        parent: QWidget | None = None,
+    ) -> None:
+        self._second, self._image = second, image
+        super().__init__(viewer, second.kind, second.empty, parent)
+
+    def refill(self) -> None:
+        """Take in that another image is chosen."""
+        self._follow()
+
+    def _follow(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
+        before, image, kind = self.layer(), self._image(), self._second.kind
+        offered = [x for x in reversed(self._viewer.layers) if isinstance(x, kind)]
+        offered = [x for x in offered if x is not image and (x is before or not _live(x))]
+        none: list[Any] = [None] if self._second.none else []
+        self._layers = [*none, *offered]
+        with QSignalBlocker(self):
+            self.clear()
+            texts = [self._second.none] * len(none)
+            self.addItems([*texts, *(layer.name for layer in offered)])
+            self.setCurrentIndex(self._to_choose(before))
+        if self.layer() is not before:
+            self.layerChanged.emit()
+
+    def _to_choose(self, before: Any) -> int:
+        """Return where what was chosen before is now, else the first layer that fits the image."""
+        if before is not None and before in self._layers:
+            return self._layers.index(before)
+        image = self._image()
+        if self._second.none and (image is None or np.dtype(image.dtype).kind in "fc"):
+            return 0
+        fits = (i for i, x in enumerate(self._layers) if x is not None and not is_result(x))
+        if image is not None:
+            shape = _shape(image)
+            fits = (i for i in fits if may_belong(_shape(self._layers[i]), shape))
+        return next(fits, 0 if self._second.none else -1)
+
+
+class ImageForm(TaskForm):
+    """Edits an `ImageRequest`.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layers are.
+    task : {"denoise", "restore", "inpaint"}
+        What is learned.
+    session : Session, optional
+        Whose models can be started from; the viewer's if not given.
+    """
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        task: str,
+        session: Session | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        options, second = OPTIONS[task], SECOND.get(task)
+        tips = TIPS if second is None else {**TIPS, second.name: second.tip}
+        super().__init__(viewer, task, options, DIMENSIONS, tips, session, parent)
+        self.other: SecondChooser | None = None
+        self.new = QPushButton("New layer to mark them", self)
+        self.new.setToolTip("Add an empty Labels layer upon the image: paint what is missing.")
+        self.new.clicked.connect(self._add_mask)
+        method = options.model_fields.get("method")
+        self.method = None if method is None else make_editor(method)
+        data: dict[str, QWidget] = {"Image": self.image}
+        if second is not None:
+            data[second.name] = self.other = SecondChooser(viewer, second, self.image.layer)
+            self.other.layerChanged.connect(self._changed)
+        learning: dict[str, QWidget] = {}
+        if self.method is not None:
+            learning["Method"] = self.method
+            self.method.valueChanged.connect(self._changed)
+        learning |= {
+            "Start from": self.start,
+            "Dimensions": self.ndim,
+            "Network": self.net_size,
+            "Budget": self.budget,
+        }
+        self.pairs_section = PairsSection(viewer, second, lambda: self.layers()[0])
+        self.pairs = self.pairs_section.pairs
+        self.pairs.valueChanged.connect(self._changed)
+        rows = self._rows(data)
+        if second is not None and second.kind is Labels:
+            rows.addRow("", self.new)
+        else:
+            self.new.hide()
+        self._place(rows, self._rows(learning), self.pairs_section)
+        self.image.layerChanged.connect(self._image_changed)
+        self._image_changed()
+
+    def request(self) -> ImageRequest:
+        """Return the training as it is set.
+
+        Raises
+        ------
+        InputError
+            Where a layer is missing, or a setting out of its range.
+        """
+        picture, layer = self._picture(), self._other()
+        if layer is None and self.task == "restore":
+            raise InputError(
+                "There is no target to learn from",
+                todo="Open the good image of the same scene, and choose it as the target",
+            )
+        other = None if layer is None else painted_data(layer)
+        advanced = self.advanced.changes()
+        shape = None if other is None else tuple(other.shape)
+        channel = picture.channel(advanced.get("channel_axis", "auto"), shape)
+        follows = {"axes": picture.axes, "rgb": picture.rgb, "spacing": picture.spacing(channel)}
+        options = {"make_way": True, **advanced, **self._settings(), **follows}
+        return ImageRequest(picture, other, options, self.pairs.value(picture))
+
+    def layers(self) -> list[tuple[Any, Any]]:
+        """Return the images, each with what goes with it."""
+        return [(self.image.layer(), self._other()), *self.pairs.layers()]
+
+    def let_go(self) -> None:
+        """Follow the viewer no longer."""
+        super().let_go()
+        self.pairs.let_go()
+        if self.other is not None:
+            self.other.let_go()
+
+    def _other(self) -> Any:
+        return None if self.other is None else self.other.layer()
+
+    def _settings(self) -> dict[str, Any]:
+        method = {} if self.method is None else {"method": self.method.value()}
+        return {**super()._settings(), **method}
+
+    def _add_mask(self) -> None:
+        image = self.image.layer()
+        try:
+            layer = strokes_layer(image, self.advanced.changes().get("channel_axis", "auto"))
+        except InputError as error:
+            self.failed.emit(error)
+            return
+        layer.name = f"{image.name} – missing"
+        self._viewer.add_layer(layer)
+        self._viewer.layers.selection.active = layer
+        if self.other is not None:
+            self.other.set_layer(layer)
+
+    def _image_changed(self) -> None:
+        self.new.setEnabled(self.image.layer() is not None)
+        if self.other is not None:
+            self.other.refill()
+        self._changed()
+
+
+def _shape(layer: Any) -> tuple[int, ...]:
+    return tuple((layer.data[0] if layer.multiscale else layer.data).shape)
+
+
+def _live(layer: Layer) -> bool:
+    """Tell whether a layer is a preview, which nobody means to learn from."""
+    return is_result(layer) and bool(layer.metadata[RESULT].get("preview"))
+
+
+TASKS = {
+    "segment": ("Segment", "Paint a few strokes; every pixel gets a class."),
+    "denoise": ("Denoise", "Learns from the noisy image alone; no clean one is needed."),
+    "restore": ("Restore", "Learns from pairs how a degraded image should look."),
+    "inpaint": ("Fill in", "Fills in missing pixels from what is around them."),
+}
+"""Name and explanation of each task."""
+
+
+class TaskForms(QWidget):
+    """Chooses what to learn, and shows what has to be set for it.
+
+    A form is made when its task is chosen for the first time.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layers are.
+    session : Session
+        Whose models can be started from.
+
+    Attributes
+    ----------
+    changed : Signal()
+        Another task is chosen.
+    failed : Signal(object)
+        Something the user asked for cannot be; a `NapariUnetError`.
+    """
+
+    changed = Signal()
+    failed = Signal(object)
+
+    def __init__(self, viewer: Viewer, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer, self._session = viewer, session
+        self.choice = ChoiceEdit([(task, name) for task, (name, _) in TASKS.items()])
+        self.choice.setToolTip("What the network shall learn.")
+        self.choice.setAccessibleName("Task")
+        self.about = QLabel()
+        self.about.setProperty("unet", "faint")
+        self.about.setWordWrap(True)
+        self.segment = TrainForm(viewer, session)
+        self._forms: dict[str, TaskForm] = {"segment": self.segment}
+        self.current: TaskForm = self.segment
+        self._head = QWidget()
+        head = QVBoxLayout(self._head)
+        head.setContentsMargins(10, 8, 10, 0)
+        head.setSpacing(4)
+        row = form_layout()
+        row.addRow(RowLabel("Task"), self.choice)
+        head.addLayout(row)
+        head.addWidget(self.about)
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(0)
+        for part in (self._head, self.segment):
+            self._layout.addWidget(part)
+        self.segment.failed.connect(self.failed)
+        self.choice.valueChanged.connect(self._chosen)
+        self._chosen()
+
+    def show_running(self, running: bool) -> None:
+        """Make room while a training runs."""
+        self._head.setVisible(not running)
+        self.current.show_running(running)
+
+    def let_go(self) -> None:
+        """Follow the viewer no longer."""
+        for form in self._forms.values():
+            form.let_go()
+
+    def _chosen(self) -> None:
+        task = self.choice.value()
+        self.about.setText(TASKS[task][1])
+        before, image = self.current, self.current.image.layer()
+        self.current = self._form(task)
+        if image is not None:
+            self.current.image.set_layer(image)
+        before.hide()
+        self.current.show()
+        self.changed.emit()
+
+    def _form(self, task: str) -> TaskForm:
+        if task not in self._forms:
+            form = self._forms[task] = ImageForm(self._viewer, task, self._session)
+            form.failed.connect(self.failed)
+            self._layout.addWidget(form)
+        return self._forms[task]

@@ -1,0 +1,227 @@
+"""What to learn to segment from, and how: strokes, and the fields around them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari import Viewer
+from napari.layers import Labels
+from qtpy.QtWidgets import QPushButton, QWidget
+
+from napari_unet.errors import InputError
+from napari_unet.tasks.segmentation.options import SegmentOptions
+from napari_unet.widgets.forms.augmentation import AugmentEdit
+from napari_unet.widgets.forms.editors import ChoiceEdit
+from napari_unet.widgets.forms.layer_combo import LayerChooser
+from napari_unet.widgets.forms.pairs import PairsSection, Second, may_belong
+from napari_unet.widgets.layers.factory import RGBA, Picture, painted_data, strokes_layer
+from napari_unet.widgets.layers.view import middle_of_view
+from napari_unet.widgets.models import Session
+from napari_unet.widgets.train.augmentation_preview import PatchSource
+from napari_unet.widgets.train.class_table import StrokesTable
+from napari_unet.widgets.train.forms import GIVEN, TaskForm
+from napari_unet.widgets.train.request import TrainRequest
+
+__all__ = ["GIVEN", "TrainForm"]
+
+TIPS = {
+    "Strokes": "The Labels layer that holds your strokes: one label per class.",
+    "Label 0": "What 0 means in the Labels layer. With strokes: not painted, so it counts for "
+    "nothing. With finished masks: background, a class of its own.",
+    "Dimensions": "2D works plane by plane; 3D sees the neighbouring planes too. Auto: 3D where at "
+    "least three planes are painted.",
+    "Start from": "A fresh network knows nothing. A model goes on from what it has learned, with "
+    "the same classes or more.",
+}
+
+DIMENSIONS: list[tuple[int | None, str]] = [(None, "Auto"), (2, "2D"), (3, "3D")]
+
+STROKES = Second("Strokes", "What is painted on the image.", Labels, "Labels layer")
+
+
+class TrainForm(TaskForm):
+    """Edits a `TrainRequest`: a segmentation from strokes.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layers are.
+    session : Session, optional
+        Whose models can be started from; the viewer's if not given.
+    """
+
+    def __init__(
+        self, viewer: Viewer, session: Session | None = None, parent: QWidget | None = None
+    ) -> None:
+        session = session or Session.of(viewer)
+        super().__init__(viewer, "segment", SegmentOptions, DIMENSIONS, TIPS, session, parent)
+        self.augment: AugmentEdit = self.advanced.form.editors["augment"]
+        self.augment.serve(self.patch_source, session.worker, lambda: viewer.theme)
+        self.labels = LayerChooser(viewer, Labels, "None yet")
+        self.new = QPushButton("New strokes layer")
+        self.new.setToolTip("Add an empty Labels layer upon the image, ready to be painted on.")
+        self.strokes = StrokesTable(viewer)
+        self.pairs_section = PairsSection(
+            viewer, STROKES, lambda: (self.image.layer(), self.labels.layer())
+        )
+        self.pairs = self.pairs_section.pairs
+        self.zero = ChoiceEdit([("unpainted", "Not painted"), ("background", "Background")])
+        self._arrange()
+        self._connect()
+        self._image_changed()
+        self._labels_changed()
+
+    def request(self) -> TrainRequest:
+        """Return the training as it is set; what is painted is copied.
+
+        Raises
+        ------
+        InputError
+            Where a layer is missing, or a setting out of its range.
+        """
+        picture, layer = self._picture(), self.labels.layer()
+        if layer is None:
+            raise InputError(
+                "There is no Labels layer to learn from",
+                todo='Press "New strokes layer" and paint a few strokes of at least two classes',
+            )
+        return self._request(picture, painted_data(layer), self._more(picture, layer))
+
+    def patch_source(self) -> PatchSource:
+        """Return where to read a patch to show; nothing need be painted, nor an image be there.
+
+        Raises
+        ------
+        InputError
+            Where a setting is out of its range, or the layers do not fit together.
+        """
+        image = self.image.layer()
+        if image is None:
+            return PatchSource()
+        if self.labels.layer() is not None:
+            request = self.request()
+        else:
+            picture = self._picture()
+            wanted = self.advanced.changes().get("channel_axis", "auto")
+            shape = picture.spatial_shape(picture.channel(wanted))
+            # Takes no memory; and that it is not a volume need not be looked for in it.
+            request = self._request(picture, np.broadcast_to(np.uint8(0), shape))
+            request.options["ndim"] = request.options["ndim"] or 2
+        return PatchSource(request, middle_of_view(self._viewer, image), self.strokes.colors())
+
+    def _request(
+        self, picture: Picture, labels: Any, more: tuple[tuple[Picture, Any], ...] = ()
+    ) -> TrainRequest:
+        advanced = self.advanced.changes()
+        channel = picture.channel(advanced.get("channel_axis", "auto"), labels.shape)
+        follows = {
+            "axes": picture.axes,
+            "rgb": picture.rgb,
+            "spacing": picture.spacing(channel),
+            "class_names": self.strokes.names(),
+            "class_colors": self.strokes.colors(),
+        }
+        options = {"make_way": True, **advanced, **self._settings(), **follows}
+        return TrainRequest(picture, labels, self._classes(), options, more=more)
+
+    def layers(self) -> list[tuple[Any, Any]]:
+        """Return the image and the labels layer of each pair, None where none is chosen."""
+        return [(self.image.layer(), self.labels.layer()), *self.pairs.layers()]
+
+    def names(self) -> dict[int, str]:
+        """Return the names of the classes that have one, by label value."""
+        return self.strokes.names()
+
+    def colors(self) -> dict[int, RGBA]:
+        """Return the colours of what is painted, by label value."""
+        return self.strokes.colors()
+
+    def let_go(self) -> None:
+        """Follow the viewer no longer."""
+        super().let_go()
+        self.labels.let_go()
+        self.strokes.let_go()
+        self.pairs.let_go()
+
+    def _classes(self) -> tuple[int, ...]:
+        """Return the label values that the network will know, as far as they are counted."""
+        start = self.start.value()
+        known = () if start is None else tuple(info.value for info in start.classes)
+        background = (0,) * (self.zero.value() == "background")
+        return tuple(dict.fromkeys((*known, *background, *self.strokes.painted.pixels)))
+
+    def _more(self, picture: Picture, labels: Labels) -> tuple[tuple[Picture, Any], ...]:
+        """Return the further pairs."""
+        more = self.pairs.value(picture)
+        painted = [id(labels), *(id(layer) for _, layer in self.pairs.layers())]
+        if len(set(painted)) < len(painted):
+            raise InputError(
+                "A Labels layer is in more than one pair",
+                todo='Choose another one under "More pairs", or remove that pair',
+            )
+        return more
+
+    def _settings(self) -> dict[str, Any]:
+        return {**super()._settings(), "zero": self.zero.value()}
+
+    def _arrange(self) -> None:
+        data = self._rows({"Image": self.image, "Strokes": self.labels})
+        data.addRow("", self.new)
+        learning = self._rows(
+            {
+                "Label 0": self.zero,
+                "Start from": self.start,
+                "Dimensions": self.ndim,
+                "Network": self.net_size,
+                "Budget": self.budget,
+            }
+        )
+        self._place(data, learning, self.pairs_section, self.strokes)
+
+    def _connect(self) -> None:
+        self.image.layerChanged.connect(self._image_changed)
+        self.labels.layerChanged.connect(self._labels_changed)
+        self.new.clicked.connect(self._add_strokes)
+        for editor in (self.zero, self.pairs):
+            editor.valueChanged.connect(self._changed)
+        self.strokes.changed.connect(self._changed)
+        self.valueChanged.connect(self.augment.renew)
+
+    def _changed(self) -> None:
+        self.strokes.set_hint(self._next_thing_to_do())
+        super()._changed()
+
+    def _next_thing_to_do(self) -> str:
+        if self.image.layer() is None:
+            return "Open an image, or try one of ours: File > Open Sample > U-Net Live."
+        if self.labels.layer() is None:
+            return "Add a layer for strokes, and paint a few of each class."
+        return (
+            "Paint a few strokes of each class, with a label of its own: press M in the viewer "
+            "for the next label."
+        )
+
+    def _image_changed(self) -> None:
+        layer = self.image.layer()
+        self.new.setEnabled(layer is not None)
+        if layer is not None:
+            shape = Picture.of(layer).data.shape
+            self.labels.prefer(lambda labels: may_belong(tuple(labels.data.shape), tuple(shape)))
+        self._changed()
+
+    def _labels_changed(self) -> None:
+        self.strokes.set_layer(self.labels.layer())
+        self._changed()
+
+    def _add_strokes(self) -> None:
+        image = self.image.layer()
+        try:
+            wanted = self.advanced.changes().get("channel_axis", "auto")
+            layer = strokes_layer(image, wanted)
+        except InputError as error:
+            self.failed.emit(error)
+            return
+        self._viewer.add_layer(layer)
+        self._viewer.layers.selection.active = layer
+        self.labels.set_layer(layer)

@@ -1,0 +1,187 @@
+"""What the panel has done elsewhere. Plain values, and nothing here imports torch at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.control import Control, Previewed, PreviewedImage, Viewport
+from napari_unet.data.annotations import AnnotationStore
+from napari_unet.data.augment_options import AugmentOptions
+from napari_unet.inference.request import PredictionEvent
+from napari_unet.model import TrainedModel
+from napari_unet.training.events import Finished, TrainingEvent
+from napari_unet.workers.messages import Readable, Writable
+
+
+@dataclass(frozen=True, eq=False)
+class TrainJob:
+    """A training; `options` are all other arguments of `napari_unet.train`.
+
+    `labels` is what goes with the image: strokes, good images, or masks; None where nothing does.
+    """
+
+    image: Readable | tuple[Readable, ...]
+    labels: AnnotationStore | Readable | tuple[AnnotationStore | Readable | None, ...] | None
+    options: dict[str, Any]
+
+    def events(self, control: Control) -> Iterator[TrainingEvent]:
+        """Train."""
+        from napari_unet.api import train
+
+        image, labels = _content(self.image), _content(self.labels)
+        for event in train(image, labels, control=control, **self.options):
+            if isinstance(event, Finished):
+                event.model.digest  # noqa: B018 - computed once, and not in the GUI's thread
+            yield event
+
+
+@dataclass(frozen=True, eq=False)
+class PredictJob:
+    """A prediction; `request` is a `napari_unet.inference.request.Request`."""
+
+    model: TrainedModel
+    image: Readable
+    request: Any
+    out: Writable
+    mask: Readable | None = None
+
+    def events(self, control: Control) -> Iterator[PredictionEvent]:
+        """Predict."""
+        from napari_unet.inference.predictor import predict_events
+
+        mask = None if self.mask is None else self.mask.data
+        yield from predict_events(
+            self.model, self.image.data, self.request, mask=mask, out=self.out.out, control=control
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PreviewJob:
+    """What a model says of a part of an image; `mask` is as for `napari_unet.predict`."""
+
+    model: TrainedModel
+    image: Readable
+    request: Any
+    view: Viewport
+    mask: Readable | None = None
+
+    def events(self, control: Control) -> Iterator[Previewed | PreviewedImage]:  # noqa: ARG002 - soon done
+        """Predict that part."""
+        from napari_unet.inference.preview import preview_events
+
+        mask = _content(self.mask)
+        yield from preview_events(self.model, self.image.data, self.request, self.view, mask)
+
+
+@dataclass(frozen=True, eq=False)
+class AugmentJob:
+    """Some random changes of one patch, to be looked at.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (channels, *read)
+        Normalised.
+    labels : ndarray of int64, shape read
+        Class indices, -1 where nothing is painted.
+    shape : tuple of int
+        What a network is to see of it, at most `read`.
+    spacing : tuple of float
+        Size of a voxel per axis.
+    options : AugmentOptions
+    seed : int
+    count : int
+        How many of them.
+    """
+
+    image: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    shape: tuple[int, ...]
+    spacing: tuple[float, ...]
+    options: AugmentOptions
+    seed: int = 0
+    count: int = 8
+
+    def events(self, control: Control) -> Iterator[Augmented]:  # noqa: ARG002 - soon done
+        """Change the patch."""
+        import torch
+
+        from napari_unet.data.augment import Augmenter
+        from napari_unet.device import using_threads
+
+        augmenter = Augmenter(self.options, len(self.shape), self.spacing, self.seed)
+        image, labels = (
+            torch.from_numpy(np.stack([x] * self.count)) for x in (self.image, self.labels)
+        )
+        # It is little to compute, and several threads wait long for each other on busy cores.
+        with using_threads(1):
+            image, labels = augmenter(image, labels, self.shape, self.shape)
+        yield Augmented(image.numpy(), labels.numpy())
+
+
+@dataclass(frozen=True, eq=False)
+class Augmented:
+    """Changed patches: pixels (count, channels, *shape) and class indices (count, *shape)."""
+
+    image: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+def _content(given: Any) -> Any:
+    """Return what is held by what is sent, one by one where it is several."""
+    if isinstance(given, tuple):
+        return [_content(one) for one in given]
+    return given.data if isinstance(given, Readable) else given
+
+
+PACKAGE = ".zip"
+"""How the names of packages end."""
+
+
+@dataclass(frozen=True)
+class ImportJob:
+    """Read a model from a BioImage.IO package."""
+
+    path: str
+
+    def events(self, control: Control) -> Iterator[tuple[str, TrainedModel]]:  # noqa: ARG002
+        """Yield the name of the package, and the model."""
+        from napari_unet.bioimageio.load import import_bioimageio
+
+        model = import_bioimageio(self.path)
+        model.digest  # noqa: B018 - computed once, and not in the GUI's thread
+        yield Path(self.path).stem, model
+
+
+@dataclass(frozen=True, eq=False)
+class ExportJob:
+    """Write a model as a BioImage.IO package.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        The model.
+    path : str
+        Where to.
+    image : Readable, optional
+        Its middle is the example in the package.
+    request : Request, optional
+        How that image is read.
+    """
+
+    model: TrainedModel
+    path: str
+    image: Readable | None = None
+    request: Any = None
+
+    def events(self, control: Control) -> Iterator[Path]:  # noqa: ARG002 - not to be stopped
+        """Yield where it was written."""
+        from napari_unet.bioimageio.export import export_bioimageio
+
+        image = None if self.image is None else self.image.data
+        yield export_bioimageio(self.model, self.path, image=image, request=self.request)

@@ -1,0 +1,161 @@
+"""The forest that says something of what nobody painted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from napari_unet import fit
+from napari_unet.data.annotations import AnnotationStore
+from napari_unet.data.augment_options import AugmentOptions
+from napari_unet.geometry.region import Region
+from napari_unet.network.unet_config import UNetConfig
+from napari_unet.tasks.segmentation.data import open_pair
+from napari_unet.tasks.segmentation.forest_distillation import FEW, LEAST, REST, hint_weight
+from napari_unet.tasks.segmentation.losses import (
+    IGNORED,
+    divergence_from_hints,
+    masked_cross_entropy,
+)
+from napari_unet.tasks.segmentation.options import SegmentOptions
+from napari_unet.tasks.segmentation.task import SegmentLearner
+from napari_unet.training.task import Hints
+
+SIGMAS = ((1.0, 1.0), (2.0, 2.0))
+TINY = UNetConfig(encoder=((4,), (4,)), bottom=(4,), decoder=((4,), (4,)), filters=SIGMAS)
+
+
+@pytest.fixture
+def image() -> NDArray[np.float32]:
+    """Dark on the left, bright on the right."""
+    image = np.random.default_rng(0).normal(0, 0.2, (128, 128)).astype(np.float32)
+    image[:, 64:] += 3
+    return image
+
+
+@pytest.fixture
+def store() -> AnnotationStore:
+    store = AnnotationStore((128, 128), 2)
+    stroke(store, 20, 3)
+    stroke(store, 100, 7)
+    return store
+
+
+def stroke(store: AnnotationStore, column: int, value: int) -> None:
+    store.write(Region((4, column), (124, column + 3)), np.full((120, 3), value))
+
+
+def learner(image: NDArray[np.float32], store: AnnotationStore, **fields: object) -> SegmentLearner:
+    given = {"network": TINY, "patch": (64, 64), "steps": 1, **fields}
+    options = SegmentOptions.model_validate(given)
+    return SegmentLearner([open_pair(image, store, 2, options)], 2, options)
+
+
+@pytest.mark.parametrize("augment", [AugmentOptions(), AugmentOptions(elastic=5, jitter=3)])
+def test_it_says_what_is_there_however_the_patch_is_turned(image, store, augment) -> None:
+    """Bright pixels are of the second class and dark ones of the first, before and after."""
+    learning = learner(image, store, augment=augment)
+    batch = learning.batch(8)
+    assert batch.hints is not None
+    assert batch.targets.min() == IGNORED
+    assert (batch.targets.flatten()[batch.hints.where] == IGNORED).all()
+    assert len(batch.hints.where) > 500
+    torch.testing.assert_close(batch.hints.answers.sum(1), torch.ones(len(batch.hints.where)))
+    margin = (64 - learning.core[0]) // 2
+    seen = batch.inputs[:, 0, margin : 64 - margin, margin : 64 - margin]
+    seen = F.avg_pool2d(seen[:, None], 3, 1, 1)[:, 0].flatten()[batch.hints.where]
+    sure = (seen - seen.median()).abs() > 0.3
+    bright = seen > (seen.min() + seen.max()) / 2
+    said = batch.hints.answers[:, 1] > 0.5
+    assert (said == bright)[sure].float().mean() > 0.97
+
+
+def test_painted_pixels_keep_their_labels(image, store) -> None:
+    still = AugmentOptions(flip=False, rotate_degrees=0, scale=0, intensity=0, brightness=0)
+    with_it, without = (learner(image, store, augment=still, forest=f) for f in (2.0, 0.0))
+    one, other = with_it.batch(4), without.batch(4)
+    assert other.hints is None
+    assert torch.equal(one.targets, other.targets)
+    assert torch.equal(one.inputs, other.inputs)
+
+
+def test_what_is_held_out_is_not_learned_from(image, store) -> None:
+    learning = learner(image, store, held_out=0.4)
+    split, patch, core = learning.sampler.splits[0], learning.patch, learning.core
+    windows = learning.sampler.windows(patch, core, 1000, held_out=False)
+    voxels = sum(int((window.labels != IGNORED).sum()) for window in windows)
+    assert voxels == sum(split.train_count.values()) < store.snapshot().counts[3] * 2
+
+
+@pytest.mark.parametrize("network", [TINY.model_copy(update={"filters": ()}), "fcn8s"])
+def test_without_filters_there_is_none(image, store, network) -> None:
+    assert learner(image, store, network=network, patch=(64, 64)).batch(1).hints is None
+
+
+def test_one_class_alone_gives_none_and_a_second_one_is_taken_up_after_a_rest(image) -> None:
+    store = AnnotationStore((128, 128), 2)
+    stroke(store, 20, 3)
+    learning = learner(image, store, open_ended=True, steps=None)
+    assert learning.batch(1).hints is None
+    stroke(store, 100, 7)
+    learning.take_up()
+    for _ in range(REST - 1):
+        assert learning.batch(1).hints is None
+    hints = learning.batch(1).hints
+    assert hints is not None
+    assert hints.answers.shape[1] == 2
+
+
+def test_where_all_is_painted_there_is_nothing_to_say(image) -> None:
+    labels = np.where(np.arange(128) < 64, 1, 2) * np.ones((128, 1), int)
+    learning = learner(image, labels, held_out=0)
+    assert learning.batch(2).hints is None
+
+
+def test_it_counts_less_where_much_is_painted(image, store) -> None:
+    learning = learner(image, store, forest=3.0)
+    batch = learning.batch(2)
+    outputs = torch.randn(2, 2, *learning.core)
+    painted = masked_cross_entropy(outputs, batch.targets)
+    hinted = divergence_from_hints(outputs, batch.hints)
+    torch.testing.assert_close(learning.loss(outputs, batch), painted + 3 * hinted)
+    stroke_everywhere = np.ones((60, 128), int) * 3
+    store.write(Region((0, 0), (60, 128)), stroke_everywhere)
+    learning.take_up()
+    share = FEW / sum(learning.counts)
+    assert share < 0.5
+    torch.testing.assert_close(learning.loss(outputs, batch), painted + 3 * share * hinted)
+
+
+def test_where_much_is_painted_it_is_not_even_asked(image) -> None:
+    labels = np.where(np.arange(128) < 64, 1, 2) * np.ones((128, 1), int)
+    labels[::4] = 0
+    assert learner(image, labels, forest=1.0).batch(2).hints is not None
+    assert learner(image, labels, forest=0.2).batch(2).hints is None
+    assert hint_weight(2.0, FEW * 100) == 0 < LEAST <= hint_weight(2.0, FEW * 20)
+
+
+def test_the_divergence_from_hints_is_that_of_their_voxels() -> None:
+    logits = torch.randn(2, 3, 4, 5)
+    where = torch.tensor([0, 7, 39])
+    places = [(0, 0, 0), (0, 1, 2), (1, 3, 4)]
+    said = torch.softmax(torch.stack([logits[b, :, y, x] for b, y, x in places]), 1)
+    assert divergence_from_hints(logits, Hints(where, said)).item() == pytest.approx(0, abs=1e-6)
+    sure = torch.eye(3)
+    expected = -sum(said[i, i].log() for i in range(3)) / 3
+    torch.testing.assert_close(divergence_from_hints(logits, Hints(where, sure)), expected)
+
+
+def test_the_same_seed_gives_the_same_model_and_weights_of_classes_reach_it(image, store) -> None:
+    how = {"network": TINY, "patch": (64, 64), "steps": 3, "threads": 1, "held_out": 0}
+    first, second, none = (
+        fit(image, store, ndim=2, seed=4, forest=forest, **how) for forest in (2.0, 2.0, 0.0)
+    )
+    assert first.digest == second.digest != none.digest
+    plain, weighed = (
+        learner(image, store, class_weights=w, seed=1).batch(4).hints for w in ({}, {7: 50.0})
+    )
+    assert weighed.answers[:, 1].mean() > plain.answers[:, 1].mean()

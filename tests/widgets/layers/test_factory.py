@@ -1,0 +1,202 @@
+"""From layers to threads and back: nothing is lost, nothing of the user's is touched."""
+
+from __future__ import annotations
+
+import dask.array as da
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from napari.utils.colormaps import DirectLabelColormap
+
+from napari_unet.data.normalisation import Normalisation
+from napari_unet.model import ClassInfo, TrainedModel
+from napari_unet.network.unet_config import UNetConfig
+from napari_unet.widgets.forms.layer_combo import RESULT, is_result
+from napari_unet.widgets.layers.factory import (
+    PAINTS,
+    Picture,
+    class_color,
+    class_names_of,
+    colors_of,
+    hex_color,
+    painted_data,
+    placement,
+    result_labels,
+    result_probabilities,
+    strokes_layer,
+)
+
+TURN = np.deg2rad(30)
+COS, SIN = np.cos(TURN), np.sin(TURN)
+WHERE = {
+    "scale": (5, 2, 3),
+    "translate": (10, 20, 30),
+    # napari shows slices only where the first axis keeps to itself.
+    "rotate": np.array([[1, 0, 0], [0, COS, -SIN], [0, SIN, COS]]),
+    "shear": (0, 0, 0.25),
+    "affine": np.array([[1, 0, 0, 4], [0, 2, 0.5, 5], [0, 0, 3, 6], [0, 0, 0, 1.0]]),
+    "units": ("s", "um", "um"),
+    "axis_labels": ("c", "y", "x"),
+}
+
+
+def same_place(a, b):
+    same = np.allclose(a._data_to_world.affine_matrix, b._data_to_world.affine_matrix)
+    return same and a.units == b.units and a.axis_labels == b.axis_labels
+
+
+@pytest.fixture
+def model():
+    classes = (ClassInfo(1, "rim", (1, 0, 0, 1)), ClassInfo(3, "core", (0, 0.5, 1, 1)))
+    return TrainedModel(
+        UNetConfig(),
+        {},
+        Normalisation("none", (0.0,), (1.0,)),
+        classes=classes,
+        training={"steps": 9},
+    )
+
+
+def test_a_picture_is_all_a_thread_needs_and_no_layer():
+    layer = Image(
+        np.zeros((4, 8, 9), np.uint8), name="p", scale=(-5, 2, 2), axis_labels=("c", "y", "x")
+    )
+    picture = Picture.of(layer)
+    assert picture.data is layer.data
+    assert (picture.name, picture.rgb, picture.axes) == ("p", False, ("c", "y", "x"))
+    assert picture.scale == (5, 2, 2)
+    assert picture.channel() == 0
+    assert picture.channel(None) is None
+    assert picture.channel("auto", (4, 8)) == 2
+    assert picture.spatial_shape(0) == (8, 9)
+    assert picture.spacing(0) == (2, 2)
+
+
+def test_of_a_pyramid_the_largest_level_is_read():
+    levels = [np.zeros((8, 8)), np.zeros((4, 4))]
+    assert Picture.of(Image(levels, multiscale=True)).data is levels[0]
+
+
+def test_rgb_has_its_colours_last_and_no_scale_for_them():
+    picture = Picture.of(Image(np.zeros((8, 9, 3), np.uint8), rgb=True, scale=(2, 4)))
+    assert picture.rgb
+    assert picture.channel() == 2
+    assert picture.spatial_shape(2) == (8, 9)
+    assert picture.spacing(2) == (2, 4)
+
+
+def test_what_is_painted_on_is_never_copied():
+    for data in (np.zeros((8, 8), np.uint8), da.zeros((8, 8), dtype=np.uint8)):
+        layer = Labels(data)
+        assert painted_data(layer) is layer.data
+
+
+def test_a_layer_of_the_same_shape_lies_exactly_upon_another():
+    below = Image(np.zeros((4, 8, 9)), **WHERE)
+    above = Image(np.zeros((4, 8, 9)), **placement(below))
+    assert same_place(below, above)
+    for name in ("scale", "translate", "rotate", "shear"):
+        assert np.allclose(getattr(above, name), getattr(below, name)), name
+
+
+def test_without_the_channel_axis_the_rest_stays_in_place():
+    below = Image(np.zeros((4, 8, 9)), **WHERE)
+    above = Labels(np.zeros((8, 9), np.uint8), **placement(below, 0))
+    full = below._data_to_world.affine_matrix
+    assert np.allclose(above._data_to_world.affine_matrix, full[1:, 1:])
+    assert above.units == below.units[1:]
+    assert above.axis_labels == ("y", "x")
+
+
+def test_new_strokes_lie_upon_the_image_ready_to_be_painted():
+    image = Image(
+        np.zeros((20, 1024, 512), np.float32), name="vnc", scale=(45, 4, 4), units=("nm",) * 3
+    )
+    layer = strokes_layer(image)
+    assert layer.data.shape == image.data.shape
+    assert layer.data.dtype == np.uint8
+    assert not layer.data.any()
+    assert same_place(layer, image)
+    assert (layer.mode, layer.selected_label, layer.brush_size) == ("paint", 1, 5)
+    assert layer.name == "vnc – strokes"
+    assert hex_color(colors_of(layer, [1])[1]) == PAINTS[0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "arguments"),
+    [
+        ((3, 20, 30), {"axis_labels": ("c", "y", "x")}),
+        ((20, 30, 3), {"rgb": True}),
+        ((20, 30, 2), {"axis_labels": ("y", "x", "channel")}),
+    ],
+)
+def test_new_strokes_have_no_channels(shape, arguments):
+    layer = strokes_layer(Image(np.zeros(shape, np.uint8), **arguments))
+    assert layer.data.shape == (20, 30)
+    assert tuple(layer.axis_labels)[-1] != "channel"
+
+
+def test_the_channel_axis_can_be_given():
+    assert strokes_layer(Image(np.zeros((3, 20, 30))), channel_axis=0).data.shape == (20, 30)
+
+
+def test_colours_are_those_that_the_layer_shows():
+    layer = Labels(np.array([[0, 1], [2, 5]], np.uint8))
+    colors = colors_of(layer, [0, 1, 5])
+    assert set(colors) == {1, 5}
+    assert np.allclose(colors[5], layer.get_color(5), atol=1e-4)
+    direct = DirectLabelColormap(color_dict={None: "gray", 0: "transparent", 2: "red"})
+    assert colors_of(Labels(layer.data, colormap=direct), [])[2] == (1, 0, 0, 1)
+
+
+def test_class_names_are_read_from_metadata_or_features():
+    data = np.zeros((4, 4), np.uint8)
+    assert class_names_of(Labels(data)) == {}
+    assert class_names_of(Labels(data, metadata={"class_names": {1: "rim"}})) == {1: "rim"}
+    table = {"index": [1, 2], "class": ["a", "b"]}
+    assert class_names_of(Labels(data, features=table)) == {1: "a", 2: "b"}
+
+
+def test_predicted_labels_lie_upon_the_image_in_the_classes_colours(model):
+    image = Image(np.zeros((4, 8, 9)), name="vnc", **WHERE)
+    data = np.array(np.random.default_rng(0).choice([1, 3], (4, 8, 9)), np.uint8)
+    layer = result_labels(data, model, image, None)
+    assert layer.data is data
+    assert same_place(layer, image)
+    assert layer.name == "vnc – prediction"
+    assert tuple(layer.get_color(3)) == pytest.approx((0, 0.5, 1, 1), abs=1e-3)
+    assert class_names_of(layer) == {1: "rim", 3: "core"}
+    assert is_result(layer)
+    facts = layer.metadata[RESULT]
+    assert facts["model"] == model.digest
+    assert facts["training"] == {"steps": 9}
+    assert facts["image"] == "vnc"
+
+
+def test_predicted_probabilities_are_a_layer_per_class_without_the_channel_axis(model):
+    image = Image(np.zeros((4, 8, 9)), name="vnc", **WHERE)
+    data = np.zeros((2, 8, 9), np.float32)
+    layers = result_probabilities(data, model, image, 0)
+    assert [layer.name for layer in layers] == ["vnc – rim", "vnc – core"]
+    for layer, channel in zip(layers, data, strict=True):
+        assert np.shares_memory(layer.data, channel)
+        assert layer.blending == "additive"
+        assert layer.contrast_limits == [0, 1]
+        assert layer.units == image.units[1:]
+        assert tuple(layer.scale) == (2, 3)
+    brightest = layers[1].colormap.map(np.array([1.0]))[0]
+    assert tuple(brightest) == pytest.approx((0, 0.5, 1, 1))
+
+
+def test_results_can_be_shown_together_with_the_image(model):
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((8, 9)), name="p")
+    for layer in result_probabilities(np.zeros((2, 8, 9), np.float32), model, image, None):
+        viewer.add_layer(layer)
+    assert len(viewer.layers) == 3
+
+
+def test_a_class_without_a_colour_gets_one():
+    assert class_color(ClassInfo(1)) != class_color(ClassInfo(2))
+    assert class_color(ClassInfo(0))[3] == 1
