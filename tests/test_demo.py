@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from napari_unet import demo
 from napari_unet.cli import commands, viewer
-from napari_unet.data.metadata import Grid, read_grid
+from napari_unet.data.metadata import AxesMetadata, read_axes_metadata
 from napari_unet.demo import DemoResult, intersection_over_union, run_demo
 from napari_unet.model import load_model
 from napari_unet.samples import sample
@@ -50,7 +50,7 @@ def test_files_hold_what_was_predicted_on_the_samples_grid(shown, index, name):
     np.testing.assert_array_equal(tifffile.imread(out / f"{name}-image.tif"), given.image)
     np.testing.assert_array_equal(tifffile.imread(out / f"{name}-strokes.tif"), given.strokes)
     units = tuple("" if u == "pixel" else u for u in given.units)
-    assert read_grid(out / f"{name}-labels.tif", written.ndim) == Grid(
+    assert read_axes_metadata(out / f"{name}-labels.tif", written.ndim) == AxesMetadata(
         given.axis_labels, given.scale, units
     )
     model = load_model(out / f"{name}.safetensors")

@@ -19,7 +19,7 @@ from napari_unet.api import predict
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.errors import ModelFileError
 from napari_unet.header import VERSION, header_schema
-from napari_unet.model import HEADER, ClassInfo, Reading, TrainedModel, load_model
+from napari_unet.model import HEADER, ClassInfo, InputSpec, TrainedModel, load_model
 from napari_unet.network.unet_config import UNetConfig
 from tests.inference.models import VOLUME, model
 
@@ -319,7 +319,7 @@ def test_the_header_is_as_its_schema_says(trained, tmp_path):
         VOLUME,
         task="inpaint",
         target=Normalisation("photon", (0.5,), (2.0,), ((1.5, 0.2),)),
-        reading=Reading(planes=3, wrap=(True, False, False), mask=True, own=0.2, border="zero"),
+        reading=InputSpec(planes=3, wrap=(True, False, False), mask=True, own=0.2, border="zero"),
     )
     schema = header_schema()
     jsonschema.Draft202012Validator.check_schema(schema)

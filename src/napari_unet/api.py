@@ -16,22 +16,22 @@ from napari_unet.inference.predictor import predict_events
 from napari_unet.inference.request import Output, PredictionFinished, Request
 from napari_unet.model import TrainedModel, load_model
 from napari_unet.runs.folder import record
-from napari_unet.runs.pictures import SamplePictures, one_by_one, sources_of
-from napari_unet.tasks.images.open import ImageTask, image_learner
+from napari_unet.runs.pictures import SamplePictures, as_lists, sources_of
+from napari_unet.tasks.images.open import ImageTaskName, open_image_task
 from napari_unet.tasks.images.options import IMAGE_OPTIONS, ImageOptions
-from napari_unet.tasks.images.task import ImageLearner
+from napari_unet.tasks.images.task import ImageTask
 from napari_unet.tasks.segmentation.data import (
     as_pairs,
     check_classes,
     choose_ndim,
     count_all,
     digest_of,
-    open_pairs,
+    open_all_annotated,
     wait_for_paint,
 )
 from napari_unet.tasks.segmentation.options import SegmentOptions
-from napari_unet.tasks.segmentation.pretraining import learn_image_first, rest_of
-from napari_unet.tasks.segmentation.task import SegmentLearner, check_start
+from napari_unet.tasks.segmentation.pretraining import pretrain, remaining_options
+from napari_unet.tasks.segmentation.task import SegmentationTask, check_start
 from napari_unet.training.checkpoint import load_checkpoint
 from napari_unet.training.events import Finished, TrainingEvent, Warned
 from napari_unet.training.options import TrainingOptions
@@ -162,7 +162,7 @@ def _train(
     if isinstance(options, SegmentOptions):
         yield from _train_segmentation(image, labels, ndim, options, start, control)
     elif isinstance(options, ImageOptions):
-        learner = image_learner(cast(ImageTask, task), image, labels, ndim, options, start)
+        learner = open_image_task(cast(ImageTaskName, task), image, labels, ndim, options, start)
         yield from train_network(learner, options, control)
 
 
@@ -175,7 +175,7 @@ def _recorded(
     options: TrainingOptions,
     tensorboard: bool,
 ) -> Iterator[TrainingEvent]:
-    images, others = one_by_one(task, image, labels)
+    images, others = as_lists(task, image, labels)
     return record(
         events,
         runs,
@@ -208,17 +208,17 @@ def _train_segmentation(
                 todo="Leave `network` out, or `start`",
             )
     known = [info.value for info in start.classes] if start else []
-    painted = open_pairs(images, masks, dimensions, options)
+    painted = open_all_annotated(images, masks, dimensions, options)
     if any(isinstance(mask, AnnotationStore) for mask in masks):
         yield from wait_for_paint(painted, control, known)
         if control.stopped:
             return
     else:
         check_classes(painted, options, known)
-    learner = SegmentLearner(painted, dimensions, options, start)
+    learner = SegmentationTask(painted, dimensions, options, start)
     if options.image_first and start is None:
-        yield from learn_image_first(learner, options, control)
-        options = rest_of(options)
+        yield from pretrain(learner, options, control)
+        options = remaining_options(options)
     yield from train_network(learner, options, control)
 
 
@@ -399,14 +399,14 @@ def resume(
 
 def _learner(
     model: TrainedModel, image: object, labels: object, options: TrainingOptions
-) -> SegmentLearner | ImageLearner:
+) -> SegmentationTask | ImageTask:
     ndim = model.config.ndim
     if isinstance(options, ImageOptions):
-        return image_learner(cast(ImageTask, model.task), image, labels, ndim, options, model)
+        return open_image_task(cast(ImageTaskName, model.task), image, labels, ndim, options, model)
     assert isinstance(options, SegmentOptions)
     if labels is None:
         raise InputError("There is nothing to learn from", expected="labels painted on the image")
-    painted = open_pairs(*as_pairs(image, labels), ndim, options)
+    painted = open_all_annotated(*as_pairs(image, labels), ndim, options)
     known = {info.value for info in model.classes}
     new = sorted(set(count_all(painted)) - known)
     if new:
@@ -416,13 +416,13 @@ def _learner(
             expected=", ".join(map(str, sorted(known))),
             todo="Start a new training from the checkpoint instead (start)",
         )
-    return SegmentLearner(painted, ndim, options, model)
+    return SegmentationTask(painted, ndim, options, model)
 
 
-def _differences(learner: SegmentLearner | ImageLearner, model: TrainedModel) -> Iterator[str]:
+def _differences(learner: SegmentationTask | ImageTask, model: TrainedModel) -> Iterator[str]:
     """Say what is not as it was, so that the weights will not be those they would have been."""
     if learner.measured != model.normalisation:
         yield "The images are not those that the training began with: it goes on with these."
     strokes = model.training.get("strokes")
-    if isinstance(learner, SegmentLearner) and strokes != digest_of(learner.painted):
+    if isinstance(learner, SegmentationTask) and strokes != digest_of(learner.painted):
         yield "The strokes are not those that the training began with: it goes on with these."

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.api import train
-from napari_unet.data.writers import write_picture
+from napari_unet.data.writers import write_image
 from napari_unet.errors import InputError
 from napari_unet.inference.predictor import predict_events
 from napari_unet.inference.request import PredictionEvent, PredictionFinished
@@ -146,10 +146,10 @@ def _write_all(out: Path, result: DemoResult) -> None:
     shown, name = result.sample, result.name
     grid = shown.axis_labels, shown.scale, shown.units
     colours = ((*grid[0], "s"), (*grid[1], 1.0), (*grid[2], "")) if shown.rgb else grid
-    write_picture(out / f"{name}-image.tif", shown.image, *colours)
-    write_picture(out / f"{name}-strokes.tif", shown.strokes, *grid)
-    write_picture(out / f"{name}-labels.tif", result.labels, *grid)
-    write_picture(out / f"{name}-labels.ome.zarr", result.labels, *grid)
+    write_image(out / f"{name}-image.tif", shown.image, *colours)
+    write_image(out / f"{name}-strokes.tif", shown.strokes, *grid)
+    write_image(out / f"{name}-labels.tif", result.labels, *grid)
+    write_image(out / f"{name}-labels.ome.zarr", result.labels, *grid)
     result.model.save(out / f"{name}.safetensors")
 
 

@@ -33,7 +33,7 @@ class ClassEntry(TypedDict):
     color: Annotated[list[float] | None, Field(description="RGBA, 0 to 1.")]
 
 
-class ReadingEntry(TypedDict):
+class InputSpecEntry(TypedDict):
     """How an image is read, beyond its channels."""
 
     planes: Annotated[int, Field(ge=1, description="Neighbouring planes seen together; odd.")]
@@ -71,7 +71,7 @@ class Header(TypedDict):
         NormalisationEntry | None,
         Field(description="How the output becomes intensities; null where it is classes."),
     ]
-    reading: ReadingEntry
+    reading: InputSpecEntry
 
 
 def header_schema() -> dict[str, Any]:

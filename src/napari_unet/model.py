@@ -54,11 +54,11 @@ class ClassInfo:
 
 
 AddsTo = Literal["", "image", "mean"]
-"""See `Reading.adds`."""
+"""See `InputSpec.adds`."""
 
 
 @dataclass(frozen=True)
-class Reading:
+class InputSpec:
     """How a network reads an image, beyond its channels.
 
     Parameters
@@ -127,7 +127,7 @@ class TrainedModel:
     spacing: tuple[float, ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
     target: Normalisation | None = None
-    reading: Reading = Reading()
+    reading: InputSpec = InputSpec()
 
     @property
     def image_channels(self) -> int:
@@ -346,7 +346,7 @@ def _image_part(header: dict[str, Any]) -> dict[str, Any]:
     target, reading = header["target"], header["reading"]
     return {
         "target": None if target is None else Normalisation.from_dict(target),
-        "reading": Reading(
+        "reading": InputSpec(
             **{
                 **reading,
                 "wrap": tuple(reading["wrap"]),

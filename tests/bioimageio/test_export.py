@@ -22,7 +22,7 @@ from napari_unet.bioimageio.onnx_export import run_onnx, run_torchscript
 from napari_unet.bioimageio.portable import PortableModel, signal, stable
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.errors import InputError, ModelFileError
-from napari_unet.model import ClassInfo, Reading
+from napari_unet.model import ClassInfo, InputSpec
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.noise.variance_stabilising import Stabiliser
 from tests.inference.models import FLAT, VOLUME, model
@@ -133,18 +133,18 @@ def test_bioimageios_own_prediction_is_ours(config, shape, blocks, tmp_path):
         lambda: model(ours_in(2)),
         lambda: model(ours_in(3)),
         lambda: model(ours_in(2, padding="same")),
-        lambda: restorer(reading=Reading(own=0.3)),
-        lambda: restorer(reading=Reading(adds="image")),
+        lambda: restorer(reading=InputSpec(own=0.3)),
+        lambda: restorer(reading=InputSpec(adds="image")),
         lambda: restorer(
             FLAT.with_channels(3, 1),
             normalisation=Normalisation("mean_sd", (100.0,) * 3, (20.0,) * 3),
-            reading=Reading(planes=3, adds="mean"),
+            reading=InputSpec(planes=3, adds="mean"),
         ),
-        lambda: model(FLAT.with_channels(3, 2), reading=Reading(planes=3)),
+        lambda: model(FLAT.with_channels(3, 2), reading=InputSpec(planes=3)),
         lambda: restorer(
             normalisation=Normalisation("photon", (10.0,), (4.0,), ((2.0, 50.0),)),
             target=Normalisation("photon", (10.0,), (4.0,), ((2.0, 50.0),)),
-            reading=Reading(own=0.2),
+            reading=InputSpec(own=0.2),
         ),
     ],
     ids=[
@@ -243,7 +243,7 @@ def test_a_package_says_what_it_is(tmp_path):
 
 
 def test_what_a_package_cannot_say_is_refused(tmp_path):
-    filler = restorer(FLAT.with_channels(2, 1), reading=Reading(mask=True), task="inpaint")
+    filler = restorer(FLAT.with_channels(2, 1), reading=InputSpec(mask=True), task="inpaint")
     with pytest.raises(InputError, match="fills in"):
         export_bioimageio(filler, tmp_path / "p.zip")
     with pytest.raises(InputError, match="needs a name"):

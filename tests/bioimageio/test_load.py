@@ -21,7 +21,7 @@ from napari_unet.device import choose_device
 from napari_unet.errors import InputError, ModelFileError
 from napari_unet.model import load_model
 from napari_unet.network.inference import for_inference
-from napari_unet.network.onnx_config import ForeignConfig
+from napari_unet.network.onnx_config import OnnxConfig
 from napari_unet.network.unet_config import UNetConfig
 from tests.bioimageio.packages import foreign, old_package
 from tests.inference.models import FLAT, VOLUME, model
@@ -66,7 +66,7 @@ def test_imported_predicts_as_the_original_in_any_tiles(config, shape, tmp_path)
     imported = import_bioimageio(foreign(original, tmp_path))
     imported = load_model(imported.save(tmp_path / "imported"))
 
-    assert isinstance(imported.config, ForeignConfig)
+    assert isinstance(imported.config, OnnxConfig)
     assert imported.config.title == f"imported: segmentation in {config.ndim}D by napari-unet"
     smallest = tuple(g.input_for(2 * g.stride) for g in imported.config.geometry)
     for tile in (None, smallest):

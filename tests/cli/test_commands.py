@@ -20,9 +20,9 @@ from typer.testing import CliRunner
 import napari_unet
 from napari_unet.cli import commands, work
 from napari_unet.cli.options import with_options
-from napari_unet.data.metadata import Grid, read_grid
+from napari_unet.data.metadata import AxesMetadata, read_axes_metadata
 from napari_unet.data.normalisation import Normalisation
-from napari_unet.data.writers import Picture, new_picture, write_picture
+from napari_unet.data.writers import ImageSpec, new_image, write_image
 from napari_unet.errors import InputError
 from napari_unet.model import ClassInfo, TrainedModel, load_model, weights_of
 from napari_unet.network.build import build_network
@@ -127,7 +127,7 @@ def test_training_twice_with_one_seed_gives_one_model(folder):
 
 def test_train_learns_pixel_size_and_channels_from_the_file(folder):
     image = np.random.default_rng(0).normal(size=(2, 96, 96)).astype(np.float32)
-    write_picture(Path("two.tif"), image, ("c", "y", "x"), (1, 0.5, 0.5), ("", "um", "um"))
+    write_image(Path("two.tif"), image, ("c", "y", "x"), (1, 0.5, 0.5), ("", "um", "um"))
     done = run("train", "two.tif", "strokes.tif", "-o", "out", *QUICK)
     assert done.exit_code == 0, done.output
     model = load_model("out.safetensors")
@@ -183,8 +183,10 @@ def test_predict_writes_what_python_predicts_and_keeps_axes_and_pixel_size(folde
     assert written.dtype == np.uint8
     assert set(np.unique(written)) <= {1, 4, 7}
     np.testing.assert_array_equal(written, expected)
-    grid = Grid(("z", "y", "x"), (2.0, 0.25, 0.25), ("micrometer",) * 3)
-    assert read_grid(Path("out.tif"), 3) == read_grid(Path("volume.tif"), 3) == grid
+    grid = AxesMetadata(("z", "y", "x"), (2.0, 0.25, 0.25), ("micrometer",) * 3)
+    assert (
+        read_axes_metadata(Path("out.tif"), 3) == read_axes_metadata(Path("volume.tif"), 3) == grid
+    )
 
 
 def test_predict_writes_probabilities_as_ome_zarr(folder):
@@ -213,19 +215,19 @@ def test_predict_writes_probabilities_as_ome_zarr(folder):
 @pytest.mark.parametrize("model", ["m2.safetensors", "m3.safetensors"])
 def test_time_comes_before_classes_in_files(folder, name, model):
     movie = np.random.default_rng(1).normal(size=(8, 40, 44)).astype(np.float32)
-    write_picture(Path("movie.tif"), movie, ("t", "y", "x"), (30.0, 0.5, 0.5), ("s", "um", "um"))
+    write_image(Path("movie.tif"), movie, ("t", "y", "x"), (30.0, 0.5, 0.5), ("s", "um", "um"))
     done = run("predict", model, "movie.tif", "-o", name, "--probabilities")
     assert done.exit_code == 0, done.output
     expected = napari_unet.predict(load_model(model), movie, output="probabilities")
     written: Any = tifffile.imread(name) if name.endswith("tif") else zarr.open(name)["0"][:]
     np.testing.assert_array_equal(written, np.moveaxis(expected, 0, 1))
-    assert read_grid(Path(name), 4).axes == ("t", "c", "y", "x")
+    assert read_axes_metadata(Path(name), 4).axes == ("t", "c", "y", "x")
 
 
 def test_what_was_written_can_be_predicted_again(folder):
-    write_picture(Path("in.zarr"), np.ones((40, 44), np.float32), ("y", "x"), (2, 3), ("um", "um"))
+    write_image(Path("in.zarr"), np.ones((40, 44), np.float32), ("y", "x"), (2, 3), ("um", "um"))
     assert run("predict", "m2.safetensors", "in.zarr", "-o", "out.zarr").exit_code == 0
-    assert read_grid(Path("out.zarr"), 2) == read_grid(Path("in.zarr"), 2)
+    assert read_axes_metadata(Path("out.zarr"), 2) == read_axes_metadata(Path("in.zarr"), 2)
     first = zarr.open_array("out.zarr/0", mode="r")[:]
     assert run("predict", "rgb.safetensors", "rgb.tif", "-o", "out.zarr").exit_code == 0
     second = zarr.open_array("out.zarr/0", mode="r")[:]
@@ -272,7 +274,7 @@ FAILURES = {
 @pytest.mark.parametrize("command", FAILURES)
 def test_a_failure_is_one_line_and_nothing_is_lost(folder, command):
     for name in ("old.tif", "old.zarr"):
-        write_picture(Path(name), np.ones((30, 40), np.uint8), ("y", "x"), (1, 1), ("", ""))
+        write_image(Path(name), np.ones((30, 40), np.uint8), ("y", "x"), (1, 1), ("", ""))
     tiny_model(Path("old.safetensors"))
     Path("strange.zarr").write_text("no picture")
     before = contents(folder)
@@ -388,12 +390,12 @@ def test_train_has_an_option_for_every_field_that_fits_a_line():
 @pytest.mark.parametrize("name", ["out.tif", "out.zarr"])
 def test_a_picture_that_fails_half_way_leaves_no_trace(tmp_path, name):
     path = tmp_path / name
-    picture = Picture((4, 5), np.dtype(np.uint8), Grid.unknown(2))
-    write_picture(path, np.full((4, 5), 7, np.uint8), ("y", "x"), (1, 1), ("", ""))
+    picture = ImageSpec((4, 5), np.dtype(np.uint8), AxesMetadata.unknown(2))
+    write_image(path, np.full((4, 5), 7, np.uint8), ("y", "x"), (1, 1), ("", ""))
     before = contents(tmp_path)
 
     def fail_half_way() -> None:
-        with new_picture(path, picture) as target:
+        with new_image(path, picture) as target:
             target[:2] = 1
             raise ValueError("half way")
 
@@ -403,15 +405,15 @@ def test_a_picture_that_fails_half_way_leaves_no_trace(tmp_path, name):
 
 
 def test_a_full_disk_is_told_before_the_start(tmp_path):
-    enormous = Picture((10**6, 10**6, 10**3), np.dtype(np.uint8), Grid.unknown(3))
-    with pytest.raises(InputError, match="GiB needed"), new_picture(tmp_path / "a.tif", enormous):
+    enormous = ImageSpec((10**6, 10**6, 10**3), np.dtype(np.uint8), AxesMetadata.unknown(3))
+    with pytest.raises(InputError, match="GiB needed"), new_image(tmp_path / "a.tif", enormous):
         pytest.fail("there cannot be so much room")
     assert contents(tmp_path) == {}
 
 
 def test_files_have_five_axes_at_the_most(tmp_path):
-    picture = Picture((2,) * 6, np.dtype(np.uint8), Grid.unknown(6))
-    with pytest.raises(InputError, match="five axes"), new_picture(tmp_path / "a.zarr", picture):
+    picture = ImageSpec((2,) * 6, np.dtype(np.uint8), AxesMetadata.unknown(6))
+    with pytest.raises(InputError, match="five axes"), new_image(tmp_path / "a.zarr", picture):
         pytest.fail("there is no name for the sixth")
 
 
@@ -419,7 +421,7 @@ def test_written_files_have_the_rights_of_any_other(tmp_path):
     if os.name == "nt":
         pytest.skip("Windows has other rights")
     (tmp_path / "plain").touch()
-    write_picture(tmp_path / "a.tif", np.ones((4, 5), np.uint8), ("y", "x"), (1, 1), ("", ""))
+    write_image(tmp_path / "a.tif", np.ones((4, 5), np.uint8), ("y", "x"), (1, 1), ("", ""))
     assert (tmp_path / "a.tif").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
@@ -431,9 +433,9 @@ def test_axes_of_ome_zarr_0_4_are_read(tmp_path):
     pyramid = {"axes": axes, "datasets": [level], "coordinateTransformations": outer}
     group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
     group.attrs["multiscales"] = [pyramid]
-    found = read_grid(tmp_path / "a.zarr", 3)
-    assert found == Grid(("c", "y", "x"), (1.0, 4.0, 1.5), ("", "micrometer", ""))
-    assert read_grid(tmp_path / "a.zarr", 2) == Grid.unknown(2)
+    found = read_axes_metadata(tmp_path / "a.zarr", 3)
+    assert found == AxesMetadata(("c", "y", "x"), (1.0, 4.0, 1.5), ("", "micrometer", ""))
+    assert read_axes_metadata(tmp_path / "a.zarr", 2) == AxesMetadata.unknown(2)
 
 
 def test_damaged_or_missing_metadata_keeps_nobody_from_the_pixels(tmp_path):
@@ -441,9 +443,9 @@ def test_damaged_or_missing_metadata_keeps_nobody_from_the_pixels(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5), np.uint8), description=xml, metadata=None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tifffile.logger(), "disabled", True)
-        assert read_grid(tmp_path / "a.tif", 2).scale == (None, None)
+        assert read_axes_metadata(tmp_path / "a.tif", 2).scale == (None, None)
     np.save(tmp_path / "a.npy", np.zeros((4, 5)))
-    assert read_grid(tmp_path / "a.npy", 2) == Grid.unknown(2)
+    assert read_axes_metadata(tmp_path / "a.npy", 2) == AxesMetadata.unknown(2)
 
 
 @pytest.mark.parametrize(
@@ -460,4 +462,4 @@ def test_damaged_or_missing_metadata_keeps_nobody_from_the_pixels(tmp_path):
     ],
 )
 def test_spacing_compares_only_what_can_be_compared(axes, scale, units, spacing):
-    assert Grid(tuple(axes), scale, tuple(units)).spacing == spacing
+    assert AxesMetadata(tuple(axes), scale, tuple(units)).spacing == spacing

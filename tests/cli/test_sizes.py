@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from napari_unet.cli.all import app
-from napari_unet.network.cost import what_fits
+from napari_unet.network.cost import network_cost
 from napari_unet.network.kinds import preset
 from tests.inference.models import model
 
@@ -21,7 +21,7 @@ def run(*words: str):
 def test_a_published_network_by_name():
     done = run("ronneberger2015", "--input", "572,572", "--batch", "2")
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
-    found = what_fits(preset("ronneberger2015"), (572, 572), 2)
+    found = network_cost(preset("ronneberger2015"), (572, 572), 2)
     assert "head 388 x 388 2 130" in lines
     assert "total 31,030,658" in lines
     assert any(line.startswith("y: inputs 188, 204, 220, ... (every 16)") for line in lines)
@@ -47,7 +47,7 @@ def test_a_models_own_network(tmp_path: Path):
     trained = model()
     trained.save(path)
     done = run(str(path))
-    total = f"{what_fits(trained.config).parameters:,}"
+    total = f"{network_cost(trained.config).parameters:,}"
     assert done.exit_code == 0
     assert trained.config.title in done.stdout
     assert any(line.split() == ["total", total] for line in done.stdout.splitlines())

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.data.crop_pad import MODES, fit_size
+from napari_unet.data.crop_pad import MODES, crop_or_pad
 from napari_unet.errors import InputError
 from napari_unet.network.kinds import preset
 from tests.geometry.strategies import geometries
@@ -15,7 +15,7 @@ from tests.geometry.strategies import geometries
 
 def test_ndnet_valid_crops_to_the_nearest_size():
     image = np.arange(400 * 100 * 100).reshape(400, 100, 100)
-    array, fitted = fit_size(image, preset("ndnet_unetv3").passing)
+    array, fitted = crop_or_pad(image, preset("ndnet_unetv3").passing)
     assert array.shape == (398, 94, 94)
     assert np.array_equal(array, image[1:399, 3:97, 3:97])
     # 354 x 50 x 50 come out: 22 lost to the convolutions on each side.
@@ -27,13 +27,13 @@ def test_ndnet_valid_crops_to_the_nearest_size():
 
 def test_ndnet_valid_refuses_what_is_too_small_and_names_the_smallest():
     with pytest.raises(InputError, match="got 45 voxels, expected at least 46 voxels"):
-        fit_size(np.zeros((50, 46, 45)), preset("ndnet_unetv3").passing)
+        crop_or_pad(np.zeros((50, 46, 45)), preset("ndnet_unetv3").passing)
 
 
 def test_ndnet_same_pads_with_zeros_and_cuts_the_excess():
     config = preset("ndnet_unetv3", padding="same")
     image = np.random.default_rng(0).random((2, 30, 41, 64)) + 1
-    array, fitted = fit_size(image, config.passing, "pad", "zero")
+    array, fitted = crop_or_pad(image, config.passing, "pad", "zero")
     assert array.shape == (2, 32, 48, 64)
     assert (array == 0).sum() == array.size - image.size
     assert np.array_equal(array[:, 1:31, 3:44], image)
@@ -50,7 +50,7 @@ def test_a_sinogram_is_wrapped():
     config = preset("sinogram2019", **deeper)
     assert [axis.stride for axis in config.passing] == [16, 16]
     image = np.arange(50 * 64).reshape(50, 64)
-    array, fitted = fit_size(image, config.passing, "pad", "wrap")
+    array, fitted = crop_or_pad(image, config.passing, "pad", "wrap")
     assert array.shape == (64, 64)
     assert np.array_equal(array[:7], image[-7:])
     assert np.array_equal(array[7:57], image)
@@ -64,7 +64,7 @@ BORDERS = {"mirror": [2, 1], "zero": [0, 0], "edge": [0, 0], "wrap": [2, 3]}
 @pytest.mark.parametrize("mode", MODES)
 def test_what_is_added_is_what_was_asked_for(mode):
     axes = preset("semantic2d").passing
-    array, _ = fit_size(np.arange(4.0)[None] * np.ones((16, 1)), axes, "pad", mode)
+    array, _ = crop_or_pad(np.arange(4.0)[None] * np.ones((16, 1)), axes, "pad", mode)
     assert array.shape == (16, 16)
     assert array[3, 6:10].tolist() == [0, 1, 2, 3]
     assert array[3, 4:6].tolist() == BORDERS[mode]
@@ -76,7 +76,7 @@ def test_results_come_back_to_their_place(axes, data):
     smallest = [g.smallest_input if how == "crop" else 1 for g in axes]
     shape = [n + data.draw(st.integers(0, 20)) for n in smallest]
     image = 1 + np.arange(np.prod(shape)).reshape(1, *shape)
-    array, fitted = fit_size(image, axes, how, "edge")
+    array, fitted = crop_or_pad(image, axes, how, "edge")
     assert all(g.is_allowed(n) for g, n in zip(axes, array.shape[1:], strict=True))
     change = [abs(a - b) for a, b in zip(array.shape[1:], shape, strict=True)]
     assert all(c < g.stride or how == "pad" for c, g in zip(change, axes, strict=True))
@@ -97,11 +97,11 @@ def test_arrays_without_voxels_are_refused():
     axes = preset("semantic2d").passing
     for shape in ((16,), (0, 16)):
         with pytest.raises(InputError, match="needs voxels along each spatial axis"):
-            fit_size(np.zeros(shape), axes)
+            crop_or_pad(np.zeros(shape), axes)
 
 
 def test_a_result_of_another_array_is_refused():
-    _, fitted = fit_size(np.zeros((40, 40)), preset("semantic2d").passing)
+    _, fitted = crop_or_pad(np.zeros((40, 40)), preset("semantic2d").passing)
     for shape in ((48, 48), (31, 32), (32,)):
         with pytest.raises(InputError, match="does not belong"):
             fitted.undo(np.zeros(shape))

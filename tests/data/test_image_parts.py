@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.data.flips import SAME, turned, turned_back, turns
+from napari_unet.data.flips import SAME, apply_flip, flips_and_rotations, undo_flip
 from napari_unet.data.image import ImageView
 from napari_unet.data.inputs import known_pixels, missing_view, only_known, read_inputs
 from napari_unet.data.masking import MOST, REACH, choose_hidden, hide, holes_like
@@ -88,12 +88,12 @@ def test_a_line_is_told_by_other_lines_alone(axis):
 
 def test_turns_are_undone():
     x = torch.arange(2 * 3 * 4 * 4.0).reshape(2, 3, 4, 4)
-    ways = turns()
+    ways = flips_and_rotations()
     assert ways[0] == SAME
-    assert len({tuple(turned(x, way).flatten().tolist()) for way in ways}) == 8
-    assert all(torch.equal(turned_back(turned(x, way), way), x) for way in ways)
-    assert turned(x, SAME) is x
-    assert turns(square=False, mirrored=(False, True)) == (SAME, (False, False, True))
+    assert len({tuple(apply_flip(x, way).flatten().tolist()) for way in ways}) == 8
+    assert all(torch.equal(undo_flip(apply_flip(x, way), way), x) for way in ways)
+    assert apply_flip(x, SAME) is x
+    assert flips_and_rotations(square=False, mirrored=(False, True)) == (SAME, (False, False, True))
 
 
 def test_neighbouring_planes_are_read_as_channels_and_mirrored_at_the_ends():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import napari_unet.data.split as module
 from napari_unet.data.annotations import AnnotationStore
-from napari_unet.data.split import MOST_HELD, Split, split, whole_pictures
+from napari_unet.data.split import MOST_HELD, Split, split, whole_images
 from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
 
@@ -208,14 +208,14 @@ def test_everything_can_be_held_out() -> None:
 def test_whole_pictures_leave_every_class_something_to_train_with() -> None:
     counts = [{1: 5, 2: 5}, {1: 5}, {1: 5, 3: 1}, {1: 2, 2: 9}, {}]
     for seed in range(20):
-        held = whole_pictures(counts, 0.4, seed)
+        held = whole_images(counts, 0.4, seed)
         assert 1 <= len(held) <= 2
         assert 2 not in held, "all of class 3 is there"
         assert not {0, 3} <= held, "all of class 2 is there"
         assert 4 not in held, "nothing is painted there"
-    assert len({whole_pictures(counts, 0.2, seed) for seed in range(20)}) > 1
+    assert len({whole_images(counts, 0.2, seed) for seed in range(20)}) > 1
     with pytest.raises(InputError, match="every class painted on at least two images"):
-        whole_pictures([{1: 5, 2: 5}], 0.2, 0)
+        whole_images([{1: 5, 2: 5}], 0.2, 0)
 
 
 def test_nothing_painted() -> None:

@@ -12,7 +12,7 @@ from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
 from napari_unet.inference.preview import preview_events
 from napari_unet.inference.request import Request, TileDone
-from napari_unet.model import Reading, load_model
+from napari_unet.model import InputSpec, load_model
 from napari_unet.network.unet_config import UNetConfig
 from tests.inference.models import FLAT, VOLUME, model
 
@@ -20,7 +20,7 @@ HUNDREDS = Normalisation("mean_sd", (500.0,), (200.0,))
 
 
 def restorer(config=FLAT, reading=None, channels=1, **more):
-    reading = reading or Reading()
+    reading = reading or InputSpec()
     into = channels * reading.planes * (1 + reading.mask)
     config = config.model_copy(update={"in_channels": into, "out_channels": channels})
     norm = Normalisation("mean_sd", (500.0,) * channels, (200.0,) * channels)
@@ -53,7 +53,7 @@ def test_an_image_comes_back_like_the_input_and_holds_what_it_held(dtype, result
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize(
     "reading",
-    [Reading(), Reading(3, (True, False), own=0.2), Reading(3, (False, True), noise=(0.3,))],
+    [InputSpec(), InputSpec(3, (True, False), own=0.2), InputSpec(3, (False, True), noise=(0.3,))],
 )
 @pytest.mark.parametrize("flips", [False, True])
 def test_tiled_equals_whole(padding, reading, flips):
@@ -102,12 +102,12 @@ def test_new_channels_come_first():
 
 def test_a_part_of_each_pixel_goes_into_the_result():
     image = picture(24, 24)
-    without, part = (predict(restorer(reading=Reading(own=o)), image) for o in (0.0, 0.25))
+    without, part = (predict(restorer(reading=InputSpec(own=o)), image) for o in (0.0, 0.25))
     assert np.allclose(part, 0.75 * without + 0.25 * image, atol=1e-2)
 
 
 def test_known_pixels_come_back_bit_for_bit_and_missing_ones_do_not_matter():
-    trained = restorer(reading=Reading(mask=True))
+    trained = restorer(reading=InputSpec(mask=True))
     image = picture(3, 40, 44, dtype=np.int32)
     mask = np.random.default_rng(1).random(image.shape) < 0.1
     found = predict(trained, image, mask=mask)
@@ -123,7 +123,7 @@ def test_known_pixels_come_back_bit_for_bit_and_missing_ones_do_not_matter():
     assert np.abs(tiled - found).max() < 2e-3
 
 
-@pytest.mark.parametrize("reading", [Reading(3, own=0.1), Reading(3, noise=(2.0,))])
+@pytest.mark.parametrize("reading", [InputSpec(3, own=0.1), InputSpec(3, noise=(2.0,))])
 def test_a_preview_is_a_part_of_the_whole(reading):
     trained = restorer(reading=reading)
     stack = picture(4, 50, 60)
@@ -146,18 +146,18 @@ def test_what_a_denoiser_cannot_do_is_refused(given, message):
 
 
 def test_what_cannot_be_filled_in_is_refused():
-    trained = restorer(reading=Reading(mask=True))
+    trained = restorer(reading=InputSpec(mask=True))
     with pytest.raises(InputError, match="told what is missing"):
         predict(trained, picture(20, 20, dtype=np.uint8))
     with pytest.raises(InputError, match="differ in shape"):
         predict(trained, picture(20, 20), mask=np.zeros((20, 21)))
     with pytest.raises(InputError, match="single picture"):
-        predict(restorer(reading=Reading(3)), picture(20, 20))
+        predict(restorer(reading=InputSpec(3)), picture(20, 20))
 
 
 def test_saved_it_is_the_same(tmp_path):
     photon = Normalisation("photon", (20.0,), (5.0,), ((2.0, 3.0),))
-    trained = restorer(reading=Reading(3, (False, True), mask=True, own=0.1)).with_facts(
+    trained = restorer(reading=InputSpec(3, (False, True), mask=True, own=0.1)).with_facts(
         target=photon
     )
     again = load_model(trained.save(tmp_path / "m"))

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from napari_unet.geometry.unet_shape import FCNShape
-from napari_unet.network.build import build_network, with_classes
+from napari_unet.network.build import build_network, expand_head
 from napari_unet.network.densenet_config import DenseNetConfig
 from napari_unet.network.fcn import linear_kernel
 from napari_unet.network.fcn_config import FCNConfig
@@ -88,7 +88,7 @@ def test_a_copy_for_inference_gives_the_same(name):
 def test_a_network_with_more_classes_forgets_nothing(name):
     config = SMALL[name]
     network = trained_network(config)
-    grown = with_classes(network, config.out_channels + 2).eval()
+    grown = expand_head(network, config.out_channels + 2).eval()
     x = torch.randn(1, config.in_channels, *[32] * config.ndim)
     with torch.no_grad():
         before, after = network(x), grown(x)

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from napari_unet.errors import InputError
 from napari_unet.network.build import build_network
-from napari_unet.network.cost import what_fits
+from napari_unet.network.cost import network_cost
 from napari_unet.network.densenet_config import DenseNetConfig
 from napari_unet.network.fcn_config import FCNConfig
 from napari_unet.network.kinds import preset
@@ -59,7 +59,7 @@ def test_multiply_adds_are_those_that_torch_counts(name):
         network(x)
     counted = counter.get_flop_counts()["Global"]
     convolutions = sum(n for operation, n in counted.items() if "convolution" in str(operation))
-    found = what_fits(config, shape)
+    found = network_cost(config, shape)
     assert 2 * found.multiply_adds == convolutions > 0
     voxels = torch.Size(found.output).numel()
     assert found.flops_per_voxel == convolutions / voxels
@@ -86,7 +86,7 @@ def kept_for_backward(network: nn.Module, x: torch.Tensor) -> int:
 def test_the_memory_for_training_is_what_torch_keeps(name):
     config, batch = CONFIGS[name], 2
     shape = small_input(config)
-    found = what_fits(config, shape, batch)
+    found = network_cost(config, shape, batch)
     network = build_network(config)
     kept = kept_for_backward(network, torch.randn(batch, config.in_channels, *shape))
     # Weights, gradients, two moments of Adam, and the average: four bytes each.
@@ -95,7 +95,7 @@ def test_the_memory_for_training_is_what_torch_keeps(name):
 
 
 def test_ndnet_takes_the_nearest_size():
-    found = what_fits(preset("ndnet_unetv3"), (400, 100, 100))
+    found = network_cost(preset("ndnet_unetv3"), (400, 100, 100))
     assert (found.shape, found.cropped, found.output) == (
         (398, 94, 94), (398, 94, 94), (354, 50, 50))  # fmt: skip
     assert found.padded == (406, 102, 102)
@@ -106,22 +106,22 @@ def test_ndnet_takes_the_nearest_size():
 
 
 def test_ronneberger2015():
-    found = what_fits(preset("ronneberger2015"), (572, 572), 4)
+    found = network_cost(preset("ronneberger2015"), (572, 572), 4)
     assert found.cropped == found.padded == found.shape == (572, 572)
     assert (found.output, found.crop, found.context) == ((388, 388), (92, 92), (184, 184))
-    one = what_fits(preset("ronneberger2015"), (572, 572))
+    one = network_cost(preset("ronneberger2015"), (572, 572))
     weights = 5 * 4 * 31_030_658
     assert found.training_bytes - weights == 4 * (one.training_bytes - weights)
     assert found.prediction_bytes == one.prediction_bytes > 4 * 31_030_658
 
 
 def test_what_is_too_small_can_be_padded_only():
-    found = what_fits(preset("ronneberger2015"), (572, 100))
+    found = network_cost(preset("ronneberger2015"), (572, 100))
     assert (found.cropped, found.padded, found.shape) == (None, (572, 188), (572, 188))
 
 
 def test_padded_networks_take_multiples_whatever_they_see():
-    found = what_fits(preset("fcdensenet103"), (360, 480))
+    found = network_cost(preset("fcdensenet103"), (360, 480))
     assert (found.cropped, found.padded, found.output) == ((352, 480), (384, 480), (352, 480))
     assert (found.crop, found.smallest) == ((0, 0), (32, 32))
     assert found.receptive_field == (2294, 2294)
@@ -130,14 +130,14 @@ def test_padded_networks_take_multiples_whatever_they_see():
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_without_a_wish_a_size_that_fits_is_taken(name):
-    found = what_fits(CONFIGS[name])
+    found = network_cost(CONFIGS[name])
     assert found.cropped == found.padded == found.wished == found.shape
 
 
 @pytest.mark.parametrize(("wished", "batch"), [((64,), 1), ((64, 0), 1), ((64, 64), 0)])
 def test_nonsense_is_refused(wished, batch):
     with pytest.raises(InputError, match=r"one size per spatial axis|at least one image"):
-        what_fits(UNetConfig(), wished, batch)
+        network_cost(UNetConfig(), wished, batch)
 
 
 def test_it_needs_no_torch():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import ndimage
 
-from napari_unet.network.build import build_network, with_classes
+from napari_unet.network.build import build_network, expand_head
 from napari_unet.network.filters import ScaleFilters
 from napari_unet.network.inference import for_inference
 from napari_unet.network.kinds import preset
@@ -160,7 +160,7 @@ def test_they_are_added_and_not_saved():
 
 def test_more_classes_forget_nothing():
     network = trained_looking(UNetConfig.sized("small", 2, out_channels=2)).eval()
-    grown = with_classes(network, 4).eval()
+    grown = expand_head(network, 4).eval()
     x = torch.randn(1, 1, *network.config.input_for((10, 10)))
     with torch.no_grad():
         assert torch.allclose(grown(x)[:, :2], network(x), atol=1e-5)

@@ -14,16 +14,16 @@ from torch import nn
 from napari_unet.errors import InputError
 from napari_unet.network.blocks import ConvBlock, Interpolate
 from napari_unet.network.build import build_network
-from napari_unet.network.table import Row, format_table, parameter_count, shape_table
+from napari_unet.network.table import LayerRow, format_table, parameter_count, shape_table
 from napari_unet.network.unet import UNet
 from napari_unet.network.unet_config import UNetConfig
 
 
-def parameters_of(rows: list[Row], *beginnings: str) -> int:
+def parameters_of(rows: list[LayerRow], *beginnings: str) -> int:
     return sum(row.parameters for row in rows if row.name.startswith(beginnings))
 
 
-def row_named(rows: list[Row], name: str) -> Row:
+def row_named(rows: list[LayerRow], name: str) -> LayerRow:
     (found,) = [row for row in rows if row.name == name]
     return found
 
@@ -49,9 +49,9 @@ def test_ronneberger2015():
     config = UNetConfig.preset("ronneberger2015")
     rows = shape_table(config, (572, 572))
     assert parameter_count(config) == 31_030_658
-    assert row_named(rows, "bottom conv 2") == Row("bottom conv 2", (28, 28), 1024, 9_438_208)
+    assert row_named(rows, "bottom conv 2") == LayerRow("bottom conv 2", (28, 28), 1024, 9_438_208)
     assert row_named(rows, "decoder 4 concat").channels == 1024
-    assert rows[-1] == Row("head", (388, 388), 2, 130)
+    assert rows[-1] == LayerRow("head", (388, 388), 2, 130)
 
 
 def test_cicek2016():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_unet.errors import InputError
-from napari_unet.noise.filters import cut_off
+from napari_unet.noise.filters import clipping_limits
 from napari_unet.noise.poisson_gauss import NoiseModel, fit_noise
 from tests.noise.scenes import camera, cells
 
@@ -147,4 +147,4 @@ def test_what_is_no_picture_is_refused(planes):
 def test_counts_that_reach_zero_rarely_are_not_cut_off():
     counts = np.random.default_rng(0).poisson(6.0, (256, 256)).astype(float)
     assert (counts == 0).sum() > 100
-    assert cut_off([counts]) == (None, None)
+    assert clipping_limits([counts]) == (None, None)

@@ -7,7 +7,7 @@ from skimage.restoration import denoise_nl_means
 
 from napari_unet.errors import InputError
 from napari_unet.noise.poisson_gauss import NoiseModel, fit_noise
-from napari_unet.noise.residual_report import examine
+from napari_unet.noise.residual_report import analyse_residual
 from napari_unet.noise.variance_stabilising import Stabiliser
 from tests.noise.scenes import camera, cells
 
@@ -49,7 +49,7 @@ ANSWERS = [truth, denoised, nearly]
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_it_stays_quiet_on_what_is_well_denoised(scene, answer):
     noisy, clean = scene
-    report = examine(noisy, answer(noisy, clean))
+    report = analyse_residual(noisy, answer(noisy, clean))
     assert (report.level, report.places, report.unsupported_share) == ("good", (), 0.0), report
     assert report.sigma_before == pytest.approx(np.sqrt(clean.mean()), rel=0.1)
     assert report.sigma_after < 0.3 * report.sigma_before
@@ -62,8 +62,8 @@ def test_it_stays_quiet_on_what_is_well_denoised(scene, answer):
 def test_it_stays_quiet_in_the_dark(seed, dark):
     clean = cells(seed=seed, dark=dark)
     noisy = camera(clean, seed=seed)
-    assert examine(noisy, clean).level == "good"
-    assert examine(5 * noisy + 100, 5 * clean + 100).level == "good"
+    assert analyse_residual(noisy, clean).level == "good"
+    assert analyse_residual(5 * noisy + 100, 5 * clean + 100).level == "good"
 
 
 def found(report, y, x, within=8):
@@ -82,7 +82,7 @@ def test_a_blob_that_is_not_there_is_found(answer, y, x):
     noisy = camera(clean)
     height = 1.8 * np.sqrt(clean[y, x])
     blob = height * np.exp(-((Y - y) ** 2 + (X - x) ** 2) / (2 * 3.0**2))
-    report = examine(noisy, answer(noisy, clean) + blob)
+    report = analyse_residual(noisy, answer(noisy, clean) + blob)
     assert report.level != "good"
     assert found(report, y, x)
     assert "speaks against" in report.verdict[0]
@@ -98,7 +98,7 @@ def test_a_filament_that_is_not_there_is_found(answer, sign):
     noisy = camera(clean)
     across = Y - 100 - 0.3 * (X - 128)
     filament = np.exp(-(across**2) / (2 * 1.5**2)) * (np.abs(X - 128) < 30)
-    report = examine(noisy, answer(noisy, clean) + sign * 1.5 * np.sqrt(clean) * filament)
+    report = analyse_residual(noisy, answer(noisy, clean) + sign * 1.5 * np.sqrt(clean) * filament)
     assert report.level != "good"
     assert all(abs(p.box[0] - 100) < 25 and 80 < p.box[1] < 180 for p in report.places)
     assert (report.unsupported > 0)[filament > 0.5].mean() > 0.2
@@ -114,18 +114,18 @@ def test_rows_that_stay_shifted_are_found(seed):
         (noisy, clean + shifts, "row"),
         (noisy.T, (clean + shifts).T, "column"),
     ):
-        report = examine(one, other)
+        report = analyse_residual(one, other)
         assert report.level != "good"
         assert any(f"Whole {kind}s are shifted" in said for said in report.verdict)
         assert {p.kind for p in report.places} == {kind}
         amplitude = report.row_noise if kind == "row" else report.column_noise
         assert amplitude == pytest.approx(0.5 * sigma, rel=0.2)
-    assert examine(noisy, clean).row_noise == 0.0
+    assert analyse_residual(noisy, clean).row_noise == 0.0
 
 
 def test_over_smoothing_is_found(scene):
     noisy, clean = scene
-    report = examine(noisy, gaussian_filter(clean, 3.0))
+    report = analyse_residual(noisy, gaussian_filter(clean, 3.0))
     assert report.level == "bad"
     assert report.lost_share > 0.005
     assert report.residual_variance > 1.5
@@ -136,11 +136,11 @@ def test_over_smoothing_is_found(scene):
 
 def test_noise_that_is_still_there_is_found(scene):
     noisy, _ = scene
-    report = examine(noisy, noisy)
+    report = analyse_residual(noisy, noisy)
     assert report.level == "caution"
     assert report.sigma_after == pytest.approx(report.sigma_before, rel=0.1)
     assert "still there" in report.verdict[0]
-    assert "still there" in examine(noisy, gaussian_filter(noisy, 0.5)).verdict[0]
+    assert "still there" in analyse_residual(noisy, gaussian_filter(noisy, 0.5)).verdict[0]
 
 
 def test_a_stack_says_in_which_plane():
@@ -148,12 +148,12 @@ def test_a_stack_says_in_which_plane():
     noisy = np.stack([camera(c, seed=s) for s, c in enumerate(clean)])
     answer = clean.copy()
     answer[1] += 3 * np.sqrt(clean[1, 60, 60]) * np.exp(-((Y - 60) ** 2 + (X - 60) ** 2) / 18)
-    report = examine(noisy, answer)
+    report = analyse_residual(noisy, answer)
     assert report.unsupported.shape == noisy.shape
     assert report.unsupported.dtype == np.float32
     assert [p.plane for p in report.places] == [1]
     assert "plane 1" in report.verdict[0]
-    listed = examine(list(noisy), list(answer), NoiseModel(1.0, 1e-3))
+    listed = analyse_residual(list(noisy), list(answer), NoiseModel(1.0, 1e-3))
     assert [p.plane for p in listed.places] == [1]
 
 
@@ -162,7 +162,7 @@ def test_at_most_five_places_are_named():
     answer = clean.copy()
     answer[20:240:40, 20:240:40] += 1.0
     answer = clean + 4 * np.sqrt(50) * 25 * gaussian_filter(answer - clean, 2.0)
-    report = examine(camera(clean), answer)
+    report = analyse_residual(camera(clean), answer)
     assert len(report.places) == 5
     strengths = [p.strength for p in report.places]
     assert strengths == sorted(strengths, reverse=True)
@@ -181,4 +181,4 @@ def test_at_most_five_places_are_named():
 )
 def test_what_cannot_be_compared_is_refused(noisy, answer):
     with pytest.raises(InputError):
-        examine(noisy, answer)
+        analyse_residual(noisy, answer)

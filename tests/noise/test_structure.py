@@ -7,11 +7,11 @@ from scipy.ndimage import gaussian_filter
 from napari_unet.errors import InputError
 from napari_unet.noise.poisson_gauss import NoiseModel, fit_noise
 from napari_unet.noise.structure import (
-    change,
-    likeness,
     noise_autocorrelation,
+    normalised_difference,
     saturation,
     share_of_high_pass,
+    structure_similarity,
 )
 from tests.noise.scenes import camera, cells
 
@@ -72,29 +72,34 @@ def test_likeness_goes_from_one_to_zero():
     clean = cells()
     noisy = camera(clean, seed=1)
     noise = fit_noise([noisy])
-    shifted = [likeness(noisy, camera(np.roll(clean, s, 1), seed=2), noise) for s in (0, 1, 2, 4)]
+    shifted = [
+        structure_similarity(noisy, camera(np.roll(clean, s, 1), seed=2), noise)
+        for s in (0, 1, 2, 4)
+    ]
     assert shifted[0] == pytest.approx(1.0, abs=0.01)
     assert shifted == sorted(shifted, reverse=True)
     assert shifted[-1] < 0.8
-    assert likeness(noisy, camera(clean.max() - clean, seed=2), noise) == 0.0
+    assert structure_similarity(noisy, camera(clean.max() - clean, seed=2), noise) == 0.0
     other = np.random.default_rng(3).permuted(clean.ravel()).reshape(clean.shape)
-    assert likeness(noisy, camera(other, seed=2), noise) == pytest.approx(0.0, abs=0.05)
+    assert structure_similarity(noisy, camera(other, seed=2), noise) == pytest.approx(0.0, abs=0.05)
 
 
 def test_planes_without_structure_are_alike():
-    assert likeness(5 * white(0), 5 * white(1), NoiseModel(0.0, 25.0)) == 1.0
+    assert structure_similarity(5 * white(0), 5 * white(1), NoiseModel(0.0, 25.0)) == 1.0
 
 
 def test_change_tells_how_far_above_the_noise_a_difference_is():
     clean, noise = cells(), NoiseModel(0.0, 25.0)
     first, second = clean + 5 * white(1), clean + 5 * white(2)
-    assert change(first, second, noise) == pytest.approx(1.0, abs=0.03)
-    assert change(first, second + 10 * white(3), noise) == pytest.approx(3.0, abs=0.1)
+    assert normalised_difference(first, second, noise) == pytest.approx(1.0, abs=0.03)
+    assert normalised_difference(first, second + 10 * white(3), noise) == pytest.approx(
+        3.0, abs=0.1
+    )
 
 
 def test_pictures_of_different_shapes_are_refused():
     with pytest.raises(InputError, match="different shapes"):
-        likeness(np.zeros((20, 20)), np.zeros((20, 21)), NoiseModel(0.0, 1.0))
+        structure_similarity(np.zeros((20, 20)), np.zeros((20, 21)), NoiseModel(0.0, 1.0))
 
 
 def test_one_plane_shows_no_scene_twice():

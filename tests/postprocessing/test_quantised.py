@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_unet.postprocessing.quantised import KeptProbabilities, quantise
+from napari_unet.postprocessing.quantised import QuantisedProbabilities, quantise
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=6)
 LOGITS = hnp.arrays(np.float32, SHAPES, elements=st.floats(-1, 1, width=32))
@@ -37,7 +37,7 @@ def test_near_ties_are_there_to_be_kept_apart():
 def test_it_is_written_like_an_array_tile_by_tile():
     rng = np.random.default_rng(0)
     probabilities = softmax(rng.normal(size=(3, 4, 10, 12)).astype(np.float32))
-    kept = KeptProbabilities(probabilities.shape)
+    kept = QuantisedProbabilities(probabilities.shape)
     assert kept.shape == (3, 4, 10, 12)
     for z in range(4):
         for part in (slice(0, 5), slice(5, 12)):

@@ -7,7 +7,7 @@ import gc
 
 import pytest
 
-from napari_unet.runs.csv_log import COLUMNS, Log, last_step, logged
+from napari_unet.runs.csv_log import COLUMNS, CsvLog, last_step, logged
 from napari_unet.training.events import ClassesGrew, Warned
 from tests.runs.states import EVIL, judged, started, steps, whole
 
@@ -18,7 +18,7 @@ def read(path):
 
 
 def test_each_row_is_on_the_disk_at_once(tmp_path):
-    log = Log(tmp_path / "log.csv")
+    log = CsvLog(tmp_path / "log.csv")
     log.feed(started())
     for number, event in enumerate(steps(3), start=1):
         log.feed(event)
@@ -85,7 +85,7 @@ def test_a_disk_that_is_full_later_is_said_once_and_the_file_let_go_of(tmp_path,
 
     events, said = whole(), []
     for event in logged(events, tmp_path / "log.csv"):
-        monkeypatch.setattr(Log, "_write", full)  # the head of the table is written by now
+        monkeypatch.setattr(CsvLog, "_write", full)  # the head of the table is written by now
         if event not in events:
             said.append(event.message)
     assert said == [f"No log is written to {tmp_path / 'log.csv'}: No space left on device."]

@@ -13,7 +13,7 @@ import napari_unet
 from napari_unet.errors import InputError
 from napari_unet.model import load_model
 from napari_unet.runs.listing import list_runs
-from napari_unet.runs.pictures import SamplePictures, one_by_one, sources_of
+from napari_unet.runs.pictures import SamplePictures, as_lists, sources_of
 from napari_unet.tasks.provenance import Origin
 from napari_unet.training.events import Finished, Started, Warned
 
@@ -81,7 +81,7 @@ def test_files_are_named_in_the_command_that_makes_the_model_again(painted, tmp_
 
 
 def test_what_is_no_file_is_named_by_what_it_is():
-    images, others = one_by_one("segment", ["a.tif", np.zeros(2)], [np.zeros(2), "b.tif"])
+    images, others = as_lists("segment", ["a.tif", np.zeros(2)], [np.zeros(2), "b.tif"])
     assert sources_of("segment", images, others) == [
         (Origin("a.tif", "a.tif"), Origin("strokes")),
         (Origin("training image"), Origin("b.tif", "b.tif")),

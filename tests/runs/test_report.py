@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet.runs.pictures import image_rgb, labels_rgb
-from napari_unet.runs.report import Line, plot, report, ticks
-from napari_unet.runs.state import Curve, Story, smoothed
+from napari_unet.runs.report import PlotLine, plot, report, ticks
+from napari_unet.runs.state import Curve, RunState, smoothed
 from tests.runs.states import EVIL, started, whole
 
 VOID = {"meta", "img"}
@@ -22,7 +22,7 @@ finite = st.floats(-1e9, 1e9)
 
 
 def story(**facts):
-    told = Story("segment", {"loss": "ce", "class_names": {"2": EVIL}}, **facts)
+    told = RunState("segment", {"loss": "ce", "class_names": {"2": EVIL}}, **facts)
     for event in whole():
         told.feed(event)
     told.end("finished")
@@ -79,7 +79,7 @@ def test_it_needs_nothing_else_and_nothing_in_it_runs():
 
 
 def test_without_a_single_step_it_says_what_there_is():
-    told = Story("denoise")
+    told = RunState("denoise")
     page = Page(report(told, "run"))
     assert "unfinished" in page.text
     assert "svg" not in page.tags
@@ -98,7 +98,7 @@ def test_whatever_is_written_the_page_is_whole(text):
 
 @given(st.lists(st.tuples(st.floats(0, 1e9), finite), min_size=1, max_size=40), st.booleans())
 def test_curves_stay_inside_their_picture(points, log):
-    svg = ET.fromstring(plot(EVIL, [Line(EVIL, "red", points)], log=log))
+    svg = ET.fromstring(plot(EVIL, [PlotLine(EVIL, "red", points)], log=log))
     width, height = map(float, svg.get("viewBox").split()[2:])
     (way,) = svg.iter("{http://www.w3.org/2000/svg}polyline")
     drawn = [tuple(map(float, pair.split(","))) for pair in way.get("points").split()]
@@ -107,12 +107,12 @@ def test_curves_stay_inside_their_picture(points, log):
 
 
 def test_larger_is_higher_and_later_is_right():
-    svg = plot("Loss", [Line("", "red", [(0, 1.0), (10, 3.0), (20, 100.0)])], log=True)
+    svg = plot("Loss", [PlotLine("", "red", [(0, 1.0), (10, 3.0), (20, 100.0)])], log=True)
     (way,) = re.findall(r'polyline points="([^"]*)"', svg)
     (x0, y0), (x1, y1), (x2, y2) = (map(float, pair.split(",")) for pair in way.split())
     assert x0 < x1 < x2
     assert y0 > y1 > y2
-    assert plot("Loss", [Line("", "red", [])]) == ""
+    assert plot("Loss", [PlotLine("", "red", [])]) == ""
 
 
 @given(finite, st.floats(1e-6, 1e9))

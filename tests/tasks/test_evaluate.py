@@ -9,7 +9,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 import napari_unet
 from napari_unet.errors import InputError
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.noise.metrics import likeness
+from napari_unet.noise.metrics import image_similarity
 from tests.tasks.segmentation.test_segment import FAST, halves
 
 TINY = UNetConfig(encoder=((4,),), bottom=(4,), decoder=((4,),), out_channels=1, padding="same")
@@ -112,4 +112,4 @@ def test_whole_images_are_held_out():
 
 def test_where_nothing_differs_the_ratio_is_infinite():
     image = np.random.default_rng(0).normal(size=(32, 32))
-    assert likeness(image, image).psnr == np.inf
+    assert image_similarity(image, image).psnr == np.inf

@@ -8,7 +8,7 @@ from napari_unet.errors import InputError
 from napari_unet.network.kinds import preset
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.network_choice import INPUT_VOXELS, choose_patch, trained_part
-from napari_unet.tasks.segmentation.active_learning import Probe
+from napari_unet.tasks.segmentation.active_learning import UncertaintyProbe
 
 SAME = UNetConfig.sized("medium", 2, padding="same")
 
@@ -49,6 +49,6 @@ def test_valid_networks_need_their_context():
 @pytest.mark.parametrize("config", [SAME, preset("fcn8s"), preset("ronneberger2015")])
 def test_windows_to_look_into_fit_any_patch(config):
     patch = choose_patch(config, (64, 700))
-    probe = Probe.of(config, patch, None)
+    probe = UncertaintyProbe.of(config, patch, None)
     assert all(n % g.stride == 0 and n > 0 for g, n in zip(config.geometry, probe.box, strict=True))
     assert probe.count >= 2

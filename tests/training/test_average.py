@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from napari_unet.training.optimiser import MOST_OF_FEW, Average
+from napari_unet.training.optimiser import MOST_OF_FEW, ExponentialMovingAverage
 
 
 def weight_network(value: float) -> nn.Linear:
@@ -23,7 +23,7 @@ def weight_network(value: float) -> nn.Linear:
 def test_it_reaches_back_over_a_share_of_the_steps(steps):
     """A weight that counts steps lags behind by what the average reaches back."""
     network = weight_network(0).double()
-    average = Average(network, 0.9999)
+    average = ExponentialMovingAverage(network, 0.9999)
     for step in range(1, steps + 1):
         network.weight.data.fill_(step)
         average.update(network)
@@ -34,7 +34,7 @@ def test_it_reaches_back_over_a_share_of_the_steps(steps):
 
 def test_it_reaches_back_no_further_than_it_may():
     network = weight_network(0).double()
-    average = Average(network, 0.9)
+    average = ExponentialMovingAverage(network, 0.9)
     for step in range(400):
         network.weight.data.fill_(step)
         average.update(network)
@@ -43,7 +43,7 @@ def test_it_reaches_back_no_further_than_it_may():
 
 def test_it_is_a_copy_that_does_not_learn():
     network = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5)).train()
-    average = Average(network, 0.5)
+    average = ExponentialMovingAverage(network, 0.5)
     assert not average.network.training
     assert not any(p.requires_grad for p in average.network.parameters())
     before = average.network[0].weight.clone()
@@ -53,7 +53,7 @@ def test_it_is_a_copy_that_does_not_learn():
 
 def test_statistics_are_averaged_and_counters_copied():
     network = nn.BatchNorm1d(2)
-    average = Average(network, 0.5)
+    average = ExponentialMovingAverage(network, 0.5)
     network.running_mean += 4
     network.num_batches_tracked += 7
     average.update(network)

@@ -23,10 +23,10 @@ from napari_unet import device
 from napari_unet.cli.all import app
 from napari_unet.cli.launch import launch
 from napari_unet.errors import InputError
-from napari_unet.tasks.segmentation.data import open_pairs
+from napari_unet.tasks.segmentation.data import open_all_annotated
 from napari_unet.tasks.segmentation.options import SegmentOptions
-from napari_unet.tasks.segmentation.task import SegmentLearner
-from napari_unet.training.distributed import spread
+from napari_unet.tasks.segmentation.task import SegmentationTask
+from napari_unet.training.distributed import broadcast
 from tests.training.ranks import DESCENT, Given, learn, pixels
 
 ROOT = Path(__file__).parents[2]
@@ -124,13 +124,13 @@ def learner(seed=0):
     labels = np.zeros((96, 96), np.uint8)
     labels[5:90:10, 5:40], labels[5:90:10, 50:90] = 1, 2
     options = SegmentOptions(size="small", seed=seed, batch_size=2, patch=(80, 80))
-    return SegmentLearner(open_pairs([image], [labels], 2, options), 2, options)
+    return SegmentationTask(open_all_annotated([image], [labels], 2, options), 2, options)
 
 
 def test_a_segmentation_draws_and_changes_other_patches_but_holds_out_the_same():
     first, again, second = learner(), learner(), learner()
-    spread(again, 0)
-    spread(second, 1)
+    broadcast(again, 0)
+    broadcast(second, 1)
     a, b, c = (one.batch(2) for one in (first, again, second))
     assert torch.equal(a.inputs, b.inputs)
     assert not torch.equal(a.inputs, c.inputs)

@@ -14,7 +14,7 @@ from napari_unet.control import Control
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.geometry.region import Region
 from napari_unet.training.events import ClassesGrew, Noted, Stepped, StrokesChanged, Warned
-from napari_unet.training.prefetch import Reader
+from napari_unet.training.prefetch import BatchPrefetcher
 from napari_unet.training.task import Batch
 from napari_unet.training.trainer import train_network
 from tests.tasks.segmentation.test_segment import FAST, halves
@@ -42,7 +42,7 @@ def reader():
     made = []
 
     def make(draw, ahead):
-        made.append(Reader(draw, ahead))
+        made.append(BatchPrefetcher(draw, ahead))
         return made[-1]
 
     yield make

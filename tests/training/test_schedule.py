@@ -180,9 +180,9 @@ def test_a_training_falls_when_its_validations_bring_nothing(ticking):
 
 def test_new_strokes_are_learned_at_the_peak_again(ticking):
     class Painted(Toy):
-        is_stale = True
+        annotations_changed = True
 
-        def take_up(self):
+        def sync_annotations(self):
             if len(self.sizes) == 40:
                 self.counts = (6, 7)
 

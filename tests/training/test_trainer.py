@@ -24,7 +24,7 @@ from napari_unet.training.events import (
     Validated,
     Warned,
 )
-from napari_unet.training.optimiser import Average
+from napari_unet.training.optimiser import ExponentialMovingAverage
 from napari_unet.training.schedule import one_cycle
 from napari_unet.training.task import Batch
 from napari_unet.training.trainer import train_network
@@ -437,7 +437,7 @@ def test_what_is_saved_is_the_running_average(decay):
 def test_the_average_forgets_where_it_began():
     network = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.constant_(network.weight, 1000.0)
-    average = Average(network, 0.99)
+    average = ExponentialMovingAverage(network, 0.99)
     torch.nn.init.ones_(network.weight)
     for _ in range(30):
         average.update(network)

@@ -26,7 +26,7 @@ class Toy:
     """Finds where its noise is above zero; `on_batch` is called with a size before each batch."""
 
     class_names, counts, values = ("below", "above"), (5, 7), (1, 2)
-    batch_size, ready, is_stale, unseen = 2, True, False, ""
+    batch_size, ready, annotations_changed, preview_error = 2, True, False, ""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Toy:
     def notes(self) -> Iterator[str]:
         yield from ()
 
-    def take_up(self) -> None:
+    def sync_annotations(self) -> None:
         return None
 
     def batch(self, size: int) -> Batch:
@@ -68,7 +68,7 @@ class Toy:
     def validate(self, network: nn.Module, device: torch.device, step: int) -> Validated | None:
         return Validated(step, 0.7, "IoU", (0.5, None), 12) if self.validates else None
 
-    def settle(self, network: nn.Module, device: torch.device) -> None:
+    def calibrate(self, network: nn.Module, device: torch.device) -> None:
         self.settled += 1
 
     def preview(

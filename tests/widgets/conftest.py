@@ -15,7 +15,7 @@ from qtpy.QtCore import QSettings
 from napari_unet.widgets import models as session
 from napari_unet.widgets.panel import UNetPanel
 from napari_unet.widgets.train import runs as preferences
-from napari_unet.workers.process import Here
+from napari_unet.workers.process import InProcessWorker
 
 SIDE = 64
 PATIENCE = 60_000  # ms; a test that passes never waits that long
@@ -79,7 +79,7 @@ class Room:
 @pytest.fixture(autouse=True)
 def here(monkeypatch):
     """What the panel has done is done in this process, but where a test wants it otherwise."""
-    monkeypatch.setattr(session, "new_worker", Here)
+    monkeypatch.setattr(session, "new_worker", InProcessWorker)
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from napari_unet.geometry.region import Region
 from napari_unet.widgets import models as session
 from napari_unet.widgets.forms.layer_combo import RESULT
 from napari_unet.widgets.panel import find_panel
-from napari_unet.workers.process import Apart
+from napari_unet.workers.process import SubprocessWorker
 from tests.widgets.conftest import PATIENCE
 from tests.widgets.test_panel import gone
 
@@ -115,7 +115,7 @@ class Person:
 @pytest.fixture
 def person(viewer, qtbot, monkeypatch):
     """Somebody before a window with a picture and the panel, which trains in another process."""
-    monkeypatch.setattr(session, "new_worker", Apart)
+    monkeypatch.setattr(session, "new_worker", SubprocessWorker)
     viewer.window.show()
     viewer.add_image(
         picture(),

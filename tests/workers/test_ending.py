@@ -15,7 +15,7 @@ import pytest
 from napari_unet.control import Control
 from napari_unet.errors import TrainingError
 from napari_unet.workers import process as worker
-from napari_unet.workers.process import Apart
+from napari_unet.workers.process import SubprocessWorker
 from tests.workers.worker_jobs import Deaf, Say, gone
 
 
@@ -41,7 +41,7 @@ def open_files():
 
 def test_closed_nothing_of_it_is_left_not_even_for_a_moment():
     with nothing_left():
-        apart = Apart()
+        apart = SubprocessWorker()
         apart.warm_up()
         (pid,) = apart.run(Say(), Control())
         apart.close()
@@ -54,14 +54,14 @@ def test_closed_nothing_of_it_is_left_not_even_for_a_moment():
 
 def test_closed_before_the_process_is_there_nothing_waits_for_it():
     with nothing_left():
-        apart = Apart()
+        apart = SubprocessWorker()
         apart.warm_up()
         apart.close()
 
 
 def test_closed_while_it_works_the_work_ends_and_nothing_is_left():
     with nothing_left():
-        apart = Apart()
+        apart = SubprocessWorker()
         events = apart.run(Deaf(), Control())
         pid = next(events)
         apart.close()
@@ -72,12 +72,12 @@ def test_closed_while_it_works_the_work_ends_and_nothing_is_left():
 
 def test_what_is_forgotten_ends_by_itself():
     with nothing_left():
-        apart = Apart()
+        apart = SubprocessWorker()
         apart.warm_up()
         del apart
         gc.collect()
     with nothing_left():
-        events = Apart().run(Deaf(), Control())
+        events = SubprocessWorker().run(Deaf(), Control())
         next(events)
         del events
         gc.collect()
@@ -89,7 +89,7 @@ def test_where_no_process_starts_nothing_is_left(monkeypatch):
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
     with nothing_left():
-        apart = Apart()
+        apart = SubprocessWorker()
         with pytest.raises(OSError, match="no more processes"):
             apart.warm_up()
         with pytest.raises(OSError, match="no more processes"):
@@ -101,7 +101,7 @@ def test_where_no_process_starts_nothing_is_left(monkeypatch):
 def test_one_that_dies_before_it_reports_is_told_of(monkeypatch, code):
     monkeypatch.setattr(worker, "CODE", code)
     with nothing_left():
-        apart = Apart()
+        apart = SubprocessWorker()
         for _ in range(3):
             apart.warm_up()
             with pytest.raises(TrainingError, match="exit code 3"):

@@ -23,7 +23,7 @@ from napari_unet.training.events import ClassesGrew, Finished, Stepped
 from napari_unet.workers import process as worker
 from napari_unet.workers.jobs import PredictJob, PreviewJob, TrainJob
 from napari_unet.workers.messages import Readable, Writable
-from napari_unet.workers.process import Apart, Here
+from napari_unet.workers.process import InProcessWorker, SubprocessWorker
 from tests.workers.worker_jobs import Copy, Deaf, Fail, Say, Values, Watch, gone
 
 OPTIONS = {"size": "small", "batch_size": 2, "steps": 4, "device": "cpu", "threads": 1}
@@ -31,7 +31,7 @@ OPTIONS = {"size": "small", "batch_size": 2, "steps": 4, "device": "cpu", "threa
 
 @pytest.fixture(scope="module")
 def apart():
-    apart = Apart()
+    apart = SubprocessWorker()
     yield apart
     apart.close()
 
@@ -81,7 +81,7 @@ def test_a_mask_goes_there_for_training_and_preview(apart):
 def test_several_images_and_nothing_beside_them():
     images = tuple(Readable(np.random.default_rng(k).normal(9, 1, (40, 40))) for k in range(2))
     options = {"task": "denoise", "method": "blind_spot", "steps": 1, "size": "small"}
-    *_, finished = Here().run(TrainJob(images, None, options), Control())
+    *_, finished = InProcessWorker().run(TrainJob(images, None, options), Control())
     assert finished.model.task == "denoise"
 
 
@@ -199,7 +199,7 @@ def test_one_that_does_not_stop_is_ended_by_force(apart, monkeypatch):
 
 
 def test_nothing_is_left_running():
-    apart = Apart()
+    apart = SubprocessWorker()
     apart.warm_up()
     (pid,) = apart.run(Say(), Control())
     apart.close()
@@ -208,7 +208,7 @@ def test_nothing_is_left_running():
 
 def test_a_used_process_makes_way_for_a_fresh_one(monkeypatch):
     monkeypatch.setattr(worker, "IDLE", 0.2)
-    apart = Apart()
+    apart = SubprocessWorker()
     try:
         (first,) = apart.run(Say(), Control())
         assert gone(first)
@@ -219,7 +219,7 @@ def test_a_used_process_makes_way_for_a_fresh_one(monkeypatch):
 
 
 def test_stopped_before_the_process_is_there_it_ends_at_once():
-    apart, control = Apart(), Control()
+    apart, control = SubprocessWorker(), Control()
     control.stop()
     began = time.monotonic()
     assert list(apart.run(Deaf(), control)) == []
@@ -244,7 +244,9 @@ def test_the_child_ends_with_its_parent():
 
 def test_here_is_the_same_without_a_process():
     image, labels = picture()
-    *_, finished = Here().run(TrainJob(Readable(image), store_of(labels), OPTIONS), Control())
+    *_, finished = InProcessWorker().run(
+        TrainJob(Readable(image), store_of(labels), OPTIONS), Control()
+    )
     assert finished.model.digest == fit(image, labels, **OPTIONS).digest
 
 

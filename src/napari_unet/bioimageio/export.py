@@ -28,7 +28,7 @@ from napari_unet.errors import InputError, ModelFileError
 from napari_unet.geometry.region import Region
 from napari_unet.inference.request import Request, find_view
 from napari_unet.model import TrainedModel
-from napari_unet.network.onnx_config import ForeignConfig
+from napari_unet.network.onnx_config import OnnxConfig
 from napari_unet.noise.variance_stabilising import Stabiliser
 
 OUTPUT = {2: (128, 128), 3: (12, 48, 48)}
@@ -290,7 +290,7 @@ def export_bioimageio(
         Where it cannot be written.
     """
     need_libraries()
-    if isinstance(model.config, ForeignConfig):
+    if isinstance(model.config, OnnxConfig):
         raise InputError(
             "This model was imported from a package",
             got=model.config.title,
@@ -315,8 +315,8 @@ def _contents(
     module = PortableModel(model)
     normalised = _normalised(model, example)
     other = model.config.input_for([n + 9 for n in (40, 40, 40)[: model.config.ndim]])
-    unseen = _normalised(model, noise_like(model, other, 1))
-    programs = written(module, torch.from_numpy(normalised), torch.from_numpy(unseen))
+    unlike = _normalised(model, noise_like(model, other, 1))
+    programs = written(module, torch.from_numpy(normalised), torch.from_numpy(unlike))
     result = run_onnx(programs["onnx"], normalised)
     name = checked_name(facts.name or _name_of(model))
     description = facts.description or described(model)

@@ -30,7 +30,7 @@ from napari_unet.data.normalisation import Normalisation
 from napari_unet.errors import InputError, ModelFileError
 from napari_unet.model import ClassInfo, TrainedModel, load_model
 from napari_unet.network.onnx import PROGRAM, open_program
-from napari_unet.network.onnx_config import ForeignConfig, Step
+from napari_unet.network.onnx_config import OnnxConfig, Step
 
 WHY = (
     "PyTorch treats TorchScript like code from its author, and so do we: allow it "
@@ -157,7 +157,7 @@ def import_bioimageio(
     Returns
     -------
     TrainedModel
-        With a `ForeignConfig`, unless it is one of ours.
+        With a `OnnxConfig`, unless it is one of ours.
 
     Raises
     ------
@@ -246,9 +246,9 @@ def _adds_up(tested: NDArray[Any] | None, shapes: Shapes) -> bool:
 
 def _config(
     name: str, shapes: Shapes, before: Before, after: tuple[Step, ...], result: Result
-) -> ForeignConfig:
+) -> OnnxConfig:
     channels = len(shapes.channel_names)
-    return ForeignConfig(
+    return OnnxConfig(
         name=name,
         ndim=shapes.ndim,
         in_channels=shapes.in_channels,
@@ -264,7 +264,7 @@ def _config(
 
 
 def _model(
-    config: ForeignConfig,
+    config: OnnxConfig,
     program: bytes,
     shapes: Shapes,
     before: Before,

@@ -160,7 +160,7 @@ LETTERS = {"batch": "b", "channel": "c"}
 
 @dataclass(frozen=True)
 class Shapes:
-    """What axes say of a program: names as in `ForeignConfig`."""
+    """What axes say of a program: names as in `OnnxConfig`."""
 
     ndim: Literal[2, 3]
     inputs: str

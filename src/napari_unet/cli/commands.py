@@ -15,7 +15,7 @@ from napari_unet.cli.launch import Processes, one_voice
 from napari_unet.cli.options import sizes_of, with_options
 from napari_unet.cli.output import OUT, follow, say
 from napari_unet.cli.work import Board, Runs, learn, write_prediction
-from napari_unet.data.metadata import read_grid
+from napari_unet.data.metadata import read_axes_metadata
 from napari_unet.data.source import open_source
 from napari_unet.data.writers import PICTURES, check_output
 from napari_unet.header import header_schema
@@ -98,7 +98,7 @@ def train(
     if len(images) != len(masks):
         raise typer.BadParameter(f"{images[-1]} has no labels: give both of each pair.")
     check_output(output, (), [*images, *masks])
-    grid = read_grid(image, len(open_source(image).shape))
+    grid = read_axes_metadata(image, len(open_source(image).shape))
     kept = {"runs": runs, "tensorboard": tensorboard, "processes": processes, "start": start}
     settings = {"axes": grid.axes, "spacing": grid.spacing, **kept, **options}
     last = learn(images, masks, output, ndim=cast(Literal[2, 3] | None, ndim), **settings)
@@ -146,7 +146,7 @@ def predict(
     inputs = [path for path in (image, model, mask) if path is not None]
     check_output(output, PICTURES, inputs)
     trained, source = napari_unet.load_model(model), open_source(image)
-    grid = read_grid(image, len(source.shape))
+    grid = read_axes_metadata(image, len(source.shape))
     if probabilities:
         options["output"] = "probabilities"
     request = Request(

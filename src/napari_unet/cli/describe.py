@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from napari_unet.cli.output import times
-from napari_unet.data.metadata import Grid
-from napari_unet.data.writers import Picture
+from napari_unet.data.metadata import AxesMetadata
+from napari_unet.data.writers import ImageSpec
 from napari_unet.inference.request import Output, allocated
 from napari_unet.network.architecture import Architecture
-from napari_unet.network.cost import Fits, megabytes, what_fits
+from napari_unet.network.cost import NetworkCost, megabytes, network_cost
 from napari_unet.network.table import format_table, parameter_count, shape_table
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.training.events import Started, Validated
@@ -42,17 +42,17 @@ def validation(started: Started, validated: Validated | None) -> Group:
     return Group(table, f" {validated.metric} on {validated.pixels:,} held-out pixels")
 
 
-def result(trained: TrainedModel, view: ImageView, grid: Grid, kind: Output) -> Picture:
+def result(trained: TrainedModel, view: ImageView, grid: AxesMetadata, kind: Output) -> ImageSpec:
     """Return what a prediction will put out: the image's axes, without channels or with classes."""
     shape, dtype = allocated(trained, view, kind)
     axes = grid.without(view.layout.channel)
     if kind == "image":
         channels = len(shape) > len(axes.axes)
         kept = grid if view.layout.channel is not None else axes.with_first("c")
-        return Picture(shape, dtype, kept if channels else axes)
+        return ImageSpec(shape, dtype, kept if channels else axes)
     if kind == "labels":
-        return Picture(shape, dtype, axes)
-    return Picture(shape, dtype, axes.with_first("c"), tuple(map(str, trained.classes)))
+        return ImageSpec(shape, dtype, axes)
+    return ImageSpec(shape, dtype, axes.with_first("c"), tuple(map(str, trained.classes)))
 
 
 def network(config: Architecture, input_shape: Sequence[int] | None = None, batch: int = 1) -> str:
@@ -66,7 +66,7 @@ def network(config: Architecture, input_shape: Sequence[int] | None = None, batc
     side = COVERED[config.ndim]
     shape = input_shape or [axis.input_for(side) for axis in config.passing]
     rows = shape_table(config, shape)
-    found = what_fits(config, shape, batch)
+    found = network_cost(config, shape, batch)
     lines = [config.title, "", format_table(rows), ""]
     for name, axis, context, seen in zip(
         "zyx"[-config.ndim :], config.passing, found.context, found.receptive_field, strict=True
@@ -79,7 +79,7 @@ def network(config: Architecture, input_shape: Sequence[int] | None = None, batc
     return "\n".join([*lines, "", *(f"{name:<18}{text}" for name, text in costs(found))])
 
 
-def costs(found: Fits) -> list[tuple[str, str]]:
+def costs(found: NetworkCost) -> list[tuple[str, str]]:
     """Return what a network cuts off, computes and holds in memory, as pairs of name and text."""
     images = "1 image" if found.batch == 1 else f"{found.batch} images"
     tile, sums = times(found.shape), found.multiply_adds_per_voxel

@@ -16,7 +16,7 @@ from napari_unet.cli.commands import Image, Model, app
 from napari_unet.cli.describe import rounded
 from napari_unet.cli.options import sizes_of, with_options
 from napari_unet.cli.output import OUT, say
-from napari_unet.data.metadata import read_grid
+from napari_unet.data.metadata import read_axes_metadata
 from napari_unet.data.source import open_source
 from napari_unet.data.writers import check_output
 from napari_unet.errors import InputError
@@ -105,7 +105,7 @@ def evaluate(
     Labels: accuracy, IoU and Dice per class. Images: PSNR and SSIM.
     """
     source = open_source(image)
-    options = {"axes": read_grid(image, len(source.shape)).axes, **options}
+    options = {"axes": read_axes_metadata(image, len(source.shape)).axes, **options}
     trained = napari_unet.load_model(model)
     found = napari_unet.evaluate(
         trained, source, truth, mask=mask, data_range=data_range, **options

@@ -17,7 +17,7 @@ from napari_unet.cli.options import with_options
 from napari_unet.cli.output import OUT, say
 from napari_unet.cli.work import Board, Runs, learn, watch, write_prediction
 from napari_unet.control import Control
-from napari_unet.data.metadata import Grid, read_grid
+from napari_unet.data.metadata import AxesMetadata, read_axes_metadata
 from napari_unet.data.source import Source, open_source
 from napari_unet.data.writers import PICTURES, check_output
 from napari_unet.model import TrainedModel
@@ -111,7 +111,7 @@ def restore(
     if len(images) != len(targets):
         raise typer.BadParameter(f"{images[-1]} has no target: give both of each pair.")
     check_output(output, (), [*images, *targets])
-    grid = read_grid(image, len(open_source(image).shape))
+    grid = read_axes_metadata(image, len(open_source(image).shape))
     kept = {"runs": runs, "tensorboard": tensorboard, "processes": processes}
     _learn("restore", images, targets, grid, ndim, {**options, **kept}, output)
 
@@ -159,7 +159,7 @@ def _learn_and_write(
     if model is not None:
         check_output(model, (), inputs)
     images, masks = [f.image for f in files], [f.mask for f in files]
-    grids = [read_grid(image, len(open_source(image).shape)) for image in images]
+    grids = [read_axes_metadata(image, len(open_source(image).shape)) for image in images]
     others = masks if task == "inpaint" else None
     trained = _learn(task, images, others, grids[0], ndim, options, model)
     for each, grid in zip(files, grids, strict=True):
@@ -171,7 +171,7 @@ def _learn(
     task: str,
     images: Sequence[Path],
     others: Sequence[Path | None] | None,
-    grid: Grid,
+    grid: AxesMetadata,
     ndim: int,
     options: dict[str, Any],
     output: Path | None,
@@ -192,7 +192,7 @@ def _predict(
     trained: TrainedModel,
     source: Source,
     output: Path,
-    grid: Grid,
+    grid: AxesMetadata,
     options: dict[str, Any],
     flips: bool,
     mask: Source | None = None,

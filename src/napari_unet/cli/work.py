@@ -13,9 +13,9 @@ from napari_unet.cli import describe
 from napari_unet.cli.launch import share_out
 from napari_unet.cli.output import INTERRUPTED, follow, say, stopping_on_interrupt, times
 from napari_unet.control import Control
-from napari_unet.data.metadata import Grid
+from napari_unet.data.metadata import AxesMetadata
 from napari_unet.data.source import Source
-from napari_unet.data.writers import new_picture
+from napari_unet.data.writers import new_image
 from napari_unet.device import rank_and_size
 from napari_unet.model import SUFFIX
 from napari_unet.runs.csv_log import logged
@@ -56,16 +56,16 @@ def learn(
 
 def watch(events: Iterable[TrainingEvent], control: Control, model: Path | None) -> dict[type, Any]:
     """Draw a bar while a training goes on, which Ctrl-C ends; see `learn`."""
-    leads = rank_and_size()[0] == 0
+    is_main = rank_and_size()[0] == 0
     with stopping_on_interrupt(control):
-        if model is not None and leads:
+        if model is not None and is_main:
             events = logged(events, model.with_name(model.name.removesuffix(SUFFIX) + ".csv"))
         last: dict[type, Any] = {type(event): event for event in follow("Training", events)}
     finished: Finished = last[Finished]
     if not finished.step:
         say("Stopped before the first step: there is nothing to save.", "red")
         raise typer.Exit(INTERRUPTED)
-    if not leads:
+    if not is_main:
         raise typer.Exit
     return last
 
@@ -75,7 +75,7 @@ def write_prediction(
     source: Source,
     request: Request,
     output: Path,
-    grid: Grid,
+    grid: AxesMetadata,
     mask: object | None = None,
 ) -> None:
     """Predict onto the disk while a bar is drawn; the output appears when it is whole.
@@ -102,7 +102,7 @@ def write_prediction(
     view = find_view(trained, source, request)
     find_missing(trained, view, mask)
     result = describe.result(trained, view, grid, request.output)
-    with stopping_on_interrupt(control), new_picture(output, result) as target:
+    with stopping_on_interrupt(control), new_image(output, result) as target:
         events = predict_events(trained, source, request, mask=mask, out=target, control=control)
         for _ in follow("Predicting", events):
             pass

@@ -20,7 +20,7 @@ MODES: dict[Border, Any] = {"mirror": "reflect", "zero": "constant", "edge": "ed
 
 
 @dataclass(frozen=True)
-class Fitted:
+class CroppedOrPadded:
     """Where a fitted array lies in the original one.
 
     Parameters
@@ -69,12 +69,12 @@ class Fitted:
         return out
 
 
-def fit_size(
+def crop_or_pad(
     array: NDArray[Any],
     geometry: Sequence[AxisGeometry],
     how: How = "crop",
     mode: Border = "mirror",
-) -> tuple[NDArray[Any], Fitted]:
+) -> tuple[NDArray[Any], CroppedOrPadded]:
     """Crop or pad an array to the nearest size that a network accepts, alike on both sides.
 
     Where the difference is odd, the far side loses or gains the odd voxel. As in NDNet, valid
@@ -109,7 +109,7 @@ def fit_size(
     --------
     >>> from napari_unet import preset
     >>> network = preset("ndnet_unetv3")
-    >>> array, fitted = fit_size(np.zeros((400, 100, 100)), network.passing)
+    >>> array, fitted = crop_or_pad(np.zeros((400, 100, 100)), network.passing)
     >>> array.shape, fitted.before
     ((398, 94, 94), (-1, -3, -3))
     """
@@ -127,7 +127,7 @@ def fit_size(
         )
     more = [w - size for w, size in zip(wanted, shape, strict=True)]
     before = tuple(-(-m // 2) if m < 0 else m // 2 for m in more)
-    fitted = Fitted(tuple(shape), wanted, before)
+    fitted = CroppedOrPadded(tuple(shape), wanted, before)
     if how == "crop":
         inside: Any = (..., *(slice(-b, w - b) for b, w in zip(before, wanted, strict=True)))
         return array[inside], fitted

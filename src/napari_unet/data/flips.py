@@ -12,7 +12,9 @@ Turn = tuple[bool, bool, bool]
 SAME: Turn = (False, False, False)
 
 
-def turns(square: bool = True, mirrored: Sequence[bool] = (True, True)) -> tuple[Turn, ...]:
+def flips_and_rotations(
+    square: bool = True, mirrored: Sequence[bool] = (True, True)
+) -> tuple[Turn, ...]:
     """Return the flips and turns that are allowed, beginning with the one that changes nothing.
 
     Parameters
@@ -24,7 +26,7 @@ def turns(square: bool = True, mirrored: Sequence[bool] = (True, True)) -> tuple
 
     Examples
     --------
-    >>> len(turns()), len(turns(square=False))
+    >>> len(flips_and_rotations()), len(flips_and_rotations(square=False))
     (8, 4)
     """
     swaps = (False, True) if square else (False,)
@@ -32,7 +34,7 @@ def turns(square: bool = True, mirrored: Sequence[bool] = (True, True)) -> tuple
     return tuple((swap, y, x) for swap in swaps for y in ys for x in xs)
 
 
-def turned(x: Tensor, turn: Turn) -> Tensor:
+def apply_flip(x: Tensor, turn: Turn) -> Tensor:
     """Return a tensor (..., y, x) flipped and turned."""
     swap, *mirrored = turn
     x = x.transpose(-2, -1) if swap else x
@@ -40,8 +42,8 @@ def turned(x: Tensor, turn: Turn) -> Tensor:
     return x.flip(axes) if axes else x
 
 
-def turned_back(x: Tensor, turn: Turn) -> Tensor:
-    """Undo `turned`."""
+def undo_flip(x: Tensor, turn: Turn) -> Tensor:
+    """Undo `apply_flip`."""
     swap, *mirrored = turn
     axes = [axis for axis, flip in zip((-2, -1), mirrored, strict=True) if flip]
     x = x.flip(axes) if axes else x

@@ -27,7 +27,7 @@ _ALIASES = {alias.lower(): unit for unit, names in UNITS.items() for alias in (u
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class AxesMetadata:
     """The axes of a picture.
 
     Parameters
@@ -46,20 +46,20 @@ class Grid:
     units: tuple[str, ...]
 
     @classmethod
-    def unknown(cls, ndim: int) -> Grid:
+    def unknown(cls, ndim: int) -> AxesMetadata:
         """Return the axes of a picture that says nothing about them."""
         return cls(("",) * ndim, (None,) * ndim, ("",) * ndim)
 
-    def take(self, order: Iterable[int]) -> Grid:
+    def take(self, order: Iterable[int]) -> AxesMetadata:
         """Return the grid of a picture that has these of the axes, in this order."""
         order = tuple(order)
-        return Grid(
+        return AxesMetadata(
             tuple(self.axes[a] for a in order),
             tuple(self.scale[a] for a in order),
             tuple(self.units[a] for a in order),
         )
 
-    def without(self, axis: int | None) -> Grid:
+    def without(self, axis: int | None) -> AxesMetadata:
         """Return the grid of the same picture without one of its axes."""
         return self.take(a for a in range(len(self.axes)) if a != axis)
 
@@ -78,12 +78,12 @@ class Grid:
         comparable = self.axes[first] == "z" and self.units[first] == self.units[last]
         return ((z if z and comparable else fine[-1]), *fine)[-len(space) :]
 
-    def with_first(self, name: str) -> Grid:
+    def with_first(self, name: str) -> AxesMetadata:
         """Return the grid of a picture with one more axis in front."""
-        return Grid((name, *self.axes), (None, *self.scale), ("", *self.units))
+        return AxesMetadata((name, *self.axes), (None, *self.scale), ("", *self.units))
 
 
-def read_grid(path: Path, ndim: int) -> Grid:
+def read_axes_metadata(path: Path, ndim: int) -> AxesMetadata:
     """Return the axes of a picture file, as far as it tells.
 
     Parameters
@@ -98,7 +98,7 @@ def read_grid(path: Path, ndim: int) -> Grid:
     except (KeyError, IndexError, TypeError, ValueError, SyntaxError, ZeroDivisionError):
         # Damaged metadata must not keep anybody from the pixels. (Bad XML is a SyntaxError.)
         found = None
-    return found if found is not None and len(found.axes) == ndim else Grid.unknown(ndim)
+    return found if found is not None and len(found.axes) == ndim else AxesMetadata.unknown(ndim)
 
 
 def known_unit(name: str) -> str:
@@ -106,7 +106,7 @@ def known_unit(name: str) -> str:
     return _ALIASES.get(name.strip().lower(), "")
 
 
-def _read_tiff(path: Path) -> Grid:
+def _read_tiff(path: Path) -> AxesMetadata:
     import tifffile
 
     with tifffile.TiffFile(path) as tif:
@@ -118,7 +118,7 @@ def _read_tiff(path: Path) -> Grid:
         else:
             sizes = {}
     scale, units = zip(*(sizes.get(a, (None, "")) for a in axes), strict=True)
-    return Grid(axes, scale, units)
+    return AxesMetadata(axes, scale, units)
 
 
 def _ome_sizes(xml: str) -> dict[str, tuple[float | None, str]]:
@@ -152,7 +152,7 @@ def _imagej_sizes(tif: Any) -> dict[str, tuple[float | None, str]]:
     return sizes
 
 
-def _read_zarr(path: Path) -> Grid | None:
+def _read_zarr(path: Path) -> AxesMetadata | None:
     if not path.is_dir():
         return None
     import zarr
@@ -167,7 +167,7 @@ def _read_zarr(path: Path) -> Grid | None:
     scale = [1.0] * len(axes)
     for change in _scalings(level, pyramid):
         scale = [a * b for a, b in zip(scale, change, strict=True)]
-    return Grid(
+    return AxesMetadata(
         tuple(a["name"].lower() for a in axes),
         tuple(scale),
         tuple(known_unit(a.get("unit", "")) for a in axes),

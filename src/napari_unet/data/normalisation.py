@@ -222,7 +222,7 @@ def _fit_channel(values: NDArray[np.float64], kind: Kind) -> tuple[float, float]
     return float(low), float(high - low if high > low else values.std())
 
 
-def picture_pixels(
+def image_pixels(
     view: ImageView, loop: tuple[int, ...], max_voxels: int = 4_000_000
 ) -> list[NDArray[np.float64]]:
     """Return the finite pixels of one picture per channel, of a large one an even sample.

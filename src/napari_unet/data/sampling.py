@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.data.image import ImageView
 from napari_unet.data.normalisation import Normalisation
-from napari_unet.data.split import Split, split, whole_pictures
+from napari_unet.data.split import Split, split, whole_images
 from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
 
@@ -22,7 +22,7 @@ IGNORED = -1
 Shape = tuple[int, ...]
 
 
-class Pair(NamedTuple):
+class AnnotatedView(NamedTuple):
     """A picture and what is painted on it."""
 
     view: ImageView
@@ -30,7 +30,7 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class PatchSample:
     """A piece of a picture with its labels.
 
     Attributes
@@ -76,7 +76,7 @@ class PatchSampler:
 
     def __init__(
         self,
-        pairs: Sequence[Pair],
+        pairs: Sequence[AnnotatedView],
         classes: tuple[int, ...],
         normalisation: Normalisation,
         fraction: float = 1 / 6,
@@ -85,7 +85,7 @@ class PatchSampler:
         balance: float = 1.0,
         whole: bool = False,
     ) -> None:
-        self.pairs = [Pair(*pair) for pair in pairs]
+        self.pairs = [AnnotatedView(*pair) for pair in pairs]
         self.classes = classes
         self.normalisation = normalisation
         self.balance = balance
@@ -95,7 +95,7 @@ class PatchSampler:
         self._seeds = [seed + 1_000_003 * i for i in range(len(self.pairs))]
         self._fractions = [fraction] * len(self.pairs)
         if whole and fraction:
-            held = whole_pictures([p.store.snapshot().counts for p in self.pairs], fraction, seed)
+            held = whole_images([p.store.snapshot().counts for p in self.pairs], fraction, seed)
             self._fractions = [1.0 if i in held else 0.0 for i in range(len(self.pairs))]
         self._splits: list[Split] = []
         self.refresh()
@@ -141,7 +141,7 @@ class PatchSampler:
 
     def draw(
         self, read_shape: Shape, rng: np.random.Generator, core: Shape | None = None
-    ) -> Sample:
+    ) -> PatchSample:
         """Draw a patch around a random painted training voxel.
 
         The class is drawn first, then a voxel of it, then a window such that the voxel lies at a
@@ -180,7 +180,7 @@ class PatchSampler:
 
     def windows(
         self, read_shape: Shape, core: Shape, limit: int = 16, *, held_out: bool = True
-    ) -> Iterator[Sample]:
+    ) -> Iterator[PatchSample]:
         """Yield windows that cover what is held out, or what is not.
 
         They are always the same ones for the same paint.
@@ -227,7 +227,7 @@ class PatchSampler:
         index = self._splits[which].train_index[self.classes[c]]
         return which, tuple(int(i) for i in index[rng.integers(len(index))])
 
-    def _sample(self, which: int, loop: Shape, region: Region, *, held_out: bool) -> Sample:
+    def _sample(self, which: int, loop: Shape, region: Region, *, held_out: bool) -> PatchSample:
         pair = self.pairs[which]
         raw = pair.view.read_raw(loop, region)
         whole = Region(loop + region.start, tuple(i + 1 for i in loop) + region.stop)
@@ -241,7 +241,7 @@ class PatchSampler:
         labels[outside] = IGNORED
         if raw.dtype.kind == "f":
             labels[~np.isfinite(raw).all(axis=0)] = IGNORED
-        return Sample(self.normalisation.apply(raw), labels)
+        return PatchSample(self.normalisation.apply(raw), labels)
 
     def _voxels(self, held_out: bool) -> Iterator[tuple[int, NDArray[np.int32], float]]:
         """Yield pair, coordinates and what one voxel is worth, for each class of each pair."""
@@ -262,7 +262,7 @@ class PatchSampler:
         read_shape: Shape,
         core: Shape,
         held_out: bool,
-    ) -> Sample:
+    ) -> PatchSample:
         step = _grid_step(core, self._splits[which].cell[len(loop) :])
         start = tuple(i * s for i, s in zip(cell, step, strict=True))
         counted = Region(start, tuple(a + s for a, s in zip(start, step, strict=True)))
@@ -275,7 +275,7 @@ class PatchSampler:
         labels = np.full_like(sample.labels, IGNORED)
         place = counted.shift(tuple(-a for a in window.start)).slices
         labels[place] = sample.labels[place]
-        return Sample(sample.image, labels)
+        return PatchSample(sample.image, labels)
 
 
 def class_index(
@@ -319,7 +319,7 @@ def _grid_step(core: Shape, cell: Shape) -> Shape:
     return tuple(c // n * n or c for c, n in zip(core, cell, strict=True))
 
 
-def _check_pair(pair: Pair) -> None:
+def _check_pair(pair: AnnotatedView) -> None:
     shape = pair.view.loop_shape + pair.view.spatial_shape
     if pair.store.shape != shape:
         raise InputError(

@@ -168,9 +168,7 @@ def split(
     )
 
 
-def whole_pictures(
-    counts: Sequence[Mapping[int, int]], fraction: float, seed: int
-) -> frozenset[int]:
+def whole_images(counts: Sequence[Mapping[int, int]], fraction: float, seed: int) -> frozenset[int]:
     """Choose pictures that are held out as a whole.
 
     Parameters

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.data.metadata import UNITS, Grid, known_unit
+from napari_unet.data.metadata import UNITS, AxesMetadata, known_unit
 from napari_unet.errors import InputError
 
 CHUNK = 512
@@ -29,7 +29,7 @@ _TYPE = {"t": "time", "c": "channel"}
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ImageSpec:
     """What a picture on disk is like.
 
     Parameters
@@ -46,11 +46,11 @@ class Picture:
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    grid: Grid
+    grid: AxesMetadata
     names: tuple[str, ...] = ()
 
 
-def create_tiff(path: Path, picture: Picture) -> Any:
+def create_tiff(path: Path, picture: ImageSpec) -> Any:
     """Make an OME-TIFF of zeros, and map it into memory."""
     import tifffile
 
@@ -69,7 +69,7 @@ def create_tiff(path: Path, picture: Picture) -> Any:
     )
 
 
-def _ome(picture: Picture) -> dict[str, Any]:
+def _ome(picture: ImageSpec) -> dict[str, Any]:
     """Return the metadata of OME-TIFF, https://docs.openmicroscopy.org/ome-model/."""
     grid = picture.grid
     metadata: dict[str, Any] = {"axes": "".join(grid.axes).upper()}
@@ -87,7 +87,7 @@ def _ome(picture: Picture) -> dict[str, Any]:
     return metadata
 
 
-def create_zarr(path: Path, picture: Picture) -> Any:
+def create_zarr(path: Path, picture: ImageSpec) -> Any:
     """Make an OME-Zarr of zeros, with one level."""
     import zarr
 
@@ -104,7 +104,7 @@ def create_zarr(path: Path, picture: Picture) -> Any:
     )
 
 
-def _ngff(name: str, picture: Picture) -> dict[str, Any]:
+def _ngff(name: str, picture: ImageSpec) -> dict[str, Any]:
     """Return the metadata of OME-Zarr 0.5, https://ngff.openmicroscopy.org/0.5/."""
     axes = [
         {"name": axis, "type": _TYPE.get(axis, "space")} | ({"unit": unit} if unit else {})
@@ -129,7 +129,7 @@ PICTURES = TIFF + ZARR
 _RANK = {"t": 0, "c": 1}
 
 
-class Target:
+class OutputArray:
     """An array on disk that is assigned to, with the axes in the order of the result.
 
     Parameters
@@ -202,7 +202,7 @@ def check_output(path: Path, suffixes: Sequence[str], inputs: Sequence[Path] = (
 
 
 @contextmanager
-def new_picture(path: Path, picture: Picture) -> Iterator[Target]:
+def new_image(path: Path, picture: ImageSpec) -> Iterator[OutputArray]:
     """Write a picture; it takes its place when the block ends well, and else leaves no trace.
 
     Parameters
@@ -226,13 +226,13 @@ def new_picture(path: Path, picture: Picture) -> Iterator[Target]:
     grid = complete(picture.grid)
     order = tuple(sorted(range(len(grid.axes)), key=lambda a: _RANK.get(grid.axes[a], 2)))
     shape = tuple(picture.shape[a] for a in order)
-    plan = Picture(shape, picture.dtype, grid.take(order), picture.names)
+    plan = ImageSpec(shape, picture.dtype, grid.take(order), picture.names)
     create = create_tiff if path.suffix.lower() in TIFF else create_zarr
     with _writing(path):
         attic = Path(tempfile.mkdtemp(dir=path.absolute().parent, prefix=f".{path.name}."))
     try:
         with _writing(path):
-            target = Target(create(attic / path.name, plan), order, path)
+            target = OutputArray(create(attic / path.name, plan), order, path)
         yield target
         target.close()
         with _writing(path):
@@ -241,20 +241,20 @@ def new_picture(path: Path, picture: Picture) -> Iterator[Target]:
         shutil.rmtree(attic, ignore_errors=True)
 
 
-def write_picture(
+def write_image(
     path: Path,
     array: NDArray[Any],
     axes: tuple[str, ...],
     scale: tuple[float, ...],
     units: tuple[str, ...],
 ) -> None:
-    """Write an array that is in memory; parameters as in `Grid`, errors as in `new_picture`."""
-    grid = Grid(axes, scale, tuple(map(known_unit, units)))
-    with new_picture(path, Picture(array.shape, array.dtype, grid)) as target:
+    """Write an array that is in memory; axes as in `AxesMetadata`, errors as in `new_image`."""
+    grid = AxesMetadata(axes, scale, tuple(map(known_unit, units)))
+    with new_image(path, ImageSpec(array.shape, array.dtype, grid)) as target:
         target[...] = array
 
 
-def complete(grid: Grid) -> Grid:
+def complete(grid: AxesMetadata) -> AxesMetadata:
     """Give a name to each axis that has none: the last are y and x.
 
     Raises
@@ -274,7 +274,7 @@ def complete(grid: Grid) -> Grid:
                 )
             name = free.pop(0)
         axes.append(name)
-    return Grid(tuple(reversed(axes)), grid.scale, grid.units)
+    return AxesMetadata(tuple(reversed(axes)), grid.scale, grid.units)
 
 
 @contextmanager

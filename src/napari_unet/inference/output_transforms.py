@@ -12,13 +12,13 @@ from scipy.fft import dct
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_unet.data.flips import Turn, turned, turned_back, turns
+from napari_unet.data.flips import Turn, apply_flip, flips_and_rotations, undo_flip
 from napari_unet.data.image import ImageView
 from napari_unet.data.inputs import known_pixels
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.geometry.region import Region
 from napari_unet.geometry.unet_shape import AxisGeometry
-from napari_unet.model import Reading, TrainedModel
+from napari_unet.model import InputSpec, TrainedModel
 from napari_unet.network.blocks import centre_crop
 
 SIDE = 8
@@ -36,7 +36,7 @@ def widened(geometry: Sequence[AxisGeometry], noise: Sequence[float]) -> tuple[A
     geometry : sequence of AxisGeometry
         The network's, per spatial axis.
     noise : sequence of float
-        See `Reading`; empty: it is not filtered.
+        See `InputSpec`; empty: it is not filtered.
     """
     if not noise:
         return tuple(geometry)
@@ -114,7 +114,7 @@ def turns_of(model: TrainedModel) -> tuple[Turn, ...]:
     ndim = model.config.ndim
     wrap = model.reading.wrap[-2:] or (False, False)
     alike = model.config.is_alike(ndim - 2, ndim - 1)
-    return turns(square=alike and wrap[0] == wrap[1])
+    return flips_and_rotations(square=alike and wrap[0] == wrap[1])
 
 
 def mean_over(ways: Sequence[Turn], inputs: Tensor, apply: Callable[[Tensor], Tensor]) -> Tensor:
@@ -130,12 +130,12 @@ def mean_over(ways: Sequence[Turn], inputs: Tensor, apply: Callable[[Tensor], Te
         The network.
     """
     if len(ways) == 1:
-        return turned_back(apply(turned(inputs, ways[0])), ways[0])
-    return torch.stack([turned_back(apply(turned(inputs, way)), way) for way in ways]).mean(0)
+        return undo_flip(apply(apply_flip(inputs, ways[0])), ways[0])
+    return torch.stack([undo_flip(apply(apply_flip(inputs, way)), way) for way in ways]).mean(0)
 
 
-def added(outputs: Tensor, inputs: Tensor, view: ImageView, reading: Reading) -> Tensor:
-    """Return the sum of what a network says and what it was given, see `Reading.adds`.
+def added(outputs: Tensor, inputs: Tensor, view: ImageView, reading: InputSpec) -> Tensor:
+    """Return the sum of what a network says and what it was given, see `InputSpec.adds`.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def with_pixels(
     outputs: Tensor,
     inputs: Tensor,
     view: ImageView,
-    reading: Reading,
+    reading: InputSpec,
     geometry: Sequence[AxisGeometry],
 ) -> Tensor:
     """Return what a network says together with what the pixels themselves do.

@@ -16,7 +16,7 @@ from napari_unet.control import Control
 from napari_unet.data.flips import SAME
 from napari_unet.data.image import ImageView
 from napari_unet.data.inputs import read_inputs
-from napari_unet.data.normalisation import Normalisation, picture_pixels
+from napari_unet.data.normalisation import Normalisation, image_pixels
 from napari_unet.device import choose_device, describe_device, is_out_of_memory, using_threads
 from napari_unet.errors import InputError, OutOfMemoryError
 from napari_unet.geometry.axes import AxisLayout
@@ -45,7 +45,7 @@ from napari_unet.inference.request import (
 from napari_unet.model import TrainedModel
 from napari_unet.network.blocks import centre_crop
 from napari_unet.network.inference import as_input, for_inference
-from napari_unet.network.onnx_config import ForeignConfig, PictureFit
+from napari_unet.network.onnx_config import OnnxConfig, PictureFit
 
 
 def normalisation_of(model: TrainedModel, view: ImageView, index: tuple[int, ...]) -> Normalisation:
@@ -70,9 +70,9 @@ def normalisation_of(model: TrainedModel, view: ImageView, index: tuple[int, ...
         Where a channel that is to be measured has no finite pixel.
     """
     config = model.config
-    if not isinstance(config, ForeignConfig) or config.fit is None:
+    if not isinstance(config, OnnxConfig) or config.fit is None:
         return model.normalisation
-    channels = picture_pixels(view, index)
+    channels = image_pixels(view, index)
     if not all(len(values) for values in channels):
         raise InputError("The picture holds no finite pixel", todo="Choose another picture")
     if config.fit.together:

@@ -20,12 +20,12 @@ from napari_unet.inference.memory import check_memory
 from napari_unet.inference.output_transforms import in_units, widened, with_pixels
 from napari_unet.inference.predictor import normalisation_of
 from napari_unet.inference.request import Request, find_missing, find_view
-from napari_unet.model import Reading, TrainedModel
+from napari_unet.model import InputSpec, TrainedModel
 from napari_unet.network.architecture import Architecture
 from napari_unet.network.blocks import Network, centre_crop
 from napari_unet.network.inference import as_input, for_inference
 
-PLAIN = Reading()
+PLAIN = InputSpec()
 """Nothing of the pixels themselves goes into the result."""
 
 
@@ -97,7 +97,7 @@ def outputs_in_view(
     image: ImageView,
     view: Viewport,
     missing: ImageView | None = None,
-    reading: Reading = PLAIN,
+    reading: InputSpec = PLAIN,
 ) -> Tensor:
     """Return what a network gives for a part of an image, just as a tiled prediction would.
 

@@ -13,7 +13,7 @@ from napari_unet.geometry.unet_shape import AxisGeometry
 Readout = Literal["linear", "softplus"]
 
 if TYPE_CHECKING:
-    from napari_unet.network.table import Row
+    from napari_unet.network.table import LayerRow
 
 
 class Architecture(BaseModel, ABC):
@@ -55,7 +55,7 @@ class Architecture(BaseModel, ABC):
         """Number of input voxels that one output voxel can see, per axis."""
 
     @abstractmethod
-    def rows(self, input_shape: Sequence[int]) -> list[Row]:
+    def rows(self, input_shape: Sequence[int]) -> list[LayerRow]:
         """List the layers for an input of a shape that fits, see `shape_table`."""
 
     @property

@@ -10,14 +10,14 @@ from napari_unet.network.architecture import Architecture
 from napari_unet.network.blocks import Network
 from napari_unet.network.densenet import DenseNet
 from napari_unet.network.fcn import FCN
-from napari_unet.network.onnx import ForeignNetwork
+from napari_unet.network.onnx import OnnxNetwork
 from napari_unet.network.unet import UNet
 
 _BUILDERS: dict[str, Callable[..., Network]] = {
     "unet": UNet,
     "fcdensenet": DenseNet,
     "fcn": FCN,
-    "foreign": ForeignNetwork,
+    "foreign": OnnxNetwork,
 }
 
 
@@ -45,7 +45,7 @@ def build_network(config: Architecture) -> Network:
 
 
 @torch.no_grad()
-def with_classes(network: Network, number: int) -> Network:
+def expand_head(network: Network, number: int) -> Network:
     """Return a network with more output channels; what it knew of the first ones, it still knows.
 
     A new class begins as unlikely as the least likely one, on average, so that it disturbs the

@@ -8,7 +8,7 @@ from math import prod
 
 from napari_unet.errors import InputError
 from napari_unet.network.architecture import Architecture
-from napari_unet.network.table import Row, shape_table
+from napari_unet.network.table import LayerRow, shape_table
 
 NUMBER = 4
 """Bytes of a number."""
@@ -24,7 +24,7 @@ USUAL = {2: 512, 3: 128}
 
 
 @dataclass(frozen=True)
-class Fits:
+class NetworkCost:
     """What follows from an architecture and a wished input. All sizes are per spatial axis.
 
     Parameters
@@ -49,7 +49,7 @@ class Fits:
     cropped: tuple[int, ...] | None
     padded: tuple[int, ...]
     batch: int
-    rows: tuple[Row, ...]
+    rows: tuple[LayerRow, ...]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -118,7 +118,9 @@ class Fits:
         return int(held_bytes(self.rows)) + NUMBER * self.parameters
 
 
-def what_fits(config: Architecture, wished: Sequence[int] | None = None, batch: int = 1) -> Fits:
+def network_cost(
+    config: Architecture, wished: Sequence[int] | None = None, batch: int = 1
+) -> NetworkCost:
     """Return what follows from an architecture.
 
     Parameters
@@ -138,7 +140,7 @@ def what_fits(config: Architecture, wished: Sequence[int] | None = None, batch: 
     Examples
     --------
     >>> from napari_unet import preset
-    >>> found = what_fits(preset("ndnet_unetv3"), (400, 100, 100))
+    >>> found = network_cost(preset("ndnet_unetv3"), (400, 100, 100))
     >>> found.cropped, found.padded, found.output
     ((398, 94, 94), (406, 102, 102), (354, 50, 50))
     """
@@ -155,7 +157,7 @@ def what_fits(config: Architecture, wished: Sequence[int] | None = None, batch: 
     cropped = below if all(a <= n for a, n in zip(below, wished, strict=True)) else None
     padded = tuple(axis.input_for(n - axis.context) for axis, n in sized)
     rows = shape_table(config, cropped or padded)
-    return Fits(config, wished, cropped, padded, batch, tuple(rows))
+    return NetworkCost(config, wished, cropped, padded, batch, tuple(rows))
 
 
 def usual_input(config: Architecture) -> tuple[int, ...]:
@@ -163,7 +165,7 @@ def usual_input(config: Architecture) -> tuple[int, ...]:
     return tuple(axis.input_for(USUAL[config.ndim]) for axis in config.passing)
 
 
-def held_bytes(rows: Sequence[Row]) -> float:
+def held_bytes(rows: Sequence[LayerRow]) -> float:
     """Estimate the most memory that a prediction holds at once, besides the weights, in bytes."""
     return NUMBER * WORK * max(row.held for row in rows)
 

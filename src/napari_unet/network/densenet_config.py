@@ -9,11 +9,11 @@ from pydantic import Field, model_validator
 
 from napari_unet.geometry.unet_shape import LevelShape, UNetShape
 from napari_unet.network.architecture import PaddedArchitecture
-from napari_unet.network.layer_trace import Trace
-from napari_unet.network.table import Row
+from napari_unet.network.layer_trace import LayerTrace
+from napari_unet.network.table import LayerRow
 
 if TYPE_CHECKING:
-    from napari_unet.network.table import Row
+    from napari_unet.network.table import LayerRow
 
 KERNEL, FACTOR, UP_KERNEL = 3, 2, 3
 """Of all convolutions with a neighbourhood, all poolings, and all transposed convolutions."""
@@ -81,19 +81,19 @@ class DenseNetConfig(PaddedArchitecture):
         bottom = (KERNEL - 1) * self.bottom + (0 if levels else firsts[0])
         return UNetShape(levels, bottom)
 
-    def rows(self, input_shape: Sequence[int]) -> list[Row]:
+    def rows(self, input_shape: Sequence[int]) -> list[LayerRow]:
         """List the layers for an input of a shape that fits, see `shape_table`."""
         return densenet_rows(self, input_shape)
 
 
-def densenet_rows(config: DenseNetConfig, input_shape: Sequence[int]) -> list[Row]:
+def densenet_rows(config: DenseNetConfig, input_shape: Sequence[int]) -> list[LayerRow]:
     """List an FC-DenseNet's layers for an input of a shape that fits, see `shape_table`.
 
     A layer of a dense block is listed with all the channels that there are behind it.
     """
-    trace, n = Trace(input_shape, config.in_channels), config.ndim
+    trace, n = LayerTrace(input_shape, config.in_channels), config.ndim
     trace.conv("first conv", config.first, (KERNEL,) * n)
-    skips: list[Row] = []
+    skips: list[LayerRow] = []
     for level, layers in enumerate(config.blocks):
         name = f"encoder {level + 1}"
         _dense(config, trace, name, layers)
@@ -112,7 +112,7 @@ def densenet_rows(config: DenseNetConfig, input_shape: Sequence[int]) -> list[Ro
     return trace.rows
 
 
-def _dense(config: DenseNetConfig, trace: Trace, name: str, layers: int) -> None:
+def _dense(config: DenseNetConfig, trace: LayerTrace, name: str, layers: int) -> None:
     for i in range(1, layers + 1):
         kernel = (KERNEL,) * config.ndim
         trace.norm_conv(f"{name} layer {i}", config.growth, kernel, joins=True)

@@ -10,11 +10,11 @@ from pydantic import Field
 
 from napari_unet.geometry.unet_shape import FACTOR, FCNShape
 from napari_unet.network.architecture import PaddedArchitecture
-from napari_unet.network.layer_trace import Trace
-from napari_unet.network.table import Row
+from napari_unet.network.layer_trace import LayerTrace
+from napari_unet.network.table import LayerRow
 
 if TYPE_CHECKING:
-    from napari_unet.network.table import Row
+    from napari_unet.network.table import LayerRow
 
 BLOCKS = ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3)
 """Channels of VGG-16's convolutions, block by block, each followed by a pooling by 2."""
@@ -96,7 +96,7 @@ class FCNConfig(PaddedArchitecture):
         crops = tuple((KERNEL - 1) * len(block) for block in BLOCKS)
         return FCNShape(crops, BOTTOM_KERNEL - 1, self.ups)
 
-    def rows(self, input_shape: Sequence[int]) -> list[Row]:
+    def rows(self, input_shape: Sequence[int]) -> list[LayerRow]:
         """List the layers for an input of a shape that fits, see `shape_table`."""
         return fcn_rows(self, input_shape)
 
@@ -104,10 +104,14 @@ class FCNConfig(PaddedArchitecture):
         return max(1, round(channels * self.width))
 
 
-def fcn_rows(config: FCNConfig, input_shape: Sequence[int]) -> list[Row]:
+def fcn_rows(config: FCNConfig, input_shape: Sequence[int]) -> list[LayerRow]:
     """List an FCN's layers for an input of a shape that fits, see `shape_table`."""
-    trace, n, classes = Trace(input_shape, config.in_channels), config.ndim, config.out_channels
-    skips: list[Row] = []
+    trace, n, classes = (
+        LayerTrace(input_shape, config.in_channels),
+        config.ndim,
+        config.out_channels,
+    )
+    skips: list[LayerRow] = []
     for number, block in enumerate(config.blocks):
         for i, out in enumerate(block, start=1):
             trace.conv(f"conv {number + 1}-{i}", out, (KERNEL,) * n, activation="relu")

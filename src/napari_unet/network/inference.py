@@ -48,7 +48,7 @@ def for_inference(network: Network, device: torch.device | None = None) -> Netwo
     if device.type == "cpu":
         for i, up in enumerate(fast.ups):
             if isinstance(up, TransposedConv) and up.kernel_size == up.stride:
-                fast.ups[i] = MatrixUp(up)
+                fast.ups[i] = MatrixUpsampling(up)
     return fast
 
 
@@ -67,8 +67,8 @@ def _shorten(path: FilterPath, fuse: bool) -> None:
     conv.weight *= scale.reshape(-1, *(1,) * (conv.weight.ndim - 2))
     path.norm = nn.Identity()
     if fuse:
-        path.mix, path.activation = FastConv(conv), nn.Identity()
-        path.head = FastConv(head, "none")
+        path.mix, path.activation = FusedConv(conv), nn.Identity()
+        path.head = FusedConv(head, "none")
 
 
 def _fold(layers: nn.Sequential) -> None:
@@ -89,7 +89,7 @@ def _fuse(block: ConvBlock) -> None:
     kept: list[nn.Module] = []
     for layer in [*block.layers, *([] if block.shortcut else [block.last_activation])]:
         if isinstance(layer, nn.ReLU) and kept and isinstance(kept[-1], Conv):
-            kept[-1] = FastConv(kept[-1])
+            kept[-1] = FusedConv(kept[-1])
         else:
             kept.append(layer)
     _replace(block.layers, kept)
@@ -102,7 +102,7 @@ def _replace(layers: nn.Sequential, kept: list[nn.Module]) -> None:
     layers.extend(kept)
 
 
-class FastConv(nn.Module):
+class FusedConv(nn.Module):
     """A convolution by oneDNN whatever its size, and its ReLU in the same pass over the memory."""
 
     def __init__(self, conv: Conv, then: Literal["relu", "none"] = "relu") -> None:
@@ -118,7 +118,7 @@ class FastConv(nn.Module):
         return out
 
 
-class MatrixUp(nn.Module):
+class MatrixUpsampling(nn.Module):
     """A transposed convolution whose kernel is its stride: a matrix product and a shuffle."""
 
     def __init__(self, up: TransposedConv) -> None:
@@ -147,8 +147,8 @@ def _works() -> bool:
         x = x[..., 0] if isinstance(conv, nn.Conv2d) else x
         with torch.inference_mode():
             try:
-                same = torch.allclose(FastConv(conv)(x), conv(x).relu(), atol=1e-5)
-                same &= torch.allclose(FastConv(conv, "none")(x), conv(x), atol=1e-5)
+                same = torch.allclose(FusedConv(conv)(x), conv(x).relu(), atol=1e-5)
+                same &= torch.allclose(FusedConv(conv, "none")(x), conv(x), atol=1e-5)
             except (RuntimeError, AttributeError):
                 return False
         if not same:

@@ -11,7 +11,7 @@ from napari_unet.errors import InputError
 from napari_unet.network.architecture import Architecture
 from napari_unet.network.densenet_config import DenseNetConfig
 from napari_unet.network.fcn_config import FCNConfig
-from napari_unet.network.onnx_config import ForeignConfig
+from napari_unet.network.onnx_config import OnnxConfig
 from napari_unet.network.presets import PRESETS
 from napari_unet.network.unet_config import UNetConfig
 
@@ -19,7 +19,7 @@ KINDS: dict[str, type[Architecture]] = {
     "unet": UNetConfig,
     "fcdensenet": DenseNetConfig,
     "fcn": FCNConfig,
-    "foreign": ForeignConfig,
+    "foreign": OnnxConfig,
 }
 """Configurations, by the `kind` that files and presets call them."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from napari_unet.network.table import Row
+from napari_unet.network.table import LayerRow
 
 REMEMBERED = {"none": 0, "relu": 0}
 """Times that a nonlinearity keeps its input for the gradient: a ReLU needs its output alone."""
@@ -14,7 +14,7 @@ INDICES = 2
 """An index weighs as much as two numbers."""
 
 
-class Trace:
+class LayerTrace:
     """Writes down the layers that an image passes.
 
     Parameters
@@ -32,11 +32,11 @@ class Trace:
 
     def __init__(self, shape: Sequence[int], channels: int) -> None:
         numbers = prod(shape) * channels
-        self.rows = [Row("input", tuple(shape), channels, kept=numbers, held=numbers)]
-        self._waiting: list[Row] = []
+        self.rows = [LayerRow("input", tuple(shape), channels, kept=numbers, held=numbers)]
+        self._waiting: list[LayerRow] = []
 
     @property
-    def last(self) -> Row:
+    def last(self) -> LayerRow:
         """The layer that was passed last."""
         return self.rows[-1]
 
@@ -50,7 +50,7 @@ class Trace:
         multiply_adds: int = 0,
         kept: float = 1,
         extra: int = 0,
-    ) -> Row:
+    ) -> LayerRow:
         """Pass a layer.
 
         `kept` counts in times what it puts out; `extra` are numbers that it holds in memory
@@ -61,15 +61,15 @@ class Trace:
         if not any(row is self.last for row in self._waiting):
             held += self.last.numbers
         sums, keeps = multiply_adds, int(kept * numbers)
-        self.rows.append(Row(name, tuple(shape), channels, parameters, sums, keeps, held))
+        self.rows.append(LayerRow(name, tuple(shape), channels, parameters, sums, keeps, held))
         return self.last
 
-    def wait(self) -> Row:
+    def wait(self) -> LayerRow:
         """Hold what the last layer put out for a later one, and return its row."""
         self._waiting.append(self.last)
         return self.last
 
-    def take(self, row: Row) -> Row:
+    def take(self, row: LayerRow) -> LayerRow:
         """Hold it no longer."""
         self._waiting = [other for other in self._waiting if other is not row]
         return row
@@ -86,8 +86,8 @@ class Trace:
         norm: bool = False,
         activation: str = "none",
         dropout: float = 0.0,
-        of: Row | None = None,
-    ) -> Row:
+        of: LayerRow | None = None,
+    ) -> LayerRow:
         """Pass a convolution (`of` another layer than the last), norm, nonlinearity, dropout."""
         ahead = of or self.last
         cut = [k - 1 if valid else 0 for k in kernel]
@@ -100,12 +100,12 @@ class Trace:
         sums = weights * prod(shape)
         return self.add(name, shape, out, weights + own * out, multiply_adds=sums, kept=kept)
 
-    def pool(self, name: str, factor: Sequence[int], *, indices: bool = True) -> Row:
+    def pool(self, name: str, factor: Sequence[int], *, indices: bool = True) -> LayerRow:
         """Pass a pooling; that of the maximum keeps where it was."""
         shape = [n // f for n, f in zip(self.last.shape, factor, strict=True)]
         return self.add(name, shape, self.last.channels, kept=1 + INDICES * indices)
 
-    def up(self, name: str, factor: Sequence[int], border: Sequence[int] = ()) -> Row:
+    def up(self, name: str, factor: Sequence[int], border: Sequence[int] = ()) -> LayerRow:
         """Pass an upsampling without weights, which cuts `border` voxels off at both sides."""
         ahead = self.last
         shape = [n * f for n, f in zip(ahead.shape, factor, strict=True)]
@@ -113,7 +113,7 @@ class Trace:
         shape = [n - 2 * c for n, c in zip(shape, cut, strict=True)]
         return self.add(name, shape, ahead.channels, kept=0)
 
-    def norm_conv(self, name: str, out: int, kernel: Sequence[int], *, joins: bool) -> Row:
+    def norm_conv(self, name: str, out: int, kernel: Sequence[int], *, joins: bool) -> LayerRow:
         """Pass norm, ReLU, convolution and dropout; what comes out may join what went in."""
         ahead = self.last
         weights = prod(kernel) * ahead.channels * out
@@ -139,7 +139,7 @@ class Trace:
         bias: bool = True,
         groups: int = 1,
         kept: float = 0,
-    ) -> Row:
+    ) -> LayerRow:
         """Pass a transposed convolution, `factor` times as large; `into` are channels it takes."""
         ahead = self.last
         weights = prod(kernel) * (into or ahead.channels) * out // groups
@@ -147,13 +147,13 @@ class Trace:
         sums = weights * prod(ahead.shape)
         return self.add(name, shape, out, weights + bias * out, multiply_adds=sums, kept=kept)
 
-    def concat(self, name: str, skip: Row) -> Row:
+    def concat(self, name: str, skip: LayerRow) -> LayerRow:
         """Pass the concatenation with what an earlier layer put out, cropped to this size."""
         self.take(skip)
         shape, channels = self.last.shape, self.last.channels + skip.channels
         return self.add(name, shape, channels, extra=skip.numbers)
 
-    def plus(self, name: str, skip: Row) -> Row:
+    def plus(self, name: str, skip: LayerRow) -> LayerRow:
         """Pass the sum with what an earlier layer put out."""
         self.take(skip)
         return self.add(name, self.last.shape, self.last.channels, kept=0, extra=skip.numbers)

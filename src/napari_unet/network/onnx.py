@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from napari_unet.errors import InputError
 from napari_unet.network.blocks import Network
-from napari_unet.network.onnx_config import ForeignConfig, Step
+from napari_unet.network.onnx_config import OnnxConfig, Step
 
 PROGRAM = "program"
 """Name of the program among the weights: its file as bytes."""
@@ -26,7 +26,7 @@ TINY = 1e-20
 """Probabilities below this are as good as none; their logarithm is finite."""
 
 
-class ForeignNetwork(Network):
+class OnnxNetwork(Network):
     """A program of another origin that predicts as networks of ours do.
 
     Its weights are the bytes of its file. It has no head, and cannot learn.
@@ -37,9 +37,9 @@ class ForeignNetwork(Network):
         What is known of it.
     """
 
-    config: ForeignConfig
+    config: OnnxConfig
 
-    def __init__(self, config: ForeignConfig) -> None:
+    def __init__(self, config: OnnxConfig) -> None:
         super().__init__()
         self.config = config
         # A parameter, so that it tells the device like those of every network.

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_unet.geometry.unet_shape import AxisGeometry
 from napari_unet.network.architecture import Architecture
-from napari_unet.network.table import Row
+from napari_unet.network.table import LayerRow
 
 HELD = 200
 """Numbers per voxel that an unknown network holds in memory: a U-Net with 64 channels at first."""
@@ -47,7 +47,7 @@ class AxisSizes(_Frozen):
     def geometry(self) -> AxisGeometry:
         """The same as the rest of the package counts it.
 
-        A program of one size takes others piece by piece (`ForeignNetwork`): its stride is what
+        A program of one size takes others piece by piece (`OnnxNetwork`): its stride is what
         one piece gives.
         """
         if not self.step:
@@ -84,7 +84,7 @@ class PictureFit(_Frozen):
     eps: float = 1e-6
 
 
-class ForeignConfig(Architecture):
+class OnnxConfig(Architecture):
     """A program made elsewhere: an ONNX graph. It can predict, but cannot learn.
 
     Parameters
@@ -115,7 +115,7 @@ class ForeignConfig(Architecture):
     fit: PictureFit | None = None
 
     @model_validator(mode="after")
-    def _fits_together(self) -> ForeignConfig:
+    def _fits_together(self) -> OnnxConfig:
         space = "zyx"[-self.ndim :]
         for order in (self.inputs, self.outputs):
             if sorted(order.replace("b", "").replace("c", "")) != sorted(space):
@@ -163,8 +163,8 @@ class ForeignConfig(Architecture):
             return None
         return tuple(axis.smallest for axis in self.sizes)
 
-    def rows(self, input_shape: Sequence[int]) -> list[Row]:
+    def rows(self, input_shape: Sequence[int]) -> list[LayerRow]:
         """List it as one layer; what it holds in memory is a guess."""
         held = HELD * prod(input_shape)
         shape = self.output_for(input_shape)
-        return [Row("program", shape, self.out_channels, held=held)]
+        return [LayerRow("program", shape, self.out_channels, held=held)]

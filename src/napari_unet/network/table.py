@@ -11,7 +11,7 @@ from napari_unet.network.architecture import Architecture
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LayerRow:
     """One layer of a network.
 
     Parameters
@@ -48,7 +48,7 @@ class Row:
         return self.channels * prod(self.shape)
 
 
-def shape_table(config: Architecture, input_shape: Sequence[int]) -> list[Row]:
+def shape_table(config: Architecture, input_shape: Sequence[int]) -> list[LayerRow]:
     """List the layers of a network with their output's shape and their parameters.
 
     Parameters
@@ -100,12 +100,12 @@ def parameter_count(config: Architecture) -> int:
     return sum(row.parameters for row in shape_table(config, smallest))
 
 
-def format_table(rows: Sequence[Row]) -> str:
+def format_table(rows: Sequence[LayerRow]) -> str:
     """Return the table as aligned lines of plain text, with the sum of the parameters.
 
     Examples
     --------
-    >>> print(format_table([Row("input", (64, 64), 1), Row("head", (44, 44), 2, 66)]))
+    >>> print(format_table([LayerRow("input", (64, 64), 1), LayerRow("head", (44, 44), 2, 66)]))
     layer    shape  channels  parameters
     input  64 x 64         1           0
     head   44 x 44         2          66

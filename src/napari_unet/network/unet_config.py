@@ -12,11 +12,11 @@ from pydantic import BeforeValidator, Field, model_validator
 from napari_unet.errors import InputError
 from napari_unet.geometry.unet_shape import AxisGeometry, LevelShape, UNetShape
 from napari_unet.network.architecture import Architecture, Readout
-from napari_unet.network.layer_trace import Trace
-from napari_unet.network.table import Row
+from napari_unet.network.layer_trace import LayerTrace
+from napari_unet.network.table import LayerRow
 
 if TYPE_CHECKING:
-    from napari_unet.network.table import Row
+    from napari_unet.network.table import LayerRow
 
 Padding = Literal["valid", "same"]
 Norm = Literal["batch", "none"]
@@ -261,7 +261,7 @@ class UNetConfig(Architecture):
         kernels = all(k[a] == k[b] for k in per_axis)
         return kernels and self.geometry[a] == self.geometry[b]
 
-    def rows(self, input_shape: Sequence[int]) -> list[Row]:
+    def rows(self, input_shape: Sequence[int]) -> list[LayerRow]:
         """List the layers for an input of a shape that fits, see `shape_table`."""
         return unet_rows(self, input_shape)
 
@@ -435,16 +435,16 @@ def _check_filters(c: UNetConfig) -> None:
             )
 
 
-def unet_rows(config: UNetConfig, input_shape: Sequence[int]) -> list[Row]:
+def unet_rows(config: UNetConfig, input_shape: Sequence[int]) -> list[LayerRow]:
     """List a U-Net's layers for an input of a shape that fits, see `shape_table`."""
-    trace, volume = Trace(input_shape, config.in_channels), config.block_volume
+    trace, volume = LayerTrace(input_shape, config.in_channels), config.block_volume
     image = trace.last
     if config.filters or config.input_skip:
         trace.wait()
     if volume > 1:
         coarse = [n // f for n, f in zip(image.shape, config.stem, strict=True)]
         trace.add("space to depth", coarse, image.channels * volume)
-    skips: list[Row] = []
+    skips: list[LayerRow] = []
     for level, channels in enumerate(config.encoder):
         _block(config, trace, f"encoder {level + 1}", channels, level, config.dropout[level])
         skips.append(trace.wait())
@@ -459,7 +459,7 @@ def unet_rows(config: UNetConfig, input_shape: Sequence[int]) -> list[Row]:
     return trace.rows
 
 
-def _end(config: UNetConfig, trace: Trace) -> None:
+def _end(config: UNetConfig, trace: LayerTrace) -> None:
     volume, valid = config.block_volume, not config.padded
     out = config.out_channels * volume
     trace.conv("head", out, config.head_kernel, valid=valid, bias=config.biases)
@@ -472,7 +472,7 @@ def _end(config: UNetConfig, trace: Trace) -> None:
         trace.add("input skip", fine, config.out_channels)
 
 
-def _filters(config: UNetConfig, trace: Trace) -> None:
+def _filters(config: UNetConfig, trace: LayerTrace) -> None:
     features, answer = FEATURES * len(config.filters) * config.in_channels, trace.wait()
     # The features of all scales, and then once more, side by side.
     trace.add("filters", answer.shape, features, kept=2, extra=features * prod(answer.shape))
@@ -485,7 +485,12 @@ def _filters(config: UNetConfig, trace: Trace) -> None:
 
 
 def _block(
-    config: UNetConfig, trace: Trace, name: str, channels: Sequence[int], level: int, rate: float
+    config: UNetConfig,
+    trace: LayerTrace,
+    name: str,
+    channels: Sequence[int],
+    level: int,
+    rate: float,
 ) -> None:
     ahead, norm = trace.last, config.norm == "batch"
     for i, out in enumerate(channels, start=1):
@@ -514,7 +519,7 @@ def _block(
         )
 
 
-def _down(config: UNetConfig, trace: Trace, name: str, level: int) -> None:
+def _down(config: UNetConfig, trace: LayerTrace, name: str, level: int) -> None:
     factor, norm = config.poolings[level], config.norm == "batch"
     if config.down != "strided":
         trace.pool(f"{name} pool", factor, indices=config.down == "max")
@@ -530,7 +535,7 @@ def _down(config: UNetConfig, trace: Trace, name: str, level: int) -> None:
     )
 
 
-def _up(config: UNetConfig, trace: Trace, name: str, factor: Sequence[int]) -> None:
+def _up(config: UNetConfig, trace: LayerTrace, name: str, factor: Sequence[int]) -> None:
     if config.up == "transposed":
         channels = trace.last.channels
         out = channels // 2 if config.up_channels == "halve" else channels

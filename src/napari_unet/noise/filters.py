@@ -111,7 +111,7 @@ def roughness(plane: Plane) -> Plane:
     return np.asarray(gaussian_filter(np.square(band), 3.0))
 
 
-def cut_off(pictures: Sequence[Plane]) -> tuple[float | None, float | None]:
+def clipping_limits(pictures: Sequence[Plane]) -> tuple[float | None, float | None]:
     """Find the grey values at which the pictures were cut off.
 
     There the histogram ends in a pile: the last value is more frequent than those next to it. So

@@ -18,7 +18,7 @@ LEAST = 11
 
 
 @dataclass(frozen=True, slots=True)
-class Likeness:
+class ImageSimilarity:
     """Peak signal-to-noise ratio in dB, structural similarity, and the data range of both."""
 
     psnr: float
@@ -40,12 +40,12 @@ def data_range_of(reference: NDArray[Any]) -> float:
     return span
 
 
-def likeness(
+def image_similarity(
     reference: NDArray[Any],
     result: NDArray[Any],
     data_range: float | None = None,
     channel_axis: int | None = None,
-) -> Likeness:
+) -> ImageSimilarity:
     """Compare an image with its reference, by scikit-image.
 
     Parameters
@@ -88,4 +88,4 @@ def likeness(
     )
     with np.errstate(divide="ignore"):  # no difference at all: infinite
         psnr = peak_signal_noise_ratio(clean, other, data_range=span)
-    return Likeness(float(psnr), float(ssim), span)
+    return ImageSimilarity(float(psnr), float(ssim), span)

@@ -17,7 +17,7 @@ from napari_unet.errors import InputError
 from napari_unet.noise.filters import (
     Plane,
     as_plane,
-    cut_off,
+    clipping_limits,
     high_pass,
     roughness,
     seen_by_high_pass,
@@ -185,7 +185,7 @@ def fit_noise(planes: Sequence[ArrayLike]) -> NoiseModel:
     pictures = [as_plane(plane, least=16) for plane in planes]
     if not pictures:
         raise InputError("There is no picture to find the noise of", todo="Hand in one or more")
-    floor, ceiling = cut_off(pictures)
+    floor, ceiling = clipping_limits(pictures)
     levels = _measure(_samples(pictures, floor, ceiling))
     darkest = float(levels.signal.min())
     gain, dark_variance = _fit_line(_uncut(levels, floor), darkest)

@@ -21,7 +21,7 @@ _SMOOTHEST = 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class ResidualMarks:
     """Where the residual of one picture is no noise, axes (y, x).
 
     Parameters
@@ -83,7 +83,9 @@ def variance_ratio(residual: Plane, denoised: Plane, noise: NoiseModel) -> float
     return float(np.square(residual).mean()) / expected
 
 
-def mark(residual: Plane, denoised: Plane, noise: NoiseModel, tests: int) -> Marks:
+def residual_marks(
+    residual: Plane, denoised: Plane, noise: NoiseModel, tests: int
+) -> ResidualMarks:
     """Find where the local mean of the residual is further from 0 than noise lets it be.
 
     Averages over Gaussians of a few sizes are compared with their standard error. It is that of
@@ -119,7 +121,7 @@ def mark(residual: Plane, denoised: Plane, noise: NoiseModel, tests: int) -> Mar
         made_up = (excess > 1.0) & (against | (mean < 0))
         unsupported = np.maximum(unsupported, np.where(made_up, excess, 0.0))
         lost |= (excess > 1.0) & ~made_up
-    return Marks(unsupported.astype(np.float32), lost)
+    return ResidualMarks(unsupported.astype(np.float32), lost)
 
 
 def _local_mean(residual: Plane, scale: float) -> tuple[Plane, Plane]:

@@ -18,7 +18,7 @@ from napari_unet.noise.residual import (
     autocorrelation,
     left_over,
     line_noise,
-    mark,
+    residual_marks,
     standardise,
     structure_correlation,
     variance_ratio,
@@ -34,7 +34,7 @@ LEAST_LINES = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SuspectPlace:
     """Where something is suspicious.
 
     Parameters
@@ -56,7 +56,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TrustReport:
+class ResidualReport:
     """What a denoised picture and its residual tell.
 
     Parameters
@@ -97,7 +97,7 @@ class TrustReport:
     lost_share: float
     row_noise: float
     column_noise: float
-    places: tuple[Place, ...]
+    places: tuple[SuspectPlace, ...]
     level: Level = "good"
     verdict: tuple[str, ...] = ()
 
@@ -105,7 +105,7 @@ class TrustReport:
 _SEVERITY: tuple[Level, ...] = ("good", "caution", "bad")
 
 
-def judged(report: TrustReport) -> TrustReport:
+def with_verdict(report: ResidualReport) -> ResidualReport:
     """Add level and verdict to the numbers.
 
     Parameters
@@ -126,7 +126,7 @@ def judged(report: TrustReport) -> TrustReport:
     return replace(report, level=findings[0][0], verdict=tuple(f[1] for f in findings))
 
 
-def _findings(report: TrustReport) -> Iterator[Finding]:
+def _findings(report: ResidualReport) -> Iterator[Finding]:
     yield from _made_up(report)
     yield from _lost(report)
     yield from _lines(report, "row", report.row_noise)
@@ -134,7 +134,7 @@ def _findings(report: TrustReport) -> Iterator[Finding]:
     yield from _left(report)
 
 
-def _made_up(report: TrustReport) -> Iterator[Finding]:
+def _made_up(report: ResidualReport) -> Iterator[Finding]:
     if report.unsupported_share > 0:
         bad = report.unsupported_share > 0.002 or float(report.unsupported.max()) > 1.5
         sentence = (
@@ -144,7 +144,7 @@ def _made_up(report: TrustReport) -> Iterator[Finding]:
         yield "bad" if bad else "caution", sentence
 
 
-def _lost(report: TrustReport) -> Iterator[Finding]:
+def _lost(report: ResidualReport) -> Iterator[Finding]:
     smoother = report.residual_autocorrelation - report.noise_autocorrelation
     if report.lost_share > 0.001:
         sentence = (
@@ -163,7 +163,7 @@ def _lost(report: TrustReport) -> Iterator[Finding]:
         yield "caution", "What was taken out is smoother than the noise: faint structure is in it."
 
 
-def _lines(report: TrustReport, kind: Kind, amplitude: float) -> Iterator[Finding]:
+def _lines(report: ResidualReport, kind: Kind, amplitude: float) -> Iterator[Finding]:
     share = amplitude / report.sigma_before
     if share > LEAST_LINES:
         sentence = (
@@ -173,7 +173,7 @@ def _lines(report: TrustReport, kind: Kind, amplitude: float) -> Iterator[Findin
         yield "bad" if share > 0.5 else "caution", sentence
 
 
-def _left(report: TrustReport) -> Iterator[Finding]:
+def _left(report: ResidualReport) -> Iterator[Finding]:
     share = report.sigma_after / report.sigma_before
     if share > 0.5:
         yield "caution", f"{share:.0%} of the noise is still there."
@@ -185,7 +185,7 @@ def _left(report: TrustReport) -> Iterator[Finding]:
         yield "caution", sentence
 
 
-def _where(report: TrustReport, kind: Kind) -> str:
+def _where(report: ResidualReport, kind: Kind) -> str:
     places = [place for place in report.places if place.kind == kind]
     stack = report.unsupported.ndim > 2
     return ", ".join(
@@ -200,11 +200,11 @@ _TOGETHER = 4  # pixels around a mark within which another one belongs to the sa
 _CERTAIN = 5.0  # standard errors
 
 
-def examine(
+def analyse_residual(
     noisy: ArrayLike | Sequence[ArrayLike],
     denoised: ArrayLike | Sequence[ArrayLike],
     noise: NoiseModel | None = None,
-) -> TrustReport:
+) -> ResidualReport:
     """Compare a denoised picture with the noisy one it was made from.
 
     What was taken out has to look like the noise and like nothing else. Where its local mean is
@@ -239,13 +239,13 @@ def examine(
     noise = noise or _widened(white, share_of_high_pass(own))
     residuals = [standardise(n, d, noise) for n, d in zip(before, after, strict=True)]
     tests = sum(p.size for p in before)
-    marks = [mark(r, d, noise, tests) for r, d in zip(residuals, after, strict=True)]
+    marks = [residual_marks(r, d, noise, tests) for r, d in zip(residuals, after, strict=True)]
     unsupported = np.stack([m.unsupported for m in marks])
     sigma = float(np.sqrt(np.mean([noise.variance(d).mean() for d in after])))
     rows = _certain([line_noise(d) for d in after], sigma)
     columns = _certain([line_noise(d.T) for d in after], sigma)
     height, width = after[0].shape
-    report = TrustReport(
+    report = ResidualReport(
         sigma_before=sigma,
         sigma_after=sigma * float(np.sqrt(np.mean([left_over(d, noise) for d in after]))),
         residual_variance=float(
@@ -267,7 +267,7 @@ def examine(
             *_shifted(columns, height, "column"),
         ),
     )
-    return judged(report)
+    return with_verdict(report)
 
 
 def _is_stack(pictures: ArrayLike | Sequence[ArrayLike]) -> bool:
@@ -301,12 +301,12 @@ def _amplitude(lines: list[LineNoise]) -> float:
     return float(np.sqrt(np.mean([n.amplitude**2 for n in lines])))
 
 
-def _marked(unsupported: NDArray[np.float32]) -> list[Place]:
+def _marked(unsupported: NDArray[np.float32]) -> list[SuspectPlace]:
     places = list(_boxes(unsupported))
     return sorted(places, key=lambda p: -p.strength)[:_MOST_PLACES]
 
 
-def _boxes(unsupported: NDArray[np.float32]) -> Iterator[Place]:
+def _boxes(unsupported: NDArray[np.float32]) -> Iterator[SuspectPlace]:
     near = np.ones((1, 2 * _TOGETHER + 1, 2 * _TOGETHER + 1), dtype=np.bool_)
     alone_in_plane = np.zeros((3, 3, 3), dtype=np.bool_)
     alone_in_plane[1] = True
@@ -315,13 +315,13 @@ def _boxes(unsupported: NDArray[np.float32]) -> Iterator[Place]:
     for group, box in enumerate(find_objects(groups), start=1):
         plane, y, x = box
         strength = float(unsupported[box][groups[box] == group].max())
-        yield Place("unsupported", plane.start, (y.start, x.start, y.stop, x.stop), strength)
+        yield SuspectPlace("unsupported", plane.start, (y.start, x.start, y.stop, x.stop), strength)
 
 
-def _shifted(lines: list[LineNoise], length: int, kind: Kind) -> list[Place]:
+def _shifted(lines: list[LineNoise], length: int, kind: Kind) -> list[SuspectPlace]:
     places = []
     for plane, found in enumerate(lines):
         for at in map(int, np.argsort(-np.abs(found.offsets))[:_MOST_PLACES]):
             box = (at, 0, at + 1, length) if kind == "row" else (0, at, length, at + 1)
-            places.append(Place(kind, plane, box, float(abs(found.offsets[at]))))
+            places.append(SuspectPlace(kind, plane, box, float(abs(found.offsets[at]))))
     return sorted(places, key=lambda p: -p.strength)[:_MOST_PLACES]

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import correlate1d, gaussian_filter, uniform_filter
 
 from napari_unet.errors import InputError
-from napari_unet.noise.filters import SECOND_DIFFERENCE, Plane, as_plane, cut_off, roughness
+from napari_unet.noise.filters import SECOND_DIFFERENCE, Plane, as_plane, clipping_limits, roughness
 from napari_unet.noise.poisson_gauss import NoiseModel, fit_noise
 from napari_unet.noise.variance_stabilising import Stabiliser
 
@@ -119,7 +119,7 @@ def share_of_high_pass(autocorrelation: NDArray[np.float64]) -> float:
     return max(0.05, float(np.prod(np.clip(along, 0.0, None))))
 
 
-def likeness(a: ArrayLike, b: ArrayLike, noise: NoiseModel) -> float:
+def structure_similarity(a: ArrayLike, b: ArrayLike, noise: NoiseModel) -> float:
     """Tell how much of their structure two pictures share.
 
     Parameters
@@ -150,11 +150,11 @@ def likeness(a: ArrayLike, b: ArrayLike, noise: NoiseModel) -> float:
     return float(np.clip(1.0 - changed / structure, 0.0, 1.0))
 
 
-def change(a: ArrayLike, b: ArrayLike, noise: NoiseModel) -> float:
+def normalised_difference(a: ArrayLike, b: ArrayLike, noise: NoiseModel) -> float:
     """Tell how much more than by their noise two pictures differ.
 
-    A high :func:`likeness` can still mean a change far above the noise, where there is little
-    noise; one picture is a fair noisy target for the other only where this is near 1.
+    A high :func:`structure_similarity` can still mean a change far above the noise, where there is
+    little noise; one picture is a fair noisy target for the other only where this is near 1.
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ def saturation(plane: ArrayLike) -> float:
     """
     values = as_plane(plane)
     kind = np.asarray(plane).dtype
-    ends = {end for end in cut_off([values]) if end is not None}
+    ends = {end for end in clipping_limits([values]) if end is not None}
     if np.issubdtype(kind, np.integer):
         ends |= {float(np.iinfo(kind).min), float(np.iinfo(kind).max)}
     return float(np.isin(values, sorted(ends)).mean())

@@ -12,7 +12,7 @@ FULL = 255
 """What stands for a probability of 1."""
 
 
-class KeptProbabilities:
+class QuantisedProbabilities:
     """Takes probabilities like an array, tile by tile, and keeps them as bytes.
 
     Parameters
@@ -34,7 +34,7 @@ class KeptProbabilities:
 
     Examples
     --------
-    >>> kept = KeptProbabilities((2, 3))
+    >>> kept = QuantisedProbabilities((2, 3))
     >>> kept[:, 1:] = np.array([[0.2, 0.4999], [0.8, 0.5001]])
     >>> kept.array
     array([[  0,  51, 127],
@@ -53,7 +53,7 @@ class KeptProbabilities:
 
 
 def quantise(probabilities: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return probabilities as bytes with the same likeliest class; see `KeptProbabilities`.
+    """Return probabilities as bytes with the same likeliest class; see `QuantisedProbabilities`.
 
     Parameters
     ----------

@@ -59,7 +59,7 @@ def refine(
     Parameters
     ----------
     probabilities : array of float or uint8, shape (class, ..., y, x) or (class, ..., z, y, x)
-        From 0 to 1, as bytes from 0 to 255 (`KeptProbabilities.array`).
+        From 0 to 1, as bytes from 0 to 255 (`QuantisedProbabilities.array`).
     options : RefineOptions, optional
         What is wanted.
     values : sequence of int, optional

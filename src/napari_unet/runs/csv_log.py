@@ -31,7 +31,7 @@ COLUMNS = (
 _TAIL = 4096
 
 
-class Log:
+class CsvLog:
     """A log that is written while the events of a training pass by.
 
     Parameters
@@ -56,7 +56,7 @@ class Log:
         """
         match event:
             case Started() | ClassesGrew():
-                names = told_apart(event.class_names, event.class_values)
+                names = unique_names(event.class_names, event.class_values)
                 self._begin(tuple(f"score: {name}" for name in names))
             case Stepped():
                 self._elapsed = event.elapsed
@@ -108,7 +108,7 @@ def logged(events: Iterable[TrainingEvent], path: Path) -> Iterator[TrainingEven
     path : Path
         The file.
     """
-    log: Log | None = Log(path)
+    log: CsvLog | None = CsvLog(path)
     try:
         for event in events:
             said = ""
@@ -144,12 +144,12 @@ def last_step(path: Path) -> tuple[int, float] | None:
     return None
 
 
-def told_apart(names: Sequence[str], values: Sequence[int]) -> tuple[str, ...]:
+def unique_names(names: Sequence[str], values: Sequence[int]) -> tuple[str, ...]:
     """Return the names of classes; where two have one name, their labels tell them apart.
 
     Examples
     --------
-    >>> told_apart(("a", "b", "a"), (1, 2, 5))
+    >>> unique_names(("a", "b", "a"), (1, 2, 5))
     ('a (label 1)', 'b', 'a (label 5)')
     """
     labels = values if len(values) == len(names) else range(1, 1 + len(names))
@@ -159,7 +159,7 @@ def told_apart(names: Sequence[str], values: Sequence[int]) -> tuple[str, ...]:
     )
 
 
-def _tried(log: Log, event: TrainingEvent) -> str:
+def _tried(log: CsvLog, event: TrainingEvent) -> str:
     """Write; return what hindered it."""
     try:
         log.feed(event)
@@ -168,7 +168,7 @@ def _tried(log: Log, event: TrainingEvent) -> str:
     return ""
 
 
-def _let_go(log: Log) -> None:
+def _let_go(log: CsvLog) -> None:
     """Close a log; what could not be written before cannot be flushed now."""
     with suppress(OSError):
         log.close()

@@ -18,10 +18,10 @@ from typing import Any
 
 from napari_unet.data.writers import write_whole
 from napari_unet.model import TrainedModel
-from napari_unet.runs.csv_log import Log
+from napari_unet.runs.csv_log import CsvLog
 from napari_unet.runs.pictures import RGB
 from napari_unet.runs.report import report
-from napari_unet.runs.state import LEFT, Sources, Story
+from napari_unet.runs.state import LEFT, RunState, Sources
 from napari_unet.runs.tensorboard import Board, check_tensorboard
 from napari_unet.training.events import Finished, Started, TrainingEvent, Warned
 
@@ -80,7 +80,7 @@ def record(
     """
     if tensorboard:
         check_tensorboard()
-    run = _Recorder(folder, Story(task, options or {}, sources), samples, tensorboard)
+    run = _Recorder(folder, RunState(task, options or {}, sources), samples, tensorboard)
     try:
         for event in events:
             warning = run.feed(event)
@@ -105,13 +105,13 @@ class _Recorder:
     """What is written, and that nothing more is once the disk has refused."""
 
     def __init__(
-        self, parent: Path, story: Story, samples: Samples | None, tensorboard: bool
+        self, parent: Path, story: RunState, samples: Samples | None, tensorboard: bool
     ) -> None:
         self.parent, self.story, self.samples = parent, story, samples
         self.tensorboard = tensorboard
         self.board: Board | None = None
         self.folder: Path | None = None
-        self.log: Log | None = None
+        self.log: CsvLog | None = None
         self.over = False
 
     def feed(self, event: TrainingEvent) -> Warned | None:
@@ -152,7 +152,7 @@ class _Recorder:
 
     def _begin(self) -> None:
         self.folder = new_folder(self.parent, self.story.task, self.story.began)
-        self.log = Log(self.folder / LOG)
+        self.log = CsvLog(self.folder / LOG)
         if self.tensorboard:
             self.board = Board(self.folder)
         self._write_facts(self.folder)

@@ -192,14 +192,12 @@ def middle(view: ImageView) -> Viewport:
     return Viewport(tuple(n // 2 for n in view.loop_shape), region)
 
 
-def one_by_one(
-    task: str, image: object, other: object
-) -> tuple[Sequence[object], Sequence[object]]:
+def as_lists(task: str, image: object, other: object) -> tuple[Sequence[object], Sequence[object]]:
     """Return images, and what goes with them, one by one, as `napari_unet.train` takes them.
 
     Examples
     --------
-    >>> one_by_one("segment", "a.tif", "b.tif"), one_by_one("denoise", ["a.tif", "b.tif"], None)
+    >>> as_lists("segment", "a.tif", "b.tif"), as_lists("denoise", ["a.tif", "b.tif"], None)
     ((['a.tif'], ['b.tif']), (['a.tif', 'b.tif'], [None, None]))
     """
     several = isinstance(other if task == "segment" else image, list | tuple)

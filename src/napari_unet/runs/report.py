@@ -14,7 +14,7 @@ from typing import Any
 
 from napari_unet._version import __version__
 from napari_unet.runs.pictures import RGB, colours_of, data_url, hex_of, preview_rgb
-from napari_unet.runs.state import Curve, Story, last_scores, smoothed
+from napari_unet.runs.state import Curve, RunState, last_scores, smoothed
 from napari_unet.training.metrics import Scores, accuracy, dice, mean, recall
 
 WIDTH, HEIGHT = 360, 236
@@ -28,7 +28,7 @@ XY = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class Line:
+class PlotLine:
     """One curve: its name (empty: not in the legend), a CSS colour, and points (x, y).
 
     `faint` lines lie behind the others; `dots` marks each point.
@@ -62,7 +62,7 @@ class _Scale:
 
 def plot(
     title: str,
-    lines: Sequence[Line],
+    lines: Sequence[PlotLine],
     x_title: str = "step",
     limits: tuple[float, float] | None = None,
     log: bool = False,
@@ -129,7 +129,7 @@ def ticks(low: float, high: float, log: bool = False, most: int = 6) -> list[flo
 
 
 def _scales(
-    lines: Sequence[Line], limits: tuple[float, float] | None, log: bool
+    lines: Sequence[PlotLine], limits: tuple[float, float] | None, log: bool
 ) -> tuple[_Scale, _Scale]:
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points]
@@ -163,7 +163,7 @@ def _grid(x: _Scale, y: _Scale, x_title: str) -> Iterator[str]:
     yield f"{escape(x_title)}</text>"
 
 
-def _line(line: Line, x: _Scale, y: _Scale) -> Iterator[str]:
+def _line(line: PlotLine, x: _Scale, y: _Scale) -> Iterator[str]:
     places = [(x(a), y(min(max(b, y.low), y.high))) for a, b in line.points]
     way = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
     colour = escape(line.colour)
@@ -176,7 +176,7 @@ def _line(line: Line, x: _Scale, y: _Scale) -> Iterator[str]:
                     for a, b in places)  # fmt: skip
 
 
-def _legend(lines: Sequence[Line]) -> Iterator[str]:
+def _legend(lines: Sequence[PlotLine]) -> Iterator[str]:
     """Name the lines in a row below the title, as many as fit."""
     left = float(LEFT)
     for line in lines:
@@ -250,7 +250,7 @@ TITLES = {
 Pictures = Sequence[tuple[str, RGB]]
 
 
-def report(story: Story, name: str, pictures: Pictures = ()) -> str:
+def report(story: RunState, name: str, pictures: Pictures = ()) -> str:
     """Return the page.
 
     Parameters
@@ -294,7 +294,7 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
 
 
-def _head(story: Story, name: str) -> Iterator[str]:
+def _head(story: RunState, name: str) -> Iterator[str]:
     kind = story.status.partition(":")[0]
     yield f"<h1>{escape(TITLES.get(story.task, story.task))}</h1>"
     device = f" · {story.started.device}" if story.started else ""
@@ -302,13 +302,13 @@ def _head(story: Story, name: str) -> Iterator[str]:
     yield f' <span class="status {escape(kind)}">{escape(story.status)}</span></p>'
 
 
-def _warnings(story: Story) -> Iterator[str]:
+def _warnings(story: RunState) -> Iterator[str]:
     for kind, message in story.said:
         if kind == "warning":
             yield f'<p class="warning">{escape(message)}</p>'
 
 
-def _figures(story: Story) -> Iterator[str]:
+def _figures(story: RunState) -> Iterator[str]:
     """Show the few numbers that are asked for first."""
     last = story.last
     figures = {"steps": f"{story.step:,}", "training": duration(story.elapsed)}
@@ -328,23 +328,23 @@ def _figures(story: Story) -> Iterator[str]:
     yield f'<div class="figures">{"".join(cards)}</div>'
 
 
-def _plots(story: Story) -> Iterator[str]:
+def _plots(story: RunState) -> Iterator[str]:
     metric = story.last.metric if story.last else ""
     names = [str(c) for c in story.classes] or [metric]
     colours = [hex_of(c) for c in colours_of(story.classes).values()] or ["var(--rate)"]
     scores = [
-        Line(name, colour, _xy(curve), dots=True)
+        PlotLine(name, colour, _xy(curve), dots=True)
         for name, colour, curve in zip(names, colours, story.scores, strict=False)
     ]
     loss = story.loss.points
     drawn = (
         plot("Loss", [
-            Line("", "var(--loss)", _xy(story.loss), faint=True),
-            Line("training", "var(--loss)", smoothed(loss)),
-            Line("held out", "var(--held-out)", _xy(story.held_out), dots=True),
+            PlotLine("", "var(--loss)", _xy(story.loss), faint=True),
+            PlotLine("training", "var(--loss)", smoothed(loss)),
+            PlotLine("held out", "var(--held-out)", _xy(story.held_out), dots=True),
         ], log=True),
         plot(f"{metric}, held out", scores, limits=(0.0, 1.0) if story.classes else None),
-        plot("Learning rate", [Line("", "var(--rate)", _xy(story.rate))]),
+        plot("Learning rate", [PlotLine("", "var(--rate)", _xy(story.rate))]),
     )  # fmt: skip
     cards = [f'<div class="card">{svg}</div>' for svg in drawn if svg]
     if cards:
@@ -355,7 +355,7 @@ def _xy(curve: Curve) -> XY:
     return [(point.x, point.y) for point in curve.points]
 
 
-def _classes(story: Story) -> Iterator[str]:
+def _classes(story: RunState) -> Iterator[str]:
     found, last = list(last_scores(story)), story.last
     if not found:
         return
@@ -385,7 +385,7 @@ def _score(scores: Sequence[float | None], k: int) -> str:
     return "–" if score is None else f"{score:.3f}"
 
 
-def _pictures(story: Story, pictures: Pictures) -> Iterator[str]:
+def _pictures(story: RunState, pictures: Pictures) -> Iterator[str]:
     shown = list(pictures)
     if story.preview is not None:
         drawn = preview_rgb(story.preview, colours_of(story.classes))
@@ -398,14 +398,14 @@ def _pictures(story: Story, pictures: Pictures) -> Iterator[str]:
         yield "</div>"
 
 
-def _reproduction(story: Story) -> Iterator[str]:
+def _reproduction(story: RunState) -> Iterator[str]:
     made = story.made
     if made:
         yield f"<h2>To make it again</h2><pre>{escape(made['commands'][0])}</pre>"
         yield from (f'<p class="soft">{escape(note)}</p>' for note in made["notes"])
 
 
-def _details(story: Story) -> Iterator[str]:
+def _details(story: RunState) -> Iterator[str]:
     facts, config = story.facts(), story.config()
     began = story.started
     rows = {

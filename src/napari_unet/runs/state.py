@@ -12,7 +12,7 @@ from typing import Any
 from napari_unet._version import __version__
 from napari_unet.control import Previewed, PreviewedImage
 from napari_unet.model import ClassInfo, TrainedModel
-from napari_unet.runs.csv_log import told_apart
+from napari_unet.runs.csv_log import unique_names
 from napari_unet.tasks.provenance import Origin, provenance, with_sources
 from napari_unet.training.events import (
     ClassesGrew,
@@ -32,7 +32,7 @@ MOST = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class CurvePoint:
     """Values in a row as one: their mean place and value, and how far they reach."""
 
     x: float
@@ -59,8 +59,8 @@ class Curve:
 
     def __init__(self, most: int = MOST) -> None:
         self._most, self._each = most, 1
-        self._whole: list[Point] = []
-        self._rest: list[Point] = []
+        self._whole: list[CurvePoint] = []
+        self._rest: list[CurvePoint] = []
 
     def add(self, x: float, y: float | None) -> None:
         """Add a value; one that is missing or not finite is left out."""
@@ -69,18 +69,18 @@ class Curve:
         if len(self._whole) == self._most:
             pairs = zip(self._whole[::2], self._whole[1::2], strict=True)
             self._whole, self._each = [_as_one(pair) for pair in pairs], 2 * self._each
-        self._rest.append(Point(x, y, y, y))
+        self._rest.append(CurvePoint(x, y, y, y))
         if len(self._rest) >= self._each:
             self._whole.append(_as_one(self._rest))
             self._rest = []
 
     @property
-    def points(self) -> list[Point]:
+    def points(self) -> list[CurvePoint]:
         """The points, from the first to the last."""
         return [*self._whole, *([_as_one(self._rest)] if self._rest else [])]
 
 
-def smoothed(points: Sequence[Point], part: float = 0.06) -> list[tuple[float, float]]:
+def smoothed(points: Sequence[CurvePoint], part: float = 0.06) -> list[tuple[float, float]]:
     """Return running means, each over so large a part of the points; few are left as they are."""
     reach = int(len(points) * part / 2)
     return [
@@ -89,8 +89,8 @@ def smoothed(points: Sequence[Point], part: float = 0.06) -> list[tuple[float, f
     ]
 
 
-def _as_one(points: Sequence[Point]) -> Point:
-    return Point(
+def _as_one(points: Sequence[CurvePoint]) -> CurvePoint:
+    return CurvePoint(
         fmean(p.x for p in points),
         fmean(p.y for p in points),
         min(p.low for p in points),
@@ -106,7 +106,7 @@ MOST_SAID = 100
 
 
 @dataclass
-class Story:
+class RunState:
     """What happened so far.
 
     Parameters
@@ -181,7 +181,7 @@ class Story:
         """Return what there is one of for each class, by the names of the classes."""
         if len(numbers) != len(self.names):
             return {}
-        return dict(zip(told_apart(self.names, self.values), numbers, strict=True))
+        return dict(zip(unique_names(self.names, self.values), numbers, strict=True))
 
     @property
     def made(self) -> dict[str, Any]:
@@ -278,7 +278,7 @@ def _plain_value(value: Any) -> Any:
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
-def last_scores(story: Story) -> Iterator[tuple[ClassInfo, str, int | None, float | None]]:
+def last_scores(story: RunState) -> Iterator[tuple[ClassInfo, str, int | None, float | None]]:
     """Iterate over the classes: class, name, painted pixels, last score."""
     scores = story.last.scores if story.last else ()
     for k, info in enumerate(story.classes):

@@ -20,7 +20,7 @@ from typing import Any, Self
 from napari_unet.control import Previewed, PreviewedImage
 from napari_unet.errors import InputError
 from napari_unet.runs.pictures import RGB, colours_of, png, preview_rgb
-from napari_unet.runs.state import Story
+from napari_unet.runs.state import RunState
 from napari_unet.training.events import Stepped, TrainingEvent, Validated
 
 HOST = "127.0.0.1"
@@ -58,7 +58,7 @@ class Board:
 
         self._writer: Any = EventFileWriter(str(folder))
 
-    def feed(self, event: TrainingEvent, story: Story) -> None:
+    def feed(self, event: TrainingEvent, story: RunState) -> None:
         """Write what an event tells; `story` knows the classes."""
         match event:
             case Stepped():

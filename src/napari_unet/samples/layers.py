@@ -37,7 +37,7 @@ def layer_data(name: str) -> list[LayerData]:
     -------
     list of (data, arguments, layer type)
         An image layer named like the sample and a labels layer "strokes", with the same scale,
-        units and axis labels. The truth is not among them: it is in :class:`Sample`.
+        units and axis labels. The truth is not among them: it is in :class:`PatchSample`.
 
     Raises
     ------

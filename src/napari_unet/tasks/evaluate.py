@@ -16,7 +16,7 @@ from napari_unet.geometry.region import Region
 from napari_unet.inference.predictor import predict_events
 from napari_unet.inference.request import PredictionFinished, Request, find_view
 from napari_unet.model import TrainedModel
-from napari_unet.noise.metrics import Likeness, data_range_of, likeness
+from napari_unet.noise.metrics import ImageSimilarity, data_range_of, image_similarity
 from napari_unet.training import metrics
 
 
@@ -37,7 +37,7 @@ class Evaluation:
 
     model: TrainedModel
     confusion: tuple[tuple[int, ...], ...] = ()
-    likeness: Likeness | None = None
+    likeness: ImageSimilarity | None = None
 
     @property
     def pixels(self) -> int:
@@ -149,7 +149,7 @@ def _confusion(
 
 def _likeness(
     truth: NDArray[Any], result: NDArray[Any], view: ImageView, data_range: float | None
-) -> Likeness:
+) -> ImageSimilarity:
     """Compare picture by picture, with one data range for all."""
     span = data_range_of(truth) if data_range is None else data_range
     # A result has channels where the image has them, or else first, if it has any.
@@ -161,6 +161,6 @@ def _likeness(
     order += [axis for axis in range(truth.ndim) if axis not in order]
     shape = [truth.shape[axis] for axis in order[len(loops) :]]
     pairs = zip(*(a.transpose(order).reshape(-1, *shape) for a in (truth, result)), strict=True)
-    found = [likeness(t, r, span, None if channel is None else 0) for t, r in pairs]
+    found = [image_similarity(t, r, span, None if channel is None else 0) for t, r in pairs]
     psnr, ssim = (float(np.mean(v)) for v in zip(*((f.psnr, f.ssim) for f in found), strict=True))
-    return Likeness(psnr, ssim, span)
+    return ImageSimilarity(psnr, ssim, span)

@@ -13,12 +13,12 @@ from napari_unet._version import __version__
 from napari_unet.errors import InputError
 from napari_unet.model import TrainedModel
 from napari_unet.network.architecture import Architecture
-from napari_unet.network.onnx_config import ForeignConfig
+from napari_unet.network.onnx_config import OnnxConfig
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.network_options import NetworkOptions
 
 
-def choose_config(
+def choose_network(
     options: NetworkOptions,
     ndim: Literal[2, 3],
     channels: tuple[int, int],
@@ -90,7 +90,7 @@ def check_learns(config: Architecture) -> None:
     InputError
         Where it is a program that was made elsewhere.
     """
-    if isinstance(config, ForeignConfig):
+    if isinstance(config, OnnxConfig):
         raise InputError(
             "An imported model predicts, but it cannot learn",
             got=config.title,
@@ -102,7 +102,7 @@ _ELSEWHERE = {"network", "checkpoint", "checkpoint_seconds"}
 """Options that a model tells otherwise, or that are nobody's business: files of this computer."""
 
 
-def told_of(options: NetworkOptions) -> dict[str, Any]:
+def options_metadata(options: NetworkOptions) -> dict[str, Any]:
     """Return seed, options that are not the usual ones, and versions, as plain JSON."""
     import torch  # in the process that trains alone: the viewer reads this module too
 
@@ -117,7 +117,7 @@ def told_of(options: NetworkOptions) -> dict[str, Any]:
     }
 
 
-def unseen_warning(problem: str) -> Iterator[str]:
+def preview_warning(problem: str) -> Iterator[str]:
     """Say why a training shows nothing meanwhile, and what its model will do on this computer."""
     if problem:
         yield (

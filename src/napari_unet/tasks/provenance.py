@@ -12,7 +12,7 @@ from napari_unet._version import __version__
 from napari_unet.errors import InputError
 from napari_unet.model import SUFFIX, TrainedModel
 from napari_unet.tasks.images.options import IMAGE_OPTIONS
-from napari_unet.tasks.network_choice import choose_config
+from napari_unet.tasks.network_choice import choose_network
 from napari_unet.tasks.network_options import NetworkOptions
 from napari_unet.tasks.segmentation.options import SegmentOptions
 
@@ -278,7 +278,7 @@ def _is_standard(model: TrainedModel) -> bool:
     except InputError:  # written by another version
         return False
     channels = config.in_channels, config.out_channels
-    made = choose_config(options, config.ndim, channels, model.spacing or None).model_dump()
+    made = choose_network(options, config.ndim, channels, model.spacing or None).model_dump()
     have = config.model_dump()
     return made | {"readout": None} == have | {"readout": None}
 

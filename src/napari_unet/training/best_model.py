@@ -21,7 +21,7 @@ class Best:
     elapsed: float
 
 
-class Judge:
+class BestWeights:
     """Keeps the weights with the least loss on what is held out.
 
     Parameters

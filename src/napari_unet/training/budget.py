@@ -36,7 +36,7 @@ class Budget:
         return self.elapsed * (1 - progress) / progress if progress > 0 and step > 0 else None
 
 
-class Share:
+class TimeShare:
     """Sees that something is done now and then, and takes no more than its share of the time."""
 
     def __init__(

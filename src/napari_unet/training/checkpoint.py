@@ -21,12 +21,12 @@ from torch import nn
 
 from napari_unet.errors import ModelFileError
 from napari_unet.model import TrainedModel, Weights, read_model_file, weights_of, write_model_file
-from napari_unet.training.best_model import Best, Judge
+from napari_unet.training.best_model import Best, BestWeights
 from napari_unet.training.events import Validated
-from napari_unet.training.optimiser import Average
+from napari_unet.training.optimiser import ExponentialMovingAverage
 
 if TYPE_CHECKING:
-    from napari_unet.training.trainer import Loop
+    from napari_unet.training.trainer import Trainer
 
 VERSION = 1
 
@@ -98,7 +98,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         raise ModelFileError(f"The checkpoint {name} is damaged", got=f"no {error}") from error
 
 
-def capture(loop: Loop, model: TrainedModel) -> Checkpoint:
+def capture(loop: Trainer, model: TrainedModel) -> Checkpoint:
     """Return the state of a training loop, with the model that it would give now."""
     best = loop.judge.best
     arrays: dict[str, NDArray[Any]] = {}
@@ -123,7 +123,7 @@ def capture(loop: Loop, model: TrainedModel) -> Checkpoint:
     return Checkpoint(model, loop.options.model_dump(mode="json"), state, arrays)
 
 
-def restore(loop: Loop, checkpoint: Checkpoint) -> None:
+def restore(loop: Trainer, checkpoint: Checkpoint) -> None:
     """Bring a fresh loop, whose learner has the checkpoint's network, to its state.
 
     Raises
@@ -148,12 +148,14 @@ def restore(loop: Loop, checkpoint: Checkpoint) -> None:
         raise ModelFileError("The checkpoint is damaged", got=reason) from error
 
 
-def _restore_judge(judge: Judge, average: Average, checkpoint: Checkpoint) -> None:
+def _restore_judge(
+    judge: BestWeights, average: ExponentialMovingAverage, checkpoint: Checkpoint
+) -> None:
     state, best = checkpoint.state["judge"], checkpoint.state["best"]
     judge.least = inf if state["least"] is None else state["least"]
     judge.waited = state["waited"]
     if best is not None:
-        network = Average(average.network, 0).network
+        network = ExponentialMovingAverage(average.network, 0).network
         _load(network, checkpoint.part("best"))
         judge.best = Best(network, _validated(best["result"]), best["elapsed"])
 

@@ -26,7 +26,7 @@ from torch.distributed.rendezvous import rendezvous
 from napari_unet.device import is_out_of_memory, rank_and_size
 from napari_unet.errors import OutOfMemoryError, TrainingError
 from napari_unet.training.options import TrainingOptions
-from napari_unet.training.task import Learner
+from napari_unet.training.task import TrainingTask
 
 LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """Variables by which torchrun and others tell a process which of several it is."""
@@ -41,7 +41,7 @@ FAR = 0x9E3779B1
 """Steps between the random streams of two processes, modulo the 32 bits a CPU takes of a seed."""
 
 
-class Together:
+class ProcessGroup:
     """What the processes of a training tell each other.
 
     Every method that is not a property must be called by all of them, in the same order.
@@ -63,7 +63,7 @@ class Together:
         self._met = False
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process is the one that tests, writes and decides."""
         return self.rank == 0
 
@@ -78,12 +78,12 @@ class Together:
 
     def part_of(self, options: TrainingOptions) -> TrainingOptions:
         """Return the options without what the first process does for all."""
-        if self.leads:
+        if self.is_main:
             return options
         endless = {"steps": None, "seconds": None, "stop_after": None, "test_every": NEVER}
         return options.model_copy(update={**endless, "checkpoint": None, "keep_history": False})
 
-    def begin(self, learner: Learner, network: nn.Module, average: nn.Module) -> None:
+    def begin(self, learner: TrainingTask, network: nn.Module, average: nn.Module) -> None:
         """Take over the weights of the first process, and draw other patches than it.
 
         Raises
@@ -103,14 +103,14 @@ class Together:
             with _answering():
                 dist.broadcast(sent, 0)
             tensor.copy_(sent)
-        spread(learner, self.rank)
+        broadcast(learner, self.rank)
 
     def any(self, flag: bool) -> bool:
         """Tell whether any process says so."""
         self._met = False
         return flag if self.size == 1 else self._most(float(flag))[0] > 0
 
-    def leaders(self, value: float) -> float:
+    def main_processes(self, value: float) -> float:
         """Return what the first process says."""
         if self.size == 1:
             return value
@@ -138,7 +138,7 @@ class Together:
         self._bucket[-2], self._bucket[-1] = loss, 0
         self._sum()
         if self._bucket[-1] > 0:
-            raise ElsewhereError
+            raise RemoteProcessError
         self._bucket /= self.size
         for place, tensor in zip(self._places, shared, strict=True):
             tensor.copy_(place.view(tensor.shape))
@@ -152,7 +152,7 @@ class Together:
         OutOfMemoryError
             Where the others have taken the step already.
         """
-        if self.size == 1 or isinstance(error, ElsewhereError):
+        if self.size == 1 or isinstance(error, RemoteProcessError):
             return
         if self._met:
             raise OutOfMemoryError(
@@ -194,11 +194,11 @@ class Together:
             )
 
 
-class ElsewhereError(MemoryError):
+class RemoteProcessError(MemoryError):
     """Memory ran out in another process."""
 
 
-def spread(learner: Learner, rank: int) -> None:
+def broadcast(learner: TrainingTask, rank: int) -> None:
     """Let a learner draw patches that no other process draws; what is held out stays as it is.
 
     Its random numbers go on from another place of the same stream, far away.

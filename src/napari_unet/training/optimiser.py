@@ -42,7 +42,7 @@ def build_optimiser(network: nn.Module, options: TrainingOptions) -> torch.optim
     shallow = [] if filters is None else list(filters.parameters())
     known = set(map(id, shallow))
     deep = [p for p in network.parameters() if id(p) not in known]
-    groups = [*_groups(deep, options, leads=False), *_groups(shallow, options, leads=True)]
+    groups = [*_groups(deep, options, is_main=False), *_groups(shallow, options, is_main=True)]
     rate, momentum = options.learning_rate, options.momentum
     match options.optimiser:
         case "adam":
@@ -60,13 +60,13 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float, step: int) -> None:
 
 
 def _groups(
-    parameters: Sequence[nn.Parameter], options: TrainingOptions, *, leads: bool
+    parameters: Sequence[nn.Parameter], options: TrainingOptions, *, is_main: bool
 ) -> list[dict[str, Any]]:
     weights = [p for p in parameters if p.ndim >= 2]
     rest = [p for p in parameters if p.ndim < 2]
     groups = [
-        {"params": weights, "weight_decay": options.weight_decay, "leads": leads},
-        {"params": rest, "weight_decay": 0.0, "leads": leads},
+        {"params": weights, "weight_decay": options.weight_decay, "leads": is_main},
+        {"params": rest, "weight_decay": 0.0, "leads": is_main},
     ]
     return groups if parameters else []
 
@@ -76,13 +76,13 @@ LEAST, MOST_OF_FEW, SHARE = 20, 1 / 4, 1 / 8
 over a quarter while there are too few for that."""
 
 
-class Average:
+class ExponentialMovingAverage:
     """The running average of a network's weights, which is what is shown, tested and saved.
 
     Parameters
     ----------
     network : Module
-        Copied; the copy, `Average.network`, is in evaluation mode and needs no gradient.
+        Copied; the copy, the attribute `network`, is in evaluation mode and needs no gradient.
     decay : float
         What is kept of the average in a step, at most; at first it is less, see `LEAST`.
     """

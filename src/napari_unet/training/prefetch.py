@@ -20,7 +20,7 @@ POLL = 0.2
 """Seconds after which a waiting thread looks whether it is still wanted."""
 
 
-class Reader:
+class BatchPrefetcher:
     """Prepares batches in a thread of its own, a few ahead.
 
     One thread, so that random numbers are drawn in one order. The thread draws while it holds

@@ -15,7 +15,7 @@ from napari_unet.training.events import Suggested, Validated
 
 
 @dataclass(frozen=True, slots=True)
-class Hints:
+class SoftLabels:
     """What another classifier says of some voxels of a batch.
 
     Parameters
@@ -29,9 +29,9 @@ class Hints:
     where: Tensor
     answers: Tensor
 
-    def to(self, device: torch.device) -> Hints:
+    def to(self, device: torch.device) -> SoftLabels:
         """Return the same on a device."""
-        return Hints(self.where.to(device), self.answers.to(device))
+        return SoftLabels(self.where.to(device), self.answers.to(device))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Batch:
     inputs: Tensor
     targets: Tensor
     weights: Tensor | None = None
-    hints: Hints | None = None
+    hints: SoftLabels | None = None
 
     def to(self, device: torch.device, layout: torch.memory_format) -> Batch:
         """Return the same on a device, the inputs laid out as the network likes them."""
@@ -57,7 +57,7 @@ class Batch:
         )
 
 
-class Learner(Protocol):
+class TrainingTask(Protocol):
     """What a task tells the loop: where examples come from and what is wanted of them."""
 
     @property
@@ -103,15 +103,15 @@ class Learner(Protocol):
     def validate(self, network: nn.Module, device: torch.device, step: int) -> Validated | None:
         """Test weights on what is held out; None where nothing is."""
 
-    def take_up(self) -> Callable[[nn.Module], nn.Module] | None:
+    def sync_annotations(self) -> Callable[[nn.Module], nn.Module] | None:
         """Take up what was painted since; where a class is new, return how a network grows it."""
 
     @property
-    def unseen(self) -> str:
+    def preview_error(self) -> str:
         """Why weights cannot be applied to what is looked at; empty: they can."""
 
     @property
-    def is_stale(self) -> bool:
+    def annotations_changed(self) -> bool:
         """Whether something was painted that was not taken up yet; quick to tell."""
 
     @property
@@ -123,7 +123,7 @@ class Learner(Protocol):
     ) -> Previewed | PreviewedImage:
         """Apply weights to what is looked at."""
 
-    def settle(self, network: nn.Module, device: torch.device) -> None:
+    def calibrate(self, network: nn.Module, device: torch.device) -> None:
         """Give the averaged weights a last touch, when all steps are taken."""
 
     def suggest(self, network: nn.Module, device: torch.device) -> Suggested:

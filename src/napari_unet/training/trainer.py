@@ -22,10 +22,10 @@ from napari_unet.device import (
 from napari_unet.errors import ModelFileError, OutOfMemoryError, TrainingError
 from napari_unet.model import TrainedModel, weights_of
 from napari_unet.network.blocks import best_memory_format, placed
-from napari_unet.training.best_model import Judge
-from napari_unet.training.budget import Budget, Share
+from napari_unet.training.best_model import BestWeights
+from napari_unet.training.budget import Budget, TimeShare
 from napari_unet.training.checkpoint import Checkpoint, capture, restore, save_checkpoint
-from napari_unet.training.distributed import Together
+from napari_unet.training.distributed import ProcessGroup
 from napari_unet.training.events import (
     ClassesGrew,
     Finished,
@@ -38,11 +38,11 @@ from napari_unet.training.events import (
     Validated,
     Warned,
 )
-from napari_unet.training.optimiser import Average, build_optimiser, set_rate
+from napari_unet.training.optimiser import ExponentialMovingAverage, build_optimiser, set_rate
 from napari_unet.training.options import TrainingOptions
-from napari_unet.training.prefetch import Reader
+from napari_unet.training.prefetch import BatchPrefetcher
 from napari_unet.training.schedule import Schedule
-from napari_unet.training.task import Learner
+from napari_unet.training.task import TrainingTask
 
 MAX_BAD_STEPS = 10
 WAIT = 0.1
@@ -56,7 +56,7 @@ FIRST_PREVIEW = 10
 
 
 def train_network(
-    learner: Learner,
+    learner: TrainingTask,
     options: TrainingOptions,
     control: Control | None = None,
     resume: Checkpoint | None = None,
@@ -105,7 +105,7 @@ def train_network(
         )
         yield from map(Noted, learner.notes())
         yield from map(Warned, learner.warnings())
-        loop = Loop(learner, options, control, device)
+        loop = Trainer(learner, options, control, device)
         if resume is not None:
             restore(loop, resume)
         loop.together.begin(learner, loop.network, loop.average.network)
@@ -115,18 +115,22 @@ def train_network(
             loop.reader.end()
 
 
-class Loop:
+class Trainer:
     """The state of one run."""
 
     def __init__(
-        self, learner: Learner, options: TrainingOptions, control: Control, device: torch.device
+        self,
+        learner: TrainingTask,
+        options: TrainingOptions,
+        control: Control,
+        device: torch.device,
     ) -> None:
         self.learner, self.control, self.device = learner, control, device
-        self.together = Together(device)
+        self.together = ProcessGroup(device)
         self.options = options = self.together.part_of(options)
         self.layout = best_memory_format(len(learner.patch))
         self.network = placed(learner.network, device, len(learner.patch)).train()
-        self.average = Average(self.network, options.averaging)
+        self.average = ExponentialMovingAverage(self.network, options.averaging)
         self.optimiser = self._new_optimiser()
         self.schedule = Schedule(options)
         self.batch_size = options.batch_size or learner.batch_size
@@ -135,10 +139,10 @@ class Loop:
         self.bad_steps = 0
         self.warned = self.untested = False
         self.last: Validated | None = None
-        self.judge = Judge(options.stop_after)
+        self.judge = BestWeights(options.stop_after)
         usual = 0 if device.type == "cpu" else READ_AHEAD
         ahead = usual if options.read_ahead is None else options.read_ahead
-        self.reader = Reader(learner.batch, ahead)
+        self.reader = BatchPrefetcher(learner.batch, ahead)
         self.shown: Viewport | None = None
 
     def run(self) -> Iterator[TrainingEvent]:
@@ -169,7 +173,7 @@ class Loop:
         """Take a step, or say why there was none."""
         budget, endless = self.budget, self.options.open_ended
         rate = self.schedule.rate(self.step, budget.progress(self.step))
-        rate = self.options.learning_rate * self.together.leaders(rate)
+        rate = self.options.learning_rate * self.together.main_processes(rate)
         loss, warning = self._attempt(rate)
         if warning:
             yield Warned(warning)
@@ -211,11 +215,11 @@ class Loop:
 
     def _take_up(self) -> Iterator[TrainingEvent]:
         """Take up new strokes; where a class is new, let the network grow it."""
-        if self.together.size > 1 or not self.learner.is_stale:
+        if self.together.size > 1 or not self.learner.annotations_changed:
             return
         before = self.learner.counts
         with self.reader.lock:
-            grow = self.learner.take_up()
+            grow = self.learner.sync_annotations()
             self.reader.drop()
         if grow is None:
             if self.learner.counts != before:
@@ -242,7 +246,7 @@ class Loop:
     @property
     def can_show(self) -> bool:
         """Whether there is something to show, and somebody to look at it."""
-        looked_at = self.control.view is not None and not self.learner.unseen
+        looked_at = self.control.view is not None and not self.learner.preview_error
         return looked_at and self.step >= FIRST_PREVIEW
 
     def preview(self) -> Iterator[TrainingEvent]:
@@ -264,14 +268,14 @@ class Loop:
     def keep(self) -> Iterator[TrainingEvent]:
         """Show the weights as they would be saved now."""
         network = copy.deepcopy(self.average.network)
-        self.learner.settle(network, self.device)
+        self.learner.calibrate(network, self.device)
         model = self._model(network, self.step, self.budget.elapsed, self.last)
         yield Kept(self.step, self.budget.elapsed, model)
 
     def save(self) -> Iterator[TrainingEvent]:
         """Write the state of the training; where that fails, say so, once, and go on."""
         network = copy.deepcopy(self.average.network)
-        self.learner.settle(network, self.device)
+        self.learner.calibrate(network, self.device)
         model = self._model(network, self.step, self.budget.elapsed, self.last)
         assert self.options.checkpoint is not None
         try:
@@ -357,9 +361,9 @@ class Loop:
         if self.options.checkpoint and self.step:
             yield from self.save()
         best = self._best()
-        self.learner.settle(self.average.network, self.device)
+        self.learner.calibrate(self.average.network, self.device)
         # Who stops it does not want to wait.
-        if self.step and self.together.leads and not self.control.stopped:
+        if self.step and self.together.is_main and not self.control.stopped:
             result = self.learner.validate(self.average.network, self.device, self.step)
             if result is not None:
                 self.last = result
@@ -379,7 +383,7 @@ class Loop:
         best = self.judge.best
         if best is None:
             return None
-        self.learner.settle(best.network, self.device)
+        self.learner.calibrate(best.network, self.device)
         return self._model(best.network, best.result.step, best.elapsed, best.result)
 
     def _model(
@@ -412,12 +416,12 @@ class Besides:
         Seconds that an earlier part of the training took.
     """
 
-    def __init__(self, loop: Loop, spent: float) -> None:
+    def __init__(self, loop: Trainer, spent: float) -> None:
         self._loop, budget, every = loop, loop.budget, loop.options.checkpoint_seconds
-        self._testing = Share(budget, FIRST_VALIDATION, 1.0, VALIDATION_SHARE)
-        self._showing = Share(budget, 0.0, 2.0, PREVIEW_SHARE)
-        self._keeping = Share(budget, FIRST_KEPT, 1.0, KEEPING_SHARE, KEPT_GROWTH)
-        self._saving = Share(budget, spent + every, every, KEEPING_SHARE)
+        self._testing = TimeShare(budget, FIRST_VALIDATION, 1.0, VALIDATION_SHARE)
+        self._showing = TimeShare(budget, 0.0, 2.0, PREVIEW_SHARE)
+        self._keeping = TimeShare(budget, FIRST_KEPT, 1.0, KEEPING_SHARE, KEPT_GROWTH)
+        self._saving = TimeShare(budget, spent + every, every, KEEPING_SHARE)
 
     def after_step(self) -> Iterator[TrainingEvent]:
         """Do what is due."""

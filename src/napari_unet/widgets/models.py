@@ -22,7 +22,7 @@ from napari_unet.widgets.layers.factory import class_color, hex_color
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.qt.text import count, duration, humanise
 from napari_unet.workers.jobs import PACKAGE, ExportJob, ImportJob
-from napari_unet.workers.process import Apart, Worker
+from napari_unet.workers.process import SubprocessWorker, Worker
 
 
 class ModelSaver(QObject):
@@ -63,8 +63,8 @@ class ModelSaver(QObject):
         self.said.emit(f"Saved {path.name}")
 
 
-new_worker: Callable[[], Worker] = Apart
-"""Makes what trains and predicts for a session; tests put `Here` in its place."""
+new_worker: Callable[[], Worker] = SubprocessWorker
+"""Makes what trains and predicts for a session; tests put `InProcessWorker` in its place."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,7 +45,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Steer:
+class ControlUpdate:
     """The controls stand like this now (to the child)."""
 
     stopped: bool
@@ -54,14 +54,14 @@ class Steer:
 
 
 @dataclass(frozen=True)
-class Ask:
+class PreviewRequest:
     """Somebody asks this (to the child)."""
 
     question: Question
 
 
 @dataclass(frozen=True, eq=False)
-class Painted:
+class AnnotationUpdate:
     """These blocks of a store are new; None where nothing is painted any more (to the child)."""
 
     number: int
@@ -69,7 +69,7 @@ class Painted:
 
 
 @dataclass(frozen=True)
-class Read:
+class ReadRequest:
     """Send these regions of a picture (to the parent, who answers with a list of arrays)."""
 
     number: int
@@ -77,7 +77,7 @@ class Read:
 
 
 @dataclass(frozen=True, eq=False)
-class Write:
+class WriteRequest:
     """Put these values there (to the parent)."""
 
     number: int
@@ -86,43 +86,43 @@ class Write:
 
 
 @dataclass(frozen=True, eq=False)
-class Happened:
+class JobEvent:
     """The job yielded this (to the parent)."""
 
     event: Any
 
 
 @dataclass(frozen=True, eq=False)
-class Ended:
+class JobFinished:
     """The job is over (to the parent), by an error where there is one."""
 
     error: Exception | None = None
 
 
-def dumps(message: object, stands_for: Callable[[Any], Any]) -> bytes:
-    """Return a message as bytes; what `stands_for` gives for a part of it goes in its place."""
+def dumps(message: object, persistent_id: Callable[[Any], Any]) -> bytes:
+    """Return a message as bytes; what `persistent_id` gives for a part of it goes in its place."""
 
     class Pickler(pickle.Pickler):
         def persistent_id(self, part: Any) -> Any:
-            return stands_for(part)
+            return persistent_id(part)
 
     buffer = io.BytesIO()
     Pickler(buffer, protocol=pickle.HIGHEST_PROTOCOL).dump(message)
     return buffer.getvalue()
 
 
-def loads(message: bytes, stood_for: Callable[[Any], Any]) -> Any:
-    """Return the message in these bytes; `stood_for` undoes what `stands_for` did."""
+def loads(message: bytes, persistent_load: Callable[[Any], Any]) -> Any:
+    """Return the message in these bytes; `persistent_load` undoes what `persistent_id` did."""
 
     class Unpickler(pickle.Unpickler):
         def persistent_load(self, token: Any) -> Any:
-            return stood_for(token)
+            return persistent_load(token)
 
     return Unpickler(io.BytesIO(message)).load()
 
 
 @dataclass(frozen=True)
-class PictureToken:
+class SourceToken:
     """Stands for a `Readable`."""
 
     number: int
@@ -140,7 +140,7 @@ class TargetToken:
 
 
 @dataclass(frozen=True, eq=False)
-class StrokesToken:
+class AnnotationsToken:
     """Stands for an `AnnotationStore`."""
 
     number: int
@@ -159,54 +159,54 @@ class StrokesToken:
         return store
 
 
-class Lending:
+class SharedObjects:
     """Pictures, results and strokes of one job, by number."""
 
     def __init__(self) -> None:
         self._things: list[Any] = []
         self._sent: dict[int, Annotations] = {}
 
-    def stands_for(self, part: Any) -> Any:
+    def persistent_id(self, part: Any) -> Any:
         """Return what goes over the wire in place of a part; None where that is the part itself."""
         match part:
             case Readable():
                 source = open_source(part.data)
-                return PictureToken(self._keep(source), source.shape, source.dtype)
+                return SourceToken(self._keep(source), source.shape, source.dtype)
             case Writable():
                 return TargetToken(self._keep(part.out), tuple(part.out.shape), part.out.dtype)
             case AnnotationStore():
                 return self._strokes(part)
         return None
 
-    def stood_for(self, token: Any) -> Any:
+    def persistent_load(self, token: Any) -> Any:
         """Return what a token that came back stands for."""
         return self._things[token.number]
 
-    def read(self, message: Read) -> list[Any]:
+    def read(self, message: ReadRequest) -> list[Any]:
         """Return what the child wants to see."""
         source: Source = self._things[message.number]
         return [source.read(region) for region in message.regions]
 
-    def write(self, message: Write) -> None:
+    def write(self, message: WriteRequest) -> None:
         """Put what the child made in its place."""
         self._things[message.number][message.where] = message.values
 
-    def painted(self) -> Iterator[Painted]:
+    def painted(self) -> Iterator[AnnotationUpdate]:
         """Yield what was painted since this was last asked."""
         for number, before in self._sent.items():
             now = self._things[number].snapshot()
             if now.version != before.version:
                 self._sent[number] = now
-                yield Painted(number, now.changes_since(before))
+                yield AnnotationUpdate(number, now.changes_since(before))
 
     def _keep(self, thing: Any) -> int:
         self._things.append(thing)
         return len(self._things) - 1
 
-    def _strokes(self, store: AnnotationStore) -> StrokesToken:
+    def _strokes(self, store: AnnotationStore) -> AnnotationsToken:
         now, number = store.snapshot(), self._keep(store)
         self._sent[number] = now
-        return StrokesToken(
+        return AnnotationsToken(
             number,
             store.shape,
             store.spatial_ndim,

@@ -23,14 +23,14 @@ from weakref import finalize
 from napari_unet.control import Control
 from napari_unet.errors import TrainingError
 from napari_unet.workers.messages import (
-    Ask,
-    Ended,
-    Happened,
-    Lending,
-    Read,
-    Steer,
+    ControlUpdate,
+    JobEvent,
+    JobFinished,
+    PreviewRequest,
+    ReadRequest,
+    SharedObjects,
     Work,
-    Write,
+    WriteRequest,
     dumps,
     loads,
 )
@@ -75,7 +75,7 @@ class Worker(Protocol):
         """End whatever is done."""
 
 
-class Apart:
+class SubprocessWorker:
     """Does its jobs in other processes, one for each that runs at the same time.
 
     A process is started ahead of time, for torch takes seconds to import. One that has done its
@@ -160,7 +160,7 @@ class Apart:
         used.end()
 
 
-class Here:
+class InProcessWorker:
     """Does its jobs in this very process."""
 
     def warm_up(self) -> None:
@@ -187,38 +187,38 @@ class _Process:
 
     def run(self, job: Job, control: Control) -> Iterator[Any]:
         """Do a job; yield what happens."""
-        lending = Lending()
+        lending = SharedObjects()
         connection = self._wait(control)
         if connection is None:
             return
-        self._say(Work(job), lending.stands_for)
+        self._say(Work(job), lending.persistent_id)
         steering = self._steer(lending, control)
         while True:
             next(steering)
             if not self._heard(connection):
                 continue
-            match loads(self._receive(), lending.stood_for):
-                case Happened(event):
+            match loads(self._receive(), lending.persistent_load):
+                case JobEvent(event):
                     yield event
-                case Read() as message:
+                case ReadRequest() as message:
                     self._say(lending.read(message))
-                case Write() as message:
+                case WriteRequest() as message:
                     lending.write(message)
-                case Ended(error):
+                case JobFinished(error):
                     if error is not None:
                         raise error
                     return
 
-    def _steer(self, lending: Lending, control: Control) -> Iterator[None]:
+    def _steer(self, lending: SharedObjects, control: Control) -> Iterator[None]:
         """Hand on, each time, what has changed here; see that a stop is obeyed."""
-        told, stopped_at = Steer(False, False, None), 0.0
+        told, stopped_at = ControlUpdate(False, False, None), 0.0
         while True:
-            now = Steer(control.stopped, control.paused, control.view)
+            now = ControlUpdate(control.stopped, control.paused, control.view)
             if now != told:
                 self._say(now)
                 told = now
             while question := control.asked():
-                self._say(Ask(question))
+                self._say(PreviewRequest(question))
             for strokes in lending.painted():
                 self._say(strokes)
             if now.stopped:
@@ -267,9 +267,9 @@ class _Process:
         except (EOFError, OSError) as error:
             raise self._died() from error
 
-    def _say(self, message: object, stands_for: Callable[[Any], Any] = lambda _: None) -> None:
+    def _say(self, message: object, persistent_id: Callable[[Any], Any] = lambda _: None) -> None:
         assert self._line.connection is not None
-        content = dumps(message, stands_for)
+        content = dumps(message, persistent_id)
         try:
             self._line.connection.send_bytes(content)
         except OSError as error:

@@ -19,19 +19,19 @@ from napari_unet.control import Control
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.data.source import ChunkedSource
 from napari_unet.workers.messages import (
-    Ask,
-    Ended,
-    Happened,
-    Painted,
-    PictureToken,
-    Read,
+    AnnotationsToken,
+    AnnotationUpdate,
+    ControlUpdate,
+    JobEvent,
+    JobFinished,
+    PreviewRequest,
     Readable,
-    Steer,
-    StrokesToken,
+    ReadRequest,
+    SourceToken,
     TargetToken,
     Work,
     Writable,
-    Write,
+    WriteRequest,
     dumps,
     loads,
 )
@@ -48,15 +48,15 @@ _log = logging.getLogger(__name__)
 class RemoteTarget:
     """Takes a result like an array, and hands it to the parent."""
 
-    def __init__(self, child: Child, token: TargetToken) -> None:
+    def __init__(self, child: JobServer, token: TargetToken) -> None:
         self.shape, self.dtype, self.token = token.shape, token.dtype, token
         self._child = child
 
     def __setitem__(self, where: Any, values: NDArray[Any]) -> None:
-        self._child.say(Write(self.token.number, where, np.ascontiguousarray(values)))
+        self._child.say(WriteRequest(self.token.number, where, np.ascontiguousarray(values)))
 
 
-class Child:
+class JobServer:
     """Does one job after the other.
 
     Parameters
@@ -92,11 +92,11 @@ class Child:
         error = None
         try:
             for event in job.events(control):
-                self.say(Happened(event))
+                self.say(JobEvent(event))
         except Exception as raised:  # noqa: BLE001 - whatever it is, the parent must hear of it
             error = raised
             _log.debug("The job failed", exc_info=raised)
-        self.say(Ended(_portable(error)))
+        self.say(JobFinished(_portable(error)))
 
     def _listen(self) -> None:
         """Take in what the parent says, while the main thread works."""
@@ -109,29 +109,29 @@ class Child:
                 case Work():
                     self._control = Control()
                     self._jobs.put((message.job, self._control))
-                case Steer():
+                case ControlUpdate():
                     _steer(self._control, message)
-                case Ask():
+                case PreviewRequest():
                     self._control.ask(message.question)
-                case Painted():
+                case AnnotationUpdate():
                     self._stores[message.number].update(message.blocks)
                 case list():
                     self._answers.put(message)
 
     def _stood_for(self, token: Any) -> Any:
         match token:
-            case PictureToken():
+            case SourceToken():
                 return Readable(self._picture(token))
             case TargetToken():
                 return Writable(RemoteTarget(self, token))
-            case StrokesToken():
+            case AnnotationsToken():
                 store = self._stores[token.number] = token.open()
                 return store
         raise ValueError(f"an unknown token: {token}")
 
-    def _picture(self, token: PictureToken) -> ChunkedSource:
+    def _picture(self, token: SourceToken) -> ChunkedSource:
         def fetch(regions: Any) -> list[NDArray[Any]]:
-            self.say(Read(token.number, list(regions)))
+            self.say(ReadRequest(token.number, list(regions)))
             return self._answers.get()
 
         blocks = ((1,) * len(token.shape) + BLOCK)[-len(token.shape) :]
@@ -148,7 +148,7 @@ def _stands_for(part: Any) -> Any:
     return part.token if isinstance(part, RemoteTarget) else None
 
 
-def _steer(control: Control, message: Steer) -> None:
+def _steer(control: Control, message: ControlUpdate) -> None:
     control.look(message.view)
     if message.paused and not message.stopped:
         control.pause()
@@ -185,4 +185,4 @@ def main() -> None:
     _make_way()
     address = sys.stdin.readline().rstrip("\n")
     key = bytes.fromhex(sys.stdin.readline().strip())
-    Child(Client(address, authkey=key)).serve()
+    JobServer(Client(address, authkey=key)).serve()

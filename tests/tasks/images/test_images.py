@@ -17,8 +17,8 @@ from napari_unet.errors import InputError
 from napari_unet.geometry.axes import find_layout
 from napari_unet.geometry.region import Region
 from napari_unet.tasks.images.losses import image_loss
-from napari_unet.tasks.images.noise_analysis import choose
-from napari_unet.tasks.images.open import image_learner
+from napari_unet.tasks.images.noise_analysis import choose_method
+from napari_unet.tasks.images.open import open_image_task
 from napari_unet.tasks.images.options import DenoiseOptions, RestoreOptions
 from napari_unet.training.events import Finished, Noted, Started, Warned
 
@@ -46,7 +46,7 @@ def rmse(a, b):
 def choice(image, ndim=2, **options):
     source = open_source(image)
     view = ImageView(source, find_layout(source.shape, ndim))
-    return choose(view, DenoiseOptions(**options))
+    return choose_method(view, DenoiseOptions(**options))
 
 
 def said(events, kind):
@@ -240,11 +240,11 @@ def test_what_is_restored_begins_with_the_image_where_that_is_alike():
         (np.stack([clean, clean]), {}),
         (clean, {"readout": "softplus"}),
     ):
-        other = image_learner("restore", seen, goal, 2, RestoreOptions(**options))
+        other = open_image_task("restore", seen, goal, 2, RestoreOptions(**options))
         assert not other.lesson.reading.adds
     older = replace(model, reading=replace(model.reading, adds=""))
     for start in (model, older):
-        again = image_learner("restore", seen, clean, 2, RestoreOptions(), start)
+        again = open_image_task("restore", seen, clean, 2, RestoreOptions(), start)
         assert again.lesson.reading == start.reading
 
 
@@ -319,7 +319,7 @@ def test_several_images_and_going_on_from_a_model():
 
 
 def test_what_is_held_out_is_judged_and_never_learned_from():
-    learner = image_learner("denoise", poisson(scene(96, 96)), None, 2, DenoiseOptions())
+    learner = open_image_task("denoise", poisson(scene(96, 96)), None, 2, DenoiseOptions())
     random, lesson = np.random.default_rng(0), learner.lesson
     for place in learner._places:
         drawn = [lesson.example(place, random, judge=False).weights for _ in range(30)]

@@ -18,9 +18,9 @@ from napari_unet.errors import InputError
 from napari_unet.geometry.axes import find_layout
 from napari_unet.geometry.region import Region
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.tasks.segmentation.data import choose_ndim, digest_of, open_pairs
+from napari_unet.tasks.segmentation.data import choose_ndim, digest_of, open_all_annotated
 from napari_unet.tasks.segmentation.options import SegmentOptions
-from napari_unet.tasks.segmentation.task import SegmentLearner
+from napari_unet.tasks.segmentation.task import SegmentationTask
 from napari_unet.training.events import ClassesGrew, Finished, Started, Stepped, Warned
 
 TINY = UNetConfig(encoder=((8,),), bottom=(8,), decoder=((8,),), stem=(2, 2), up="nearest")
@@ -39,9 +39,9 @@ def painted(shape, *values) -> np.ndarray:
     return labels
 
 
-def learner(images, labels, **options) -> SegmentLearner:
+def learner(images, labels, **options) -> SegmentationTask:
     parsed = SegmentOptions.parse({**HOW, **options})
-    return SegmentLearner(open_pairs(images, labels, 2, parsed), 2, parsed)
+    return SegmentationTask(open_all_annotated(images, labels, 2, parsed), 2, parsed)
 
 
 def dark_and_bright():
@@ -126,7 +126,7 @@ def test_strokes_on_any_image_are_taken_up():
     model = seen[-1].model
     assert [c.value for c in model.classes] == [1, 2, 9]
     options = SegmentOptions.parse(HOW)
-    assert model.training["strokes"] == digest_of(open_pairs(images, stores, 2, options))
+    assert model.training["strokes"] == digest_of(open_all_annotated(images, stores, 2, options))
 
 
 def test_it_waits_until_two_classes_are_painted_on_all_together():
@@ -154,7 +154,7 @@ def test_with_background_one_stroke_is_enough():
 def test_the_digest_of_one_is_that_of_its_store_and_all_count_in_order():
     images, labels = dark_and_bright()
     options = SegmentOptions.parse(HOW)
-    pairs = open_pairs(images, labels, 2, options)
+    pairs = open_all_annotated(images, labels, 2, options)
     assert digest_of(pairs[:1]) == pairs[0].store.digest()
     assert len({digest_of(pairs), digest_of(pairs[::-1]), digest_of(pairs[:1])}) == 3
 

@@ -12,10 +12,10 @@ from napari_unet.control import Control, Viewport
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.geometry.region import Region
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.tasks.segmentation.active_learning import looks_of, nearest, unlike
-from napari_unet.tasks.segmentation.data import open_pair
+from napari_unet.tasks.segmentation.active_learning import features_of, nearest, novelty
+from napari_unet.tasks.segmentation.data import open_annotated
 from napari_unet.tasks.segmentation.options import SegmentOptions
-from napari_unet.tasks.segmentation.task import SegmentLearner
+from napari_unet.tasks.segmentation.task import SegmentationTask
 from napari_unet.tasks.windows import WindowGrid, choose_windows
 from napari_unet.training.events import Suggested
 from napari_unet.training.options import TrainingOptions
@@ -46,15 +46,15 @@ def paint(store: AnnotationStore, shape: tuple[int, ...]) -> None:
         store.write(where, np.full(where.shape, value))
 
 
-def learner(images, stores, ndim=2, **options) -> SegmentLearner:
+def learner(images, stores, ndim=2, **options) -> SegmentationTask:
     network = FLAT if ndim == 2 else SOLID
     patch = (8, 48, 48)[-ndim:]
     parsed = SegmentOptions.parse({"network": network, "patch": patch, "seed": 0, **options})
-    pairs = [open_pair(i, s, ndim, parsed) for i, s in zip(images, stores, strict=True)]
-    return SegmentLearner(pairs, ndim, parsed)
+    pairs = [open_annotated(i, s, ndim, parsed) for i, s in zip(images, stores, strict=True)]
+    return SegmentationTask(pairs, ndim, parsed)
 
 
-def trained(learning: SegmentLearner, steps: int = 40):
+def trained(learning: SegmentationTask, steps: int = 40):
     options = TrainingOptions(steps=steps, batch_size=2, threads=1)
     list(train_network(learning, options))
     return learning.network.eval()
@@ -73,7 +73,7 @@ def flat():
     return learning, trained(learning), store
 
 
-def fresh(flat) -> tuple[SegmentLearner, torch.nn.Module, AnnotationStore]:
+def fresh(flat) -> tuple[SegmentationTask, torch.nn.Module, AnnotationStore]:
     """The same learner and weights, as if nothing had been asked yet."""
     learning, network, store = flat
     again = learner([learning.painted[0].view.source.read(Region.whole((SIDE, SIDE)))], [store])
@@ -185,7 +185,7 @@ def test_where_all_is_erased_there_is_no_answer(flat):
     image, store = painted((SIDE, SIDE))
     learning = learner([image], [store])
     store.write(Region.whole(store.shape), np.zeros(store.shape, int))
-    learning.take_up()
+    learning.sync_annotations()
     assert learning.suggest(network, CPU).places == ()
 
 
@@ -249,7 +249,7 @@ def test_looks_tell_brightness_contrast_and_steepness_apart():
     flat, noise = np.zeros((1, 16, 16), np.float32), rng.normal(size=(1, 16, 16))
     smooth = np.sin(np.arange(16) / 4)[None, None] * np.ones((1, 16, 1)) * 1.5
     dark, bright, rough, soft = (
-        looks_of(x.astype(np.float32), (16, 16)).ravel() for x in (flat, flat + 2, noise, smooth)
+        features_of(x.astype(np.float32), (16, 16)).ravel() for x in (flat, flat + 2, noise, smooth)
     )
     assert bright[0] - dark[0] == pytest.approx(2)
     assert dark[1:].tolist() == bright[1:].tolist()
@@ -259,7 +259,7 @@ def test_looks_tell_brightness_contrast_and_steepness_apart():
 
 def test_unlike_goes_from_0_to_1():
     known, patches = np.array([[0.0], [1.0], [2.0], [3.0]]), np.arange(4)
-    odd = unlike(np.array([[1.0], [3.5], [5.0], [100.0]]), known, patches)
+    odd = novelty(np.array([[1.0], [3.5], [5.0], [100.0]]), known, patches)
     assert odd[0] == 0
     assert odd[1] < odd[2] < odd[3]
     assert odd[2] == pytest.approx(0.5)

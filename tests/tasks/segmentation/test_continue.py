@@ -12,9 +12,9 @@ from napari_unet.errors import InputError, ModelFileError
 from napari_unet.geometry.region import Region
 from napari_unet.model import TrainedModel, weights_of
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.tasks.segmentation.data import open_pairs
+from napari_unet.tasks.segmentation.data import open_all_annotated
 from napari_unet.tasks.segmentation.options import SegmentOptions
-from napari_unet.tasks.segmentation.task import CALIBRATION, SegmentLearner, continued_network
+from napari_unet.tasks.segmentation.task import CALIBRATION, SegmentationTask, continued_network
 from napari_unet.training.events import Finished, Started, Stepped, Warned
 
 TINY = UNetConfig(
@@ -45,9 +45,9 @@ def model() -> TrainedModel:
     )  # fmt: skip
 
 
-def learner(model, labels, **options) -> SegmentLearner:
+def learner(model, labels, **options) -> SegmentationTask:
     parsed = SegmentOptions.parse({"steps": 1, **HOW, **options})
-    return SegmentLearner(open_pairs([bands()], [labels], 2, parsed), 2, parsed, model)
+    return SegmentationTask(open_all_annotated([bands()], [labels], 2, parsed), 2, parsed, model)
 
 
 def random_input(model):
@@ -59,14 +59,14 @@ def test_before_the_first_step_it_says_what_the_model_said(model):
     assert model.training[CALIBRATION][0] != pytest.approx(model.training[CALIBRATION][1], rel=0.05)
     learning = learner(model, strokes(1, 2, 7))
     network = learning.network.eval()
-    learning.settle(network, CPU)
+    learning.calibrate(network, CPU)
     x = random_input(model)
     with torch.no_grad():
         assert torch.allclose(network(x)[:, :2], model.network()(x), atol=1e-5)
         assert network(x).shape[1] == 3
     alike = learner(model, strokes(1, 2))
     network = alike.network.eval()
-    alike.settle(network, CPU)
+    alike.calibrate(network, CPU)
     again = alike.finish(weights_of(network), {})
     assert np.allclose(
         predict(again, bands(), output="probabilities"),

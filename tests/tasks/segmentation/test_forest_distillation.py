@@ -13,16 +13,16 @@ from napari_unet.data.annotations import AnnotationStore
 from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.geometry.region import Region
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.tasks.segmentation.data import open_pair
-from napari_unet.tasks.segmentation.forest_distillation import FEW, LEAST, REST, hint_weight
+from napari_unet.tasks.segmentation.data import open_annotated
+from napari_unet.tasks.segmentation.forest_distillation import FEW, LEAST, REST, soft_label_weight
 from napari_unet.tasks.segmentation.losses import (
     IGNORED,
-    divergence_from_hints,
+    divergence_from_soft_labels,
     masked_cross_entropy,
 )
 from napari_unet.tasks.segmentation.options import SegmentOptions
-from napari_unet.tasks.segmentation.task import SegmentLearner
-from napari_unet.training.task import Hints
+from napari_unet.tasks.segmentation.task import SegmentationTask
+from napari_unet.training.task import SoftLabels
 
 SIGMAS = ((1.0, 1.0), (2.0, 2.0))
 TINY = UNetConfig(encoder=((4,), (4,)), bottom=(4,), decoder=((4,), (4,)), filters=SIGMAS)
@@ -48,10 +48,12 @@ def stroke(store: AnnotationStore, column: int, value: int) -> None:
     store.write(Region((4, column), (124, column + 3)), np.full((120, 3), value))
 
 
-def learner(image: NDArray[np.float32], store: AnnotationStore, **fields: object) -> SegmentLearner:
+def learner(
+    image: NDArray[np.float32], store: AnnotationStore, **fields: object
+) -> SegmentationTask:
     given = {"network": TINY, "patch": (64, 64), "steps": 1, **fields}
     options = SegmentOptions.model_validate(given)
-    return SegmentLearner([open_pair(image, store, 2, options)], 2, options)
+    return SegmentationTask([open_annotated(image, store, 2, options)], 2, options)
 
 
 @pytest.mark.parametrize("augment", [AugmentOptions(), AugmentOptions(elastic=5, jitter=3)])
@@ -101,7 +103,7 @@ def test_one_class_alone_gives_none_and_a_second_one_is_taken_up_after_a_rest(im
     learning = learner(image, store, open_ended=True, steps=None)
     assert learning.batch(1).hints is None
     stroke(store, 100, 7)
-    learning.take_up()
+    learning.sync_annotations()
     for _ in range(REST - 1):
         assert learning.batch(1).hints is None
     hints = learning.batch(1).hints
@@ -120,11 +122,11 @@ def test_it_counts_less_where_much_is_painted(image, store) -> None:
     batch = learning.batch(2)
     outputs = torch.randn(2, 2, *learning.core)
     painted = masked_cross_entropy(outputs, batch.targets)
-    hinted = divergence_from_hints(outputs, batch.hints)
+    hinted = divergence_from_soft_labels(outputs, batch.hints)
     torch.testing.assert_close(learning.loss(outputs, batch), painted + 3 * hinted)
     stroke_everywhere = np.ones((60, 128), int) * 3
     store.write(Region((0, 0), (60, 128)), stroke_everywhere)
-    learning.take_up()
+    learning.sync_annotations()
     share = FEW / sum(learning.counts)
     assert share < 0.5
     torch.testing.assert_close(learning.loss(outputs, batch), painted + 3 * share * hinted)
@@ -135,7 +137,7 @@ def test_where_much_is_painted_it_is_not_even_asked(image) -> None:
     labels[::4] = 0
     assert learner(image, labels, forest=1.0).batch(2).hints is not None
     assert learner(image, labels, forest=0.2).batch(2).hints is None
-    assert hint_weight(2.0, FEW * 100) == 0 < LEAST <= hint_weight(2.0, FEW * 20)
+    assert soft_label_weight(2.0, FEW * 100) == 0 < LEAST <= soft_label_weight(2.0, FEW * 20)
 
 
 def test_the_divergence_from_hints_is_that_of_their_voxels() -> None:
@@ -143,10 +145,14 @@ def test_the_divergence_from_hints_is_that_of_their_voxels() -> None:
     where = torch.tensor([0, 7, 39])
     places = [(0, 0, 0), (0, 1, 2), (1, 3, 4)]
     said = torch.softmax(torch.stack([logits[b, :, y, x] for b, y, x in places]), 1)
-    assert divergence_from_hints(logits, Hints(where, said)).item() == pytest.approx(0, abs=1e-6)
+    assert divergence_from_soft_labels(logits, SoftLabels(where, said)).item() == pytest.approx(
+        0, abs=1e-6
+    )
     sure = torch.eye(3)
     expected = -sum(said[i, i].log() for i in range(3)) / 3
-    torch.testing.assert_close(divergence_from_hints(logits, Hints(where, sure)), expected)
+    torch.testing.assert_close(
+        divergence_from_soft_labels(logits, SoftLabels(where, sure)), expected
+    )
 
 
 def test_the_same_seed_gives_the_same_model_and_weights_of_classes_reach_it(image, store) -> None:

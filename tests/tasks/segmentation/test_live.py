@@ -15,11 +15,11 @@ from napari_unet.data.annotations import AnnotationStore
 from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
 from napari_unet.model import weights_of
-from napari_unet.network.build import build_network, with_classes
+from napari_unet.network.build import build_network, expand_head
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.tasks.segmentation.data import open_pair
+from napari_unet.tasks.segmentation.data import open_annotated
 from napari_unet.tasks.segmentation.options import SegmentOptions
-from napari_unet.tasks.segmentation.task import SegmentLearner
+from napari_unet.tasks.segmentation.task import SegmentationTask
 from napari_unet.training.events import ClassesGrew, Finished, Previewed, Started, Stepped, Warned
 
 TINY = UNetConfig(encoder=((8,),), bottom=(8,), decoder=((8,),), stem=(2, 2), up="nearest")
@@ -45,15 +45,15 @@ def store() -> AnnotationStore:
     return store
 
 
-def learner(image, store, **options) -> SegmentLearner:
+def learner(image, store, **options) -> SegmentationTask:
     parsed = SegmentOptions.parse({**HOW, **options})
-    return SegmentLearner([open_pair(image, store, 2, parsed)], 2, parsed)
+    return SegmentationTask([open_annotated(image, store, 2, parsed)], 2, parsed)
 
 
 @pytest.mark.parametrize("stem", [(1, 1), (2, 2)])
 def test_a_network_that_grows_a_class_says_the_same_of_the_others(stem):
     network = build_network(UNetConfig(out_channels=2, stem=stem)).eval()
-    grown = with_classes(network, 4).eval()
+    grown = expand_head(network, 4).eval()
     x = torch.randn(1, 1, *network.config.input_for((8, 8)))
     with torch.no_grad():
         assert torch.allclose(grown(x)[:, :2], network(x), atol=1e-5)
@@ -63,10 +63,10 @@ def test_a_network_that_grows_a_class_says_the_same_of_the_others(stem):
 
 def test_new_strokes_are_learned_from_and_erased_ones_are_not(image, store):
     learning = learner(image, store, held_out=0)
-    assert learning.take_up() is None
+    assert learning.sync_annotations() is None
     store.write(Region((15, 10), (20, 90)), np.zeros((5, 80), int))
     stroke(store, 30, 1)
-    assert learning.take_up() is None  # no class is new: the network stays
+    assert learning.sync_annotations() is None  # no class is new: the network stays
     assert learning.counts == (400, 400)
     rows = {int(r) for r in learning.sampler.splits[0].train_index[1][:, 0]}
     assert rows == set(range(30, 35))
@@ -76,7 +76,7 @@ def test_a_new_class_makes_the_network_grow(image, store):
     learning = learner(image, store)
     before = learning.network.eval()
     stroke(store, 95, 7)
-    grow = learning.take_up()
+    grow = learning.sync_annotations()
     assert grow is not None
     assert grow(before).config.out_channels == 3
     assert (learning.values, learning.counts) == ((1, 2, 7), (400, 400, 400))

@@ -7,16 +7,16 @@ import torch
 
 import napari_unet
 from napari_unet.control import Control
-from napari_unet.tasks.segmentation.data import open_pairs
+from napari_unet.tasks.segmentation.data import open_all_annotated
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.pretraining import (
     SECONDS,
     SHARE,
     _options,
-    learn_image_first,
-    rest_of,
+    pretrain,
+    remaining_options,
 )
-from napari_unet.tasks.segmentation.task import SegmentLearner
+from napari_unet.tasks.segmentation.task import SegmentationTask
 from napari_unet.training.events import Finished, Noted, Started
 
 OPTIONS = {"steps": 20, "size": "small", "batch_size": 2, "threads": 1, "image_first": True}
@@ -33,13 +33,13 @@ def painted():
 def learner(**more):
     image, labels = painted()
     options = SegmentOptions(**{**OPTIONS, **more})
-    return SegmentLearner(open_pairs([image], [labels], 2, options), 2, options), options
+    return SegmentationTask(open_all_annotated([image], [labels], 2, options), 2, options), options
 
 
 def test_all_but_the_head_is_taken_over():
     segmentation, options = learner()
     before = {k: v.clone() for k, v in segmentation.network.state_dict().items()}
-    told = list(learn_image_first(segmentation, options, Control()))
+    told = list(pretrain(segmentation, options, Control()))
     assert [type(event) for event in told] == [Noted]
     after = segmentation.network.state_dict()
     same = {k for k in before if torch.equal(before[k], after[k])}
@@ -53,11 +53,11 @@ def test_all_but_the_head_is_taken_over():
 def test_the_budget_is_shared():
     segmentation, options = learner()
     assert _options(segmentation, options).steps == round(20 * SHARE)
-    assert rest_of(options).steps == 20 - round(20 * SHARE)
+    assert remaining_options(options).steps == 20 - round(20 * SHARE)
     segmentation, options = learner(open_ended=True, steps=None)
     assert _options(segmentation, options).seconds == SECONDS
     segmentation, options = learner(steps=None, seconds=60)
-    assert _options(segmentation, options).seconds + rest_of(options).seconds == 60
+    assert _options(segmentation, options).seconds + remaining_options(options).seconds == 60
 
 
 def test_a_stop_is_heard_while_the_image_is_learned():

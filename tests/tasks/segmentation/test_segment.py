@@ -14,10 +14,10 @@ from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.errors import InputError
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.network_choice import INPUT_VOXELS
-from napari_unet.tasks.segmentation.data import choose_ndim, open_pair
+from napari_unet.tasks.segmentation.data import choose_ndim, open_annotated
 from napari_unet.tasks.segmentation.losses import IGNORED
 from napari_unet.tasks.segmentation.options import SegmentOptions
-from napari_unet.tasks.segmentation.task import SegmentLearner
+from napari_unet.tasks.segmentation.task import SegmentationTask
 from napari_unet.training.events import Finished, Started, Stepped, Validated, Warned
 
 TINY = UNetConfig(encoder=((6,),), bottom=(8,), decoder=((6,),))
@@ -38,7 +38,7 @@ def halves(shape=(96, 96), noise=0.3):
 
 def learner(image, labels, ndim=2, **fields):
     options = SegmentOptions(**{"network": TINY, "steps": 1, "patch": (40,) * ndim, **fields})
-    return SegmentLearner([open_pair(image, labels, ndim, options)], ndim, options)
+    return SegmentationTask([open_annotated(image, labels, ndim, options)], ndim, options)
 
 
 IMAGE, LABELS = halves()

@@ -7,7 +7,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
-from napari_unet.widgets.forms.layer_combo import RESULT, LayerChooser
+from napari_unet.widgets.forms.layer_combo import RESULT, LayerCombo
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def model():
 
 @pytest.fixture
 def chooser(qtbot, model):
-    chooser = LayerChooser(model, Image, "none")
+    chooser = LayerCombo(model, Image, "none")
     qtbot.addWidget(chooser)
     return chooser
 
@@ -39,7 +39,7 @@ def test_nothing_is_chosen_where_there_is_nothing(chooser, model):
 
 def test_layers_that_are_there_already_are_offered(qtbot, model):
     a = add(model, "a")
-    chooser = LayerChooser(model, Image, "none")
+    chooser = LayerCombo(model, Image, "none")
     qtbot.addWidget(chooser)
     assert chooser.layer() is a
 
@@ -95,7 +95,7 @@ def test_results_are_offered_and_not_chosen_by_themselves(chooser, model):
 def test_a_layer_that_fits_better_is_preferred(qtbot, model):
     small = model.add_labels(np.zeros((2, 2), np.uint8))
     large = model.add_labels(np.zeros((4, 4), np.uint8))
-    chooser = LayerChooser(model, Labels, "none")
+    chooser = LayerCombo(model, Labels, "none")
     qtbot.addWidget(chooser)
     chooser.set_layer(small)
     chooser.prefer(lambda layer: layer.data.shape == (4, 4))

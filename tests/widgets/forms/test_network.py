@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_unet.network.cost import what_fits
+from napari_unet.network.cost import network_cost
 from napari_unet.network.kinds import preset
 from napari_unet.network.presets import PRESETS
 from napari_unet.network.table import parameter_count, shape_table
@@ -121,7 +121,7 @@ def test_what_it_costs_is_told_for_the_size_that_is_typed(table):
     config = preset("fcn8s")
     table.set_network(config)
     table.input_size.setText("64, 96")
-    found = what_fits(config, (64, 96))
+    found = network_cost(config, (64, 96))
     facts = table.facts.text()
     assert "64 × 96 out" in facts
     assert f"{found.flops_per_voxel / 1000:,.0f} GFLOP per megavoxel" in facts

@@ -19,7 +19,7 @@ from napari_unet.network.unet_config import UNetConfig
 from napari_unet.training.events import Finished, Started, Warned
 from napari_unet.widgets.models import FILE, FRESH, Session
 from napari_unet.widgets.train.segmentation_form import GIVEN, TrainForm
-from napari_unet.workers.process import Here
+from napari_unet.workers.process import InProcessWorker
 from tests.widgets.conftest import PATIENCE, two_classes
 
 TINY = UNetConfig(encoder=((4,),), bottom=(4,), decoder=((4,),), stem=(2, 2), up="nearest")
@@ -130,7 +130,7 @@ def test_all_pairs_are_opened_and_learned_from(form, viewer):
     form.pairs.add()
     request, opened = quick(form.request()), []
     object.__setattr__(request, "opened", opened.extend)
-    events = list(request.events(Here(), Control()))
+    events = list(request.events(InProcessWorker(), Control()))
     assert [store.shape for store in opened] == [(64, 64), (48, 80)]
     assert events[-1].model.training["painted"] == {
         f"class {v}": sum(int((layer.data == v).sum()) for layer in (first[1], second[1]))
@@ -155,7 +155,7 @@ def test_it_waits_for_the_strokes_and_begins_by_itself(form, viewer):
     viewer.add_labels(np.zeros((64, 64), np.uint8))
     request, opened = quick(form.request()), []
     object.__setattr__(request, "opened", opened.extend)
-    events = request.events(Here(), Control())
+    events = request.events(InProcessWorker(), Control())
     waiting = next(events)
     assert isinstance(waiting, Warned)
     assert waiting.message.startswith("Paint a stroke of each of two classes")
@@ -171,7 +171,7 @@ def test_stopped_while_it_waits_it_ends_without_a_model(form, viewer):
     viewer.add_image(image)
     viewer.add_labels(np.zeros((64, 64), np.uint8))
     control = Control()
-    events = quick(form.request()).events(Here(), control)
+    events = quick(form.request()).events(InProcessWorker(), control)
     assert isinstance(next(events), Warned)
     control.stop()
     assert list(events) == []
@@ -194,7 +194,7 @@ def test_a_model_brings_its_network_along(form, viewer):
     assert "size" not in request.options
     assert request.classes[:2] == (5, 1)
     assert request.network().encoder == TINY.encoder
-    events = list(quick(request).events(Here(), Control()))
+    events = list(quick(request).events(InProcessWorker(), Control()))
     assert events[-1].model.training["continued_from"] == named.model.digest
     assert [c.value for c in events[-1].model.classes] == [5, 1, 2]
     form.start.setCurrentIndex(0)

@@ -15,7 +15,7 @@ from napari_unet.network.unet_config import UNetConfig
 from napari_unet.widgets.forms.layer_combo import RESULT, is_result
 from napari_unet.widgets.layers.factory import (
     PAINTS,
-    Picture,
+    LayerData,
     class_color,
     class_names_of,
     colors_of,
@@ -62,7 +62,7 @@ def test_a_picture_is_all_a_thread_needs_and_no_layer():
     layer = Image(
         np.zeros((4, 8, 9), np.uint8), name="p", scale=(-5, 2, 2), axis_labels=("c", "y", "x")
     )
-    picture = Picture.of(layer)
+    picture = LayerData.of(layer)
     assert picture.data is layer.data
     assert (picture.name, picture.rgb, picture.axes) == ("p", False, ("c", "y", "x"))
     assert picture.scale == (5, 2, 2)
@@ -75,11 +75,11 @@ def test_a_picture_is_all_a_thread_needs_and_no_layer():
 
 def test_of_a_pyramid_the_largest_level_is_read():
     levels = [np.zeros((8, 8)), np.zeros((4, 4))]
-    assert Picture.of(Image(levels, multiscale=True)).data is levels[0]
+    assert LayerData.of(Image(levels, multiscale=True)).data is levels[0]
 
 
 def test_rgb_has_its_colours_last_and_no_scale_for_them():
-    picture = Picture.of(Image(np.zeros((8, 9, 3), np.uint8), rgb=True, scale=(2, 4)))
+    picture = LayerData.of(Image(np.zeros((8, 9, 3), np.uint8), rgb=True, scale=(2, 4)))
     assert picture.rgb
     assert picture.channel() == 2
     assert picture.spatial_shape(2) == (8, 9)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from napari_unet.data.normalisation import Normalisation
-from napari_unet.model import ClassInfo, Reading, TrainedModel
+from napari_unet.model import ClassInfo, InputSpec, TrainedModel
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.widgets.layers.factory import Picture
+from napari_unet.widgets.layers.factory import LayerData
 from napari_unet.widgets.predict.compatibility import misfits
 
 CLASSES = (ClassInfo(1), ClassInfo(2))
@@ -31,13 +31,13 @@ def filler():
         one,
         task="inpaint",
         target=one,
-        reading=Reading(mask=True),
+        reading=InputSpec(mask=True),
     )
 
 
 def picture(shape=(40, 40), dtype=np.uint8, rgb=False, scale=None, axes=()):
     ndim = len(shape) - rgb
-    return Picture("cells", np.zeros(shape, dtype), rgb, axes, scale or (1.0,) * ndim)
+    return LayerData("cells", np.zeros(shape, dtype), rgb, axes, scale or (1.0,) * ndim)
 
 
 def said(*arguments):
@@ -52,7 +52,7 @@ def said(*arguments):
         (model(2, 3), picture(), ("reads 3 channels", "“cells” has 1", "40 × 40")),
         (model(), picture((40, 40, 3), rgb=True), ("reads 1 channel,", "“cells” has 3")),
         (filler(), picture(), ("fills in what a mask marks", 'under "Missing"')),
-        (model(2, 3, reading=Reading(planes=3)), picture(), ("3 planes", "single picture")),
+        (model(2, 3, reading=InputSpec(planes=3)), picture(), ("3 planes", "single picture")),
     ],
 )
 def test_what_cannot_be_predicted_names_both_sides(model, picture, words):

@@ -11,7 +11,7 @@ import napari_unet
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.inference.request import Request as Asked
 from napari_unet.inference.request import allocate, find_view
-from napari_unet.model import Reading, TrainedModel, weights_of
+from napari_unet.model import InputSpec, TrainedModel, weights_of
 from napari_unet.network.build import build_network
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.widgets.forms.layer_combo import RESULT
@@ -34,7 +34,7 @@ def image_model(task="denoise", channels=(1, 1), mask=False):
         spacing=(1.0, 1.0),
         training={"steps": 7, "why": "It was told to.", "validation": {"loss": 0.25, "pixels": 9}},
         target=UNITS.repeat(made),
-        reading=Reading(mask=mask),
+        reading=InputSpec(mask=mask),
     )
 
 

@@ -10,8 +10,14 @@ from scipy.ndimage import gaussian_filter
 from napari_unet.errors import InputError
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.widgets.forms.layer_combo import RESULT
-from napari_unet.widgets.layers.view import MOST, Subject, find_plane
-from napari_unet.widgets.predict.quality import LIMITS, Checks, ReferencePanel, TrustPanel, compare
+from napari_unet.widgets.layers.view import MOST, PredictionPair, find_plane
+from napari_unet.widgets.predict.quality import (
+    LIMITS,
+    QualityChecks,
+    ReferencePanel,
+    ResidualPanel,
+    compare,
+)
 
 SIDE = 128
 FLAT = AxisLayout((), None, (0, 1))
@@ -34,7 +40,7 @@ def viewer():
 
 @pytest.fixture
 def panel(viewer, qtbot):
-    panel = TrustPanel(viewer)
+    panel = ResidualPanel(viewer)
     qtbot.addWidget(panel)
     panel.show()
     yield panel
@@ -53,7 +59,7 @@ def reference(viewer, qtbot):
 def opened(viewer, noisy, denoised, layout, **arguments):
     layers = [viewer.add_image(x, **arguments) for x in (noisy, denoised)]
     layers[0].name, layers[1].name = "p", "p – denoised"
-    return Subject(*layers, layout)
+    return PredictionPair(*layers, layout)
 
 
 def idle(qtbot, panel):
@@ -162,7 +168,7 @@ def test_what_cannot_be_examined_is_said(viewer, panel, qtbot):
 
 @pytest.mark.parametrize("which", ["image", "result"])
 def test_a_layer_that_is_removed_is_examined_no_longer(viewer, qtbot, which):
-    checks = Checks(viewer)
+    checks = QualityChecks(viewer)
     qtbot.addWidget(checks)
     checks.show()
     noisy, clean = scene()

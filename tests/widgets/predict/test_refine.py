@@ -13,7 +13,7 @@ from qtpy.QtCore import Qt
 from napari_unet import RefineOptions, refine
 from napari_unet.model import ClassInfo
 from napari_unet.postprocessing import refine as core
-from napari_unet.postprocessing.quantised import KeptProbabilities
+from napari_unet.postprocessing.quantised import QuantisedProbabilities
 from napari_unet.widgets.forms.layer_combo import RESULT
 from napari_unet.widgets.predict import refine_layer
 from napari_unet.widgets.predict.refine import RefinePanel
@@ -35,7 +35,7 @@ def stack(planes=4, side=32):
 
 
 def kept(probabilities):
-    bytes_ = KeptProbabilities(probabilities.shape)
+    bytes_ = QuantisedProbabilities(probabilities.shape)
     bytes_[...] = probabilities
     return bytes_.array
 

@@ -9,11 +9,11 @@ import pytest
 from napari_unet.control import Control
 from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.errors import InputError
-from napari_unet.widgets.layers.factory import PAINTS, Picture
+from napari_unet.widgets.layers.factory import PAINTS, LayerData
 from napari_unet.widgets.train.augmentation_preview import INK, PatchSource, built_in
 from napari_unet.widgets.train.request import TrainRequest
 from napari_unet.workers.jobs import Augmented
-from napari_unet.workers.process import Apart, Here
+from napari_unet.workers.process import InProcessWorker, SubprocessWorker
 
 OFF = AugmentOptions.off()
 
@@ -22,14 +22,14 @@ def source(image, labels=None, *, point=None, colors=(), rgb=False, **options):
     shape = image.shape[: image.ndim - rgb]
     labels = np.zeros(shape, np.uint8) if labels is None else labels
     axes = tuple(f"axis {a}" for a in range(len(shape)))
-    picture = Picture("picture", image, rgb, axes, (1.0,) * len(shape))
+    picture = LayerData("picture", image, rgb, axes, (1.0,) * len(shape))
     given = {"ndim": 2, "size": "small", "rgb": rgb, "axes": axes, **options}
     middle = tuple(n / 2 for n in shape)
     return PatchSource(TrainRequest(picture, labels, (1, 2), given), point or middle, dict(colors))
 
 
 def drawn(patch, options=OFF, seed=0):
-    (made,) = Here().run(patch.job(options, seed), Control())
+    (made,) = InProcessWorker().run(patch.job(options, seed), Control())
     assert isinstance(made, Augmented)
     return patch.draw(made)
 
@@ -178,12 +178,12 @@ def test_what_does_not_fit_together_is_refused():
 
 
 def test_another_process_makes_the_same_of_it():
-    patch, apart = built_in(), Apart()
+    patch, apart = built_in(), SubprocessWorker()
     job = patch.job(AugmentOptions(noise=0.3, chance={"noise": 0.5}), 3)
     try:
         (there,) = apart.run(job, Control())
     finally:
         apart.close()
-    (here,) = Here().run(job, Control())
+    (here,) = InProcessWorker().run(job, Control())
     np.testing.assert_allclose(there.image, here.image, atol=1e-5)
     assert np.array_equal(there.labels, here.labels)

@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 
 from napari_unet.widgets.train import class_table as strokes
-from napari_unet.widgets.train.class_table import Painted, StrokesTable
+from napari_unet.widgets.train.class_table import ClassCounts, ClassTable
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ real = strokes._count
 
 @pytest.fixture
 def table(qtbot, layer):
-    table = StrokesTable(ViewerModel())
+    table = ClassTable(ViewerModel())
     qtbot.addWidget(table)
     table.set_layer(layer)
     qtbot.waitUntil(lambda: table.painted.pixels == {2: 25, 7: 6})
@@ -46,9 +46,9 @@ def cells(table):
 def test_lazy_arrays_are_counted_too():
     data = np.random.default_rng(0).integers(0, 3, (4, 5, 6))
     expected = {v: int((data == v).sum()) for v in (1, 2)}
-    assert Painted.counted(data).pixels == expected
-    assert Painted.counted(da.from_array(data)).pixels == expected
-    assert Painted.counted(zarr.array(data)).pixels == expected
+    assert ClassCounts.counted(data).pixels == expected
+    assert ClassCounts.counted(da.from_array(data)).pixels == expected
+    assert ClassCounts.counted(zarr.array(data)).pixels == expected
 
 
 def test_a_huge_layer_is_counted_only_where_it_was_painted_on(monkeypatch, qtbot):
@@ -56,7 +56,7 @@ def test_a_huge_layer_is_counted_only_where_it_was_painted_on(monkeypatch, qtbot
     viewer, data = ViewerModel(), np.zeros((9, 20, 20), np.uint8)
     layer = viewer.add_labels(data)
     data[7, :2] = 3
-    table = StrokesTable(viewer)
+    table = ClassTable(viewer)
     qtbot.addWidget(table)
     table.set_layer(layer)
     qtbot.waitUntil(lambda: table.painted.pixels == {3: 40})
@@ -119,7 +119,7 @@ def test_only_names_can_be_edited(table):
 
 
 def test_names_that_a_sample_brings_are_shown(qtbot):
-    table = StrokesTable(ViewerModel())
+    table = ClassTable(ViewerModel())
     qtbot.addWidget(table)
     table.set_layer(Labels(np.eye(4, dtype=np.uint8), metadata={"class_names": {1: "rim"}}))
     qtbot.waitUntil(lambda: cells(table) == [["rim", "4"]])
@@ -127,7 +127,7 @@ def test_names_that_a_sample_brings_are_shown(qtbot):
 
 
 def test_a_hint_stands_where_nothing_is_painted(qtbot):
-    table = StrokesTable(ViewerModel())
+    table = ClassTable(ViewerModel())
     qtbot.addWidget(table)
     table.set_hint("Paint!")
     table.set_layer(Labels(np.zeros((4, 4), np.uint8)))

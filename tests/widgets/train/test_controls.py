@@ -12,7 +12,7 @@ from napari_unet.control import Previewed
 from napari_unet.training.events import Finished, Kept, Started, Stepped, Warned
 from napari_unet.widgets.forms.layer_combo import RESULT
 from napari_unet.widgets.layers import results
-from napari_unet.widgets.predict.provenance_dialog import MadeDialog
+from napari_unet.widgets.predict.provenance_dialog import ProvenanceDialog
 from tests.widgets.conftest import two_classes
 
 LIVE = 9
@@ -310,7 +310,7 @@ def test_a_result_can_be_refined_and_tells_how_it_was_made(painted, predicting, 
     painted.idle()
     assert not page.refine_section.isHidden()
     painted.click(page.made)
-    (dialog,) = page.findChildren(MadeDialog)
+    (dialog,) = page.findChildren(ProvenanceDialog)
     assert dialog.isVisible()
     assert "picture – prediction" in dialog.windowTitle()
     assert models[0].digest in dialog.text
@@ -326,7 +326,7 @@ def test_it_tells_of_the_result_that_is_selected(painted, predicting):
     painted.idle()
     painted.viewer.layers.selection.active = first
     painted.click(predicting.made)
-    (dialog,) = predicting.findChildren(MadeDialog)
+    (dialog,) = predicting.findChildren(ProvenanceDialog)
     assert "“mine”" in dialog.windowTitle()
     dialog.close()
 

@@ -18,7 +18,7 @@ from napari_unet.widgets.layers import overlay
 from napari_unet.widgets.layers import view as sight
 from napari_unet.widgets.panel import find_panel
 from napari_unet.widgets.train import live_preview as live
-from napari_unet.widgets.train.live_preview import LivePreview, StrokesFeed
+from napari_unet.widgets.train.live_preview import AnnotationSync, LivePreview
 from tests.widgets.conftest import PATIENCE, two_classes
 
 COLORS = {1: (1.0, 0.0, 0.0, 1.0), 2: (0.0, 1.0, 0.0, 1.0)}
@@ -32,7 +32,7 @@ def labels(room):
 
 @pytest.fixture
 def feed(room, labels):
-    store, feed = AnnotationStore((64, 64), 2), StrokesFeed(room.viewer, room.panel)
+    store, feed = AnnotationStore((64, 64), 2), AnnotationSync(room.viewer, room.panel)
     feed.follow(labels)
     feed.open(store)
     yield room, labels, store
@@ -65,7 +65,7 @@ def test_whatever_is_done_to_a_layer_arrives(feed):
 
 
 def test_what_is_painted_before_there_is_a_store_waits_for_it(room, labels):
-    store, feed = AnnotationStore((64, 64), 2), StrokesFeed(room.viewer, room.panel)
+    store, feed = AnnotationStore((64, 64), 2), AnnotationSync(room.viewer, room.panel)
     feed.follow(labels)
     labels.paint((30, 30), 3)
     room.qtbot.wait(600)
@@ -77,7 +77,7 @@ def test_what_is_painted_before_there_is_a_store_waits_for_it(room, labels):
 
 def test_a_stack_is_compared_plane_by_plane_and_only_what_differs_is_written(room):
     _, labels = room.open(np.zeros((5, 64, 64)), np.zeros((5, 64, 64), np.uint8))
-    store, feed = AnnotationStore((5, 64, 64), 2), StrokesFeed(room.viewer, room.panel)
+    store, feed = AnnotationStore((5, 64, 64), 2), AnnotationSync(room.viewer, room.panel)
     feed.follow(labels)
     feed.open(store)
     labels.data_setitem((np.array([3]), np.array([10]), np.array([20])), 2)
@@ -90,7 +90,7 @@ def test_a_stack_is_compared_plane_by_plane_and_only_what_differs_is_written(roo
 def test_of_a_huge_layer_the_plane_in_view_is_compared(room, monkeypatch):
     monkeypatch.setattr(live, "MOST_VOXELS", 100)
     _, labels = room.open(np.zeros((5, 64, 64)), np.zeros((5, 64, 64), np.uint8))
-    store, feed = AnnotationStore((5, 64, 64), 2), StrokesFeed(room.viewer, room.panel)
+    store, feed = AnnotationStore((5, 64, 64), 2), AnnotationSync(room.viewer, room.panel)
     feed.follow(labels)
     feed.open(store)
     room.viewer.dims.set_current_step(0, 3)

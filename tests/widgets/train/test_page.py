@@ -14,7 +14,7 @@ from napari_unet.errors import TrainingError
 from napari_unet.geometry.region import Region
 from napari_unet.training.events import Started, Stepped, Validated, Warned
 from napari_unet.widgets.forms.editors import ChoiceEdit, NumberEdit, SwitchEdit, TextEdit
-from napari_unet.widgets.forms.layer_combo import LayerChooser
+from napari_unet.widgets.forms.layer_combo import LayerCombo
 from tests.widgets.conftest import two_classes
 
 
@@ -388,7 +388,7 @@ def test_every_field_has_a_tooltip(painted, advanced):
     fields = [
         editor
         for form in (painted.form, painted.panel.predict)
-        for kind in (ChoiceEdit, NumberEdit, TextEdit, SwitchEdit, LayerChooser, QPushButton)
+        for kind in (ChoiceEdit, NumberEdit, TextEdit, SwitchEdit, LayerCombo, QPushButton)
         for editor in form.findChildren(kind)
         if editor.property("unet") != "fold"
     ]

@@ -14,7 +14,7 @@ from qtpy.QtGui import QColor
 from napari_unet.training.events import Stepped
 from napari_unet.widgets.qt.style import Palette
 from napari_unet.widgets.train.plots import LossPlot, Series
-from napari_unet.widgets.train.progress import RunView
+from napari_unet.widgets.train.progress import TrainingProgress
 from napari_unet.widgets.train.scores import ROW, Score, ScoreBars
 
 
@@ -204,7 +204,7 @@ def test_a_rate_is_drawn_from_zero_even_where_it_never_changes(plot):
 
 
 def test_the_rate_of_a_training_reaches_the_plot(qtbot):
-    view = RunView(Palette.of("dark"), dict)
+    view = TrainingProgress(Palette.of("dark"), dict)
     qtbot.addWidget(view)
     for step, rate in ((1, 1e-3), (2, 2e-3)):
         view.show_event(Stepped(step, 0.7, rate, 1.0, None, None))

@@ -25,7 +25,7 @@ from napari_unet.widgets import models as session
 from napari_unet.widgets.train import runs as preferences
 from napari_unet.widgets.train import runs as runs_box
 from napari_unet.widgets.train.runs import COLUMNS, Cell, RunsDialog, shown
-from napari_unet.workers.process import Apart
+from napari_unet.workers.process import SubprocessWorker
 from tests.widgets.conftest import two_classes
 
 
@@ -285,7 +285,7 @@ def test_a_tensorboard_that_does_not_start_is_said(painted, box, monkeypatch, no
 
 @pytest.fixture
 def apart(monkeypatch):
-    monkeypatch.setattr(session, "new_worker", Apart)
+    monkeypatch.setattr(session, "new_worker", SubprocessWorker)
 
 
 def test_painted_layers_trained_in_another_process_leave_a_whole_run(apart, room, own_folders):

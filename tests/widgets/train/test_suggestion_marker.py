@@ -12,7 +12,7 @@ from napari_unet.widgets import paint_here_next
 from napari_unet.widgets.forms.layer_combo import RESULT
 from napari_unet.widgets.panel import find_panel
 from napari_unet.widgets.train import suggestion_marker as guide
-from napari_unet.widgets.train.suggestion_marker import PaintHere
+from napari_unet.widgets.train.suggestion_marker import SuggestionNavigator
 
 STACK = AxisLayout((0,), None, (1, 2))
 
@@ -24,7 +24,7 @@ def asked():
 
 @pytest.fixture
 def here(room, asked):
-    here = PaintHere(room.viewer, lambda: asked.append("?"), room.panel)
+    here = SuggestionNavigator(room.viewer, lambda: asked.append("?"), room.panel)
     room.qtbot.addWidget(here.button)
     here.enabled(True)
     return here

@@ -13,11 +13,11 @@ from torch import Tensor
 from napari_unet.data.image import ImageView
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.geometry.region import Region
-from napari_unet.model import Reading
+from napari_unet.model import InputSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PatchLocation:
     """Where an example comes from: which image and picture, what is read, what is learned.
 
     `held` is the share of it that is held out, 0 to 1.
@@ -31,7 +31,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Example:
+class TrainingExample:
     """Inputs (channel, *read), and targets and weights (channel, *core), float32, normalised."""
 
     inputs: NDArray[np.float32]
@@ -39,7 +39,7 @@ class Example:
     weights: NDArray[np.float32]
 
 
-class Lesson(Protocol):
+class ImageDataset(Protocol):
     """What is learned, and from what."""
 
     @property
@@ -59,7 +59,7 @@ class Lesson(Protocol):
         """Of what comes out."""
 
     @property
-    def reading(self) -> Reading:
+    def reading(self) -> InputSpec:
         """How an image is read."""
 
     @property
@@ -75,7 +75,9 @@ class Lesson(Protocol):
     def missing(self, image: int) -> ImageView | None:
         """Return which pixels of an image are missing, if that matters."""
 
-    def example(self, place: Place, random: np.random.Generator, judge: bool) -> Example:
+    def example(
+        self, place: PatchLocation, random: np.random.Generator, judge: bool
+    ) -> TrainingExample:
         """Return an example; to judge by it, only what is held out has weight, else the rest."""
 
     def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
@@ -85,14 +87,14 @@ class Lesson(Protocol):
         """Return what a model shall say of how it was made, as plain JSON."""
 
 
-def place_at(
+def location_at(
     view: ImageView,
     image: int,
     random: np.random.Generator,
     patch: Sequence[int],
     core: Sequence[int],
     held: float = 0.0,
-) -> Place:
+) -> PatchLocation:
     """Choose a place at random: every voxel is as likely to be learned from as any other.
 
     Parameters
@@ -114,7 +116,7 @@ def place_at(
         for n, whole in zip(core, view.spatial_shape, strict=True)
     )
     before = tuple((p - c) // 2 for p, c in zip(patch, core, strict=True))
-    return Place(
+    return PatchLocation(
         image,
         loop,
         _box([a - b for a, b in zip(start, before, strict=True)], patch),
@@ -123,7 +125,7 @@ def place_at(
     )
 
 
-def inside(place: Place, shape: Sequence[int]) -> NDArray[np.bool_]:
+def inside(place: PatchLocation, shape: Sequence[int]) -> NDArray[np.bool_]:
     """Tell which voxels of the core lie in the image, and are not mirrored."""
     whole = Region.whole(tuple(shape))
     mask = np.zeros(place.core.shape, bool)

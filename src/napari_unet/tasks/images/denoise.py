@@ -14,19 +14,19 @@ from napari_unet.data.masking import choose_hidden, hide
 from napari_unet.data.normalisation import Normalisation, fit_normalisation
 from napari_unet.data.split import held_out
 from napari_unet.geometry.region import Region
-from napari_unet.model import Reading
-from napari_unet.tasks.images.dataset import Example, Place, inside, middle
+from napari_unet.model import InputSpec
+from napari_unet.tasks.images.dataset import PatchLocation, TrainingExample, inside, middle
 from napari_unet.tasks.images.losses import image_loss
-from napari_unet.tasks.images.noise_analysis import NoiseChoice, choose, reach
+from napari_unet.tasks.images.noise_analysis import NoiseChoice, choose_method, reach
 from napari_unet.tasks.images.options import DenoiseOptions
-from napari_unet.tasks.images.residual import is_better_added, middle_plane
+from napari_unet.tasks.images.residual import learns_residual, middle_plane
 
 CELL = 8
 """Side of the squares that are held out where whole planes are the target."""
 
 
 @dataclass(frozen=True, eq=False)
-class DenoiseLesson:
+class DenoiseDataset:
     """Noisy images, each its own teacher.
 
     Parameters
@@ -42,7 +42,7 @@ class DenoiseLesson:
     options : DenoiseOptions
         What is set.
     noise : tuple of float
-        Its variance, where the result is filtered by it, see `Reading`; else empty.
+        Its variance, where the result is filtered by it, see `InputSpec`; else empty.
     adds : bool
         Whether the network says what to add to the noisy image.
     """
@@ -59,7 +59,7 @@ class DenoiseLesson:
     @classmethod
     def of(
         cls, views: Sequence[ImageView], options: DenoiseOptions, adds: bool | None
-    ) -> DenoiseLesson:
+    ) -> DenoiseDataset:
         """Measure one of some images, that with the fewest planes, and choose.
 
         Parameters
@@ -77,7 +77,7 @@ class DenoiseLesson:
         InputError
             Where the images do not allow what is set, or are constant.
         """
-        choice = choose(min(views, key=lambda v: v.loop_shape[-1:]), options, options.seed)
+        choice = choose_method(min(views, key=lambda v: v.loop_shape[-1:]), options, options.seed)
         kind = options.normalise if options.normalise != "auto" else "mean_sd"
         noise: tuple[tuple[float, float], ...] = ()
         if choice.photon and choice.noise:
@@ -96,11 +96,11 @@ class DenoiseLesson:
         return cls(together, source, target, choice, options, variances, adds)
 
     @property
-    def reading(self) -> Reading:
+    def reading(self) -> InputSpec:
         """How an image is read."""
         share, view = self.options.own_share, self.views[0]
         own = 0.0 if share == "auto" else share
-        return Reading(
+        return InputSpec(
             self.choice.planes,
             view.wrap,
             own=own,
@@ -122,13 +122,17 @@ class DenoiseLesson:
     def missing(self, image: int) -> None:
         """Nothing is missing."""
 
-    def example(self, place: Place, random: np.random.Generator, judge: bool) -> Example:
+    def example(
+        self, place: PatchLocation, random: np.random.Generator, judge: bool
+    ) -> TrainingExample:
         """Return an example."""
         if self.choice.method == "neighbours":
             return self._from_neighbour(place, random, judge)
         return self._from_surroundings(place, random, judge)
 
-    def _from_surroundings(self, place: Place, random: np.random.Generator, judge: bool) -> Example:
+    def _from_surroundings(
+        self, place: PatchLocation, random: np.random.Generator, judge: bool
+    ) -> TrainingExample:
         view, o = self.views[place.image], self.options
         raw = view.read_raw(place.loop, place.read)
         inputs = self.normalisation.apply(raw)
@@ -146,7 +150,7 @@ class DenoiseLesson:
         seen[view.own] = hide(own, hidden, random, o.replacement, line)
         counts = middle(hidden, place.core.shape) & inside(place, view.spatial_shape)
         finite = middle(np.isfinite(raw[view.own]), place.core.shape)
-        return Example(seen, targets, (counts & finite).astype(np.float32))
+        return TrainingExample(seen, targets, (counts & finite).astype(np.float32))
 
     @property
     def _line(self) -> int | None:
@@ -154,7 +158,9 @@ class DenoiseLesson:
         ndim = len(self.views[0].spatial_shape)
         return {"lines_y": ndim - 2, "lines_x": ndim - 1}.get(self.choice.method)
 
-    def _from_neighbour(self, place: Place, random: np.random.Generator, judge: bool) -> Example:
+    def _from_neighbour(
+        self, place: PatchLocation, random: np.random.Generator, judge: bool
+    ) -> TrainingExample:
         view, o = self.views[place.image], self.options
         inputs = self.normalisation.apply(view.read_raw(place.loop, place.read))
         # What is seen cannot be learned from: its noise is known.
@@ -166,7 +172,7 @@ class DenoiseLesson:
         judged = held_out((), place.core, place.held, o.seed, CELL)
         counts = (judged if judge else ~judged) & inside(place, view.spatial_shape)
         weights = (counts & np.isfinite(raw)).astype(np.float32)
-        return Example(inputs, self.target.apply(raw), weights)
+        return TrainingExample(inputs, self.target.apply(raw), weights)
 
     def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         """Return the mean squared difference: its least value is the mean of what can be."""
@@ -199,7 +205,7 @@ def _is_better_added(
         planes = [target.apply(middle_plane(view, z)) for z in range(-half, half + 1)]
         beside = target.apply(middle_plane(view, away))
         noise = float(np.nanmean((planes[half] - beside) ** 2)) / 2
-        if not is_better_added(np.mean(planes, 0), beside, noise):
+        if not learns_residual(np.mean(planes, 0), beside, noise):
             return False
     return True
 

@@ -15,8 +15,8 @@ from napari_unet.data.masking import holes_like
 from napari_unet.data.normalisation import Normalisation, fit_normalisation
 from napari_unet.data.split import held_out
 from napari_unet.errors import InputError
-from napari_unet.model import AddsTo, Reading
-from napari_unet.tasks.images.dataset import Example, Place, inside, middle
+from napari_unet.model import AddsTo, InputSpec
+from napari_unet.tasks.images.dataset import PatchLocation, TrainingExample, inside, middle
 from napari_unet.tasks.images.losses import image_loss
 from napari_unet.tasks.images.options import InpaintOptions
 
@@ -25,7 +25,7 @@ CELL = 8
 
 
 @dataclass(frozen=True, eq=False)
-class InpaintLesson:
+class InpaintDataset:
     """Images with holes; more holes like them are made, and what is in those is known.
 
     Parameters
@@ -37,7 +37,7 @@ class InpaintLesson:
     options : InpaintOptions
         What is set.
     adds : bool
-        Whether the network adds to a smooth filling, see `Reading`.
+        Whether the network adds to a smooth filling, see `InputSpec`.
     """
 
     views: Sequence[ImageView]
@@ -55,7 +55,7 @@ class InpaintLesson:
         masks: Sequence[ImageView],
         options: InpaintOptions,
         adds: bool,
-    ) -> InpaintLesson:
+    ) -> InpaintDataset:
         """Bring images and masks together.
 
         Parameters
@@ -91,11 +91,11 @@ class InpaintLesson:
         )
 
     @property
-    def reading(self) -> Reading:
+    def reading(self) -> InputSpec:
         """How an image is read."""
         view = self.views[0]
         adds: AddsTo = "image" if self.adds else ""
-        return Reading(view.planes, view.wrap, mask=True, border=view.border, adds=adds)
+        return InputSpec(view.planes, view.wrap, mask=True, border=view.border, adds=adds)
 
     has_truth = True
 
@@ -111,7 +111,9 @@ class InpaintLesson:
         """Return which pixels of an image are missing."""
         return self.masks[image]
 
-    def example(self, place: Place, random: np.random.Generator, judge: bool) -> Example:
+    def example(
+        self, place: PatchLocation, random: np.random.Generator, judge: bool
+    ) -> TrainingExample:
         """Return an example."""
         view, mask, o = self.views[place.image], self.masks[place.image], self.options
         raw = view.read_raw(place.loop, place.read)
@@ -121,7 +123,7 @@ class InpaintLesson:
         judged = held_out(place.loop, place.core, place.held, o.seed, CELL)
         counts = (judged if judge else ~judged) & inside(place, view.spatial_shape)
         hidden = middle((holes & known)[view.own], place.core.shape)
-        return Example(
+        return TrainingExample(
             with_known(pixels, known & ~holes, smooth=self.adds),
             middle(pixels[view.own], place.core.shape),
             (hidden & counts).astype(np.float32),

@@ -16,11 +16,11 @@ from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
 from napari_unet.noise.poisson_gauss import NoiseModel, fit_noise
 from napari_unet.noise.structure import (
-    change,
-    likeness,
     noise_autocorrelation,
+    normalised_difference,
     saturation,
     share_of_high_pass,
+    structure_similarity,
 )
 from napari_unet.tasks.images.options import DenoiseOptions
 
@@ -84,7 +84,7 @@ class NoiseChoice:
     measured: dict[str, Any]
 
 
-def choose(view: ImageView, options: DenoiseOptions, seed: int = 0) -> NoiseChoice:
+def choose_method(view: ImageView, options: DenoiseOptions, seed: int = 0) -> NoiseChoice:
     """Measure an image, and choose how to denoise it, as far as the options leave that open.
 
     Parameters
@@ -104,7 +104,7 @@ def choose(view: ImageView, options: DenoiseOptions, seed: int = 0) -> NoiseChoi
     pairs = list(_pairs(view, seed))
     channels = [[plane[c] for plane, _ in pairs] for c in range(view.channels)]
     if min(channels[0][0].shape) < LEAST:
-        return _blindly(view, options)
+        return _fallback(view, options)
     models = tuple(fit_noise(planes) for planes in channels)
     fitted = zip(channels, models, strict=True)
     along = np.mean([noise_autocorrelation(p, noise=model) for p, model in fitted], axis=0)
@@ -244,7 +244,7 @@ def _cautions(facts: _Facts, method: Chosen) -> Iterator[str]:
         yield f"{full:.1%} of the pixels are cut off at an end of the range: they stay so."
 
 
-def _blindly(view: ImageView, options: DenoiseOptions) -> NoiseChoice:
+def _fallback(view: ImageView, options: DenoiseOptions) -> NoiseChoice:
     """Choose for an image that is too small for anything to be measured."""
     method: Chosen = "blind_spot" if options.method == "auto" else options.method
     _check_method(view, method, options.planes or 1)
@@ -300,7 +300,7 @@ def _likeness(
     models: Sequence[NoiseModel],
 ) -> _Neighbours:
     found = [
-        (likeness(a[c], b[c], model), change(a[c], b[c], model))
+        (structure_similarity(a[c], b[c], model), normalised_difference(a[c], b[c], model))
         for a, b in pairs
         if b is not None
         for c, model in enumerate(models)

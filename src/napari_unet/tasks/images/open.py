@@ -11,19 +11,19 @@ from napari_unet.data.source import Source, open_source
 from napari_unet.errors import InputError
 from napari_unet.geometry.axes import find_layout
 from napari_unet.model import TrainedModel
-from napari_unet.tasks.images.dataset import Lesson
-from napari_unet.tasks.images.denoise import DenoiseLesson
-from napari_unet.tasks.images.inpaint import InpaintLesson
+from napari_unet.tasks.images.dataset import ImageDataset
+from napari_unet.tasks.images.denoise import DenoiseDataset
+from napari_unet.tasks.images.inpaint import InpaintDataset
 from napari_unet.tasks.images.options import (
     DenoiseOptions,
     ImageOptions,
     InpaintOptions,
     RestoreOptions,
 )
-from napari_unet.tasks.images.restore import RestoreLesson
-from napari_unet.tasks.images.task import ImageLearner
+from napari_unet.tasks.images.restore import RestoreDataset
+from napari_unet.tasks.images.task import ImageTask
 
-ImageTask = Literal["denoise", "restore", "inpaint"]
+ImageTaskName = Literal["denoise", "restore", "inpaint"]
 
 NEEDS = {
     "restore": "the good images that go with the degraded ones",
@@ -32,14 +32,14 @@ NEEDS = {
 """What the second thing given is, for messages."""
 
 
-def image_learner(
-    task: ImageTask,
+def open_image_task(
+    task: ImageTaskName,
     image: object,
     other: object,
     ndim: Literal[2, 3] | None,
     options: ImageOptions,
     start: TrainedModel | None = None,
-) -> ImageLearner:
+) -> ImageTask:
     """Open images and what goes with them, and make the learner.
 
     Parameters
@@ -76,30 +76,30 @@ def image_learner(
     ]
     _check_channels([view.channels for view in views])
     lesson = _lesson(task, views, others, options, start)
-    return ImageLearner(lesson, dimensions, options, start)
+    return ImageTask(lesson, dimensions, options, start)
 
 
 def _lesson(
-    task: ImageTask,
+    task: ImageTaskName,
     views: Sequence[ImageView],
     others: Sequence[Source | None],
     options: ImageOptions,
     start: TrainedModel | None,
-) -> Lesson:
+) -> ImageDataset:
     # What is never negative cannot correct downwards, and so adds to nothing.
     readouts = {getattr(given, "readout", "linear") for given in (options, options.network)}
     linear = readouts == {"linear"}
     adds = bool(start.reading.adds) if start else None if linear else False
     if isinstance(options, DenoiseOptions):
-        return DenoiseLesson.of(views, options, adds)
+        return DenoiseDataset.of(views, options, adds)
     if isinstance(options, RestoreOptions):
         pairs = zip(views, others, strict=True)
         goals = [_goal(view, goal) for view, goal in pairs if goal is not None]
         _check_channels([goal.channels for goal in goals])
-        return RestoreLesson.of(views, goals, options, adds)
+        return RestoreDataset.of(views, goals, options, adds)
     if isinstance(options, InpaintOptions):
         masks = [missing_view(view, mask) for view, mask in zip(views, others, strict=True)]
-        return InpaintLesson.of(views, masks, options, linear if adds is None else adds)
+        return InpaintDataset.of(views, masks, options, linear if adds is None else adds)
     raise AssertionError(task)
 
 
@@ -107,7 +107,7 @@ def _each(image: object) -> list[object]:
     return list(image) if isinstance(image, list | tuple) else [image]
 
 
-def _others(task: ImageTask, other: object, number: int) -> list[Source | None]:
+def _others(task: ImageTaskName, other: object, number: int) -> list[Source | None]:
     """Open what goes with the images, one for each."""
     if task == "denoise" and other is not None:
         raise InputError(

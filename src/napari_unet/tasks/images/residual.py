@@ -70,7 +70,7 @@ def _middle(view: ImageView, loop: tuple[int, ...]) -> NDArray[Any]:
     return view.read_raw(loop, region)[view.own].reshape(-1, *region.shape[-2:])
 
 
-def is_better_added(
+def learns_residual(
     seen: NDArray[np.float32], good: NDArray[np.float32], noise: float = 0.0
 ) -> bool:
     """Tell whether an image is so near to what it should be that it is better added to.

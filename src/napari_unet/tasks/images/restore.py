@@ -13,11 +13,11 @@ from napari_unet.data.image import ImageView
 from napari_unet.data.normalisation import Normalisation, fit_normalisation
 from napari_unet.data.split import held_out
 from napari_unet.errors import InputError
-from napari_unet.model import AddsTo, Reading
-from napari_unet.tasks.images.dataset import Example, Place, inside
+from napari_unet.model import AddsTo, InputSpec
+from napari_unet.tasks.images.dataset import PatchLocation, TrainingExample, inside
 from napari_unet.tasks.images.losses import image_loss
 from napari_unet.tasks.images.options import RestoreOptions
-from napari_unet.tasks.images.residual import is_better_added, middle_plane, some_planes
+from napari_unet.tasks.images.residual import learns_residual, middle_plane, some_planes
 
 CELL = 8
 """Side of the squares that are held out, in voxels."""
@@ -27,7 +27,7 @@ SHIFTED = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class RestoreLesson:
+class RestoreDataset:
     """Degraded images and what they should look like.
 
     Parameters
@@ -39,7 +39,7 @@ class RestoreLesson:
     options : RestoreOptions
         What is set.
     adds : bool
-        Whether the network says what to add to the degraded image, see `Reading`.
+        Whether the network says what to add to the degraded image, see `InputSpec`.
     """
 
     views: Sequence[ImageView]
@@ -57,7 +57,7 @@ class RestoreLesson:
         goals: Sequence[ImageView],
         options: RestoreOptions,
         adds: bool | None,
-    ) -> RestoreLesson:
+    ) -> RestoreDataset:
         """Bring pairs together.
 
         Parameters
@@ -84,7 +84,7 @@ class RestoreLesson:
             target = replace(target, offset=(0.0,) * len(target.offset))
         if adds is None:
             adds = len(source.offset) == len(target.offset) and all(
-                is_better_added(
+                learns_residual(
                     np.concatenate([source.apply(p) for p in some_planes(view)]),
                     np.concatenate([target.apply(p) for p in some_planes(goal)]),
                 )
@@ -94,11 +94,11 @@ class RestoreLesson:
         return cls(together, goals, source.repeat(planes), target, options, adds)
 
     @property
-    def reading(self) -> Reading:
+    def reading(self) -> InputSpec:
         """How an image is read."""
         view = self.views[0]
         adds: AddsTo = "image" if self.adds else ""
-        return Reading(view.planes, view.wrap, border=view.border, adds=adds)
+        return InputSpec(view.planes, view.wrap, border=view.border, adds=adds)
 
     has_truth = True
 
@@ -124,10 +124,10 @@ class RestoreLesson:
 
     def example(
         self,
-        place: Place,
+        place: PatchLocation,
         random: np.random.Generator,  # noqa: ARG002 - part of the protocol
         judge: bool,
-    ) -> Example:
+    ) -> TrainingExample:
         """Return an example."""
         view, goal, o = self.views[place.image], self.goals[place.image], self.options
         inputs = self.normalisation.apply(view.read_raw(place.loop, place.read))
@@ -135,7 +135,7 @@ class RestoreLesson:
         judged = held_out(place.loop, place.core, place.held, o.seed, CELL)
         counts = (judged if judge else ~judged) & inside(place, view.spatial_shape)
         weights = (counts & np.isfinite(raw)).astype(np.float32)
-        return Example(inputs, self.target.apply(raw), weights)
+        return TrainingExample(inputs, self.target.apply(raw), weights)
 
     def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         """Return the losses that are set, added up."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_unet.control import PreviewedImage, Viewport
-from napari_unet.data.flips import SAME, Turn, turned, turns
+from napari_unet.data.flips import SAME, Turn, apply_flip, flips_and_rotations
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.device import choose_device
 from napari_unet.errors import InputError
@@ -23,14 +23,19 @@ from napari_unet.network.architecture import Architecture
 from napari_unet.network.blocks import Network
 from napari_unet.network.build import build_network
 from napari_unet.network.inference import for_inference
-from napari_unet.tasks.images.dataset import Example, Lesson, Place, place_at
+from napari_unet.tasks.images.dataset import (
+    ImageDataset,
+    PatchLocation,
+    TrainingExample,
+    location_at,
+)
 from napari_unet.tasks.images.options import ImageOptions, RestoreOptions
 from napari_unet.tasks.network_choice import (
-    choose_config,
+    choose_network,
     choose_patch,
-    told_of,
+    options_metadata,
+    preview_warning,
     trained_part,
-    unseen_warning,
 )
 from napari_unet.training.events import Suggested, Validated
 from napari_unet.training.task import Batch
@@ -45,7 +50,7 @@ WINDOWS = 12
 """Fixed places by which weights are judged."""
 
 
-class ImageLearner:
+class ImageTask:
     """Tells the training loop what an image task learns from, and how it is judged.
 
     Parameters
@@ -69,11 +74,11 @@ class ImageLearner:
     values: tuple[int, ...] = ()
     counts: tuple[int, ...] = ()
     ready = True
-    is_stale = False
+    annotations_changed = False
 
     def __init__(
         self,
-        lesson: Lesson,
+        lesson: ImageDataset,
         ndim: Literal[2, 3],
         options: ImageOptions,
         start: TrainedModel | None = None,
@@ -84,7 +89,7 @@ class ImageLearner:
             len(lesson.normalisation.offset) * (1 + lesson.reading.mask),
             len(lesson.target.offset),
         )
-        self.config = choose_config(options, ndim, channels, self.spacing, start)
+        self.config = choose_network(options, ndim, channels, self.spacing, start)
         if start is None and isinstance(options, RestoreOptions):
             # A network that is given in full has its own readout, unless another is asked for.
             own = options.network is not None and options.readout == "linear"
@@ -100,7 +105,7 @@ class ImageLearner:
         largest = [max(sizes) for sizes in zip(*(v.spatial_shape for v in views), strict=True)]
         self.patch = _patch(self.config, largest, options)
         self.core = trained_part(self.config, self.patch)
-        self.unseen = memory_problem(self.config, choose_device(options.device))
+        self.preview_error = memory_problem(self.config, choose_device(options.device))
         self.batch_size = BATCH_SIZE[ndim]
         self.random = np.random.default_rng(options.seed)
         self._turns = self._allowed_turns()
@@ -143,9 +148,9 @@ class ImageLearner:
             return (SAME,)
         alike = self.patch[-1] == self.patch[-2] and self.core[-1] == self.core[-2]
         even = self.spacing[-1] == self.spacing[-2]
-        return turns(square=alike and even and self.options.turns == "all")
+        return flips_and_rotations(square=alike and even and self.options.turns == "all")
 
-    def _place(self, random: np.random.Generator, *, judge: bool = False) -> Place:
+    def _place(self, random: np.random.Generator, *, judge: bool = False) -> PatchLocation:
         """Choose a place to learn from, or to judge by."""
         views, held = self.lesson.views, self.options.held_out
         images = list(range(len(views)))
@@ -153,7 +158,7 @@ class ImageLearner:
             images = [i for i in images if (i in self._whole) == judge]
             held = float(judge)
         which = images[int(random.integers(len(images)))]
-        return place_at(views[which], which, random, self.patch, self.core, held)
+        return location_at(views[which], which, random, self.patch, self.core, held)
 
     def notes(self) -> Iterator[str]:
         """Say what was decided by itself, and why."""
@@ -161,7 +166,7 @@ class ImageLearner:
 
     def warnings(self) -> Iterator[str]:
         """Say what the user should know before the first step."""
-        yield from unseen_warning(self.unseen)
+        yield from preview_warning(self.preview_error)
         yield from self.lesson.warnings()
 
     def batch(self, size: int) -> Batch:
@@ -171,15 +176,15 @@ class ImageLearner:
         return Batch(inputs, targets, weights)
 
     def _example(
-        self, place: Place, random: np.random.Generator, *, judge: bool = False
+        self, place: PatchLocation, random: np.random.Generator, *, judge: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
-        found: Example = self.lesson.example(place, random, judge)
+        found: TrainingExample = self.lesson.example(place, random, judge)
         arrays = (found.inputs, found.targets, found.weights)
         inputs, targets, weights = map(torch.from_numpy, arrays)
         turn = SAME if judge else self._turns[int(random.integers(len(self._turns)))]
-        return turned(inputs, turn), turned(targets, turn), turned(weights, turn)
+        return apply_flip(inputs, turn), apply_flip(targets, turn), apply_flip(weights, turn)
 
-    def take_up(self) -> Callable[[nn.Module], nn.Module] | None:
+    def sync_annotations(self) -> Callable[[nn.Module], nn.Module] | None:
         """Nothing comes new while it learns."""
         return None
 
@@ -215,7 +220,7 @@ class ImageLearner:
         psnr = _psnr(answers, truth) if self.lesson.has_truth else None
         return Validated(step, total / len(truth), "loss", (), len(truth), psnr=psnr)
 
-    def settle(self, network: nn.Module, device: torch.device) -> None:
+    def calibrate(self, network: nn.Module, device: torch.device) -> None:
         """Nothing is left to do."""
 
     @torch.no_grad()
@@ -256,7 +261,7 @@ class ImageLearner:
                 **facts,
                 **origin,
                 **self.lesson.facts(),
-                **told_of(self.options),
+                **options_metadata(self.options),
             },
         )
 
@@ -307,7 +312,7 @@ def _patch(config: Architecture, image: Sequence[int], options: ImageOptions) ->
     )
 
 
-def _check_start(start: TrainedModel, lesson: Lesson, channels: tuple[int, int]) -> None:
+def _check_start(start: TrainedModel, lesson: ImageDataset, channels: tuple[int, int]) -> None:
     have = (start.task, start.config.in_channels, start.config.out_channels)
     if have != (lesson.task, *channels):
         raise InputError(

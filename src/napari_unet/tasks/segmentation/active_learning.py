@@ -66,7 +66,7 @@ def mean_of_cells(x: NDArray[Any], cell: tuple[int, ...]) -> Floats:
     return means
 
 
-def looks_of(x: NDArray[np.float32], cell: tuple[int, ...]) -> Floats:
+def features_of(x: NDArray[np.float32], cell: tuple[int, ...]) -> Floats:
     """Describe cells by brightness, contrast and steepness, the last two on a logarithmic scale.
 
     Parameters
@@ -87,7 +87,7 @@ def looks_of(x: NDArray[np.float32], cell: tuple[int, ...]) -> Floats:
     return np.concatenate([level, np.log(contrast + LEAST), np.log(steep + LEAST)])
 
 
-def unlike(looks: Floats, known: Floats, patches: NDArray[np.int64]) -> Floats:
+def novelty(looks: Floats, known: Floats, patches: NDArray[np.int64]) -> Floats:
     """Return how unlike all that is known each cell is.
 
     Parameters
@@ -155,7 +155,7 @@ PLANES = 4
 
 
 @dataclass(frozen=True)
-class Probe:
+class UncertaintyProbe:
     """How to look into an image with the network as it is.
 
     Parameters
@@ -176,7 +176,7 @@ class Probe:
     calibration: Callable[[Tensor], Tensor] | None = None
 
     @classmethod
-    def of(cls, config: Architecture, patch: Shape, *answers: Any) -> Probe:
+    def of(cls, config: Architecture, patch: Shape, *answers: Any) -> UncertaintyProbe:
         """Return one with windows twice as wide as what training patches teach.
 
         Larger windows hold less mere context, smaller ones see more of the image. What a padded
@@ -217,7 +217,7 @@ class Ranked:
     scale: Floats
 
 
-class Guide:
+class AnnotationSuggester:
     """Finds places, and remembers which ones it has named.
 
     Parameters
@@ -236,7 +236,7 @@ class Guide:
         self._cell = tuple(max(1, round(CELL / w)) for w in self._weights)
         self._named: deque[tuple[int, Shape]] = deque(maxlen=REMEMBERED)
 
-    def suggest(self, probe: Probe, looked: Viewport | None = None) -> Suggested:
+    def suggest(self, probe: UncertaintyProbe, looked: Viewport | None = None) -> Suggested:
         """Name the most useful unpainted places of one pair.
 
         Parameters
@@ -260,7 +260,7 @@ class Guide:
         grids = [WindowGrid(i, self._sampler.pairs[i].view, probe.box) for i in pairs]
         views = choose_windows(grids, probe.count, looked, random)
         windows = [self._look(view, probe) for view in views]
-        strange = unlike(np.concatenate([w.looks for w in windows]), *self._examples(random))
+        strange = novelty(np.concatenate([w.looks for w in windows]), *self._examples(random))
         scores = _scores(windows, strange, probe)
         ranked = [self._rank(pair, windows, scores) for pair in pairs]
         found = self._best(ranked)
@@ -270,7 +270,7 @@ class Guide:
         self._named.extend((found.pair, place) for place in found.places)
         return found
 
-    def _look(self, view: Viewport, probe: Probe) -> Window:
+    def _look(self, view: Viewport, probe: UncertaintyProbe) -> Window:
         image, box = self._sampler.pairs[view.pair].view, view.region
         cell = tuple(min(c, n) for c, n in zip(self._cell, box.shape, strict=True))
         grid = tuple(n // c for n, c in zip(box.shape, cell, strict=True))
@@ -280,7 +280,7 @@ class Guide:
         inside = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(grid))
         index = np.tile(np.array(view.index, np.int64), (len(inside), 1))
         pixels = self._sampler.normalisation.apply(image.read_raw(view.index, box))
-        looks = looks_of(pixels, cell).reshape(-1, len(inside)).T
+        looks = features_of(pixels, cell).reshape(-1, len(inside)).T
         centres = np.hstack([index, inside])
         return Window(view.pair, cell, grid, centres, looks, probe.answer(view))
 
@@ -291,7 +291,7 @@ class Guide:
         for number in range(EXAMPLES):
             sample = self._sampler.draw(shape, random)
             painted = mean_of_cells((sample.labels != IGNORED)[None], self._cell)[0] > 0
-            looks.append(looks_of(sample.image, self._cell)[:, painted].T)
+            looks.append(features_of(sample.image, self._cell)[:, painted].T)
             patches.append(np.full(int(painted.sum()), number))
         return np.concatenate(looks), np.concatenate(patches)
 
@@ -333,7 +333,7 @@ class Guide:
         return found
 
 
-def _scores(windows: Sequence[Window], strange: Floats, probe: Probe) -> list[Floats]:
+def _scores(windows: Sequence[Window], strange: Floats, probe: UncertaintyProbe) -> list[Floats]:
     """Return how useful the cells of each window are, from 0 to 2; `strange` is that of all."""
     from scipy import ndimage
 

@@ -22,7 +22,7 @@ POLL = 0.1
 
 
 @dataclass(frozen=True)
-class Painted:
+class AnnotatedImage:
     """An image and what is painted on it, ready to be drawn from."""
 
     view: ImageView
@@ -62,7 +62,9 @@ def as_pairs(image: object, labels: object) -> tuple[Sequence[object], Sequence[
     return image, labels
 
 
-def open_pair(image: object, labels: object, ndim: int, options: SegmentOptions) -> Painted:
+def open_annotated(
+    image: object, labels: object, ndim: int, options: SegmentOptions
+) -> AnnotatedImage:
     """Bring an image and its labels together.
 
     Raises
@@ -77,9 +79,9 @@ def open_pair(image: object, labels: object, ndim: int, options: SegmentOptions)
     return painted
 
 
-def open_pairs(
+def open_all_annotated(
     images: Sequence[object], labels: Sequence[object], ndim: int, options: SegmentOptions
-) -> list[Painted]:
+) -> list[AnnotatedImage]:
     """Bring several images and their labels together; there may be nothing painted yet.
 
     The names of axes in `options` are those of the first image, and of others with as many axes.
@@ -89,7 +91,7 @@ def open_pairs(
     InputError
         Where shapes, channels or dimensions differ; it names the pair.
     """
-    painted: list[Painted] = []
+    painted: list[AnnotatedImage] = []
     for number, (image, mask) in enumerate(zip(images, labels, strict=True), start=1):
         try:
             painted.append(_open(image, mask, ndim, options, fits_names=number == 1))
@@ -110,7 +112,7 @@ def open_pairs(
 
 
 def check_classes(
-    painted: Sequence[Painted], options: SegmentOptions, known: Iterable[int] = ()
+    painted: Sequence[AnnotatedImage], options: SegmentOptions, known: Iterable[int] = ()
 ) -> None:
     """Check that there are two classes to tell apart.
 
@@ -142,7 +144,7 @@ def check_classes(
         )
 
 
-def count_all(painted: Iterable[Painted]) -> dict[int, int]:
+def count_all(painted: Iterable[AnnotatedImage]) -> dict[int, int]:
     """Return the number of painted pixels per label value, of all images, sorted by value."""
     total: dict[int, int] = {}
     for pair in painted:
@@ -151,7 +153,7 @@ def count_all(painted: Iterable[Painted]) -> dict[int, int]:
     return dict(sorted(total.items()))
 
 
-def digest_of(painted: Sequence[Painted]) -> str:
+def digest_of(painted: Sequence[AnnotatedImage]) -> str:
     """Return the sha256 of all that is painted: for one image that of its store."""
     digests = [pair.store.digest() for pair in painted]
     return digests[0] if len(digests) == 1 else sha256(" ".join(digests).encode()).hexdigest()
@@ -159,7 +161,7 @@ def digest_of(painted: Sequence[Painted]) -> str:
 
 def _open(
     image: object, labels: object, ndim: int, options: SegmentOptions, *, fits_names: bool = True
-) -> Painted:
+) -> AnnotatedImage:
     """Bring an image and its labels together, whatever is painted."""
     source = open_source(image)
     mask = labels if isinstance(labels, AnnotationStore) else open_source(labels)
@@ -185,7 +187,7 @@ def _open(
     if not isinstance(mask, AnnotationStore):
         background = options.zero == "background"
         mask = AnnotationStore.from_labels(mask, layout.labels, zero_is_class=background)
-    return Painted(ImageView(source, layout, border=options.border), mask)
+    return AnnotatedImage(ImageView(source, layout, border=options.border), mask)
 
 
 def choose_ndim(labels: object, options: SegmentOptions) -> Literal[2, 3]:
@@ -217,7 +219,7 @@ def _is_volume(labels: object, options: SegmentOptions) -> bool:
 
 
 def wait_for_paint(
-    painted: Sequence[Painted], control: Control, known: Iterable[int] = ()
+    painted: Sequence[AnnotatedImage], control: Control, known: Iterable[int] = ()
 ) -> Iterator[Warned]:
     """Wait until there are two classes to tell apart, or somebody stops it; say so meanwhile.
 

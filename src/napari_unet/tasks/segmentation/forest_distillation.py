@@ -19,12 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_unet.data.sampling import PatchSampler, Sample
+from napari_unet.data.sampling import PatchSample, PatchSampler
 from napari_unet.network.blocks import centre_crop
 from napari_unet.network.filters import ScaleFilters
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.segmentation.losses import IGNORED
-from napari_unet.training.task import Hints
+from napari_unet.training.task import SoftLabels
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
@@ -51,7 +51,7 @@ MARKED = IGNORED - 1
 """The first of the marks, which count down from it, that asked pixels carry among the labels."""
 
 
-class Forest:
+class ForestTeacher:
     """A random forest on the fixed filters of a network.
 
     Parameters
@@ -80,7 +80,7 @@ class Forest:
         self._grown_from: Hashable = None
         self._age = REST
 
-    def keep_up(self, painted: Hashable, weights: Tensor | None = None) -> None:
+    def update_trees(self, painted: Hashable, weights: Tensor | None = None) -> None:
         """Grow it anew on the painted pixels where they changed; without two classes there is none.
 
         Parameters
@@ -146,7 +146,7 @@ class Forest:
         part[torch.unravel_index(where, part.shape)] = MARKED - torch.arange(ASKED)
         return answers
 
-    def _painted(self, sample: Sample) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _painted(self, sample: PatchSample) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return features and classes of a patch's painted pixels."""
         labels = _middle(torch.from_numpy(sample.labels)[None], self._core).flatten()
         features = self._filtered(torch.from_numpy(sample.image)[None], self._core)
@@ -160,7 +160,7 @@ class Forest:
         return features.movedim(1, -1).flatten(0, -2)
 
 
-def hint_weight(most: float, painted: int) -> float:
+def soft_label_weight(most: float, painted: int) -> float:
     """Return what a forest's answers count in the loss.
 
     Parameters
@@ -174,7 +174,7 @@ def hint_weight(most: float, painted: int) -> float:
     return weight if weight >= LEAST else 0.0
 
 
-def take_marks(targets: Tensor, answers: Tensor) -> Hints | None:
+def pop_soft_labels(targets: Tensor, answers: Tensor) -> SoftLabels | None:
     """Return what was answered for the marked pixels that are left, if any; take the marks away.
 
     Parameters
@@ -182,13 +182,13 @@ def take_marks(targets: Tensor, answers: Tensor) -> Hints | None:
     targets : Tensor
         (B, *core), changed in place: marked pixels are -1 afterwards.
     answers : Tensor
-        From `Forest.ask`.
+        From `ForestTeacher.ask`.
     """
     flat = targets.flatten()
     where = torch.nonzero(flat <= MARKED)[:, 0]
     said = answers[MARKED - flat[where]]
     targets.clamp_(min=IGNORED)
-    return Hints(where, said) if len(where) else None
+    return SoftLabels(where, said) if len(where) else None
 
 
 def _middle(labels: Tensor, shape: Sequence[int]) -> Tensor:

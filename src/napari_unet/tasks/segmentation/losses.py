@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_unet.tasks.segmentation.options import Loss, SegmentOptions
-from napari_unet.training.task import Hints
+from napari_unet.training.task import SoftLabels
 
 IGNORED = -1
 """The target of a voxel that was not painted."""
@@ -78,7 +78,7 @@ def masked_tversky(
     return ((1 - index) * counts).sum() / counts.sum().clamp(min=EPSILON)
 
 
-def divergence_from_hints(logits: Tensor, hints: Hints) -> Tensor:
+def divergence_from_soft_labels(logits: Tensor, hints: SoftLabels) -> Tensor:
     """Return how far a network is from what somebody else says of some voxels, 0 where it agrees.
 
     The mean Kullback-Leibler divergence: the cross-entropy less what of it nobody can learn.

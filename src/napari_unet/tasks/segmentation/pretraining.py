@@ -15,11 +15,11 @@ import torch
 from napari_unet.control import Control
 from napari_unet.network.blocks import Network
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.tasks.images.denoise import DenoiseLesson
+from napari_unet.tasks.images.denoise import DenoiseDataset
 from napari_unet.tasks.images.options import DenoiseOptions
-from napari_unet.tasks.images.task import ImageLearner
+from napari_unet.tasks.images.task import ImageTask
 from napari_unet.tasks.segmentation.options import SegmentOptions
-from napari_unet.tasks.segmentation.task import SegmentLearner
+from napari_unet.tasks.segmentation.task import SegmentationTask
 from napari_unet.training.events import Finished, Noted, TrainingEvent, Warned
 from napari_unet.training.trainer import train_network
 
@@ -27,8 +27,8 @@ SHARE, SECONDS = 1 / 5, 15.0
 """Part of a budget that goes into learning the image, and how long without one."""
 
 
-def learn_image_first(
-    learner: SegmentLearner, options: SegmentOptions, control: Control
+def pretrain(
+    learner: SegmentationTask, options: SegmentOptions, control: Control
 ) -> Iterator[TrainingEvent]:
     """Let a segmentation's network learn the image; yield what the user should know.
 
@@ -43,7 +43,7 @@ def learn_image_first(
     """
     first = _options(learner, options)
     views = [pair.view for pair in learner.painted]
-    teacher = ImageLearner(DenoiseLesson.of(views, first, adds=False), learner.config.ndim, first)
+    teacher = ImageTask(DenoiseDataset.of(views, first, adds=False), learner.config.ndim, first)
     yield Noted("The image is learned first, then the strokes.")
     for event in train_network(teacher, first, control):
         if isinstance(event, Finished):
@@ -52,7 +52,7 @@ def learn_image_first(
             yield event
 
 
-def rest_of(options: SegmentOptions) -> SegmentOptions:
+def remaining_options(options: SegmentOptions) -> SegmentOptions:
     """Return the same with what is left of the budget."""
     part = 1 - SHARE
     return options.model_copy(
@@ -63,7 +63,7 @@ def rest_of(options: SegmentOptions) -> SegmentOptions:
     )
 
 
-def _options(learner: SegmentLearner, options: SegmentOptions) -> DenoiseOptions:
+def _options(learner: SegmentationTask, options: SegmentOptions) -> DenoiseOptions:
     channels = learner.painted[0].view.channels
     without = {"filters": ()} if isinstance(learner.config, UNetConfig) else {}
     network = learner.config.model_copy(update={"out_channels": channels, **without})

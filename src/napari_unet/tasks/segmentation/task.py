@@ -13,32 +13,36 @@ from torch import Tensor, nn
 from napari_unet.control import Previewed, Viewport
 from napari_unet.data.augment import Augmenter
 from napari_unet.data.normalisation import fit_normalisation
-from napari_unet.data.sampling import Pair, PatchSampler, Sample
+from napari_unet.data.sampling import AnnotatedView, PatchSample, PatchSampler
 from napari_unet.device import choose_device
 from napari_unet.errors import InputError
 from napari_unet.inference.memory import memory_problem
 from napari_unet.inference.preview import previewed, probabilities
-from napari_unet.model import ClassInfo, Reading, TrainedModel, Weights
+from napari_unet.model import ClassInfo, InputSpec, TrainedModel, Weights
 from napari_unet.network.blocks import Network, centre_crop
-from napari_unet.network.build import build_network, with_classes
+from napari_unet.network.build import build_network, expand_head
 from napari_unet.network.inference import for_inference
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.network_choice import (
     check_learns,
-    choose_config,
+    choose_network,
     choose_patch,
-    told_of,
+    options_metadata,
+    preview_warning,
     trained_part,
-    unseen_warning,
 )
-from napari_unet.tasks.segmentation.active_learning import Guide, Probe
+from napari_unet.tasks.segmentation.active_learning import AnnotationSuggester, UncertaintyProbe
 from napari_unet.tasks.segmentation.calibration import frequency_factors, shift_head
-from napari_unet.tasks.segmentation.data import Painted, count_all, digest_of
-from napari_unet.tasks.segmentation.forest_distillation import Forest, hint_weight, take_marks
+from napari_unet.tasks.segmentation.data import AnnotatedImage, count_all, digest_of
+from napari_unet.tasks.segmentation.forest_distillation import (
+    ForestTeacher,
+    pop_soft_labels,
+    soft_label_weight,
+)
 from napari_unet.tasks.segmentation.losses import (
     IGNORED,
     class_weights,
-    divergence_from_hints,
+    divergence_from_soft_labels,
     segmentation_loss,
 )
 from napari_unet.tasks.segmentation.options import SegmentOptions
@@ -120,7 +124,7 @@ def continued_network(model: TrainedModel, classes: int) -> Network:
     """Return the model's network, in training mode, uncalibrated, and with so many classes."""
     network = model.network()
     shift_head(network, 1 / factors_of(model, len(model.classes)))
-    return with_classes(network, classes).train()
+    return expand_head(network, classes).train()
 
 
 def factors_of(model: TrainedModel | None, classes: int) -> Tensor:
@@ -146,7 +150,7 @@ FEW_PIXELS = 50
 """A class with fewer painted pixels than this is worth a warning."""
 
 
-class SegmentLearner:
+class SegmentationTask:
     """Tells the training loop what a segmentation learns from, and how it is judged.
 
     Parameters
@@ -168,7 +172,7 @@ class SegmentLearner:
 
     def __init__(
         self,
-        painted: Sequence[Painted],
+        painted: Sequence[AnnotatedImage],
         ndim: Literal[2, 3],
         options: SegmentOptions,
         start: TrainedModel | None = None,
@@ -186,7 +190,7 @@ class SegmentLearner:
         self.measured, self.finite = fit_normalisation(views, options.normalise, seed=options.seed)
         self.normalisation = self.measured if start is None else start.normalisation
         channels = (painted[0].view.channels, len(self.values))
-        self.config = choose_config(options, ndim, channels, self.spacing, start)
+        self.config = choose_network(options, ndim, channels, self.spacing, start)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
             self.network: Network = (
@@ -197,10 +201,10 @@ class SegmentLearner:
         largest = [max(sizes) for sizes in zip(*(v.spatial_shape for v in views), strict=True)]
         self.patch = choose_patch(self.config, largest, options.patch)
         self.core = trained_part(self.config, self.patch)
-        self.unseen = memory_problem(self.config, choose_device(options.device))
+        self.preview_error = memory_problem(self.config, choose_device(options.device))
         self.batch_size = BATCH_SIZE[ndim]
         self.sampler = PatchSampler(
-            [Pair(pair.view, pair.store) for pair in painted],
+            [AnnotatedView(pair.view, pair.store) for pair in painted],
             self.values,
             self.normalisation,
             options.held_out,
@@ -215,11 +219,11 @@ class SegmentLearner:
         self._continued_from = start.digest if start is not None else None
         self.random = np.random.default_rng(options.seed)
         self._forest = (
-            Forest(self.config, self.sampler, self.patch, self.core, options.seed)
+            ForestTeacher(self.config, self.sampler, self.patch, self.core, options.seed)
             if options.forest and isinstance(self.config, UNetConfig) and self.config.filters
             else None
         )
-        self._guide = Guide(self.sampler, self.spacing, options.seed)
+        self._guide = AnnotationSuggester(self.sampler, self.spacing, options.seed)
         self._looked: Viewport | None = None
 
     def _classes(self) -> tuple[ClassInfo, ...]:
@@ -227,7 +231,7 @@ class SegmentLearner:
 
     def warnings(self) -> Iterator[str]:
         """Say what the user should know before the first step."""
-        yield from unseen_warning(self.unseen)
+        yield from preview_warning(self.preview_error)
         if self.finite < 1:
             yield f"{1 - self.finite:.2%} of the pixels are not finite; they are left out."
         for info, count in zip(self._classes(), self.counts, strict=True):
@@ -248,17 +252,17 @@ class SegmentLearner:
         samples = [self.sampler.draw(read, self.random, self.core) for _ in range(size)]
         images, labels = _stack(samples)
         answers = None
-        if self._forest is not None and hint_weight(self.options.forest, sum(self.counts)):
+        if self._forest is not None and soft_label_weight(self.options.forest, sum(self.counts)):
             weights = class_weights(self.options, self.values, self.counts)
-            self._forest.keep_up(self._versions, weights)
+            self._forest.update_trees(self._versions, weights)
             answers = self._forest.ask(images, labels, len(self.values), self.random)
         inputs, targets = self.augmenter(images, labels, self.patch, self.core)
-        hints = None if answers is None else take_marks(targets, answers)
+        hints = None if answers is None else pop_soft_labels(targets, answers)
         return Batch(inputs, targets, hints=hints)
 
-    def take_up(self) -> Callable[[nn.Module], nn.Module] | None:
+    def sync_annotations(self) -> Callable[[nn.Module], nn.Module] | None:
         """Take up what was painted since; where a class is new, return how a network grows it."""
-        if not self.is_stale:
+        if not self.annotations_changed:
             return None
         self._versions, counts = self._painted_versions(), count_all(self.painted)
         new = tuple(v for v in counts if v not in self.values)
@@ -273,7 +277,7 @@ class SegmentLearner:
 
         def grow(network: nn.Module) -> nn.Module:
             assert isinstance(network, Network)
-            return with_classes(network, number)
+            return expand_head(network, number)
 
         return grow
 
@@ -281,7 +285,7 @@ class SegmentLearner:
         return tuple(pair.store.version for pair in self.painted)
 
     @property
-    def is_stale(self) -> bool:
+    def annotations_changed(self) -> bool:
         """Whether something was painted or erased since it was last taken up."""
         return self._painted_versions() != self._versions
 
@@ -314,11 +318,11 @@ class SegmentLearner:
     def suggest(self, network: nn.Module, device: torch.device) -> Suggested:
         """Find where the next strokes would help most."""
         assert isinstance(network, Network)
-        if self.unseen:
+        if self.preview_error:
             return Suggested(0, ())
         answer = partial(self._answers, for_inference(network, device))
         calibration = self._calibration if self._calibrates else None
-        probe = Probe.of(self.config, self.patch, answer, calibration)
+        probe = UncertaintyProbe.of(self.config, self.patch, answer, calibration)
         return self._guide.suggest(probe, self._looked)
 
     def _answers(self, network: Network, view: Viewport) -> Tensor:
@@ -367,10 +371,10 @@ class SegmentLearner:
         )
         if batch.hints is None:
             return painted
-        share = hint_weight(o.forest, sum(self.counts))
+        share = soft_label_weight(o.forest, sum(self.counts))
         # Hints tell frequencies, too: as many pixels of them are learned from as their loss counts.
         self._seen += share * table.sum() * batch.hints.answers.mean(0).cpu()
-        return painted + share * divergence_from_hints(outputs, batch.hints)
+        return painted + share * divergence_from_soft_labels(outputs, batch.hints)
 
     @torch.no_grad()
     def validate(self, network: nn.Module, device: torch.device, step: int) -> Validated | None:
@@ -399,7 +403,7 @@ class SegmentLearner:
         )
 
     @torch.no_grad()
-    def settle(self, network: nn.Module, device: torch.device) -> None:
+    def calibrate(self, network: nn.Module, device: torch.device) -> None:
         """Make the classes as frequent as the image, not the strokes, says they are."""
         if not self._calibrates:
             return
@@ -429,13 +433,13 @@ class SegmentLearner:
             task="segment",
             classes=self._classes(),
             spacing=self.spacing,
-            reading=Reading(border=self.painted[0].view.border),
+            reading=InputSpec(border=self.painted[0].view.border),
             training={
                 **facts,
                 **self._origin(),
                 "strokes": digest_of(self.painted),
                 "painted": dict(zip(self.class_names, self.counts, strict=True)),
-                **told_of(self.options),
+                **options_metadata(self.options),
             },
         )
 
@@ -469,6 +473,6 @@ class SegmentLearner:
         return facts
 
 
-def _stack(samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
+def _stack(samples: Sequence[PatchSample]) -> tuple[Tensor, Tensor]:
     images = torch.from_numpy(np.stack([s.image for s in samples]))
     return images, torch.from_numpy(np.stack([s.labels for s in samples]))

@@ -20,8 +20,8 @@ from qtpy.QtWidgets import (
 from napari_unet.data.augment_options import CHANGES, AugmentOptions, Change
 from napari_unet.widgets.forms.editors import NumberEdit, SwitchEdit
 from napari_unet.widgets.qt.style import Palette, heading, style_sheet
-from napari_unet.widgets.train.augmentation_preview import PatchSource, SamplePictures
-from napari_unet.workers.process import Here, Worker
+from napari_unet.widgets.train.augmentation_preview import AugmentationGallery, PatchSource
+from napari_unet.workers.process import InProcessWorker, Worker
 
 SUFFIX = {"°": "°", "%": " %", "voxels": " voxels", "units": " units"}
 UNITS = " With the usual normalisation one unit is the image's standard deviation."
@@ -205,9 +205,9 @@ class AugmentDialog(QDialog):
     Parameters
     ----------
     source : callable
-        See `SamplePictures`.
+        See `AugmentationGallery`.
     worker : Worker
-        See `SamplePictures`.
+        See `AugmentationGallery`.
     palette : Palette
         The colours of the theme.
 
@@ -231,7 +231,7 @@ class AugmentDialog(QDialog):
         self.wear(palette)
         self.list = ChangeList()
         self.caption = _wrapped("")
-        self.pictures = SamplePictures(source, worker, self.caption.setText)
+        self.pictures = AugmentationGallery(source, worker, self.caption.setText)
         self.none = _button("None", "Change nothing.")
         self.usual = _button("Usual", "What is done where nothing is set.")
         self.another = _button("Another eight", "Other random changes, of another patch.")
@@ -332,7 +332,7 @@ class AugmentEdit(QWidget):
         super().__init__(parent)
         self._value = AugmentOptions()
         self._source: Callable[[], PatchSource] = PatchSource
-        self._worker: Worker = Here()
+        self._worker: Worker = InProcessWorker()
         self._theme: Callable[[], str] = lambda: "dark"
         self.dialog: AugmentDialog | None = None
         self.text = Summary()

@@ -16,7 +16,7 @@ RESULT = "napari_unet"
 """The key in a layer's metadata that tells where a result comes from."""
 
 
-class LayerChooser(QComboBox):
+class LayerCombo(QComboBox):
     """Chooses one of a viewer's layers of some kind.
 
     It follows what is added, removed, renamed and moved, and keeps its choice as long as that
@@ -110,7 +110,7 @@ class LayerChooser(QComboBox):
         return next(own, -1)
 
 
-class MaskChooser(LayerChooser):
+class MaskCombo(LayerCombo):
     """Chooses the Labels layer that says which pixels are missing, or none."""
 
     def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:

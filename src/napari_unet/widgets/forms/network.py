@@ -17,10 +17,10 @@ from qtpy.QtWidgets import (
 
 from napari_unet.errors import InputError
 from napari_unet.network.architecture import Architecture
-from napari_unet.network.cost import Fits, megabytes, what_fits
+from napari_unet.network.cost import NetworkCost, megabytes, network_cost
 from napari_unet.network.kinds import preset
 from napari_unet.network.presets import PRESETS
-from napari_unet.network.table import Row, shape_table
+from napari_unet.network.table import LayerRow, shape_table
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.widgets.forms.editors import ChoiceEdit, TextEdit
 from napari_unet.widgets.forms.model_form import ModelForm, form_layout
@@ -195,7 +195,7 @@ class NetworkTable(QWidget):
         if self._config is None:
             return self._problem
         shape = self._shape()
-        return describe_network(self._config, what_fits(self._config, shape))
+        return describe_network(self._config, network_cost(self._config, shape))
 
     def _shape(self) -> tuple[int, ...] | None:
         """Return the size that is typed, if it is one."""
@@ -204,7 +204,7 @@ class NetworkTable(QWidget):
         whole = len(shape) == self._config.ndim and all(isinstance(n, int) for n in shape)
         return tuple(shape) if whole and min(shape) > 0 else None
 
-    def _rows(self) -> tuple[list[Row], str]:
+    def _rows(self) -> tuple[list[LayerRow], str]:
         if self._config is None:
             return [], ""
         shape = self._shape()
@@ -216,7 +216,7 @@ class NetworkTable(QWidget):
             return [], str(error)
 
 
-def describe_network(config: Architecture, found: Fits) -> str:
+def describe_network(config: Architecture, found: NetworkCost) -> str:
     """Return what follows from a network's architecture, as rich text.
 
     Parameters

@@ -12,15 +12,15 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_unet.errors import InputError
-from napari_unet.widgets.forms.layer_combo import LayerChooser
-from napari_unet.widgets.layers.factory import Picture, painted_data
+from napari_unet.widgets.forms.layer_combo import LayerCombo
+from napari_unet.widgets.layers.factory import LayerData, painted_data
 from napari_unet.widgets.qt.style import Section
 
 TIP = "Learn from several images together. They may differ in size, but not in their channels"
 
 
 @dataclass(frozen=True)
-class Second:
+class PairedLayer:
     """A layer besides the image that a task learns from.
 
     Parameters
@@ -60,17 +60,17 @@ class PairRow(QWidget):
     removed = Signal()
 
     def __init__(
-        self, viewer: Viewer, second: Second | None, parent: QWidget | None = None
+        self, viewer: Viewer, second: PairedLayer | None, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        self.image = LayerChooser(viewer, Image, "No image")
-        self.other: LayerChooser | None = None
+        self.image = LayerCombo(viewer, Image, "No image")
+        self.other: LayerCombo | None = None
         self.remove = QToolButton()
         self.remove.setText("✕")
         self.remove.setToolTip("Do not learn from this.")
         choosers = {"Further image": self.image}
         if second is not None:
-            self.other = LayerChooser(viewer, second.kind, f"No {second.what}", none=second.none)
+            self.other = LayerCombo(viewer, second.kind, f"No {second.what}", none=second.none)
             choosers[f"Its {second.what}"] = self.other
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -117,7 +117,7 @@ class PairsTable(QWidget):
     def __init__(
         self,
         viewer: Viewer,
-        second: Second | None,
+        second: PairedLayer | None,
         taken: Callable[[], tuple[Any, ...]] = tuple,
         parent: QWidget | None = None,
     ) -> None:
@@ -145,7 +145,7 @@ class PairsTable(QWidget):
         image = row.image.layer()
         if image is not None and row.other is not None:
             used.add(id(image))
-            shape = tuple(Picture.of(image).data.shape)
+            shape = tuple(LayerData.of(image).data.shape)
             row.other.prefer(lambda x: id(x) not in used and may_belong(_shape(x), shape))
             if row.other.layer() is image:  # nothing is learned from an image that is its own goal
                 row.other.setCurrentIndex(-1)
@@ -169,7 +169,7 @@ class PairsTable(QWidget):
         """Return the image and what goes with it, row by row, None where nothing is chosen."""
         return [row.layers() for row in self.rows]
 
-    def value(self, first: Picture) -> tuple[tuple[Picture, Any], ...]:
+    def value(self, first: LayerData) -> tuple[tuple[LayerData, Any], ...]:
         """Return the images as a thread may hold them: pixels, no layers.
 
         Parameters
@@ -184,7 +184,7 @@ class PairsTable(QWidget):
             2, for 1 is the form's own.
         """
         word = "Image" if self._second is None else "Pair"
-        found: list[tuple[Picture, Any]] = []
+        found: list[tuple[LayerData, Any]] = []
         for number, (image, other) in enumerate(self.layers(), start=2):
             lacks = self._lacking(image, other)
             if lacks:
@@ -192,7 +192,7 @@ class PairsTable(QWidget):
                     f"{word} {number} has no {lacks}",
                     todo=f'Choose one under "{heading_of(self._second)}", or remove the row',
                 )
-            picture = Picture.of(image)
+            picture = LayerData.of(image)
             if picture.rgb != first.rgb:
                 raise InputError(
                     f"{word} {number} has other channels than {word.lower()} 1",
@@ -223,7 +223,10 @@ class PairsSection(Section):
     """
 
     def __init__(
-        self, viewer: Viewer, second: Second | None, taken: Callable[[], tuple[Any, ...]] = tuple
+        self,
+        viewer: Viewer,
+        second: PairedLayer | None,
+        taken: Callable[[], tuple[Any, ...]] = tuple,
     ) -> None:
         self.pairs, self._name = PairsTable(viewer, second, taken), heading_of(second)
         super().__init__(self._name, self.pairs)
@@ -235,7 +238,7 @@ class PairsSection(Section):
         self.button.setText(text.replace(before, self.title))
 
 
-def heading_of(second: Second | None) -> str:
+def heading_of(second: PairedLayer | None) -> str:
     """Return what further images are called."""
     return "More images" if second is None else "More pairs"
 
@@ -246,7 +249,7 @@ def may_belong(labels: tuple[int, ...], image: tuple[int, ...]) -> bool:
     return labels in (image, *lacking)
 
 
-def _tip(second: Second | None) -> str:
+def _tip(second: PairedLayer | None) -> str:
     if second is None:
         return f"{TIP}."
     return f"{TIP}; each {'may have' if second.none else 'has'} a {second.what} of its own."

@@ -21,7 +21,13 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.widgets.forms.editors import guard_wheel
-from napari_unet.widgets.layers.compare_layers import Curtain, Cut, Line, Loan, contrast_is_common
+from napari_unet.widgets.layers.compare_layers import (
+    DisplayStateGuard,
+    SplitAxis,
+    SplitHandle,
+    SwipeLayer,
+    contrast_is_common,
+)
 from napari_unet.widgets.qt.style import Palette
 
 Mode = Literal["After", "Split", "Blink"]
@@ -68,8 +74,8 @@ class CompareBar(QWidget):
         self._viewer = viewer
         self._pair: tuple[Image, Image] | None = None
         self._mode: Mode = "After"
-        self._loan = Loan(())
-        self._curtain: Curtain | None = None
+        self._loan = DisplayStateGuard(())
+        self._curtain: SwipeLayer | None = None
         self._turned = False
         self._links: list[Any] = []
         self.buttons: dict[Mode, QPushButton] = {mode: _button(mode) for mode in TIPS}
@@ -79,7 +85,7 @@ class CompareBar(QWidget):
         self._draw = self._timer(DRAW_MS, self._draw_line)
         self._check = self._timer(0, self._follow)
         self._again = self._timer(0, self._begin_again)
-        self._line = Line(viewer, self)
+        self._line = SplitHandle(viewer, self)
         self._line.moved.connect(self._line_moved)
         self._arrange()
         self.slider.valueChanged.connect(self._slider_moved)
@@ -149,8 +155,8 @@ class CompareBar(QWidget):
         return self._pair is not None and all(image in layers for image in self._pair)
 
     @property
-    def _cut(self) -> Cut | None:
-        return None if self._pair is None else Cut.of(self._viewer, self._pair[0])
+    def _cut(self) -> SplitAxis | None:
+        return None if self._pair is None else SplitAxis.of(self._viewer, self._pair[0])
 
     def _problem(self, mode: Mode) -> str:
         """Return why the images cannot be compared like this, in a few words."""
@@ -170,8 +176,8 @@ class CompareBar(QWidget):
     def _begin(self) -> None:
         assert self._pair is not None
         if not self._loan.images:
-            self._loan = Loan(self._pair)
-        self._curtain = Curtain(self._viewer, *self._pair)
+            self._loan = DisplayStateGuard(self._pair)
+        self._curtain = SwipeLayer(self._viewer, *self._pair)
         self._connect()
         if self._mode == "Split":
             self._line.stand(self._pair[0])

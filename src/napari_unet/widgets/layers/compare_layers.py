@@ -20,7 +20,7 @@ from napari_unet.widgets.layers.factory import placement
 
 
 @dataclass(frozen=True)
-class Cut:
+class SplitAxis:
     """Along which axis an image is cut by a line that stands upright on the canvas.
 
     Parameters
@@ -38,7 +38,7 @@ class Cut:
     step: float
 
     @classmethod
-    def of(cls, viewer: ViewerModel, image: Image) -> Cut | None:
+    def of(cls, viewer: ViewerModel, image: Image) -> SplitAxis | None:
         """Return how an image is cut in the present view; None where that cannot be."""
         shift = viewer.dims.ndim - image.ndim
         shown = [axis - shift for axis in viewer.dims.displayed]
@@ -74,7 +74,7 @@ class Cut:
         return (0, here) if self.step > 0 else (here, self.size)
 
 
-class Curtain:
+class SwipeLayer:
     """What shows an image over another one, all of it or the part left of a line.
 
     In 2D that is a layer of its own, for napari clips volumes only. It shares the image's array,
@@ -105,7 +105,7 @@ class Curtain:
         """Whether somebody removed its layer."""
         return self.layer is not None and self.layer not in self._viewer.layers
 
-    def draw(self, cut: Cut, at: float, line: str = "") -> None:
+    def draw(self, cut: SplitAxis, at: float, line: str = "") -> None:
         """Draw in 2D the part left of a position; a frame around it has that colour, if any."""
         factors = [cut.size / level.shape[cut.axis] for level in _levels(self._before)]
         start, stop = cut.left_of(at, max(1, round(factors[-1])))
@@ -127,7 +127,7 @@ class Curtain:
 
     def cover(self) -> None:
         """Draw in 2D the whole image."""
-        cut = Cut.of(self._viewer, self._before)
+        cut = SplitAxis.of(self._viewer, self._before)
         if cut is not None and self._viewer.dims.ndisplay == 2:
             self.draw(cut, cut.size if cut.step > 0 else 0)
 
@@ -190,7 +190,7 @@ def _part(data: Any, axis: int, start: int, stop: int) -> Any:
     return data[(slice(None),) * axis + (slice(start, stop),)]
 
 
-def _moved(image: Image, cut: Cut, start: int) -> NDArray[Any]:
+def _moved(image: Image, cut: SplitAxis, start: int) -> NDArray[Any]:
     """Return the translation of a layer that begins at another voxel."""
     where = placement(image)
     linear = {name: where[name] for name in ("scale", "translate", "rotate", "shear")}
@@ -208,7 +208,7 @@ MARGIN = 0.1
 """How far from the edge, as a part of the view, a line is put that got out of view."""
 
 
-class Line(QObject):
+class SplitHandle(QObject):
     """Where a line is that moves with an image when the camera does; it draws nothing.
 
     Parameters
@@ -272,8 +272,8 @@ class Line(QObject):
         self._go_to(left + (right - left) * value)
 
     @property
-    def _cut(self) -> Cut | None:
-        return None if self._image is None else Cut.of(self._viewer, self._image)
+    def _cut(self) -> SplitAxis | None:
+        return None if self._image is None else SplitAxis.of(self._viewer, self._image)
 
     def _seen(self) -> tuple[float, float]:
         cut = self._cut
@@ -306,7 +306,7 @@ class Line(QObject):
             (viewer.mouse_move_callbacks, self._hovered),
         )
 
-    def _position(self, cut: Cut, event: Any) -> float:
+    def _position(self, cut: SplitAxis, event: Any) -> float:
         there = cut.position(self._viewer, self._image, np.asarray(event.position))
         return min(max(there, 0.0), float(cut.size))
 
@@ -347,7 +347,7 @@ LEAST_COMMON = 0.02
 SHARED = ("contrast_limits", "gamma")
 
 
-class Loan:
+class DisplayStateGuard:
     """Some images whose look may be changed, for it is known what it was.
 
     Parameters

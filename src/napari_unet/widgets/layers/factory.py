@@ -37,7 +37,7 @@ LOOKS = ("gamma", "interpolation2d", "interpolation3d", "rendering")
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class LayerData:
     """What a thread needs to know of an image layer; it holds no layer.
 
     Parameters
@@ -61,7 +61,7 @@ class Picture:
     scale: tuple[float, ...]
 
     @classmethod
-    def of(cls, layer: Image) -> Picture:
+    def of(cls, layer: Image) -> LayerData:
         """Read a layer."""
         return cls(
             layer.name,
@@ -151,7 +151,7 @@ def strokes_layer(image: Image, channel_axis: ChannelAxis = "auto") -> Labels:
 
     The brush is about a hundredth of the picture wide; label 1 is ready to be painted.
     """
-    picture = Picture.of(image)
+    picture = LayerData.of(image)
     channel = picture.channel(channel_axis)
     shape = picture.spatial_shape(channel)
     layer = Labels(

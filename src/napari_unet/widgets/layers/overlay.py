@@ -120,7 +120,7 @@ LINKED = ("contrast_limits", "gamma", "colormap")
 
 
 @dataclass(frozen=True)
-class Block:
+class OverlayBlock:
     """Values, where they belong, and the image's axis that they lack, if any.
 
     `values` has the shape of `place`, over the image's other axes; colours are a last axis.
@@ -141,7 +141,7 @@ def place_of(layout: AxisLayout, view: Viewport, channels: int = 1) -> Region:
     return Region(start, stop)
 
 
-def image_block(preview: PreviewedImage, image: Image, layout: AxisLayout) -> Block:
+def image_block(preview: PreviewedImage, image: Image, layout: AxisLayout) -> OverlayBlock:
     """Return what to show of a preview.
 
     With the image's channels all of them; then its slider, or its colours, work here too. With
@@ -159,14 +159,14 @@ def image_block(preview: PreviewedImage, image: Image, layout: AxisLayout) -> Bl
     pixels, flat = preview.image, place_of(layout.labels, preview.view)
     shape = (image.data[0] if image.multiscale else image.data).shape
     if layout.channel is None or len(pixels) != layout.channels(shape):
-        return Block(layout.channel, flat, pixels[0].astype(np.float32).reshape(flat.shape))
+        return OverlayBlock(layout.channel, flat, pixels[0].astype(np.float32).reshape(flat.shape))
     if image.rgb:
         colors = _as_colors(pixels, np.dtype(image.dtype))
-        return Block(layout.channel, flat, colors.reshape(*flat.shape, 4))
+        return OverlayBlock(layout.channel, flat, colors.reshape(*flat.shape, 4))
     place = place_of(layout, preview.view, len(pixels))
     before = sum(axis < layout.channel for axis in layout.spatial)
     values = np.moveaxis(pixels.astype(np.float32), 0, before)
-    return Block(None, place, values.reshape(place.shape))
+    return OverlayBlock(None, place, values.reshape(place.shape))
 
 
 def image_layer(data: NDArray[Any], like: Image, **how: Any) -> Image:

@@ -17,7 +17,7 @@ from napari_unet.data.image import ImageView
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.inference.request import TileDone, allocate, allocated
 from napari_unet.model import TrainedModel
-from napari_unet.postprocessing.quantised import KeptProbabilities
+from napari_unet.postprocessing.quantised import QuantisedProbabilities
 from napari_unet.widgets.layers.compare_layers import contrast_is_common
 from napari_unet.widgets.layers.factory import (
     insert_above,
@@ -269,4 +269,4 @@ def _kept(model: TrainedModel, view: ImageView, *, shown: bool) -> Any:
     shape, _ = allocated(model, view, "probabilities")
     if shown:
         return allocate(model, view, "probabilities")
-    return KeptProbabilities(shape) if prod(shape) <= MOST_KEPT else None
+    return QuantisedProbabilities(shape) if prod(shape) <= MOST_KEPT else None

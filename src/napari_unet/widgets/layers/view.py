@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from napari_unet.control import Viewport
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
-from napari_unet.widgets.layers.factory import Picture
+from napari_unet.widgets.layers.factory import LayerData
 
 MOST_PIXELS = 768
 """Side of the largest preview of a plane, in pixels; of a larger view the middle is shown."""
@@ -30,14 +30,16 @@ ALIGNED = 8
 
 
 @dataclass(frozen=True)
-class Sight:
+class VisibleRegion:
     """What to preview, if anything, and what to say of it (nothing where all is shown)."""
 
     view: Viewport | None
     note: str = ""
 
 
-def find_sight(viewer: ViewerModel, image: Image, layout: AxisLayout, pair: int = 0) -> Sight:
+def find_sight(
+    viewer: ViewerModel, image: Image, layout: AxisLayout, pair: int = 0
+) -> VisibleRegion:
     """Return the part of an image that is in view, or of a large view the middle.
 
     In 3D it is a box around the centre of the camera, with sides that are equally long in the
@@ -59,7 +61,9 @@ def find_sight(viewer: ViewerModel, image: Image, layout: AxisLayout, pair: int 
     flat = viewer.dims.ndisplay == 2
     inner, outer = (shown, layout.spatial) if flat else (layout.spatial, shown)
     if any(axis not in outer for axis in inner):
-        return Sight(None, "No preview: the network works along other axes than those in view.")
+        return VisibleRegion(
+            None, "No preview: the network works along other axes than those in view."
+        )
     shape = (image.data[0] if image.multiscale else image.data).shape
     sizes = [int(shape[axis]) for axis in layout.spatial]
     stands = np.round(_to_data(viewer, image, np.array(viewer.dims.point)))
@@ -70,12 +74,14 @@ def find_sight(viewer: ViewerModel, image: Image, layout: AxisLayout, pair: int 
     if not seen.size or not all(
         0 <= i < shape[a] for i, a in zip(index, layout.loops, strict=True)
     ):
-        return Sight(None)
+        return VisibleRegion(None)
     spacing = [1.0 if flat else abs(float(image.scale[axis])) for axis in layout.spatial]
     centre = _to_data(viewer, image, _centre(viewer))[list(layout.spatial)].tolist()
     most = [MOST_PIXELS] * len(sizes) if flat else _box(sizes, spacing)
     region = _middle(seen, centre, most, 1 if flat else ALIGNED)
-    return Sight(Viewport(index, region, pair), _note(region, seen, flat, bool(image.multiscale)))
+    return VisibleRegion(
+        Viewport(index, region, pair), _note(region, seen, flat, bool(image.multiscale))
+    )
 
 
 def middle_of_view(viewer: ViewerModel, image: Image) -> tuple[float, ...]:
@@ -194,7 +200,7 @@ class Plane:
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class PredictionPair:
     """What is measured: a layer, the result made of it, and the roles of their axes."""
 
     image: Image
@@ -204,7 +210,7 @@ class Subject:
     @property
     def arrays(self) -> tuple[Any, Any]:
         """The pixels of both, of pyramids those of the largest level."""
-        return Picture.of(self.image).data, Picture.of(self.result).data
+        return LayerData.of(self.image).data, LayerData.of(self.result).data
 
     @property
     def alike(self) -> bool:

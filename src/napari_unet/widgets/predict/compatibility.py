@@ -10,7 +10,7 @@ from napari_unet.errors import InputError
 from napari_unet.geometry.axes import find_layout
 from napari_unet.inference.request import Request, find_missing, find_view
 from napari_unet.model import TrainedModel
-from napari_unet.widgets.layers.factory import Picture
+from napari_unet.widgets.layers.factory import LayerData
 from napari_unet.widgets.qt.style import Notice
 from napari_unet.widgets.qt.text import count, sizes
 
@@ -19,24 +19,24 @@ FAR = 1.5
 
 
 @dataclass(frozen=True)
-class Misfit:
+class CompatibilityIssue:
     """Something that model and image differ in; an error where nothing can be predicted."""
 
     kind: Literal["warning", "error"]
     text: str
 
 
-class FitNotice(Notice):
+class CompatibilityNotice(Notice):
     """Says what model and image differ in; hidden while they fit."""
 
-    def compare(self, model: TrainedModel | None, picture: Picture | None, mask: Any) -> None:
+    def compare(self, model: TrainedModel | None, picture: LayerData | None, mask: Any) -> None:
         """Look at them again; None where nothing is chosen."""
         found = [] if model is None or picture is None else misfits(model, picture, mask)
         refused = any(misfit.kind == "error" for misfit in found)
         self.say("\n".join(m.text for m in found), "error" if refused else "warning")
 
 
-def misfits(model: TrainedModel, picture: Picture, mask: Any = None) -> list[Misfit]:
+def misfits(model: TrainedModel, picture: LayerData, mask: Any = None) -> list[CompatibilityIssue]:
     """Compare a model with an image, without looking at its pixels.
 
     Parameters
@@ -54,10 +54,10 @@ def misfits(model: TrainedModel, picture: Picture, mask: Any = None) -> list[Mis
         Empty where they fit.
     """
     error = _error(model, picture, mask)
-    return [Misfit("error", error)] if error else list(_cautions(model, picture))
+    return [CompatibilityIssue("error", error)] if error else list(_cautions(model, picture))
 
 
-def _error(model: TrainedModel, picture: Picture, mask: Any) -> str:
+def _error(model: TrainedModel, picture: LayerData, mask: Any) -> str:
     """Return why nothing can be predicted; empty where it can."""
     name, ndim = picture.name, model.config.ndim
     shape = tuple(int(n) for n in picture.data.shape)
@@ -88,7 +88,7 @@ def _error(model: TrainedModel, picture: Picture, mask: Any) -> str:
     return ""
 
 
-def _cautions(model: TrainedModel, picture: Picture) -> Iterator[Misfit]:
+def _cautions(model: TrainedModel, picture: LayerData) -> Iterator[CompatibilityIssue]:
     """Compare the sizes of voxels, where both are known: 1 is what everything begins with."""
     layout = find_view(model, picture.data, Request(axes=picture.axes, rgb=picture.rgb)).layout
     learned = model.spacing[-model.config.ndim :]
@@ -98,7 +98,7 @@ def _cautions(model: TrainedModel, picture: Picture) -> Iterator[Misfit]:
         return
     factors = [a / b for a, b in zip(here, learned, strict=True)]
     if max(max(f, 1 / f) for f in factors) > FAR:
-        yield Misfit(
+        yield CompatibilityIssue(
             "warning",
             f"The model learned from voxels of {_lengths(learned)}; those of “{picture.name}” are "
             f"{_lengths(here)}. What it knows has another size here, so look at the result twice.",

@@ -31,15 +31,15 @@ from napari_unet.inference.request import (
 )
 from napari_unet.model import TrainedModel
 from napari_unet.widgets.forms.editors import OptionalEdit, SwitchEdit, TextEdit
-from napari_unet.widgets.forms.layer_combo import LayerChooser, MaskChooser, is_result
+from napari_unet.widgets.forms.layer_combo import LayerCombo, MaskCombo, is_result
 from napari_unet.widgets.forms.model_form import form_layout
-from napari_unet.widgets.layers.factory import Picture, note_time, origin, painted_data
+from napari_unet.widgets.layers.factory import LayerData, note_time, origin, painted_data
 from napari_unet.widgets.layers.results import ImageResults, LabelResults, Results
-from napari_unet.widgets.layers.view import Subject
+from napari_unet.widgets.layers.view import PredictionPair
 from napari_unet.widgets.models import ModelChooser, ModelFiles, NamedModel, Session, describe_model
-from napari_unet.widgets.predict.compatibility import FitNotice, misfits
+from napari_unet.widgets.predict.compatibility import CompatibilityNotice, misfits
 from napari_unet.widgets.predict.provenance_dialog import show_how
-from napari_unet.widgets.predict.quality import Checks
+from napari_unet.widgets.predict.quality import QualityChecks
 from napari_unet.widgets.predict.refine import RefinePanel
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.qt.style import Notice, Scroll, Section, heading, main_button
@@ -92,19 +92,19 @@ class PredictPage(QWidget):
         self.info = QLabel()
         self.info.setWordWrap(True)
         self.info.setTextFormat(Qt.TextFormat.RichText)
-        self.image = LayerChooser(viewer, Image, "Open an image first")
+        self.image = LayerCombo(viewer, Image, "Open an image first")
         self.probabilities = SwitchEdit("Probabilities too")
         self.flips = SwitchEdit("Average over flips")
-        self.missing = MaskChooser(viewer)
+        self.missing = MaskCombo(viewer)
         self.files = ModelFiles(session, self._to_export)
         self.open, self.export = self.files.open, self.files.export
         self.keep_known = SwitchEdit("Keep known pixels")
         self.keep_known.setValue(True)
         self.tile = OptionalEdit(TextEdit(read_list, write_list), USUAL_TILE[2])
-        self.fits, self.notice = FitNotice(), Notice()
+        self.fits, self.notice = CompatibilityNotice(), Notice()
         self.refine = RefinePanel(viewer)
         self.refine_section = Section("Refine the result", self.refine)
-        self.checks = Checks(viewer)
+        self.checks = QualityChecks(viewer)
         self.made = QPushButton("How was this made?")
         self.made.setToolTip(
             "Tell which model, strokes and settings made the selected result, and the commands "
@@ -164,7 +164,7 @@ class PredictPage(QWidget):
             raise InputError("There is no model", todo="Train one, or open a model file")
         if image is None:
             raise InputError("There is no image to predict", todo="Open one first")
-        picture, model = Picture.of(image), named.model
+        picture, model = LayerData.of(image), named.model
         request = Request(
             tile=self.tile.value() or None,
             axes=picture.axes,
@@ -198,7 +198,7 @@ class PredictPage(QWidget):
         named, image = self.model.value(), self.image.layer()
         if named is None:
             return None
-        picture = None if image is None else Picture.of(image)
+        picture = None if image is None else LayerData.of(image)
         if picture is None or any(m.kind == "error" for m in misfits(named.model, picture)):
             return ExportJob(named.model, path)
         request = Request(axes=picture.axes, rgb=picture.rgb)
@@ -207,7 +207,7 @@ class PredictPage(QWidget):
     def _show_fit(self) -> None:
         """Say what model and image differ in, before anything is computed."""
         named, image, mask = self.model.value(), self.image.layer(), self.missing.layer()
-        picture = None if image is None else Picture.of(image)
+        picture = None if image is None else LayerData.of(image)
         missing = None if mask is None else painted_data(mask)
         self.fits.compare(None if named is None else named.model, picture, missing)
 
@@ -315,7 +315,7 @@ class PredictPage(QWidget):
         """Choose a layer that could be the mask, where one is wanted and none is chosen."""
         named, image = self.model.value(), self.image.layer()
         if named is not None and image is not None and named.model.reading.mask:
-            self.missing.suit(Picture.of(image).data.shape)
+            self.missing.suit(LayerData.of(image).data.shape)
         self._show_fit()
 
     def _show_event(self, event: object) -> None:
@@ -343,7 +343,7 @@ class PredictPage(QWidget):
         self._last = results.main
         note_time(results.layers, event.seconds)
         if isinstance(results, ImageResults):
-            subject = Subject(results.image, results.picture, results.layout)
+            subject = PredictionPair(results.image, results.picture, results.layout)
             task = results.model.task
             self.checks.set_result(subject, task=task, complete=event.complete)
         elif event.complete and isinstance(results, LabelResults) and results.kept is not None:

@@ -37,7 +37,7 @@ PREVIEW = (
 )
 
 
-class MadeDialog(QDialog):
+class ProvenanceDialog(QDialog):
     """Shows how a layer was made.
 
     Parameters
@@ -109,7 +109,7 @@ class MadeDialog(QDialog):
         self.copy.setText("Copied")
 
 
-def show_how(viewer: ViewerModel, layer: Layer, parent: QWidget) -> MadeDialog:
+def show_how(viewer: ViewerModel, layer: Layer, parent: QWidget) -> ProvenanceDialog:
     """Open the dialog for a layer, of whatever kind; it does not block the viewer.
 
     Parameters
@@ -126,7 +126,7 @@ def show_how(viewer: ViewerModel, layer: Layer, parent: QWidget) -> MadeDialog:
     MadeDialog
         It deletes itself when it is closed.
     """
-    dialog = MadeDialog(
+    dialog = ProvenanceDialog(
         layer.name, layer.metadata.get(RESULT, {}), Palette.of(viewer.theme), parent
     )
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.errors import InputError, NapariUnetError
-from napari_unet.noise.metrics import Likeness, likeness
+from napari_unet.noise.metrics import ImageSimilarity, image_similarity
 from napari_unet.widgets.forms.editors import NumberEdit, OptionalEdit
-from napari_unet.widgets.forms.layer_combo import LayerChooser
+from napari_unet.widgets.forms.layer_combo import LayerCombo
 from napari_unet.widgets.forms.model_form import form_layout
 from napari_unet.widgets.layers.compare import CompareBar
-from napari_unet.widgets.layers.factory import Picture, insert_above, note_layer, placement
-from napari_unet.widgets.layers.view import Plane, Subject
+from napari_unet.widgets.layers.factory import LayerData, insert_above, note_layer, placement
+from napari_unet.widgets.layers.view import Plane, PredictionPair
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.qt.style import Notice, Section
 
 if TYPE_CHECKING:
-    from napari_unet.noise.residual_report import TrustReport
+    from napari_unet.noise.residual_report import ResidualReport
 
 LIMITS = 4.0
 """What was taken away is shown from minus to plus so many standard deviations of the noise."""
@@ -77,7 +77,7 @@ class Difference:
         return np.asarray(self[...], dtype)
 
 
-class TrustPanel(QWidget):
+class ResidualPanel(QWidget):
     """Examines the plane in view of a denoised image, in a thread, and tells what it found.
 
     Parameters
@@ -89,10 +89,10 @@ class TrustPanel(QWidget):
     def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._subject: Subject | None = None
+        self._subject: PredictionPair | None = None
         self._plane: Plane | None = None
         self._due = False
-        self.report: TrustReport | None = None
+        self.report: ResidualReport | None = None
         self.runner = EventRunner(self)
         self.verdict, self.line = Notice(), QLabel()
         self.facts = {name: QLabel() for name in FACTS}
@@ -111,7 +111,7 @@ class TrustPanel(QWidget):
             emitter.connect(self._moved)
         self._show_state()
 
-    def set_result(self, subject: Subject) -> None:
+    def set_result(self, subject: PredictionPair) -> None:
         """Take a denoised image and what it was made from; examine what is in view of it."""
         self.clear()
         self._subject = subject
@@ -150,7 +150,7 @@ class TrustPanel(QWidget):
 
     # What happens
 
-    def _found(self, found: tuple[Plane, TrustReport]) -> None:
+    def _found(self, found: tuple[Plane, ResidualReport]) -> None:
         if self._subject is None or found[0] is not self._plane:
             return
         self._plane, self.report = found
@@ -272,13 +272,13 @@ class TrustPanel(QWidget):
         layout.addWidget(self.again)
 
 
-def _examine(noisy: NDArray[Any], denoised: NDArray[Any]) -> TrustReport:
-    from napari_unet.noise.residual_report import examine
+def _examine(noisy: NDArray[Any], denoised: NDArray[Any]) -> ResidualReport:
+    from napari_unet.noise.residual_report import analyse_residual
 
-    return examine(noisy, denoised)
+    return analyse_residual(noisy, denoised)
 
 
-def _told(report: TrustReport) -> dict[str, str]:
+def _told(report: ResidualReport) -> dict[str, str]:
     """Return what each of the `FACTS` is."""
     y, x = report.residual_autocorrelation[:, 0]
     own_y, own_x = report.noise_autocorrelation[:, 0]
@@ -300,8 +300,8 @@ def _short(value: float) -> str:
 class Comparison:
     """How alike result and input are to a reference."""
 
-    result: Likeness
-    given: Likeness
+    result: ImageSimilarity
+    given: ImageSimilarity
 
 
 class ReferencePanel(QWidget):
@@ -316,10 +316,10 @@ class ReferencePanel(QWidget):
     def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._subject: Subject | None = None
+        self._subject: PredictionPair | None = None
         self._asked: Plane | None = None
         self.runner = EventRunner(self)
-        self.layer = LayerChooser(viewer, Image, none="Choose the clean image")
+        self.layer = LayerCombo(viewer, Image, none="Choose the clean image")
         self.range = OptionalEdit(NumberEdit(low=0), 255.0)
         self.measure = QPushButton("Measure")
         self.line, self.notice = QLabel(), Notice()
@@ -332,7 +332,7 @@ class ReferencePanel(QWidget):
         self.runner.ended.connect(self._show_state)
         self._show_state()
 
-    def set_result(self, subject: Subject) -> None:
+    def set_result(self, subject: PredictionPair) -> None:
         """Take a finished result and what it was made from."""
         self._subject = subject
         self._changed()
@@ -358,11 +358,11 @@ class ReferencePanel(QWidget):
             self._failed(error)
         self._show_state()
 
-    def _begin(self, subject: Subject, reference: Image) -> None:
+    def _begin(self, subject: PredictionPair, reference: Image) -> None:
         if reference in (subject.image, subject.result):
             raise _no_reference(reference is subject.image)
         given, result = subject.arrays
-        arrays = [Picture.of(reference).data, result, given]
+        arrays = [LayerData.of(reference).data, result, given]
         if len({tuple(a.shape) for a in arrays}) > 1:
             raise InputError(
                 "Reference, result and input have to be of one shape",
@@ -459,7 +459,7 @@ def compare(
         if np.array_equal(reference, other):
             raise _no_reference(is_input)
     colours = 2 if reference.ndim > 2 else None
-    like, was = (likeness(reference, x, data_range, colours) for x in (result, given))
+    like, was = (image_similarity(reference, x, data_range, colours) for x in (result, given))
     return Comparison(like, was)
 
 
@@ -476,7 +476,7 @@ def _place(plane: Plane) -> str:
     return str(plane).removesuffix(", mean of the colours")
 
 
-class Checks(QWidget):
+class QualityChecks(QWidget):
     """Compares a predicted image with what it was made from, and with a reference.
 
     Parameters
@@ -488,9 +488,9 @@ class Checks(QWidget):
     def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._subject: Subject | None = None
+        self._subject: PredictionPair | None = None
         self.compare = CompareBar(viewer)
-        self.trust, self.reference = TrustPanel(viewer), ReferencePanel(viewer)
+        self.trust, self.reference = ResidualPanel(viewer), ReferencePanel(viewer)
         self.trust_section = Section("What to believe", self.trust)
         self.trust_section.button.setChecked(True)
         self.reference_section = Section("Measure against a reference", self.reference)
@@ -502,7 +502,7 @@ class Checks(QWidget):
         viewer.layers.events.removed.connect(self._removed)
         self._forget()
 
-    def set_result(self, subject: Subject, *, task: str, complete: bool) -> None:
+    def set_result(self, subject: PredictionPair, *, task: str, complete: bool) -> None:
         """Take a result.
 
         Parameters

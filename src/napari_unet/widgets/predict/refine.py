@@ -26,7 +26,12 @@ from napari_unet.model import ClassInfo
 from napari_unet.postprocessing.options import RefineOptions
 from napari_unet.widgets.forms.editors import ChoiceEdit, NumberEdit, guard_wheel
 from napari_unet.widgets.forms.model_form import ModelForm
-from napari_unet.widgets.predict.refine_layer import Look, RefinedLayer, Result, look_at
+from napari_unet.widgets.predict.refine_layer import (
+    LayerLook,
+    RefinableResult,
+    RefinedLayer,
+    look_at,
+)
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.qt.style import Notice
 from napari_unet.widgets.qt.text import count
@@ -138,11 +143,11 @@ class RefinePanel(QWidget):
     def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._result: Result | None = None
+        self._result: RefinableResult | None = None
         self._target: RefinedLayer | None = None
         self._layer: Labels | None = None
         self._applied = RefineOptions()
-        self._asked: tuple[RefinedLayer, RefineOptions, Look] | None = None
+        self._asked: tuple[RefinedLayer, RefineOptions, LayerLook] | None = None
         self._applying: RefineOptions | None = None
         self._due = self._set_anew = False
         self.previewer, self.applier = EventRunner(self), EventRunner(self)
@@ -182,7 +187,7 @@ class RefinePanel(QWidget):
         original = np.array(layer.data)
         spacing = tuple(abs(float(s)) for s in layer.scale)
         values = tuple(c.value for c in classes)
-        self._result = Result(probabilities, original, values, spacing, spatial_ndim)
+        self._result = RefinableResult(probabilities, original, values, spacing, spatial_ndim)
         self._layer, self._target = layer, RefinedLayer(layer, original)
         self.form.object_class.set_classes(classes)
         self.form.setValue(RefineOptions())
@@ -411,7 +416,9 @@ class RefinePanel(QWidget):
         self._asked = target, options, look
         self._start_preview(result, options, look)
 
-    def _start_preview(self, result: Result, options: RefineOptions, look: Look) -> None:
+    def _start_preview(
+        self, result: RefinableResult, options: RefineOptions, look: LayerLook
+    ) -> None:
         from napari_unet.postprocessing.refine import refine
 
         part = result.probabilities[(slice(None), *look.read)]
@@ -434,7 +441,7 @@ class RefinePanel(QWidget):
             self._due = False
             self._preview()
 
-    def _look(self, target: RefinedLayer, options: RefineOptions) -> Look | None:
+    def _look(self, target: RefinedLayer, options: RefineOptions) -> LayerLook | None:
         assert self._result is not None
         return look_at(self._viewer, target.layer, self._result.ndim(options))
 

@@ -26,7 +26,7 @@ Box = tuple[slice, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
+class RefinableResult:
     """What is refined, as it was predicted.
 
     Parameters
@@ -64,7 +64,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Look:
+class LayerLook:
     """What a preview shows, and what has to be looked at for that, in the layer's voxels.
 
     Parameters
@@ -86,7 +86,7 @@ class Look:
         return tuple(slice(s.start - r.start, s.stop - r.start) for s, r in pairs)
 
 
-def look_at(viewer: Viewer, layer: Labels, spatial_ndim: int) -> Look | None:
+def look_at(viewer: Viewer, layer: Labels, spatial_ndim: int) -> LayerLook | None:
     """Return what of a layer is in view, None if nothing is.
 
     Parameters
@@ -115,7 +115,7 @@ def look_at(viewer: Viewer, layer: Labels, spatial_ndim: int) -> Look | None:
     reach = int((MOST_AROUND / _voxels(spans)) ** (1 / max(1, len(deep))) - 1) // 2
     for axis in deep if reach > 0 else ():
         spans[axis] = max(0, spans[axis][0] - reach), min(shape[axis], spans[axis][1] + reach)
-    return Look(shown, _box(spans), whole=math.prod(s.stop - s.start for s in shown) == full)
+    return LayerLook(shown, _box(spans), whole=math.prod(s.stop - s.start for s in shown) == full)
 
 
 def _cropped(layer: Labels, seen: list[int]) -> dict[int, tuple[int, int]]:

@@ -9,11 +9,11 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject
 
 from napari_unet.data.annotations import AnnotationStore
-from napari_unet.widgets.train.live_preview import StrokesFeed
+from napari_unet.widgets.train.live_preview import AnnotationSync
 
 
-class StrokesFeeds(QObject):
-    """A `StrokesFeed` for each layer that a training learns from.
+class AnnotationSyncGroup(QObject):
+    """A `AnnotationSync` for each layer that a training learns from.
 
     Parameters
     ----------
@@ -26,13 +26,13 @@ class StrokesFeeds(QObject):
     def __init__(self, viewer: Viewer, parent: QObject) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self.each: list[StrokesFeed] = []
+        self.each: list[AnnotationSync] = []
 
     def follow(self, layers: Iterable[Labels]) -> None:
         """Carry what is painted from now on into the training."""
         self.let_go()
         for labels in layers:
-            feed = StrokesFeed(self._viewer, self)
+            feed = AnnotationSync(self._viewer, self)
             feed.follow(labels)
             self.each.append(feed)
 

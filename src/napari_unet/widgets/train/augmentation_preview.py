@@ -323,7 +323,7 @@ class SampleGrid(QWidget):
         return QSize(*(n * tile + (n - 1) * GAP for n in (COLUMNS, ROWS)))
 
 
-class SamplePictures(SampleGrid):
+class AugmentationGallery(SampleGrid):
     """The same with what draws them: patches are read in a thread and changed by a worker.
 
     Parameters

@@ -46,7 +46,7 @@ MOST_VOXELS = 1 << 26
 
 
 @dataclass(frozen=True)
-class Painted:
+class ClassCounts:
     """How many pixels are painted, per label value; 0 is left out.
 
     `slabs` has the counts of each index of the first axis, where there are three or more.
@@ -56,7 +56,9 @@ class Painted:
     slabs: tuple[Counter[int], ...] = ()
 
     @classmethod
-    def counted(cls, data: Any, before: Painted | None = None, only: Iterable[int] = ()) -> Painted:
+    def counted(
+        cls, data: Any, before: ClassCounts | None = None, only: Iterable[int] = ()
+    ) -> ClassCounts:
         """Count slab by slab; only some of them anew where the others were counted before."""
         if data.ndim < 3:
             slabs: tuple[Counter[int], ...] = (_count(data),)
@@ -77,7 +79,7 @@ def _count(slab: Any) -> Counter[int]:
     return Counter(dict(zip(*map(np.ndarray.tolist, found), strict=True)))
 
 
-class StrokesTable(QWidget):
+class ClassTable(QWidget):
     """Shows the classes of a Labels layer; their names can be edited.
 
     Pixels are counted in a thread, a moment after the last change; of a huge layer only where it
@@ -99,7 +101,7 @@ class StrokesTable(QWidget):
     def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self.painted = Painted()
+        self.painted = ClassCounts()
         self._layer: Labels | None = None
         # Names typed here stay here: the user's layer is not ours to write into.
         self._names: WeakKeyDictionary[Labels, dict[int, str]] = WeakKeyDictionary()
@@ -128,7 +130,7 @@ class StrokesTable(QWidget):
     def set_layer(self, layer: Labels | None) -> None:
         """Show another layer, or none."""
         self.let_go()
-        self._layer, self.painted = layer, Painted()
+        self._layer, self.painted = layer, ClassCounts()
         self._touched = None
         for emitter in self._emitters():
             emitter.connect(self._recount_soon)
@@ -165,7 +167,7 @@ class StrokesTable(QWidget):
         data, touched, self._touched = painted_data(self._layer), self._touched, set()
         before = None if touched is None else self.painted
         self._counter.start_call(
-            lambda: (id(data), Painted.counted(data, before, sorted(touched or ())))
+            lambda: (id(data), ClassCounts.counted(data, before, sorted(touched or ())))
         )
 
     def _emitters(self) -> tuple[Any, ...]:
@@ -192,7 +194,7 @@ class StrokesTable(QWidget):
             self._due = False
             self.recount()
 
-    def _counted(self, found: tuple[int, Painted]) -> None:
+    def _counted(self, found: tuple[int, ClassCounts]) -> None:
         data_id, painted = found
         if self._layer is None:
             return

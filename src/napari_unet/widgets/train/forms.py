@@ -15,10 +15,10 @@ from napari_unet.tasks.network_options import NetworkOptions
 from napari_unet.widgets.forms.advanced import AdvancedSettings
 from napari_unet.widgets.forms.budget import BudgetEdit
 from napari_unet.widgets.forms.editors import ChoiceEdit
-from napari_unet.widgets.forms.layer_combo import LayerChooser
+from napari_unet.widgets.forms.layer_combo import LayerCombo
 from napari_unet.widgets.forms.model_form import form_layout
 from napari_unet.widgets.forms.network import NetworkEditor
-from napari_unet.widgets.layers.factory import RGBA, Picture
+from napari_unet.widgets.layers.factory import RGBA, LayerData
 from napari_unet.widgets.models import Session, StartChooser
 from napari_unet.widgets.qt.style import Section, heading
 from napari_unet.widgets.train.request import ImageRequest, TrainRequest
@@ -79,7 +79,7 @@ class TaskForm(QWidget):
         super().__init__(parent)
         self._viewer, self.task = viewer, task
         self._tips = {**TIPS, **tips}
-        self.image = LayerChooser(viewer, Image, "Open an image first")
+        self.image = LayerCombo(viewer, Image, "Open an image first")
         self.ndim = ChoiceEdit(dimensions)
         self.start = StartChooser(session or Session.of(viewer), task)
         sizes = [(s, s.capitalize()) for s in ("small", "medium", "large")]
@@ -129,14 +129,14 @@ class TaskForm(QWidget):
         """Follow the viewer no longer."""
         self.image.let_go()
 
-    def _picture(self) -> Picture:
+    def _picture(self) -> LayerData:
         layer = self.image.layer()
         if layer is None:
             raise InputError(
                 "There is no image to learn from",
                 todo="Open one, or a sample: File > Open Sample > U-Net Live",
             )
-        return Picture.of(layer)
+        return LayerData.of(layer)
 
     def _settings(self) -> dict[str, Any]:
         """Return what is set of task, budget and network."""

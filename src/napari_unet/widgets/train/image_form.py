@@ -13,9 +13,9 @@ from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.errors import InputError
 from napari_unet.widgets.forms.editors import ChoiceEdit
-from napari_unet.widgets.forms.layer_combo import RESULT, LayerChooser, is_result
+from napari_unet.widgets.forms.layer_combo import RESULT, LayerCombo, is_result
 from napari_unet.widgets.forms.model_form import form_layout, make_editor
-from napari_unet.widgets.forms.pairs import PairsSection, Second, may_belong
+from napari_unet.widgets.forms.pairs import PairedLayer, PairsSection, may_belong
 from napari_unet.widgets.layers.factory import painted_data, strokes_layer
 from napari_unet.widgets.models import Session
 from napari_unet.widgets.train.forms import RowLabel, TaskForm
@@ -33,14 +33,14 @@ DIMENSIONS: list[tuple[int | None, str]] = [(2, "2D"), (3, "3D")]
 
 
 SECOND = {
-    "restore": Second(
+    "restore": PairedLayer(
         "Target",
         "The same scene as it should look: in every pixel the good image for the degraded one.",
         Image,
         "target",
         empty="Open the good image too",
     ),
-    "inpaint": Second(
+    "inpaint": PairedLayer(
         "Missing",
         "A Labels layer that is not 0 where pixels are missing. Pixels that are NaN are missing "
         "in any case.",
@@ -51,7 +51,7 @@ SECOND = {
 }
 
 
-class SecondChooser(LayerChooser):
+class PairedLayerCombo(LayerCombo):
     """Chooses a layer that is not the image, or none where there need not be one.
 
     Parameters
@@ -67,7 +67,7 @@ class SecondChooser(LayerChooser):
     def __init__(
         self,
         viewer: Viewer,
-        second: Second,
+        second: PairedLayer,
         image: Callable[[], Any],
         parent: QWidget | None = None,
     ) -> None:
@@ -129,7 +129,7 @@ class ImageForm(TaskForm):
         options, second = OPTIONS[task], SECOND.get(task)
         tips = TIPS if second is None else {**TIPS, second.name: second.tip}
         super().__init__(viewer, task, options, DIMENSIONS, tips, session, parent)
-        self.other: SecondChooser | None = None
+        self.other: PairedLayerCombo | None = None
         self.new = QPushButton("New layer to mark them", self)
         self.new.setToolTip("Add an empty Labels layer upon the image: paint what is missing.")
         self.new.clicked.connect(self._add_mask)
@@ -137,7 +137,7 @@ class ImageForm(TaskForm):
         self.method = None if method is None else make_editor(method)
         data: dict[str, QWidget] = {"Image": self.image}
         if second is not None:
-            data[second.name] = self.other = SecondChooser(viewer, second, self.image.layer)
+            data[second.name] = self.other = PairedLayerCombo(viewer, second, self.image.layer)
             self.other.layerChanged.connect(self._changed)
         learning: dict[str, QWidget] = {}
         if self.method is not None:

@@ -23,7 +23,7 @@ from napari_unet.inference.request import Request
 from napari_unet.model import TrainedModel
 from napari_unet.tasks.provenance import with_sources
 from napari_unet.widgets.forms.layer_combo import RESULT
-from napari_unet.widgets.layers.factory import RGBA, Picture, described, origin, painted_data
+from napari_unet.widgets.layers.factory import RGBA, LayerData, described, origin, painted_data
 from napari_unet.widgets.layers.overlay import (
     Overlay,
     image_block,
@@ -31,7 +31,7 @@ from napari_unet.widgets.layers.overlay import (
     link_looks,
     place_of,
 )
-from napari_unet.widgets.layers.view import Sight, find_sight
+from napari_unet.widgets.layers.view import VisibleRegion, find_sight
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.train.class_table import MOST_VOXELS, planes_in_reach
 from napari_unet.widgets.train.request import ImageRequest
@@ -49,7 +49,7 @@ UNSURE = ((1.0, 0.1, 0.1, 0.0), (1.0, 0.1, 0.1, 0.15), (1.0, 0.1, 0.1, 0.8))
 """From clear to red, as a colormap: that shows upon bright pictures as well as upon dark ones."""
 
 
-class StrokesFeed(QObject):
+class AnnotationSync(QObject):
     """Carries what is painted on a layer into the store that a training reads from.
 
     Whatever changed the layer (brush, fill, erase, undo, new data), the layer is compared with
@@ -211,7 +211,7 @@ class LivePreview(QObject):
 
     def look(self) -> None:
         """Tell the training what is in view."""
-        sight = self._sight() if self.enabled else Sight(None)
+        sight = self._sight() if self.enabled else VisibleRegion(None)
         self._look(sight.view)
         self._say(sight.note)
 
@@ -326,10 +326,10 @@ class LivePreview(QObject):
             "metadata": {RESULT: {"preview": True}},
         }
 
-    def _sight(self) -> Sight:
+    def _sight(self) -> VisibleRegion:
         image, layout = self._image, self._layout
         if image is None or layout is None or image not in self._viewer.layers:
-            return Sight(None)
+            return VisibleRegion(None)
         return find_sight(self._viewer, image, layout, self._pair)
 
     def _say(self, note: str) -> None:
@@ -347,7 +347,7 @@ def _color(layer: Labels, colors: dict[int, RGBA]) -> None:
         layer.metadata["colors"] = dict(colors)
 
 
-class Peek(QObject):
+class ModelPreview(QObject):
     """Keeps a live preview up to date from a model that no longer changes.
 
     Parameters
@@ -379,7 +379,7 @@ class Peek(QObject):
         super().__init__(parent)
         self._preview, self._worker, self._colors = preview, worker, colors
         self._model: TrainedModel | None = None
-        self._picture: Picture | None = None
+        self._picture: LayerData | None = None
         self._mask: Any = None
         self._request = Request()
         self._shown: tuple[TrainedModel, Viewport] | None = None
@@ -392,7 +392,7 @@ class Peek(QObject):
         self.runner.failed.connect(self._failed)
 
     def follow(
-        self, model: TrainedModel, picture: Picture, request: Request, mask: Any = None
+        self, model: TrainedModel, picture: LayerData, request: Request, mask: Any = None
     ) -> None:
         """Show what a model says of what is in view, until told otherwise.
 

@@ -22,15 +22,15 @@ from napari_unet.widgets.layers.factory import RGBA
 from napari_unet.widgets.models import ModelSaver, NamedModel, Session
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.qt.style import Notice, Palette, Scroll, Section
-from napari_unet.widgets.train.annotation_sync import StrokesFeeds
+from napari_unet.widgets.train.annotation_sync import AnnotationSyncGroup
 from napari_unet.widgets.train.controls import LiveBar, TrainFooter
 from napari_unet.widgets.train.forms import TaskForm
 from napari_unet.widgets.train.image_form import TaskForms
-from napari_unet.widgets.train.live_preview import LivePreview, Peek, like_of, with_layers
-from napari_unet.widgets.train.progress import RunView
+from napari_unet.widgets.train.live_preview import LivePreview, ModelPreview, like_of, with_layers
+from napari_unet.widgets.train.progress import TrainingProgress
 from napari_unet.widgets.train.request import ImageRequest, TrainRequest
 from napari_unet.widgets.train.runs import RunsBox
-from napari_unet.widgets.train.suggestion_marker import PaintHere
+from napari_unet.widgets.train.suggestion_marker import SuggestionNavigator
 
 REFRESH_MS = 1000
 """How often the line of progress is written, together with the plot: whatever is repainted, Qt
@@ -72,12 +72,12 @@ class TrainPage(QWidget):
         palette = Palette.of(viewer.theme)
         self.tasks = TaskForms(viewer, session)
         self._form: TaskForm = self.tasks.current
-        self.feeds = StrokesFeeds(viewer, self)
+        self.feeds = AnnotationSyncGroup(viewer, self)
         self.preview = LivePreview(viewer, self)
-        self.peek = Peek(self.preview, session.worker, self._colors, self)
-        self.guide = PaintHere(viewer, partial(self.runner.ask, "suggest"), self)
+        self.peek = ModelPreview(self.preview, session.worker, self._colors, self)
+        self.guide = SuggestionNavigator(viewer, partial(self.runner.ask, "suggest"), self)
         self.live, self.compare = LiveBar(self.guide.button), CompareBar(viewer)
-        self.view, self.notice = RunView(palette, self._colors), Notice()
+        self.view, self.notice = TrainingProgress(palette, self._colors), Notice()
         self.footer, self.runs = TrainFooter(), RunsBox(viewer, session)
         self.runs_section = Section("Runs", self.runs)
         self._arrange()

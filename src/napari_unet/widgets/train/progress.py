@@ -25,7 +25,7 @@ from napari_unet.widgets.train.plots import LossPlot
 from napari_unet.widgets.train.scores import ScoreBoard
 
 
-class RunView(QWidget):
+class TrainingProgress(QWidget):
     """Shows the events of one training after the other.
 
     Parameters

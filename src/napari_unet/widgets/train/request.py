@@ -19,7 +19,7 @@ from napari_unet.tasks.images.options import (
 )
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.training.events import TrainingEvent
-from napari_unet.widgets.layers.factory import Picture
+from napari_unet.widgets.layers.factory import LayerData
 from napari_unet.workers.jobs import TrainJob
 from napari_unet.workers.messages import Readable
 from napari_unet.workers.process import Worker
@@ -50,19 +50,19 @@ class TrainRequest:
         Further images, and what is painted on them.
     """
 
-    picture: Picture
+    picture: LayerData
     labels: Any
     classes: tuple[int, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
     opened: Callable[[Sequence[AnnotationStore]], None] = lambda _: None
-    more: tuple[tuple[Picture, Any], ...] = ()
+    more: tuple[tuple[LayerData, Any], ...] = ()
 
     def reporting(self, opened: Callable[[Sequence[AnnotationStore]], None]) -> TrainRequest:
         """Return the same, with somebody to be told of the stores."""
         return replace(self, opened=opened)
 
     @property
-    def pairs(self) -> list[tuple[Picture, Any]]:
+    def pairs(self) -> list[tuple[LayerData, Any]]:
         """All images, each with what is painted on it."""
         return [(self.picture, self.labels), *self.more]
 
@@ -93,11 +93,11 @@ class TrainRequest:
         InputError
             Where an image and what is painted on it, or two images, do not fit together.
         """
-        from napari_unet.tasks.segmentation.data import open_pairs
+        from napari_unet.tasks.segmentation.data import open_all_annotated
 
         options, labels = self._parsed(), [self.labels, *(labels for _, labels in self.more)]
         ndim = self._ndim(options)
-        stores = [pair.store for pair in open_pairs(self.images, labels, ndim, options)]
+        stores = [pair.store for pair in open_all_annotated(self.images, labels, ndim, options)]
         return stores, {**self.options, "ndim": ndim}
 
     def events(self, worker: Worker, control: Control) -> Iterator[TrainingEvent]:
@@ -120,13 +120,13 @@ class TrainRequest:
         InputError
             Where the options do not fit together.
         """
-        from napari_unet.tasks.network_choice import choose_config
+        from napari_unet.tasks.network_choice import choose_network
 
         options = self._parsed()
         channel = self.picture.channel(options.channel_axis, tuple(self.labels.shape))
         channels = 1 if channel is None else int(self.picture.data.shape[channel])
         ndim = self._ndim(options)
-        return choose_config(
+        return choose_network(
             options,
             ndim,
             (channels, max(2, len(self.classes))),
@@ -177,10 +177,10 @@ class ImageRequest:
         Further images, each with what goes with it.
     """
 
-    picture: Picture
+    picture: LayerData
     other: Any = None
     options: dict[str, Any] = field(default_factory=dict)
-    more: tuple[tuple[Picture, Any], ...] = ()
+    more: tuple[tuple[LayerData, Any], ...] = ()
 
     @property
     def task(self) -> str:
@@ -188,7 +188,7 @@ class ImageRequest:
         return str(self.options["task"])
 
     @property
-    def pairs(self) -> list[tuple[Picture, Any]]:
+    def pairs(self) -> list[tuple[LayerData, Any]]:
         """All images, each with what goes with it."""
         return [(self.picture, self.other), *self.more]
 
@@ -231,7 +231,7 @@ class ImageRequest:
         InputError
             Where the options do not fit together.
         """
-        from napari_unet.tasks.network_choice import choose_config
+        from napari_unet.tasks.network_choice import choose_network
 
         given = {k: v for k, v in self.options.items() if k not in NO_OPTIONS}
         options = OPTIONS[self.task].parse(given)
@@ -240,7 +240,7 @@ class ImageRequest:
         channels = layout.channels(self.picture.data.shape)
         seen = channels * (options.planes or 1) * (2 if self.task == "inpaint" else 1)
         spacing = options.spacing and options.spacing[-ndim:]
-        return choose_config(options, ndim, (seen, self._given(layout, ndim)), spacing, start)
+        return choose_network(options, ndim, (seen, self._given(layout, ndim)), spacing, start)
 
     def _ndim(self, options: ImageOptions) -> Literal[2, 3]:
         start, network = self.options.get("start"), options.network

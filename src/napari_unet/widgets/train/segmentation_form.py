@@ -13,13 +13,13 @@ from napari_unet.errors import InputError
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.widgets.forms.augmentation import AugmentEdit
 from napari_unet.widgets.forms.editors import ChoiceEdit
-from napari_unet.widgets.forms.layer_combo import LayerChooser
-from napari_unet.widgets.forms.pairs import PairsSection, Second, may_belong
-from napari_unet.widgets.layers.factory import RGBA, Picture, painted_data, strokes_layer
+from napari_unet.widgets.forms.layer_combo import LayerCombo
+from napari_unet.widgets.forms.pairs import PairedLayer, PairsSection, may_belong
+from napari_unet.widgets.layers.factory import RGBA, LayerData, painted_data, strokes_layer
 from napari_unet.widgets.layers.view import middle_of_view
 from napari_unet.widgets.models import Session
 from napari_unet.widgets.train.augmentation_preview import PatchSource
-from napari_unet.widgets.train.class_table import StrokesTable
+from napari_unet.widgets.train.class_table import ClassTable
 from napari_unet.widgets.train.forms import GIVEN, TaskForm
 from napari_unet.widgets.train.request import TrainRequest
 
@@ -37,7 +37,7 @@ TIPS = {
 
 DIMENSIONS: list[tuple[int | None, str]] = [(None, "Auto"), (2, "2D"), (3, "3D")]
 
-STROKES = Second("Strokes", "What is painted on the image.", Labels, "Labels layer")
+STROKES = PairedLayer("Strokes", "What is painted on the image.", Labels, "Labels layer")
 
 
 class TrainForm(TaskForm):
@@ -58,10 +58,10 @@ class TrainForm(TaskForm):
         super().__init__(viewer, "segment", SegmentOptions, DIMENSIONS, TIPS, session, parent)
         self.augment: AugmentEdit = self.advanced.form.editors["augment"]
         self.augment.serve(self.patch_source, session.worker, lambda: viewer.theme)
-        self.labels = LayerChooser(viewer, Labels, "None yet")
+        self.labels = LayerCombo(viewer, Labels, "None yet")
         self.new = QPushButton("New strokes layer")
         self.new.setToolTip("Add an empty Labels layer upon the image, ready to be painted on.")
-        self.strokes = StrokesTable(viewer)
+        self.strokes = ClassTable(viewer)
         self.pairs_section = PairsSection(
             viewer, STROKES, lambda: (self.image.layer(), self.labels.layer())
         )
@@ -111,7 +111,7 @@ class TrainForm(TaskForm):
         return PatchSource(request, middle_of_view(self._viewer, image), self.strokes.colors())
 
     def _request(
-        self, picture: Picture, labels: Any, more: tuple[tuple[Picture, Any], ...] = ()
+        self, picture: LayerData, labels: Any, more: tuple[tuple[LayerData, Any], ...] = ()
     ) -> TrainRequest:
         advanced = self.advanced.changes()
         channel = picture.channel(advanced.get("channel_axis", "auto"), labels.shape)
@@ -151,7 +151,7 @@ class TrainForm(TaskForm):
         background = (0,) * (self.zero.value() == "background")
         return tuple(dict.fromkeys((*known, *background, *self.strokes.painted.pixels)))
 
-    def _more(self, picture: Picture, labels: Labels) -> tuple[tuple[Picture, Any], ...]:
+    def _more(self, picture: LayerData, labels: Labels) -> tuple[tuple[LayerData, Any], ...]:
         """Return the further pairs."""
         more = self.pairs.value(picture)
         painted = [id(labels), *(id(layer) for _, layer in self.pairs.layers())]
@@ -206,7 +206,7 @@ class TrainForm(TaskForm):
         layer = self.image.layer()
         self.new.setEnabled(layer is not None)
         if layer is not None:
-            shape = Picture.of(layer).data.shape
+            shape = LayerData.of(layer).data.shape
             self.labels.prefer(lambda labels: may_belong(tuple(labels.data.shape), tuple(shape)))
         self._changed()
 

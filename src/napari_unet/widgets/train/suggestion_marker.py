@@ -28,7 +28,7 @@ LEAST_ZOOM = 1.0
 """Pixels of the screen per pixel of the image: with fewer, a place would be a mere speck."""
 
 
-class PaintHere(QObject):
+class SuggestionNavigator(QObject):
     """A button that leads from place to place, and asks for more when all were visited.
 
     What is painted and with which label is not changed, nor is any slider but those of the axes
