@@ -267,7 +267,7 @@ def test_the_viewers_process_never_imports_torch():
     """Seconds in which the viewer would stand still, and memory that would not come back."""
     code = (
         "import importlib, pkgutil, sys, napari_unet.widgets as w\n"
-        "for m in pkgutil.iter_modules(w.__path__, w.__name__ + '.'):\n"
+        "for m in pkgutil.walk_packages(w.__path__, w.__name__ + '.'):\n"
         "    importlib.import_module(m.name)\n"
         "import napari_unet.tasks.segmentation.data, napari_unet.tasks.network_choice\n"
         "import napari_unet.inference.request, napari_unet.postprocessing.refine\n"

@@ -229,9 +229,10 @@ def test_stopped_before_the_process_is_there_it_ends_at_once():
 
 def test_the_child_ends_with_its_parent():
     code = (
-        "from napari_unet.workers.process import Apart; from napari_unet.control import Control\n"
+        "from napari_unet.control import Control\n"
+        "from napari_unet.workers.process import SubprocessWorker\n"
         "from tests.workers.worker_jobs import Deaf\n"
-        "print(next(Apart().run(Deaf(), Control())), flush=True); input()"
+        "print(next(SubprocessWorker().run(Deaf(), Control())), flush=True); input()"
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

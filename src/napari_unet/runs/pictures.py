@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from napari_unet.control import Previewed, PreviewedImage, Viewport
 from napari_unet.data.image import ImageView
 from napari_unet.geometry.region import Region
-from napari_unet.inference.preview import preview_events
 from napari_unet.inference.request import Request, find_view
 from napari_unet.model import ClassInfo, TrainedModel
 from napari_unet.runs.state import Sources
@@ -166,6 +165,9 @@ class SamplePictures:
 
     def __call__(self, model: TrainedModel) -> Iterator[tuple[str, RGB]]:
         """Predict; yield captions and pictures."""
+        # Brings torch, which the viewer's process never needs to list runs.
+        from napari_unet.inference.preview import preview_events
+
         for number, image in enumerate(self.images):
             name = f"image {number + 1}" if len(self.images) > 1 else "image"
             view = find_view(model, image, self.request)
