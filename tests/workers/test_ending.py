@@ -111,9 +111,10 @@ def test_one_that_dies_before_it_reports_is_told_of(monkeypatch, code):
 
 def test_nothing_is_left_of_a_program_that_ends_without_closing():
     code = (
-        "import psutil; from napari_unet.workers.process import Apart\n"
+        "import psutil; from napari_unet.workers.process import SubprocessWorker\n"
         "from napari_unet.control import Control; from tests.workers.worker_jobs import Deaf\n"
-        "apart = Apart(); apart.warm_up(); events = apart.run(Deaf(), Control()); next(events)\n"
+        "apart = SubprocessWorker(); apart.warm_up()\n"
+        "events = apart.run(Deaf(), Control()); next(events)\n"
         "apart.warm_up(); print(*(c.pid for c in psutil.Process().children()))"
     )
     command = [sys.executable, "-W", "always::ResourceWarning", "-c", code]

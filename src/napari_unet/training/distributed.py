@@ -205,7 +205,7 @@ def broadcast(learner: TrainingTask, rank: int) -> None:
 
     Parameters
     ----------
-    learner : Learner
+    learner : TrainingTask
         Draws by a numpy stream ``random`` and, where it has one, a count ``augmented``.
     rank : int
         Number of the process; the first draws what it would draw alone.

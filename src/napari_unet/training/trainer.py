@@ -65,7 +65,7 @@ def train_network(
 
     Parameters
     ----------
-    learner : Learner
+    learner : TrainingTask
         What to learn, and from what.
     options : TrainingOptions
         With a budget of steps, seconds or both.
