@@ -132,7 +132,7 @@ def room(qtbot, notes):
     panel.resize(350, 900)
     panel.show()
     yield Room(viewer, panel, qtbot)
-    panel.let_go()
+    panel.release()
     panel.close()
     panel.deleteLater()
 

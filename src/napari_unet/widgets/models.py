@@ -187,7 +187,7 @@ class ModelFiles(QWidget):
         self._exportable = exportable
         self._show_state()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Read and write nothing more."""
         self._waiting.clear()
         self._loader.abandon()

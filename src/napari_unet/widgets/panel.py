@@ -65,15 +65,15 @@ class UNetPanel(QWidget):
         """Bring a page to the front."""
         self.tabs.setCurrentWidget(self.train if page == "train" else self.predict)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """End what runs, and follow the viewer no longer."""
         for key in (TOGGLE_KEY, PREDICT_KEY, GUIDE_KEY):
             self._viewer.bind_key(key, None, overwrite=True)
         self._viewer.events.theme.disconnect(self._theme_changed)
         self.train.runner.stop()
         self.predict.runner.stop()
-        self.train.let_go()
-        self.predict.let_go()
+        self.train.release()
+        self.predict.release()
         self.destroyed.disconnect(self.session.worker.close)
         self.session.worker.close()
 
@@ -115,7 +115,7 @@ class PanelHost(QWidget):
         changed = event is not None and event.type() == QEvent.Type.ParentChange
         if changed and self.parent() is None:
             if self.panel is not None:
-                self.panel.let_go()
+                self.panel.release()
                 self.panel = None
             self.deleteLater()
         return super().event(event)

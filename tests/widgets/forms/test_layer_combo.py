@@ -104,7 +104,7 @@ def test_a_layer_that_fits_better_is_preferred(qtbot, model):
     assert chooser.layer() is large
 
 
-def test_let_go_means_no_longer_following(chooser, model):
-    chooser.let_go()
+def test_released_it_follows_no_longer(chooser, model):
+    chooser.release()
     add(model, "a")
     assert names(chooser) == []

@@ -36,7 +36,7 @@ def form(viewer, qtbot):
     form = TrainForm(viewer)
     qtbot.addWidget(form)
     yield form
-    form.let_go()
+    form.release()
 
 
 def add_pair(viewer, shape=(64, 64), name="a", **arguments):
@@ -249,4 +249,4 @@ def test_the_session_can_be_given(viewer, qtbot):
     form = TrainForm(viewer, session)
     qtbot.addWidget(form)
     assert form.start.count() == 3
-    form.let_go()
+    form.release()

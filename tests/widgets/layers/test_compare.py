@@ -39,7 +39,7 @@ def bars(qtbot, notes):
 
     yield make
     for bar in made:
-        bar.let_go()
+        bar.release()
 
 
 @pytest.fixture
@@ -314,7 +314,7 @@ def test_values_of_unlike_kinds_keep_their_contrast(bars, model):
 
 
 @pytest.mark.parametrize("ndisplay", [2, 3])
-@pytest.mark.parametrize("end", ["let_go", "close", "mode", "layers"])
+@pytest.mark.parametrize("end", ["release", "close", "mode", "layers"])
 def test_all_is_given_back_as_it_was(bars, model, qtbot, ndisplay, end):
     one, other = model.layers
     other.visible = False
@@ -331,7 +331,7 @@ def test_all_is_given_back_as_it_was(bars, model, qtbot, ndisplay, end):
         one.contrast_limits = (7, 1000)
         assert [look(one), look(other)] != looks
     ends = {
-        "let_go": bar.let_go,
+        "release": bar.release,
         "close": bar.close,
         "mode": lambda: bar.set_mode("After"),
         "layers": lambda: bar.set_layers(None, other),
@@ -339,7 +339,7 @@ def test_all_is_given_back_as_it_was(bars, model, qtbot, ndisplay, end):
     ends[end]()
     assert [look(one), look(other)] == looks
     assert list(model.layers) == [one, other]
-    assert listeners(model) == (nobody if end == "let_go" else idle)
+    assert listeners(model) == (nobody if end == "release" else idle)
     assert not any(timer.isActive() for timer in (bar._blink, bar._draw, bar._line._rest))
 
 

@@ -44,7 +44,7 @@ def panel(viewer, qtbot):
     qtbot.addWidget(panel)
     panel.show()
     yield panel
-    panel.let_go()
+    panel.release()
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def reference(viewer, qtbot):
     qtbot.addWidget(panel)
     panel.show()
     yield panel
-    panel.let_go()
+    panel.release()
 
 
 def opened(viewer, noisy, denoised, layout, **arguments):
@@ -181,7 +181,7 @@ def test_a_layer_that_is_removed_is_examined_no_longer(viewer, qtbot, which):
     assert checks.trust.report is None
     assert checks.trust_section.isHidden()
     assert checks.reference_section.isHidden()
-    checks.let_go()
+    checks.release()
 
 
 def test_a_later_result_is_examined_though_an_earlier_one_is_being_so(viewer, panel, qtbot):

@@ -93,7 +93,7 @@ def bench(qtbot):
     bench.panel.resize(340, 400)
     bench.panel.show()
     yield bench
-    bench.panel.let_go()
+    bench.panel.release()
     bench.panel.close()
     bench.panel.deleteLater()
 
@@ -515,6 +515,6 @@ def test_in_a_window_with_a_brush(viewer, qtbot):
     layer.paint((1, 20, 20), 9)
     assert layer.data[1, 20, 20] == 9
     layer.undo()
-    bench.panel.let_go()
+    bench.panel.release()
     assert set(np.unique(layer.data)) == set(range(9))
     assert (layer.data > 0).sum() == (labels == 2).sum() - 1  # the speck is gone

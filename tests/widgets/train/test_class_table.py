@@ -32,7 +32,7 @@ def table(qtbot, layer):
     table.set_layer(layer)
     qtbot.waitUntil(lambda: table.painted.pixels == {2: 25, 7: 6})
     yield table
-    table.let_go()
+    table.release()
     qtbot.waitUntil(lambda: not table._counter.running)
 
 
@@ -73,7 +73,7 @@ def test_a_huge_layer_is_counted_only_where_it_was_painted_on(monkeypatch, qtbot
     assert len(counted) < 1 + 9
     layer.data = np.ones_like(data)
     qtbot.waitUntil(lambda: table.painted.pixels == {1: data.size})
-    table.let_go()
+    table.release()
 
 
 def test_classes_are_listed_with_colour_name_and_pixels(table, layer):
@@ -123,7 +123,7 @@ def test_names_that_a_sample_brings_are_shown(qtbot):
     qtbot.addWidget(table)
     table.set_layer(Labels(np.eye(4, dtype=np.uint8), metadata={"class_names": {1: "rim"}}))
     qtbot.waitUntil(lambda: cells(table) == [["rim", "4"]])
-    table.let_go()
+    table.release()
 
 
 def test_a_hint_stands_where_nothing_is_painted(qtbot):
@@ -139,7 +139,7 @@ def test_a_hint_stands_where_nothing_is_painted(qtbot):
     qtbot.waitUntil(lambda: table.painted.pixels == {1: 16})
     assert table._hint.isHidden()
     assert not table.table.isHidden()
-    table.let_go()
+    table.release()
 
 
 def test_a_count_of_another_layer_is_not_taken_over(table, qtbot):

@@ -37,7 +37,7 @@ def feed(room, labels):
     feed.open(store)
     yield room, labels, store
     room.wait(lambda: not feed._runner.running)
-    feed.let_go()
+    feed.release()
 
 
 def same(labels, store):
@@ -72,7 +72,7 @@ def test_what_is_painted_before_there_is_a_store_waits_for_it(room, labels):
     feed.open(store)
     room.wait(lambda: same(labels, store))
     room.wait(lambda: not feed._runner.running)
-    feed.let_go()
+    feed.release()
 
 
 def test_a_stack_is_compared_plane_by_plane_and_only_what_differs_is_written(room):
@@ -84,7 +84,7 @@ def test_a_stack_is_compared_plane_by_plane_and_only_what_differs_is_written(roo
     room.wait(lambda: store.values() == {2: 1})
     assert store.version == 1
     room.wait(lambda: not feed._runner.running)
-    feed.let_go()
+    feed.release()
 
 
 def test_of_a_huge_layer_the_plane_in_view_is_compared(room, monkeypatch):
@@ -103,7 +103,7 @@ def test_of_a_huge_layer_the_plane_in_view_is_compared(room, monkeypatch):
     room.viewer.dims.order = (1, 0, 2)
     assert [r.start[0] for r in live._regions(labels, room.viewer)] == [0, 1, 2, 3, 4]
     room.wait(lambda: not feed._runner.running)
-    feed.let_go()
+    feed.release()
 
 
 def test_the_preview_is_one_layer_in_the_classes_colours_and_keeps_its_place(room, labels):

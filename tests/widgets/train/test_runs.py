@@ -80,7 +80,7 @@ def test_what_is_set_is_there_again_another_day(painted, box, tmp_path, monkeypa
     assert again.options() == {}
     again.keep.setChecked(True)
     assert again.options() == {"runs": str(other), "tensorboard": True}
-    again.let_go()
+    again.release()
 
 
 def test_choosing_no_folder_changes_nothing(painted, box, monkeypatch, own_folders):
@@ -97,7 +97,7 @@ def test_without_tensorboard_it_says_how_to_get_it(painted, monkeypatch):
     assert not box.tensorboard.isEnabled()
     assert "pip install" in box.board.toolTip()
     assert "tensorboard" not in box.options()
-    box.let_go()
+    box.release()
 
 
 def test_report_and_folder_are_opened(painted, box, own_folders, shown_outside):
@@ -249,7 +249,7 @@ def test_tensorboard_is_started_once_and_ends_with_the_panel(painted, box, board
     assert len(boards) == 1
     assert [url.toString() for url in shown_outside] == [boards[0].url] * 2
     assert boards[0].process.poll() is None
-    box.let_go()
+    box.release()
     assert boards[0].process.poll() is not None
 
 

@@ -81,7 +81,7 @@ class LayerCombo(QComboBox):
             if better is not None:
                 self.set_layer(better)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Follow the viewer no longer."""
         for emitter in self._emitters():
             emitter.disconnect(self._follow)

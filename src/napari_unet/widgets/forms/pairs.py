@@ -87,11 +87,11 @@ class PairRow(QWidget):
         """Return the image and what goes with it, None where nothing is chosen."""
         return self.image.layer(), None if self.other is None else self.other.layer()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Follow the viewer no longer."""
-        self.image.let_go()
+        self.image.release()
         if self.other is not None:
-            self.other.let_go()
+            self.other.release()
 
 
 class PairsTable(QWidget):
@@ -159,7 +159,7 @@ class PairsTable(QWidget):
     def remove(self, row: PairRow) -> None:
         """Take a row away."""
         self.rows.remove(row)
-        row.let_go()
+        row.release()
         self._layout.removeWidget(row)
         row.hide()
         row.deleteLater()
@@ -210,10 +210,10 @@ class PairsTable(QWidget):
         lacks = needed and (other is None or other is image)
         return self._second.what if lacks and self._second else ""
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Follow the viewer no longer."""
         for row in self.rows:
-            row.let_go()
+            row.release()
 
 
 class PairsSection(Section):

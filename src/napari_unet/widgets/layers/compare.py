@@ -124,7 +124,7 @@ class CompareBar(QWidget):
         self.slider.setVisible(self._mode == "Split")
         self._say()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Give everything back as it was, and follow the viewer no longer."""
         self.set_layers(None, None)
         self._check.stop()
@@ -198,7 +198,7 @@ class CompareBar(QWidget):
         for emitter in self._links:
             emitter.disconnect(self._view_changed)
         self._links = []
-        self._line.let_go()
+        self._line.release()
         self._loan.part()
         if self._curtain is not None:
             self._curtain.remove()

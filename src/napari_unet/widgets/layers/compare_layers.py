@@ -239,7 +239,7 @@ class SplitHandle(QObject):
 
     def stand(self, image: Image) -> None:
         """Stand upon an image: where it stood if that is in view, at first in the middle."""
-        self.let_go()
+        self.release()
         self._image = image
         for emitter in self._emitters():
             emitter.connect(self._camera_moved)
@@ -247,7 +247,7 @@ class SplitHandle(QObject):
             calls.append(call)
         self._camera_rests()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Follow the mouse and the camera no longer."""
         self._rest.stop()
         self._point(near=False)

@@ -126,7 +126,7 @@ class Results(QObject):
 
     def finish(self, *, complete: bool) -> None:
         """Show all; say in the names if it is not all there is."""
-        self.let_go()
+        self.release()
         for layer in self.layers:
             if not complete:
                 layer.name += " (partial)"
@@ -134,12 +134,12 @@ class Results(QObject):
 
     def discard(self) -> None:
         """Remove the layers again."""
-        self.let_go()
+        self.release()
         for layer in self.layers:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Follow the viewer no longer."""
         self._timer.stop()
         self._viewer.layers.events.removed.disconnect(self._removed)

@@ -149,13 +149,13 @@ class PredictPage(QWidget):
         show_error(str(error))
         self.notice.say(str(error), "error")
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Stop, and follow the viewer no longer."""
         self.runner.abandon()
         for part in (self.image, self.missing, self.refine, self.checks, self.files):
-            part.let_go()
+            part.release()
         if self._results is not None:
-            self._results.let_go()
+            self._results.release()
 
     def _job(self) -> PredictJob:
         """Check what is set, and make the layers for the result."""

@@ -125,7 +125,7 @@ class ResidualPanel(QWidget):
         self.line.setText("")
         self._show_state()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Stop, and follow the viewer no longer."""
         self.clear()
         self.runner.abandon()
@@ -342,11 +342,11 @@ class ReferencePanel(QWidget):
         self._subject = None
         self._changed()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Stop, and follow the viewer no longer."""
         self.clear()
         self.runner.abandon()
-        self.layer.let_go()
+        self.layer.release()
 
     def start(self) -> None:
         """Measure what is in view."""
@@ -540,11 +540,11 @@ class QualityChecks(QWidget):
             part.clear()
             section.hide()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Stop, and follow the viewer no longer."""
         self._viewer.layers.events.removed.disconnect(self._removed)
         for part in (self.compare, self.trust, self.reference):
-            part.let_go()
+            part.release()
 
     def _removed(self, event: Any) -> None:
         # What compares sees for itself what is gone.

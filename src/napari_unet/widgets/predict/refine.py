@@ -205,12 +205,12 @@ class RefinePanel(QWidget):
             self._follow(False)
         if self._target is not None:
             self._target.take_back()
-            self._target.let_go()
+            self._target.release()
         self._result = self._target = self._layer = None
         self.notice.say("")
         self._show_state()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Stop, and follow the viewer no longer."""
         self.clear()
         self.previewer.abandon()
@@ -323,7 +323,7 @@ class RefinePanel(QWidget):
         if event.value is self._layer:
             self.clear()
         else:  # a copy of ours; the next one begins from the result again
-            self._target.let_go()
+            self._target.release()
             assert self._layer is not None
             assert self._result is not None
             self._target = RefinedLayer(self._layer, self._result.original)
@@ -460,7 +460,7 @@ class RefinePanel(QWidget):
             return target
         if not new:
             return None
-        target.let_go()
+        target.release()
         self._target = target.copy(self._viewer, result.original)
         self._applied = RefineOptions()
         return self._target

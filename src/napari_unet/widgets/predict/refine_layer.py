@@ -212,7 +212,7 @@ class RefinedLayer:
             layers.selection.active = active
         return RefinedLayer(layer, labels)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Follow the layer no longer."""
         for emitter in self._emitters():
             emitter.disconnect(self._changed)

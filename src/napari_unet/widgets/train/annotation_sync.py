@@ -30,7 +30,7 @@ class AnnotationSyncGroup(QObject):
 
     def follow(self, layers: Iterable[Labels]) -> None:
         """Carry what is painted from now on into the training."""
-        self.let_go()
+        self.release()
         for labels in layers:
             feed = AnnotationSync(self._viewer, self)
             feed.follow(labels)
@@ -41,9 +41,9 @@ class AnnotationSyncGroup(QObject):
         for feed, store in zip(self.each, stores, strict=True):
             feed.open(store)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Follow the layers no longer."""
         for feed in self.each:
-            feed.let_go()
+            feed.release()
             feed.deleteLater()
         self.each.clear()

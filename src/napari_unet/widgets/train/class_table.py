@@ -129,7 +129,7 @@ class ClassTable(QWidget):
 
     def set_layer(self, layer: Labels | None) -> None:
         """Show another layer, or none."""
-        self.let_go()
+        self.release()
         self._layer, self.painted = layer, ClassCounts()
         self._touched = None
         for emitter in self._emitters():
@@ -141,7 +141,7 @@ class ClassTable(QWidget):
         """Say what to do next, where nothing is painted."""
         self._hint.setText(text)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Follow the layer no longer."""
         for emitter in self._emitters():
             emitter.disconnect(self._recount_soon)

@@ -125,9 +125,9 @@ class TaskForm(QWidget):
         self._above.setVisible(not running)
         self._below.setVisible(not running)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Follow the viewer no longer."""
-        self.image.let_go()
+        self.image.release()
 
     def _picture(self) -> LayerData:
         layer = self.image.layer()

@@ -187,12 +187,12 @@ class ImageForm(TaskForm):
         """Return the images, each with what goes with it."""
         return [(self.image.layer(), self._other()), *self.pairs.layers()]
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Follow the viewer no longer."""
-        super().let_go()
-        self.pairs.let_go()
+        super().release()
+        self.pairs.release()
         if self.other is not None:
-            self.other.let_go()
+            self.other.release()
 
     def _other(self) -> Any:
         return None if self.other is None else self.other.layer()
@@ -296,10 +296,10 @@ class TaskForms(QWidget):
         self._head.setVisible(not running)
         self.current.show_running(running)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Follow the viewer no longer."""
         for form in self._forms.values():
-            form.let_go()
+            form.release()
 
     def _chosen(self) -> None:
         task = self.choice.value()

@@ -76,7 +76,7 @@ class AnnotationSync(QObject):
 
     def follow(self, layer: Labels) -> None:
         """Begin; what is painted from now on is carried over as soon as there is a store."""
-        self.let_go()
+        self.release()
         self._layer = layer
         for emitter in self._emitters():
             emitter.connect(self._changed)
@@ -85,7 +85,7 @@ class AnnotationSync(QObject):
         """Take the store of the training (called in its thread)."""
         self._store = store
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Follow the layer no longer."""
         self._timer.stop()
         for emitter in self._emitters():

@@ -138,18 +138,18 @@ class TrainPage(QWidget):
         """Take the colours of a theme."""
         self.view.set_palette(palette)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Stop, and follow the viewer no longer."""
         self._viewer.layers.events.removed.disconnect(self._layer_removed)
         self._viewer.layers.selection.events.active.disconnect(self._layer_selected)
-        self.feeds.let_go()
+        self.feeds.release()
         self.preview.end()
         self.peek.end()
         self.peek.runner.abandon()
         self.guide.enabled(False)
-        self.compare.let_go()
-        self.tasks.let_go()
-        self.runs.let_go()
+        self.compare.release()
+        self.tasks.release()
+        self.runs.release()
         self.runner.abandon()
 
     def _arrange(self) -> None:
@@ -326,7 +326,7 @@ class TrainPage(QWidget):
             self.footer.show_step(event, device, self.view.scores)
 
     def _ended(self) -> None:
-        self.feeds.let_go()
+        self.feeds.release()
         self.preview.end()
         self.guide.enabled(False)
         self.view.history.set_live(False)

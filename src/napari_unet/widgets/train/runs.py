@@ -382,7 +382,7 @@ class RunsBox(QWidget):
             button.setEnabled(there)
         self.tensorboard.setEnabled(there and _has_tensorboard() and not self._starter.running)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """End what was started, and close what was opened."""
         self._starter.abandon()
         self._boards.close()

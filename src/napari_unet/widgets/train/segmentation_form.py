@@ -137,12 +137,12 @@ class TrainForm(TaskForm):
         """Return the colours of what is painted, by label value."""
         return self.strokes.colors()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Follow the viewer no longer."""
-        super().let_go()
-        self.labels.let_go()
-        self.strokes.let_go()
-        self.pairs.let_go()
+        super().release()
+        self.labels.release()
+        self.strokes.release()
+        self.pairs.release()
 
     def _classes(self) -> tuple[int, ...]:
         """Return the label values that the network will know, as far as they are counted."""
