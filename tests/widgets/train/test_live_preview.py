@@ -1,4 +1,4 @@
-"""Painting while it trains: strokes go in, previews come out; with a window and real brushes."""
+"""What the network makes of the part of an image that is in view, shown as a layer."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet.control import Previewed, Viewport
-from napari_unet.data.annotations import AnnotationStore
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
 from napari_unet.widgets.forms.layer_combo import RESULT
 from napari_unet.widgets.layers import overlay
 from napari_unet.widgets.layers import view as sight
 from napari_unet.widgets.panel import find_panel
-from napari_unet.widgets.train import live_preview as live
-from napari_unet.widgets.train.live_preview import AnnotationSync, LivePreview
+from napari_unet.widgets.train.live_preview import LivePreview
 from tests.widgets.conftest import PATIENCE, two_classes
 
 COLORS = {1: (1.0, 0.0, 0.0, 1.0), 2: (0.0, 1.0, 0.0, 1.0)}
@@ -28,82 +26,6 @@ COLORS = {1: (1.0, 0.0, 0.0, 1.0), 2: (0.0, 1.0, 0.0, 1.0)}
 def labels(room):
     _, layer = room.open(*two_classes())
     return layer
-
-
-@pytest.fixture
-def feed(room, labels):
-    store, feed = AnnotationStore((64, 64), 2), AnnotationSync(room.viewer, room.panel)
-    feed.follow(labels)
-    feed.open(store)
-    yield room, labels, store
-    room.wait(lambda: not feed._runner.running)
-    feed.release()
-
-
-def same(labels, store):
-    return np.array_equal(store.read(Region((0, 0), (64, 64))), labels.data)
-
-
-def test_whatever_is_done_to_a_layer_arrives(feed):
-    room, labels, store = feed
-    labels.paint((30, 30), 3)
-    room.wait(lambda: same(labels, store))
-    labels.fill((30, 30), 4)
-    room.wait(lambda: same(labels, store))
-    labels.undo()
-    room.wait(lambda: same(labels, store))
-    labels.redo()
-    room.wait(lambda: same(labels, store))
-    labels.data_setitem((np.array([1]), np.array([1])), 9)
-    room.wait(lambda: same(labels, store))
-    labels.data[5:9, 5:9] = 2
-    labels.refresh()
-    room.wait(lambda: same(labels, store))
-    labels.data = np.roll(labels.data, 3, 0)
-    room.wait(lambda: same(labels, store))
-    assert 4 in store.values()
-
-
-def test_what_is_painted_before_there_is_a_store_waits_for_it(room, labels):
-    store, feed = AnnotationStore((64, 64), 2), AnnotationSync(room.viewer, room.panel)
-    feed.follow(labels)
-    labels.paint((30, 30), 3)
-    room.qtbot.wait(600)
-    feed.open(store)
-    room.wait(lambda: same(labels, store))
-    room.wait(lambda: not feed._runner.running)
-    feed.release()
-
-
-def test_a_stack_is_compared_plane_by_plane_and_only_what_differs_is_written(room):
-    _, labels = room.open(np.zeros((5, 64, 64)), np.zeros((5, 64, 64), np.uint8))
-    store, feed = AnnotationStore((5, 64, 64), 2), AnnotationSync(room.viewer, room.panel)
-    feed.follow(labels)
-    feed.open(store)
-    labels.data_setitem((np.array([3]), np.array([10]), np.array([20])), 2)
-    room.wait(lambda: store.values() == {2: 1})
-    assert store.version == 1
-    room.wait(lambda: not feed._runner.running)
-    feed.release()
-
-
-def test_of_a_huge_layer_the_plane_in_view_is_compared(room, monkeypatch):
-    monkeypatch.setattr(live, "MOST_VOXELS", 100)
-    _, labels = room.open(np.zeros((5, 64, 64)), np.zeros((5, 64, 64), np.uint8))
-    store, feed = AnnotationStore((5, 64, 64), 2), AnnotationSync(room.viewer, room.panel)
-    feed.follow(labels)
-    feed.open(store)
-    room.viewer.dims.set_current_step(0, 3)
-    assert [r.start[0] for r in live._regions(labels, room.viewer)] == [3]
-    labels.paint((3, 30, 30), 2)
-    room.wait(lambda: bool(store.values()))
-    # A ball, and planes seen from the side, reach further.
-    labels.n_edit_dimensions, labels.brush_size = 3, 1
-    assert [r.start[0] for r in live._regions(labels, room.viewer)] == [2, 3, 4]
-    room.viewer.dims.order = (1, 0, 2)
-    assert [r.start[0] for r in live._regions(labels, room.viewer)] == [0, 1, 2, 3, 4]
-    room.wait(lambda: not feed._runner.running)
-    feed.release()
 
 
 def test_the_preview_is_one_layer_in_the_classes_colours_and_keeps_its_place(room, labels):

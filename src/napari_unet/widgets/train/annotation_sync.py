@@ -1,26 +1,129 @@
-"""What is painted on all layers of a training goes into it."""
+"""Carries what the user paints while a training runs from the Labels layers into that training.
+
+How a stroke gets from the layer to the sampler that draws training patches. First, when the
+training starts:
+
+1. `TrainForm.request` (``segmentation_form.py``) puts the arrays of the Labels layers into a
+   `TrainRequest`. `TrainingRun.start` (``training.py``) connects an `AnnotationSync` to each of
+   these layers, and puts the callback `AnnotationSyncGroup.open` into the request, as its
+   ``opened``.
+2. `TrainRequest.events` (``request.py``), in the thread of the training, copies the arrays into one
+   `AnnotationStore` each (``data/annotations.py``), calls ``opened`` with these stores, and hands
+   them to the worker in a `TrainJob` (``workers/jobs.py``).
+3. A worker in another process (``workers/process.py``) sends a copy of each store there and then,
+   many times a second, the blocks that have changed (`SharedObjects.painted` in
+   ``workers/messages.py``). The other process (``workers/server.py``) writes them into its copy. A
+   worker in this process uses the stores themselves.
+
+Then, whenever the layer has changed:
+
+4. `AnnotationSync` compares the layer with its store, in a thread, and writes what differs.
+5. Before each step, the training (``tasks/segmentation/task.py``) looks at the version of its
+   stores; where that is another one, the sampler (``data/sampling.py``) draws from the new strokes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import prod
+from typing import Any
 
+import numpy as np
 from napari import Viewer
 from napari.layers import Labels
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, QTimer
 
 from napari_unet.data.annotations import AnnotationStore
-from napari_unet.widgets.train.live_preview import AnnotationSync
+from napari_unet.geometry.region import Region
+from napari_unet.widgets.layers.factory import painted_data
+from napari_unet.widgets.qt.event_thread import EventRunner
+from napari_unet.widgets.train.class_table import MOST_VOXELS, planes_in_reach
+
+SYNC_MS = 250
+"""Longest time in milliseconds between a stroke and its copy into the store."""
+
+
+class AnnotationSync(QObject):
+    """Copies what is painted on one layer into the store that a training reads from.
+
+    Whatever changed the layer (brush, fill, eraser, undo, new data), the layer is compared with
+    the store, in a thread; only blocks that differ are replaced.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layer is; of a huge layer only what the brush may have reached is compared.
+    parent : QObject
+        Its Qt parent, which deletes it.
+    """
+
+    def __init__(self, viewer: Viewer, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._layer: Labels | None = None
+        self._store: AnnotationStore | None = None
+        self._runner = EventRunner(self)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(SYNC_MS)
+        self._timer.timeout.connect(self._copy_changes)
+
+    def follow(self, layer: Labels) -> None:
+        """Begin; what is painted from now on is copied as soon as there is a store."""
+        self.release()
+        self._layer = layer
+        for emitter in self._emitters():
+            emitter.connect(self._changed)
+
+    def open(self, store: AnnotationStore) -> None:
+        """Take the store of the training (called in the thread of the training)."""
+        self._store = store
+
+    def release(self) -> None:
+        """Disconnect from the layer."""
+        self._timer.stop()
+        for emitter in self._emitters():
+            emitter.disconnect(self._changed)
+        self._layer = self._store = None
+
+    def _emitters(self) -> tuple[Any, ...]:
+        if self._layer is None:
+            return ()
+        events = self._layer.events
+        return (events.paint, events.data, events.set_data)
+
+    def _changed(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def _copy_changes(self) -> None:
+        layer, store = self._layer, self._store
+        if layer is None:
+            return
+        if store is None or self._runner.running:
+            self._timer.start()
+            return
+        data = painted_data(layer)
+        if tuple(data.shape) != store.shape:
+            return  # the layer now holds another array than the one that is learned from
+        regions = _changed_regions(layer, self._viewer)
+        self._runner.start_call(lambda: _copy(data, store, regions))
 
 
 class AnnotationSyncGroup(QObject):
-    """A `AnnotationSync` for each layer that a training learns from.
+    """An `AnnotationSync` for each layer that a training learns from.
 
     Parameters
     ----------
     viewer : napari.Viewer
         Where the layers are.
     parent : QObject
-        What it dies with.
+        Its Qt parent, which deletes it.
+
+    Attributes
+    ----------
+    each : list of AnnotationSync
+        In the order of the layers.
     """
 
     def __init__(self, viewer: Viewer, parent: QObject) -> None:
@@ -29,21 +132,40 @@ class AnnotationSyncGroup(QObject):
         self.each: list[AnnotationSync] = []
 
     def follow(self, layers: Iterable[Labels]) -> None:
-        """Carry what is painted from now on into the training."""
+        """Copy what is painted on these layers from now on, and on no others."""
         self.release()
         for labels in layers:
-            feed = AnnotationSync(self._viewer, self)
-            feed.follow(labels)
-            self.each.append(feed)
+            sync = AnnotationSync(self._viewer, self)
+            sync.follow(labels)
+            self.each.append(sync)
 
     def open(self, stores: Sequence[AnnotationStore]) -> None:
-        """Take the stores of the training (called in its thread)."""
-        for feed, store in zip(self.each, stores, strict=True):
-            feed.open(store)
+        """Take the stores of the training, in the order of the layers.
+
+        It is the callback of `TrainRequest`, called in the thread of the training.
+        """
+        for sync, store in zip(self.each, stores, strict=True):
+            sync.open(store)
 
     def release(self) -> None:
-        """Follow the layers no longer."""
-        for feed in self.each:
-            feed.release()
-            feed.deleteLater()
+        """Disconnect from all layers."""
+        for sync in self.each:
+            sync.release()
+            sync.deleteLater()
         self.each.clear()
+
+
+def _changed_regions(layer: Labels, viewer: Viewer) -> list[Region]:
+    """Return where a change may be, plane by plane; in a huge layer near what is in view."""
+    shape = tuple(painted_data(layer).shape)
+    whole = Region.whole(shape)
+    if len(shape) == 2:
+        return [whole]
+    huge = prod(shape) > MOST_VOXELS
+    planes = sorted(planes_in_reach(viewer, layer)) if huge else range(shape[0])
+    return [Region((i, *whole.start[1:]), (i + 1, *whole.stop[1:])) for i in planes]
+
+
+def _copy(data: Any, store: AnnotationStore, regions: list[Region]) -> None:
+    for region in regions:
+        store.write(region, np.asarray(data[region.slices]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from math import prod
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,14 +15,12 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.control import Control, Previewed, PreviewedImage, Viewport
-from napari_unet.data.annotations import AnnotationStore
 from napari_unet.geometry.axes import AxisLayout
-from napari_unet.geometry.region import Region
 from napari_unet.inference.request import Request
 from napari_unet.model import TrainedModel
 from napari_unet.tasks.provenance import with_sources
 from napari_unet.widgets.forms.layer_combo import RESULT
-from napari_unet.widgets.layers.factory import RGBA, LayerData, described, origin, painted_data
+from napari_unet.widgets.layers.factory import RGBA, LayerData, described, origin
 from napari_unet.widgets.layers.overlay import (
     Overlay,
     image_block,
@@ -33,103 +30,16 @@ from napari_unet.widgets.layers.overlay import (
 )
 from napari_unet.widgets.layers.view import VisibleRegion, find_sight
 from napari_unet.widgets.qt.event_thread import EventRunner
-from napari_unet.widgets.train.class_table import MOST_VOXELS, planes_in_reach
 from napari_unet.widgets.train.request import ImageRequest
 from napari_unet.workers.jobs import PreviewJob
 from napari_unet.workers.messages import Readable
 from napari_unet.workers.process import Worker
-
-FEED_MS = 250
-"""A stroke waits at most about so long before the training hears of it."""
 
 LOOK_MS = 200
 """How often it is looked where the user looks."""
 
 UNSURE = ((1.0, 0.1, 0.1, 0.0), (1.0, 0.1, 0.1, 0.15), (1.0, 0.1, 0.1, 0.8))
 """From clear to red, as a colormap: that shows upon bright pictures as well as upon dark ones."""
-
-
-class AnnotationSync(QObject):
-    """Carries what is painted on a layer into the store that a training reads from.
-
-    Whatever changed the layer (brush, fill, erase, undo, new data), the layer is compared with
-    the store, in a thread; only blocks that differ are replaced.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        Where the layer is; of a huge layer only what the brush may have reached is compared.
-    parent : QObject
-        What it dies with.
-    """
-
-    def __init__(self, viewer: Viewer, parent: QObject) -> None:
-        super().__init__(parent)
-        self._viewer = viewer
-        self._layer: Labels | None = None
-        self._store: AnnotationStore | None = None
-        self._runner = EventRunner(self)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(FEED_MS)
-        self._timer.timeout.connect(self._carry)
-
-    def follow(self, layer: Labels) -> None:
-        """Begin; what is painted from now on is carried over as soon as there is a store."""
-        self.release()
-        self._layer = layer
-        for emitter in self._emitters():
-            emitter.connect(self._changed)
-
-    def open(self, store: AnnotationStore) -> None:
-        """Take the store of the training (called in its thread)."""
-        self._store = store
-
-    def release(self) -> None:
-        """Follow the layer no longer."""
-        self._timer.stop()
-        for emitter in self._emitters():
-            emitter.disconnect(self._changed)
-        self._layer = self._store = None
-
-    def _emitters(self) -> tuple[Any, ...]:
-        if self._layer is None:
-            return ()
-        events = self._layer.events
-        return (events.paint, events.data, events.set_data)
-
-    def _changed(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
-        if not self._timer.isActive():
-            self._timer.start()
-
-    def _carry(self) -> None:
-        layer, store = self._layer, self._store
-        if layer is None:
-            return
-        if store is None or self._runner.running:
-            self._timer.start()
-            return
-        data = painted_data(layer)
-        if tuple(data.shape) != store.shape:
-            return  # another array altogether: not what is being learned from
-        regions = _regions(layer, self._viewer)
-        self._runner.start_call(lambda: _copy(data, store, regions))
-
-
-def _regions(layer: Labels, viewer: Viewer) -> list[Region]:
-    """Return where a change may be, plane by plane; in a huge layer near what is in view."""
-    shape = tuple(painted_data(layer).shape)
-    whole = Region.whole(shape)
-    if len(shape) == 2:
-        return [whole]
-    huge = prod(shape) > MOST_VOXELS
-    first = sorted(planes_in_reach(viewer, layer)) if huge else range(shape[0])
-    return [Region((i, *whole.start[1:]), (i + 1, *whole.stop[1:])) for i in first]
-
-
-def _copy(data: Any, store: AnnotationStore, regions: list[Region]) -> None:
-    for region in regions:
-        store.write(region, np.asarray(data[region.slices]))
 
 
 class LivePreview(QObject):
