@@ -59,7 +59,7 @@ def test_a_part_is_filled_just_as_the_whole_is(seed, start, size):
     def read(region):
         return read_inputs(view, norm, (), region, missing, smooth=True)
 
-    part = Region(start, tuple(a + n for a, n in zip(start, size, strict=True)))
+    part = Region.of(start, size)
     large = Region((-50, -50), (250, 250))
     inside = part.shift((50, 50)).slices
     assert np.array_equal(read(part), read(large)[(slice(None), *inside)])

@@ -52,6 +52,20 @@ def test_shift_and_grow(region, offset, margin):
     assert grown.contains(region)
 
 
+@given(regions(), regions())
+def test_a_region_within_another_cuts_the_same_voxels_out_of_its_array(part, whole):
+    part = part.intersect(whole)
+    if part.size:
+        array = np.arange(SIDE * SIDE).reshape(SIDE, SIDE)
+        cut = array[whole.slices][part.within(whole).slices]
+        assert np.array_equal(cut, array[part.slices])
+
+
+@given(regions())
+def test_a_region_is_made_of_its_start_and_its_shape(region):
+    assert Region.of(list(region.start), region.shape) == region
+
+
 def test_a_region_may_reach_beyond_the_picture():
     region = Region((-2, 3), (4, 12))
     assert region.shape == (6, 9)

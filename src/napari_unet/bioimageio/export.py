@@ -94,7 +94,7 @@ def cut_from(model: TrainedModel, image: object, request: Request) -> NDArray[np
     view: ImageView = find_view(model, image, request)
     shape = example_shape(model)
     start = tuple((have - want) // 2 for have, want in zip(view.spatial_shape, shape, strict=True))
-    region = Region(start, tuple(a + n for a, n in zip(start, shape, strict=True)))
+    region = Region.of(start, shape)
     middle = tuple(n // 2 for n in view.loop_shape)
     return np.nan_to_num(view.read(middle, region))
 

@@ -76,8 +76,7 @@ class Annotations:
     def region(self, index: Index) -> Region:
         """Return where a block lies."""
         start = tuple(i * n for i, n in zip(index, self.block_shape, strict=True))
-        stop = tuple(a + n for a, n in zip(start, self.block_shape, strict=True))
-        return Region(start, stop).intersect(Region.whole(self.shape))
+        return Region.of(start, self.block_shape).intersect(Region.whole(self.shape))
 
     def touched(self, region: Region) -> Iterator[tuple[Index, Region]]:
         """Iterate over the blocks, painted or not, that a region inside the labels touches."""
@@ -104,7 +103,7 @@ class Annotations:
             block = self.blocks.get(index)
             if block is not None:
                 part = place.intersect(box)
-                out[_inside(part, region)] = block.labels[_inside(part, place)]
+                out[part.within(region).slices] = block.labels[part.within(place).slices]
         return out
 
     @cached_property
@@ -135,8 +134,7 @@ class Annotations:
         sides = (1,) * (ndim - 3) + (DIGEST_SIDE,) * min(ndim, 3)
         for cell in self._cells(sides):
             start = tuple(i * n for i, n in zip(cell, sides, strict=True))
-            stop = tuple(a + n for a, n in zip(start, sides, strict=True))
-            labels = self.read(Region(start, stop)).ravel()
+            labels = self.read(Region.of(start, sides)).ravel()
             painted = np.flatnonzero(labels)
             if painted.size:
                 for part in (np.array(cell), painted, labels[painted]):
@@ -227,7 +225,7 @@ class AnnotationStore:
             for box in _scan(view.spatial_shape, block):
                 values = view.read(loop, box)
                 if values.any():
-                    region = Region(loop + box.start, tuple(i + 1 for i in loop) + box.stop)
+                    region = Region.of(loop + box.start, (1,) * len(loop) + box.shape)
                     blocks |= store._changes(region, values.reshape(region.shape))
         store._now = Annotations(store.shape, store._now.block_shape, zero_is_class, blocks)
         return store
@@ -317,10 +315,10 @@ class AnnotationStore:
         for index, place in now.touched(region):
             old = now.blocks.get(index)
             part = place.intersect(region)
-            new = values[_inside(part, region)]
+            new = values[part.within(region).slices]
             if old is None and not new.any():
                 continue
-            there = _inside(part, place)
+            there = part.within(place).slices
             if old is None or not np.array_equal(old.labels[there], new):
                 changes[index] = _replaced(old, place.shape, there, new)
         return changes
@@ -361,7 +359,3 @@ def _scan(shape: tuple[int, ...], block: int) -> Iterator[Region]:
     for start in product(*(range(0, n, s) for n, s in zip(shape, sides, strict=True))):
         stop = tuple(min(a + s, n) for a, s, n in zip(start, sides, shape, strict=True))
         yield Region(start, stop)
-
-
-def _inside(part: Region, whole: Region) -> tuple[slice, ...]:
-    return part.shift(tuple(-a for a in whole.start)).slices

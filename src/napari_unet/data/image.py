@@ -189,7 +189,7 @@ class LabelView:
         box = region.intersect(Region.whole(self.spatial_shape))
         out: NDArray[Any] = np.zeros(region.shape, self.source.dtype)
         if box.size:
-            place = box.shift(tuple(-a for a in region.start)).slices
+            place = box.within(region).slices
             out[place] = _read_box(self.source, self.layout, loop, box)[0]
         return out
 

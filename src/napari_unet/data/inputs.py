@@ -46,7 +46,8 @@ def around(region: Region) -> tuple[Region, tuple[slice, ...]]:
         a if axis < first else (a - MARGIN) // cell * cell for axis, a in enumerate(region.start)
     )
     stop = tuple(b if axis < first else b + MARGIN for axis, b in enumerate(region.stop))
-    return Region(start, stop), region.shift(tuple(-a for a in start)).slices
+    wide = Region(start, stop)
+    return wide, region.within(wide).slices
 
 
 def fill_smoothly(pixels: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:

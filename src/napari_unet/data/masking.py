@@ -127,7 +127,7 @@ def holes_like(
             int(random.integers(-(n // 2), max(1, whole - n // 2)))
             for n, whole in zip(shape, missing.spatial_shape, strict=True)
         )
-        region = Region(start, tuple(a + n for a, n in zip(start, shape, strict=True)))
+        region = Region.of(start, shape)
         holes: NDArray[np.bool_] = missing.read_raw(loop, region) != 0
         if 0 < holes.mean() <= MOST:
             return holes

@@ -175,8 +175,8 @@ class PatchSampler:
                 voxel[loops:], core, pair.view.spatial_shape, read_shape, strict=True
             )
         ]
-        stop = tuple(a + n for a, n in zip(start, read_shape, strict=True))
-        return self._sample(which, voxel[:loops], Region(tuple(start), stop), held_out=False)
+        region = Region.of(start, read_shape)
+        return self._sample(which, voxel[:loops], region, held_out=False)
 
     def windows(
         self, read_shape: Shape, core: Shape, limit: int = 16, *, held_out: bool = True
@@ -230,14 +230,14 @@ class PatchSampler:
     def _sample(self, which: int, loop: Shape, region: Region, *, held_out: bool) -> PatchSample:
         pair = self.pairs[which]
         raw = pair.view.read_raw(loop, region)
-        whole = Region(loop + region.start, tuple(i + 1 for i in loop) + region.stop)
+        whole = Region.of(loop + region.start, (1,) * len(loop) + region.shape)
         labels = class_index(pair.store.read(whole), self.classes, pair.store.zero_is_class)
         held = self._splits[which].validation_mask(whole)
         labels[held != held_out] = IGNORED
         labels = labels.reshape(region.shape)
         outside = np.ones(region.shape, bool)
         inside = region.intersect(Region.whole(pair.view.spatial_shape))
-        outside[inside.shift(tuple(-a for a in region.start)).slices] = False
+        outside[inside.within(region).slices] = False
         labels[outside] = IGNORED
         if raw.dtype.kind == "f":
             labels[~np.isfinite(raw).all(axis=0)] = IGNORED
@@ -265,15 +265,15 @@ class PatchSampler:
     ) -> PatchSample:
         step = _grid_step(core, self._splits[which].cell[len(loop) :])
         start = tuple(i * s for i, s in zip(cell, step, strict=True))
-        counted = Region(start, tuple(a + s for a, s in zip(start, step, strict=True)))
+        counted = Region.of(start, step)
         first = tuple(
             a - (c - s) // 2 - (r - c) // 2
             for a, s, c, r in zip(start, step, core, read_shape, strict=True)
         )
-        window = Region(first, tuple(a + r for a, r in zip(first, read_shape, strict=True)))
+        window = Region.of(first, read_shape)
         sample = self._sample(which, loop, window, held_out=held_out)
         labels = np.full_like(sample.labels, IGNORED)
-        place = counted.shift(tuple(-a for a in window.start)).slices
+        place = counted.within(window).slices
         labels[place] = sample.labels[place]
         return PatchSample(sample.image, labels)
 

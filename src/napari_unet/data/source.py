@@ -117,7 +117,7 @@ class ChunkedSource:
             return out
         for block, data in self._blocks(list(self._touched(region))):
             part = block.intersect(region)
-            out[_inside(part, region)] = data[_inside(part, block)]
+            out[part.within(region).slices] = data[part.within(block).slices]
         return out
 
     def _touched(self, region: Region) -> Iterator[Region]:
@@ -169,10 +169,6 @@ def block_edges(
 def _halved(edges: NDArray[np.int64], longest: int) -> NDArray[np.int64]:
     starts = [np.arange(a, b, longest) for a, b in pairwise(edges)]
     return np.append(np.concatenate(starts), edges[-1])
-
-
-def _inside(part: Region, whole: Region) -> tuple[slice, ...]:
-    return part.shift(tuple(-a for a in whole.start)).slices
 
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".lsm", ".stk")

@@ -32,6 +32,24 @@ class Region:
         """Return the region of a whole array of that shape."""
         return cls((0,) * len(shape), tuple(shape))
 
+    @classmethod
+    def of(cls, start: Sequence[int], shape: Sequence[int]) -> Region:
+        """Return the region of a given shape that begins at a voxel.
+
+        Parameters
+        ----------
+        start : sequence of int
+            First voxel per axis.
+        shape : sequence of int
+            Size per axis, in voxels.
+
+        Examples
+        --------
+        >>> Region.of((2, 0), (3, 4))
+        Region(start=(2, 0), stop=(5, 4))
+        """
+        return cls(tuple(start), tuple(a + n for a, n in zip(start, shape, strict=True)))
+
     @property
     def ndim(self) -> int:
         """Number of axes."""
@@ -65,6 +83,18 @@ class Region:
             tuple(a - d for a, d in zip(self.start, margin, strict=True)),
             tuple(b + d for b, d in zip(self.stop, margin, strict=True)),
         )
+
+    def within(self, other: Region) -> Region:
+        """Return the same box in the coordinates of `other`, whose first voxel becomes 0.
+
+        Its `slices` cut it out of an array that holds `other`.
+
+        Examples
+        --------
+        >>> Region((4, 7), (6, 9)).within(Region((3, 5), (8, 9)))
+        Region(start=(1, 2), stop=(3, 4))
+        """
+        return self.shift(tuple(-a for a in other.start))
 
     def intersect(self, other: Region) -> Region:
         """Return the common box; where there is none, its shape has a zero."""

@@ -116,8 +116,8 @@ def plan_tiles(
     for intervals in product(*(plan.intervals() for plan in plans)):
         write = Region(tuple(a for a, _ in intervals), tuple(b for _, b in intervals))
         start = tuple(a - p.context // 2 for a, p in zip(write.start, plans, strict=True))
-        stop = tuple(a + p.read for a, p in zip(start, plans, strict=True))
-        yield Tile(Region(start, stop), Region.whole(write.shape), write)
+        read = Region.of(start, [p.read for p in plans])
+        yield Tile(read, Region.whole(write.shape), write)
 
 
 def choose_tile(

@@ -131,7 +131,7 @@ def outputs_in_view(
     outputs = network(as_input(inputs[None], device))
     outputs = centre_crop(outputs, config.output_for(read.shape))[0]
     outputs = with_pixels(outputs, inputs, image, reading, config.geometry)
-    inside = view.region.shift(tuple(-a for a in box.start)).slices
+    inside = view.region.within(box).slices
     return outputs[(slice(None), *inside)].float().cpu()
 
 
@@ -179,7 +179,7 @@ def _read_for(geometry: Sequence[AxisGeometry], box: Region) -> Region:
     """Return what the network reads to answer for a box."""
     start = tuple(a - g.context // 2 for a, g in zip(box.start, geometry, strict=True))
     size = tuple(g.input_for(n) for g, n in zip(geometry, box.shape, strict=True))
-    return Region(start, tuple(a + n for a, n in zip(start, size, strict=True)))
+    return Region.of(start, size)
 
 
 def _check(view: Viewport, image: ImageView) -> None:

@@ -190,7 +190,7 @@ def middle(view: ImageView) -> Viewport:
     shape = view.spatial_shape
     sizes = [min(n, SIDE if len(shape) - a <= 2 else DEPTH) for a, n in enumerate(shape)]
     start = tuple((n - size) // 2 for n, size in zip(shape, sizes, strict=True))
-    region = Region(start, tuple(a + n for a, n in zip(start, sizes, strict=True)))
+    region = Region.of(start, sizes)
     return Viewport(tuple(n // 2 for n in view.loop_shape), region)
 
 

@@ -70,8 +70,7 @@ class WindowGrid:
     def _at(self, cell: Shape) -> Viewport:
         loops = len(self.image.loop_shape)
         start = tuple(i * b for i, b in zip(cell[loops:], self.box, strict=True))
-        stop = tuple(a + b for a, b in zip(start, self.box, strict=True))
-        return Viewport(cell[:loops], Region(start, stop), self.pair)
+        return Viewport(cell[:loops], Region.of(start, self.box), self.pair)
 
 
 def choose_windows(
@@ -133,4 +132,4 @@ def spread_windows(
             for n, c in zip(view.spatial_shape, core, strict=True)
         ]
         start = tuple(a - (p - c) // 2 for a, p, c in zip(middle, patch, core, strict=True))
-        yield view, loop, Region(start, tuple(a + p for a, p in zip(start, patch, strict=True)))
+        yield view, loop, Region.of(start, patch)

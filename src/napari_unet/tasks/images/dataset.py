@@ -119,8 +119,8 @@ def location_at(
     return PatchLocation(
         image,
         loop,
-        _box([a - b for a, b in zip(start, before, strict=True)], patch),
-        _box(start, core),
+        Region.of([a - b for a, b in zip(start, before, strict=True)], patch),
+        Region.of(start, core),
         held,
     )
 
@@ -131,7 +131,7 @@ def inside(place: PatchLocation, shape: Sequence[int]) -> NDArray[np.bool_]:
     mask = np.zeros(place.core.shape, bool)
     part = place.core.intersect(whole)
     if part.size:
-        mask[part.shift(tuple(-a for a in place.core.start)).slices] = True
+        mask[part.within(place.core).slices] = True
     return mask
 
 
@@ -141,7 +141,3 @@ def middle(array: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:
     parts = tuple(slice((have - want) // 2, (have - want) // 2 + want) for have, want in pairs)
     found: NDArray[Any] = array[(slice(None),) * (array.ndim - len(shape)) + parts]
     return found
-
-
-def _box(start: Sequence[int], shape: Sequence[int]) -> Region:
-    return Region(tuple(start), tuple(a + n for a, n in zip(start, shape, strict=True)))

@@ -276,10 +276,7 @@ def _pairs(
         depth = tuple(int(random.integers(n)) for n in shape[:-2])
         size = [min(SIDE, n) for n in shape[-2:]]
         start = [int(random.integers(n - s + 1)) for n, s in zip(shape[-2:], size, strict=True)]
-        region = Region(
-            (*depth, *start),
-            (*(d + 1 for d in depth), *(a + s for a, s in zip(start, size, strict=True))),
-        )
+        region = Region.of((*depth, *start), (*(1 for _ in depth), *size))
         plane = _flat(view, loop, region)
         beside = None
         if loop and view.loop_shape[-1] > 1:

@@ -327,7 +327,7 @@ class AnnotationSuggester:
             best = int(free.argmax())
             free[best] = False
             place = tuple(map(int, cells.centres[best]))
-            if not store.read(Region(place, tuple(i + 1 for i in place))).any():
+            if not store.read(Region.of(place, (1,) * len(place))).any():
                 found.append(best)
                 free &= np.linalg.norm(at - at[best], axis=1) > 2
         return found

@@ -66,7 +66,7 @@ class Overlay:
         shape = tuple(int(n) for a, n in enumerate(_pixels(image).shape) if a != channel)
         cover = Region.whole(shape) if self._is_small(shape) else place
         where = placement(image, None if image.rgb else channel, cover.start)
-        inside = place.shift(tuple(-a for a in cover.start)).slices
+        inside = place.within(cover).slices
         whole = cover.shape + values.shape[len(shape) :]
         layer = self.layer
         if layer is None or layer not in self._viewer.layers:

@@ -222,7 +222,7 @@ def _painted_near(
 def _widened(start: Sequence[int], shape: Shape) -> Region:
     """Return the same box with as much around it as any augmentation reads."""
     low = tuple(a - largest_margin(n) // 2 for a, n in zip(start, shape, strict=True))
-    return Region(low, tuple(a + n + largest_margin(n) for a, n in zip(low, shape, strict=True)))
+    return Region.of(low, [n + largest_margin(n) for n in shape])
 
 
 def _patch(
