@@ -15,7 +15,7 @@ import napari_unet
 from napari_unet.control import Previewed
 from napari_unet.geometry.region import Region
 from napari_unet.widgets import models as session
-from napari_unet.widgets.forms.layer_combo import RESULT
+from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.panel import find_panel
 from napari_unet.workers.process import SubprocessWorker
 from tests.widgets.conftest import PATIENCE

@@ -17,9 +17,9 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QWi
 
 from napari_unet.errors import InputError
 from napari_unet.model import SUFFIX, ClassInfo, TrainedModel, load_model
-from napari_unet.widgets.forms.editors import guard_wheel
-from napari_unet.widgets.layers.factory import class_color, hex_color
+from napari_unet.widgets.layers.layer_data import class_colour, hex_colour
 from napari_unet.widgets.qt.event_thread import EventRunner
+from napari_unet.widgets.qt.style import guard_wheel
 from napari_unet.widgets.qt.text import count, duration, humanise
 from napari_unet.workers.jobs import PACKAGE, ExportJob, ImportJob
 from napari_unet.workers.process import SubprocessWorker, Worker
@@ -287,7 +287,7 @@ def _channels(model: TrainedModel) -> str:
 
 def _class_text(info: ClassInfo) -> str:
     name = escape(str(info)).replace(" ", "&nbsp;")
-    return f'<span style="color:{hex_color(class_color(info))}">■</span>&nbsp;{name}'
+    return f'<span style="color:{hex_colour(class_colour(info))}">■</span>&nbsp;{name}'
 
 
 def _training(facts: dict[str, Any]) -> str:

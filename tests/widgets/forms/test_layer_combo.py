@@ -7,7 +7,8 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
-from napari_unet.widgets.forms.layer_combo import RESULT, LayerCombo
+from napari_unet.widgets.forms.layer_combo import LayerCombo
+from napari_unet.widgets.layers.provenance import RESULT
 
 
 @pytest.fixture

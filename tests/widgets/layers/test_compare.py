@@ -11,9 +11,9 @@ from napari import Viewer
 from napari.components import ViewerModel
 from napari.layers import Image
 
-from napari_unet.widgets.forms.layer_combo import is_result
 from napari_unet.widgets.layers import compare
 from napari_unet.widgets.layers.compare import CompareBar
+from napari_unet.widgets.layers.provenance import is_result
 
 SHAPE = (3, 40, 60)
 
@@ -452,7 +452,7 @@ def press(bar, model, start, to):
     event = SimpleNamespace(type="mouse_press", button=1, handled=False, position=(0, 20, start))
     for move in bar._viewer.mouse_move_callbacks:
         move(model, event)
-    (drag,) = [call for call in model.mouse_drag_callbacks if "Line" in repr(call)]
+    (drag,) = [call for call in model.mouse_drag_callbacks if "SplitHandle" in repr(call)]
     steps = drag(model, event)
     held = next(steps, "not held") is None
     if held:

@@ -12,20 +12,22 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.model import ClassInfo, TrainedModel
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.widgets.forms.layer_combo import RESULT, is_result
 from napari_unet.widgets.layers.factory import (
     PAINTS,
-    LayerData,
-    class_color,
-    class_names_of,
-    colors_of,
-    hex_color,
-    painted_data,
-    placement,
     result_labels,
     result_probabilities,
     strokes_layer,
 )
+from napari_unet.widgets.layers.layer_data import (
+    LayerData,
+    class_colour,
+    class_names_of,
+    colours_of,
+    hex_colour,
+    largest_level,
+)
+from napari_unet.widgets.layers.placement import placement
+from napari_unet.widgets.layers.provenance import RESULT, is_result
 
 TURN = np.deg2rad(30)
 COS, SIN = np.cos(TURN), np.sin(TURN)
@@ -89,7 +91,7 @@ def test_rgb_has_its_colours_last_and_no_scale_for_them():
 def test_what_is_painted_on_is_never_copied():
     for data in (np.zeros((8, 8), np.uint8), da.zeros((8, 8), dtype=np.uint8)):
         layer = Labels(data)
-        assert painted_data(layer) is layer.data
+        assert largest_level(layer) is layer.data
 
 
 def test_a_layer_of_the_same_shape_lies_exactly_upon_another():
@@ -120,7 +122,7 @@ def test_new_strokes_lie_upon_the_image_ready_to_be_painted():
     assert same_place(layer, image)
     assert (layer.mode, layer.selected_label, layer.brush_size) == ("paint", 1, 5)
     assert layer.name == "vnc – strokes"
-    assert hex_color(colors_of(layer, [1])[1]) == PAINTS[0]
+    assert hex_colour(colours_of(layer, [1])[1]) == PAINTS[0]
 
 
 @pytest.mark.parametrize(
@@ -143,11 +145,11 @@ def test_the_channel_axis_can_be_given():
 
 def test_colours_are_those_that_the_layer_shows():
     layer = Labels(np.array([[0, 1], [2, 5]], np.uint8))
-    colors = colors_of(layer, [0, 1, 5])
+    colors = colours_of(layer, [0, 1, 5])
     assert set(colors) == {1, 5}
     assert np.allclose(colors[5], layer.get_color(5), atol=1e-4)
     direct = DirectLabelColormap(color_dict={None: "gray", 0: "transparent", 2: "red"})
-    assert colors_of(Labels(layer.data, colormap=direct), [])[2] == (1, 0, 0, 1)
+    assert colours_of(Labels(layer.data, colormap=direct), [])[2] == (1, 0, 0, 1)
 
 
 def test_class_names_are_read_from_metadata_or_features():
@@ -198,5 +200,5 @@ def test_results_can_be_shown_together_with_the_image(model):
 
 
 def test_a_class_without_a_colour_gets_one():
-    assert class_color(ClassInfo(1)) != class_color(ClassInfo(2))
-    assert class_color(ClassInfo(0))[3] == 1
+    assert class_colour(ClassInfo(1)) != class_colour(ClassInfo(2))
+    assert class_colour(ClassInfo(0))[3] == 1

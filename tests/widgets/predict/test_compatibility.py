@@ -8,7 +8,7 @@ import pytest
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.model import ClassInfo, InputSpec, TrainedModel
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.widgets.layers.factory import LayerData
+from napari_unet.widgets.layers.layer_data import LayerData
 from napari_unet.widgets.predict.compatibility import misfits
 
 CLASSES = (ClassInfo(1), ClassInfo(2))

@@ -14,8 +14,8 @@ from napari_unet.inference.request import allocate, find_view
 from napari_unet.model import InputSpec, TrainedModel, weights_of
 from napari_unet.network.build import build_network
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.widgets.forms.layer_combo import RESULT
 from napari_unet.widgets.layers.factory import result_images
+from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.models import describe_model
 from tests.widgets.layers.test_factory import WHERE, same_place
 

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QFileDialog
 
 import napari_unet
 from napari_unet.inference.request import Request
-from napari_unet.widgets.forms.layer_combo import RESULT
+from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.layers.results import LabelsAndProbabilities
 from tests.widgets.conftest import two_classes
 

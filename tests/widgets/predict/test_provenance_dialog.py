@@ -14,13 +14,8 @@ from napari_unet.data.normalisation import Normalisation
 from napari_unet.model import ClassInfo, TrainedModel
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.provenance import Origin, with_sources
-from napari_unet.widgets.forms.layer_combo import RESULT
-from napari_unet.widgets.layers.factory import (
-    note_time,
-    origin,
-    result_labels,
-    result_probabilities,
-)
+from napari_unet.widgets.layers.factory import result_labels, result_probabilities
+from napari_unet.widgets.layers.provenance import RESULT, note_time, origin
 from napari_unet.widgets.predict.provenance_dialog import PREVIEW, STRANGER, show_how
 
 MODEL = with_sources(

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_unet.errors import InputError
 from napari_unet.geometry.axes import AxisLayout
-from napari_unet.widgets.forms.layer_combo import RESULT
+from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.layers.view import MOST, PredictionPair, find_plane
 from napari_unet.widgets.predict.quality import (
     LIMITS,

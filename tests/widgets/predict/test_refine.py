@@ -14,7 +14,7 @@ from napari_unet import RefineOptions, refine
 from napari_unet.model import ClassInfo
 from napari_unet.postprocessing import refine as core
 from napari_unet.postprocessing.quantised import QuantisedProbabilities
-from napari_unet.widgets.forms.layer_combo import RESULT
+from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.predict import refine_layer
 from napari_unet.widgets.predict.refine import RefinePanel
 from napari_unet.widgets.predict.refine_layer import look_at

@@ -9,7 +9,8 @@ import pytest
 from napari_unet.control import Control
 from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.errors import InputError
-from napari_unet.widgets.layers.factory import PAINTS, LayerData
+from napari_unet.widgets.layers.factory import PAINTS
+from napari_unet.widgets.layers.layer_data import LayerData
 from napari_unet.widgets.train.augmentation_preview import INK, PatchSource, built_in
 from napari_unet.widgets.train.request import TrainRequest
 from napari_unet.workers.jobs import Augmented

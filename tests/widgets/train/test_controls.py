@@ -10,8 +10,8 @@ import pytest
 import napari_unet
 from napari_unet.control import Previewed
 from napari_unet.training.events import Finished, Kept, Started, Stepped, Warned
-from napari_unet.widgets.forms.layer_combo import RESULT
 from napari_unet.widgets.layers import results
+from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.predict.provenance_dialog import ProvenanceDialog
 from tests.widgets.conftest import two_classes
 

@@ -11,8 +11,8 @@ from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
 from napari_unet.training.advice import Adviser
 from napari_unet.training.events import Finished, Kept, Noted, Started, Stepped, Validated, Warned
-from napari_unet.widgets.forms.layer_combo import RESULT
 from napari_unet.widgets.forms.model_form import WeightsEdit
+from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.train.live_preview import LivePreview
 from tests.widgets.train.test_page import fake_training, started
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from napari_unet.control import Previewed, Viewport
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
-from napari_unet.widgets.forms.layer_combo import RESULT
 from napari_unet.widgets.layers import overlay
 from napari_unet.widgets.layers import view as sight
+from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.panel import find_panel
 from napari_unet.widgets.train.live_preview import LivePreview
 from tests.widgets.conftest import PATIENCE, two_classes

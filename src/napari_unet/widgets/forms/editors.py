@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtGui import QValidator
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
@@ -17,29 +17,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.widgets.qt.style import guard_wheel
 from napari_unet.widgets.qt.text import named
 
 HUGE = 1e15
 DIGITS = 30
 """Decimals that a box keeps, so that a value it shows in short comes back as it was."""
-
-
-class _WheelGuard(QObject):
-    """Lets the wheel scroll the panel, unless the editor under it was clicked before."""
-
-    def eventFilter(self, target: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
-        if event is None or event.type() != QEvent.Type.Wheel:
-            return False
-        if isinstance(target, QWidget) and target.hasFocus():
-            return False
-        event.ignore()
-        return True
-
-
-def guard_wheel(editor: QWidget) -> None:
-    """Keep the wheel from changing a value that merely passes under the pointer."""
-    editor.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    editor.installEventFilter(_WheelGuard(editor))
 
 
 class NumberEdit(QDoubleSpinBox):

@@ -10,10 +10,9 @@ from napari.layers import Labels, Layer
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QWidget
 
-from napari_unet.widgets.forms.editors import guard_wheel
-
-RESULT = "napari_unet"
-"""The key in a layer's metadata that tells where a result comes from."""
+from napari_unet.widgets.layers.layer_data import array_shape
+from napari_unet.widgets.layers.provenance import is_result
+from napari_unet.widgets.qt.style import guard_wheel
 
 
 class LayerCombo(QComboBox):
@@ -120,13 +119,4 @@ class MaskCombo(LayerCombo):
         """Choose a layer that could be the mask of an image of this shape, if there is one."""
         axes = range(len(shape))
         shapes = [tuple(shape), *(tuple(shape[a] for a in axes if a != c) for c in axes)]
-        self.prefer(lambda layer: tuple(_largest(layer).shape) in shapes)
-
-
-def _largest(layer: Any) -> Any:
-    return layer.data[0] if layer.multiscale else layer.data
-
-
-def is_result(layer: Layer) -> bool:
-    """Tell whether a layer was made by a prediction of ours."""
-    return RESULT in layer.metadata
+        self.prefer(lambda layer: array_shape(layer) in shapes)

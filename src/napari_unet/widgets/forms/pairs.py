@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxL
 
 from napari_unet.errors import InputError
 from napari_unet.widgets.forms.layer_combo import LayerCombo
-from napari_unet.widgets.layers.factory import LayerData, painted_data
+from napari_unet.widgets.layers.layer_data import LayerData, array_shape, largest_level
 from napari_unet.widgets.qt.style import Section
 
 TIP = "Learn from several images together. They may differ in size, but not in their channels"
@@ -146,7 +146,7 @@ class PairsTable(QWidget):
         if image is not None and row.other is not None:
             used.add(id(image))
             shape = tuple(LayerData.of(image).data.shape)
-            row.other.prefer(lambda x: id(x) not in used and may_belong(_shape(x), shape))
+            row.other.prefer(lambda x: id(x) not in used and may_belong(array_shape(x), shape))
             if row.other.layer() is image:  # nothing is learned from an image that is its own goal
                 row.other.setCurrentIndex(-1)
         self._layout.insertWidget(self._layout.count() - 1, row)
@@ -199,7 +199,7 @@ class PairsTable(QWidget):
                     got="an image in colours beside one without",
                     todo="Learn from images of one kind together",
                 )
-            found.append((picture, None if other is None else painted_data(other)))
+            found.append((picture, None if other is None else largest_level(other)))
         return tuple(found)
 
     def _lacking(self, image: Any, other: Any) -> str:
@@ -253,7 +253,3 @@ def _tip(second: PairedLayer | None) -> str:
     if second is None:
         return f"{TIP}."
     return f"{TIP}; each {'may have' if second.none else 'has'} a {second.what} of its own."
-
-
-def _shape(layer: Any) -> tuple[int, ...]:
-    return tuple((layer.data[0] if layer.multiscale else layer.data).shape)

@@ -20,7 +20,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.widgets.forms.editors import guard_wheel
 from napari_unet.widgets.layers.compare_layers import (
     DisplayStateGuard,
     SplitAxis,
@@ -28,7 +27,7 @@ from napari_unet.widgets.layers.compare_layers import (
     SwipeLayer,
     contrast_is_common,
 )
-from napari_unet.widgets.qt.style import Palette
+from napari_unet.widgets.qt.style import Palette, guard_wheel
 
 Mode = Literal["After", "Split", "Blink"]
 

@@ -15,8 +15,8 @@ from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_unet.widgets.forms.layer_combo import RESULT
-from napari_unet.widgets.layers.factory import placement
+from napari_unet.widgets.layers.placement import insert_above, placement
+from napari_unet.widgets.layers.provenance import RESULT
 
 
 @dataclass(frozen=True)
@@ -165,10 +165,7 @@ class SwipeLayer:
             **placement(before) | {"translate": translate},
         )
         layers = self._viewer.layers
-        active = layers.selection.active
-        layers.insert(max(map(layers.index, (before, self._after))) + 1, self.layer)
-        if active is not None:
-            layers.selection.active = active
+        insert_above(layers, max(before, self._after, key=layers.index), [self.layer])
 
     def _frame(self, color: str) -> None:
         assert self.layer is not None

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from napari_unet.control import PreviewedImage, Viewport
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
-from napari_unet.widgets.layers.factory import placement
+from napari_unet.widgets.layers.layer_data import array_shape
+from napari_unet.widgets.layers.placement import insert_above, placement
 
 MOST_SHOWN = {2: 1 << 20, 3: 1 << 22}
 """Displayed voxels up to which a layer covers its whole image: napari draws all of them anew
@@ -63,7 +64,7 @@ class Overlay:
         above : Layer, optional
             What a new layer goes directly above of, if it is there; else that is the image.
         """
-        shape = tuple(int(n) for a, n in enumerate(_pixels(image).shape) if a != channel)
+        shape = tuple(n for a, n in enumerate(array_shape(image)) if a != channel)
         cover = Region.whole(shape) if self._is_small(shape) else place
         where = placement(image, None if image.rgb else channel, cover.start)
         inside = place.within(cover).slices
@@ -71,7 +72,8 @@ class Overlay:
         layer = self.layer
         if layer is None or layer not in self._viewer.layers:
             self.layer = self._make(_filled(whole, inside, values), **where)
-            self._insert(self.layer, image if above not in self._viewer.layers else above)
+            layers = self._viewer.layers
+            insert_above(layers, above if above in layers else image, [self.layer])
         elif layer.data.shape != whole or not np.can_cast(values.dtype, layer.data.dtype):
             layer.data = _filled(whole, inside, values)
             layer.translate = where["translate"]
@@ -93,18 +95,6 @@ class Overlay:
         axes = (axis - dims.ndim + len(shape) for axis in dims.displayed)
         shown = prod(shape[axis] for axis in axes if axis >= 0)
         return shown <= MOST_SHOWN[dims.ndisplay] and prod(shape) <= MOST_KEPT
-
-    def _insert(self, layer: Labels | Image, above: Layer) -> None:
-        """Put a layer directly above another; what was selected stays so."""
-        layers = self._viewer.layers
-        active = layers.selection.active
-        layers.insert(layers.index(above) + 1, layer)
-        if active is not None:
-            layers.selection.active = active
-
-
-def _pixels(image: Image) -> Any:
-    return image.data[0] if image.multiscale else image.data
 
 
 def _filled(
@@ -157,7 +147,7 @@ def image_block(preview: PreviewedImage, image: Image, layout: AxisLayout) -> Ov
         Roles of the image's axes.
     """
     pixels, flat = preview.image, place_of(layout.labels, preview.view)
-    shape = (image.data[0] if image.multiscale else image.data).shape
+    shape = array_shape(image)
     if layout.channel is None or len(pixels) != layout.channels(shape):
         return OverlayBlock(layout.channel, flat, pixels[0].astype(np.float32).reshape(flat.shape))
     if image.rgb:

@@ -19,12 +19,8 @@ from napari_unet.inference.request import TileDone, allocate, allocated
 from napari_unet.model import TrainedModel
 from napari_unet.postprocessing.quantised import QuantisedProbabilities
 from napari_unet.widgets.layers.compare_layers import contrast_is_common
-from napari_unet.widgets.layers.factory import (
-    insert_above,
-    result_images,
-    result_labels,
-    result_probabilities,
-)
+from napari_unet.widgets.layers.factory import result_images, result_labels, result_probabilities
+from napari_unet.widgets.layers.placement import insert_above
 
 REFRESH_MS = 200
 MOST_KEPT = 1 << 30
@@ -224,7 +220,7 @@ class ImageResults(Results):
     view : ImageView
         The image as the model sees it.
     request : mapping
-        What is said of how it was made, see `napari_unet.widgets.layers.factory.provenance`.
+        What is said of how it was made, see `napari_unet.widgets.layers.provenance.provenance`.
 
     Attributes
     ----------

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from napari_unet.control import Viewport
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
-from napari_unet.widgets.layers.factory import LayerData
+from napari_unet.widgets.layers.layer_data import LayerData, array_shape
 
 MOST_PIXELS = 768
 """Side of the largest preview of a plane, in pixels; of a larger view the middle is shown."""
@@ -64,7 +64,7 @@ def find_sight(
         return VisibleRegion(
             None, "No preview: the network works along other axes than those in view."
         )
-    shape = (image.data[0] if image.multiscale else image.data).shape
+    shape = array_shape(image)
     sizes = [int(shape[axis]) for axis in layout.spatial]
     stands = np.round(_to_data(viewer, image, np.array(viewer.dims.point)))
     index = tuple(int(stands[axis]) for axis in layout.loops)
@@ -240,7 +240,7 @@ def find_plane(viewer: Viewer, image: Image, layout: AxisLayout) -> Plane | None
     Plane or None
         None where the sliders stand outside the image.
     """
-    shape = (image.data[0] if image.multiscale else image.data).shape[: image.ndim]
+    shape = array_shape(image)[: image.ndim]
     y, x = layout.spatial[-2:]
     point = np.array(viewer.dims.point, float)
     point[list(viewer.dims.displayed)] = viewer.scene.camera.center[-viewer.dims.ndisplay :]

@@ -10,7 +10,7 @@ from napari_unet.errors import InputError
 from napari_unet.geometry.axes import find_layout
 from napari_unet.inference.request import Request, find_missing, find_view
 from napari_unet.model import TrainedModel
-from napari_unet.widgets.layers.factory import LayerData
+from napari_unet.widgets.layers.layer_data import LayerData
 from napari_unet.widgets.qt.style import Notice
 from napari_unet.widgets.qt.text import count, sizes
 

@@ -31,9 +31,10 @@ from napari_unet.inference.request import (
 )
 from napari_unet.model import TrainedModel
 from napari_unet.widgets.forms.editors import OptionalEdit, SwitchEdit, TextEdit
-from napari_unet.widgets.forms.layer_combo import LayerCombo, MaskCombo, is_result
+from napari_unet.widgets.forms.layer_combo import LayerCombo, MaskCombo
 from napari_unet.widgets.forms.model_form import form_layout
-from napari_unet.widgets.layers.factory import LayerData, note_time, origin, painted_data
+from napari_unet.widgets.layers.layer_data import LayerData, largest_level
+from napari_unet.widgets.layers.provenance import is_result, note_time, origin
 from napari_unet.widgets.layers.results import ImageResults, LabelResults, Results
 from napari_unet.widgets.layers.view import PredictionPair
 from napari_unet.widgets.models import ModelChooser, ModelFiles, NamedModel, Session, describe_model
@@ -174,7 +175,7 @@ class PredictPage(QWidget):
         )
         view = find_view(model, picture.data, request)
         mask = self.missing.layer() if model.reading.mask else None
-        missing = None if mask is None else painted_data(mask)
+        missing = None if mask is None else largest_level(mask)
         find_missing(model, view, missing)
         self._forget()
         if model.target is None:
@@ -208,7 +209,7 @@ class PredictPage(QWidget):
         """Say what model and image differ in, before anything is computed."""
         named, image, mask = self.model.value(), self.image.layer(), self.missing.layer()
         picture = None if image is None else LayerData.of(image)
-        missing = None if mask is None else painted_data(mask)
+        missing = None if mask is None else largest_level(mask)
         self.fits.compare(None if named is None else named.model, picture, missing)
 
     def _forget(self) -> None:

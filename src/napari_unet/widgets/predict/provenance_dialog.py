@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.tasks.provenance import as_text, rows
-from napari_unet.widgets.forms.layer_combo import RESULT
+from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.qt.style import Palette, heading, style_sheet
 
 WIDTH, COMMANDS, TALLEST = 680, 124, 380

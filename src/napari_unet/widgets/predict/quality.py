@@ -18,7 +18,9 @@ from napari_unet.widgets.forms.editors import NumberEdit, OptionalEdit
 from napari_unet.widgets.forms.layer_combo import LayerCombo
 from napari_unet.widgets.forms.model_form import form_layout
 from napari_unet.widgets.layers.compare import CompareBar
-from napari_unet.widgets.layers.factory import LayerData, insert_above, note_layer, placement
+from napari_unet.widgets.layers.factory import note_layer
+from napari_unet.widgets.layers.layer_data import LayerData
+from napari_unet.widgets.layers.placement import insert_above, placement
 from napari_unet.widgets.layers.view import Plane, PredictionPair
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.qt.style import Notice, Section

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 from napari_unet.errors import NapariUnetError
 from napari_unet.model import ClassInfo
 from napari_unet.postprocessing.options import RefineOptions
-from napari_unet.widgets.forms.editors import ChoiceEdit, NumberEdit, guard_wheel
+from napari_unet.widgets.forms.editors import ChoiceEdit, NumberEdit
 from napari_unet.widgets.forms.model_form import ModelForm
 from napari_unet.widgets.predict.refine_layer import (
     LayerLook,
@@ -33,7 +33,7 @@ from napari_unet.widgets.predict.refine_layer import (
     look_at,
 )
 from napari_unet.widgets.qt.event_thread import EventRunner
-from napari_unet.widgets.qt.style import Notice
+from napari_unet.widgets.qt.style import Notice, guard_wheel
 from napari_unet.widgets.qt.text import count
 
 STEPS = 100

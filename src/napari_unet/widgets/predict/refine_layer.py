@@ -13,8 +13,8 @@ from napari.utils.colormaps import label_colormap
 from numpy.typing import NDArray
 
 from napari_unet.postprocessing.options import RefineOptions
-from napari_unet.widgets.forms.layer_combo import RESULT
-from napari_unet.widgets.layers.factory import placement
+from napari_unet.widgets.layers.placement import insert_above, placement
+from napari_unet.widgets.layers.provenance import RESULT
 
 MOST_VOXELS = 2**22
 """What a preview shows at most; of a larger view it is the middle."""
@@ -206,10 +206,7 @@ class RefinedLayer:
             metadata={RESULT: dict(old.metadata.get(RESULT, {}))},
             **placement(old),
         )
-        layers, active = viewer.layers, viewer.layers.selection.active
-        layers.insert(layers.index(old) + 1 if old in layers else len(layers), layer)
-        if active is not None:
-            layers.selection.active = active
+        insert_above(viewer.layers, old, [layer])
         return RefinedLayer(layer, labels)
 
     def release(self) -> None:

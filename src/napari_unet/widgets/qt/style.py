@@ -167,6 +167,24 @@ class Notice(QLabel):
             self.say("\n".join([*lines, text]), kind if informs else "warning")
 
 
+class _WheelGuard(QObject):
+    """Lets the wheel scroll the panel, unless the editor under it was clicked before."""
+
+    def eventFilter(self, target: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        if event is None or event.type() != QEvent.Type.Wheel:
+            return False
+        if isinstance(target, QWidget) and target.hasFocus():
+            return False
+        event.ignore()
+        return True
+
+
+def guard_wheel(editor: QWidget) -> None:
+    """Keep the wheel from changing a value that merely passes under the pointer."""
+    editor.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    editor.installEventFilter(_WheelGuard(editor))
+
+
 class Section(QWidget):
     """A heading that folds what is below it.
 

@@ -35,7 +35,7 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.geometry.region import Region
-from napari_unet.widgets.layers.factory import painted_data
+from napari_unet.widgets.layers.layer_data import largest_level
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.train.class_table import MOST_VOXELS, planes_in_reach
 
@@ -103,7 +103,7 @@ class AnnotationSync(QObject):
         if store is None or self._runner.running:
             self._timer.start()
             return
-        data = painted_data(layer)
+        data = largest_level(layer)
         if tuple(data.shape) != store.shape:
             return  # the layer now holds another array than the one that is learned from
         regions = _changed_regions(layer, self._viewer)
@@ -157,7 +157,7 @@ class AnnotationSyncGroup(QObject):
 
 def _changed_regions(layer: Labels, viewer: Viewer) -> list[Region]:
     """Return where a change may be, plane by plane; in a huge layer near what is in view."""
-    shape = tuple(painted_data(layer).shape)
+    shape = tuple(largest_level(layer).shape)
     whole = Region.whole(shape)
     if len(shape) == 2:
         return [whole]

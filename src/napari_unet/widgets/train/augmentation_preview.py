@@ -21,7 +21,8 @@ from napari_unet.data.source import open_source
 from napari_unet.errors import InputError, NapariUnetError
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
-from napari_unet.widgets.layers.factory import PAINTS, RGBA
+from napari_unet.widgets.layers.factory import PAINTS
+from napari_unet.widgets.layers.layer_data import RGBA
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.qt.text import sizes
 from napari_unet.widgets.train.request import TrainRequest

@@ -24,12 +24,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.widgets.layers.factory import (
+from napari_unet.widgets.layers.layer_data import (
     RGBA,
     class_names_of,
-    colors_of,
-    hex_color,
-    painted_data,
+    colours_of,
+    hex_colour,
+    largest_level,
 )
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.qt.style import plain_table
@@ -155,7 +155,7 @@ class ClassTable(QWidget):
 
     def colors(self) -> dict[int, RGBA]:
         """Return the colours of the classes, by label value."""
-        return {} if self._layer is None else colors_of(self._layer, self.painted.pixels)
+        return {} if self._layer is None else colours_of(self._layer, self.painted.pixels)
 
     def recount(self) -> None:
         """Count in a thread."""
@@ -164,7 +164,7 @@ class ClassTable(QWidget):
         if self._counter.running:
             self._due = True
             return
-        data, touched, self._touched = painted_data(self._layer), self._touched, set()
+        data, touched, self._touched = largest_level(self._layer), self._touched, set()
         before = None if touched is None else self.painted
         self._counter.start_call(
             lambda: (id(data), ClassCounts.counted(data, before, sorted(touched or ())))
@@ -198,7 +198,7 @@ class ClassTable(QWidget):
         data_id, painted = found
         if self._layer is None:
             return
-        if data_id == id(painted_data(self._layer)):
+        if data_id == id(largest_level(self._layer)):
             self.painted = painted
             self._fill()
             self.changed.emit()
@@ -228,7 +228,7 @@ class ClassTable(QWidget):
 
 def planes_in_reach(viewer: ViewerModel, layer: Labels) -> set[int]:
     """Return the indices of the first axis that a stroke just made may have changed."""
-    planes, missing = painted_data(layer).shape[0], viewer.dims.ndim - layer.ndim
+    planes, missing = largest_level(layer).shape[0], viewer.dims.ndim - layer.ndim
     if missing not in viewer.dims.not_displayed:
         return set(range(planes))
     reach = 0 if layer.n_edit_dimensions < layer.ndim else layer.brush_size
@@ -239,7 +239,7 @@ def planes_in_reach(viewer: ViewerModel, layer: Labels) -> set[int]:
 def _items(
     value: int, count: int, names: Mapping[int, str], colors: Mapping[int, RGBA]
 ) -> tuple[QTableWidgetItem, ...]:
-    swatch = QTableWidgetItem(color_icon(hex_color(colors.get(value, (0.5, 0.5, 0.5, 1)))), "")
+    swatch = QTableWidgetItem(color_icon(hex_colour(colors.get(value, (0.5, 0.5, 0.5, 1)))), "")
     swatch.setFlags(Qt.ItemFlag.ItemIsEnabled)
     swatch.setToolTip(f"Label {value}")
     name = QTableWidgetItem(names.get(value, f"class {value}"))

@@ -18,7 +18,7 @@ from napari_unet.widgets.forms.editors import ChoiceEdit
 from napari_unet.widgets.forms.layer_combo import LayerCombo
 from napari_unet.widgets.forms.model_form import form_layout
 from napari_unet.widgets.forms.network import NetworkEditor
-from napari_unet.widgets.layers.factory import RGBA, LayerData
+from napari_unet.widgets.layers.layer_data import RGBA, LayerData
 from napari_unet.widgets.models import Session, StartChooser
 from napari_unet.widgets.qt.style import Section, heading
 from napari_unet.widgets.train.request import ImageRequest, TrainRequest

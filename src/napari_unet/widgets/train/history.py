@@ -22,8 +22,7 @@ from qtpy.QtWidgets import (
 from napari_unet.model import TrainedModel
 from napari_unet.training.events import Kept
 from napari_unet.training.metrics import mean
-from napari_unet.widgets.forms.editors import guard_wheel
-from napari_unet.widgets.qt.style import Palette
+from napari_unet.widgets.qt.style import Palette, guard_wheel
 from napari_unet.widgets.qt.text import clock
 
 MAX_ITEMS, MAX_BYTES = 40, 256 * 2**20

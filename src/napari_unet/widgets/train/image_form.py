@@ -13,10 +13,12 @@ from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.errors import InputError
 from napari_unet.widgets.forms.editors import ChoiceEdit
-from napari_unet.widgets.forms.layer_combo import RESULT, LayerCombo, is_result
+from napari_unet.widgets.forms.layer_combo import LayerCombo
 from napari_unet.widgets.forms.model_form import form_layout, make_editor
 from napari_unet.widgets.forms.pairs import PairedLayer, PairsSection, may_belong
-from napari_unet.widgets.layers.factory import painted_data, strokes_layer
+from napari_unet.widgets.layers.factory import strokes_layer
+from napari_unet.widgets.layers.layer_data import array_shape, largest_level
+from napari_unet.widgets.layers.provenance import RESULT, is_result
 from napari_unet.widgets.models import Session
 from napari_unet.widgets.train.forms import RowLabel, TaskForm
 from napari_unet.widgets.train.request import OPTIONS, ImageRequest
@@ -101,8 +103,8 @@ class PairedLayerCombo(LayerCombo):
             return 0
         fits = (i for i, x in enumerate(self._layers) if x is not None and not is_result(x))
         if image is not None:
-            shape = _shape(image)
-            fits = (i for i in fits if may_belong(_shape(self._layers[i]), shape))
+            shape = array_shape(image)
+            fits = (i for i in fits if may_belong(array_shape(self._layers[i]), shape))
         return next(fits, 0 if self._second.none else -1)
 
 
@@ -175,7 +177,7 @@ class ImageForm(TaskForm):
                 "There is no target to learn from",
                 todo="Open the good image of the same scene, and choose it as the target",
             )
-        other = None if layer is None else painted_data(layer)
+        other = None if layer is None else largest_level(layer)
         advanced = self.advanced.changes()
         shape = None if other is None else tuple(other.shape)
         channel = picture.channel(advanced.get("channel_axis", "auto"), shape)
@@ -219,10 +221,6 @@ class ImageForm(TaskForm):
         if self.other is not None:
             self.other.refill()
         self._changed()
-
-
-def _shape(layer: Any) -> tuple[int, ...]:
-    return tuple((layer.data[0] if layer.multiscale else layer.data).shape)
 
 
 def _live(layer: Layer) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,9 +18,7 @@ from napari_unet.control import Control, Previewed, PreviewedImage, Viewport
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.inference.request import Request
 from napari_unet.model import TrainedModel
-from napari_unet.tasks.provenance import with_sources
-from napari_unet.widgets.forms.layer_combo import RESULT
-from napari_unet.widgets.layers.factory import RGBA, LayerData, described, origin
+from napari_unet.widgets.layers.layer_data import RGBA, LayerData
 from napari_unet.widgets.layers.overlay import (
     Overlay,
     image_block,
@@ -28,6 +26,7 @@ from napari_unet.widgets.layers.overlay import (
     link_looks,
     place_of,
 )
+from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.layers.view import VisibleRegion, find_sight
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.train.request import ImageRequest
@@ -356,19 +355,3 @@ def like_of(request: object, image: Image, other: Any) -> Image | None:
     if not isinstance(request, ImageRequest):
         return None
     return other if request.task == "restore" else image
-
-
-def with_layers(
-    model: TrainedModel,
-    names: Mapping[int, str],
-    colors: Mapping[int, RGBA],
-    pairs: Sequence[tuple[Any, Any]],
-) -> TrainedModel:
-    """Return the same model, which says where it learned, and how its classes are called.
-
-    `pairs` are images, each with the layer that went with it, or None.
-    """
-    if all(other is not None for _, other in pairs):
-        return described(model, names, colors, pairs)
-    sources = [tuple(origin(x) for x in pair if x is not None) for pair in pairs]
-    return with_sources(model, sources)

@@ -18,7 +18,8 @@ from napari_unet.inference.request import Request
 from napari_unet.model import TrainedModel
 from napari_unet.training.events import Finished, Kept, Noted, Started, Stepped, Suggested, Warned
 from napari_unet.widgets.layers.compare import CompareBar
-from napari_unet.widgets.layers.factory import RGBA
+from napari_unet.widgets.layers.layer_data import RGBA
+from napari_unet.widgets.layers.provenance import with_training_layers
 from napari_unet.widgets.models import ModelSaver, NamedModel, Session
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.qt.style import Notice, Palette, Scroll, Section
@@ -26,7 +27,7 @@ from napari_unet.widgets.train.annotation_sync import AnnotationSyncGroup
 from napari_unet.widgets.train.controls import LiveBar, TrainFooter
 from napari_unet.widgets.train.forms import TaskForm
 from napari_unet.widgets.train.image_form import TaskForms
-from napari_unet.widgets.train.live_preview import LivePreview, ModelPreview, like_of, with_layers
+from napari_unet.widgets.train.live_preview import LivePreview, ModelPreview, like_of
 from napari_unet.widgets.train.progress import TrainingProgress
 from napari_unet.widgets.train.request import ImageRequest, TrainRequest
 from napari_unet.widgets.train.runs import RunsBox
@@ -302,7 +303,7 @@ class TrainPage(QWidget):
     def _store(self, model: TrainedModel) -> NamedModel:
         """Put a model among those of the session, with what the panel knows of it."""
         assert self._request is not None
-        model = with_layers(model, self._form.names(), self._form.colors(), self._pairs)
+        model = with_training_layers(model, self._form.names(), self._form.colors(), self._pairs)
         return self._session.add(self._request.picture.name, model)
 
     def _add_model(self, model: TrainedModel) -> None:

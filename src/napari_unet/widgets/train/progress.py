@@ -17,7 +17,7 @@ from napari_unet.training.events import (
     TrainingEvent,
     Validated,
 )
-from napari_unet.widgets.layers.factory import RGBA, class_color, hex_color
+from napari_unet.widgets.layers.layer_data import RGBA, class_colour, hex_colour
 from napari_unet.widgets.qt.style import Palette
 from napari_unet.widgets.train.controls import AdviceLine
 from napari_unet.widgets.train.history import HistorySlider
@@ -88,7 +88,7 @@ class TrainingProgress(QWidget):
     def hex_colors(self) -> list[str]:
         """Return the colours of the classes, as ``#rrggbb``."""
         painted = self._colors()
-        return [hex_color(class_color(ClassInfo(v, color=painted.get(v)))) for v in self.values]
+        return [hex_colour(class_colour(ClassInfo(v, color=painted.get(v)))) for v in self.values]
 
     def set_palette(self, palette: Palette) -> None:
         """Take the colours of a theme."""

@@ -19,7 +19,7 @@ from napari_unet.tasks.images.options import (
 )
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.training.events import TrainingEvent
-from napari_unet.widgets.layers.factory import LayerData
+from napari_unet.widgets.layers.layer_data import LayerData
 from napari_unet.workers.jobs import TrainJob
 from napari_unet.workers.messages import Readable
 from napari_unet.workers.process import Worker

@@ -24,8 +24,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet.training.events import Validated
 from napari_unet.training.metrics import Table, accuracy, dice, iou, shares
-from napari_unet.widgets.forms.editors import guard_wheel
-from napari_unet.widgets.qt.style import Palette, Section
+from napari_unet.widgets.qt.style import Palette, Section, guard_wheel
 from napari_unet.widgets.qt.text import count
 
 ROW_HEIGHT, NARROW, NAMES = 22, 40, 104

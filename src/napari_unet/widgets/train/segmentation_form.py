@@ -15,7 +15,8 @@ from napari_unet.widgets.forms.augmentation import AugmentEdit
 from napari_unet.widgets.forms.editors import ChoiceEdit
 from napari_unet.widgets.forms.layer_combo import LayerCombo
 from napari_unet.widgets.forms.pairs import PairedLayer, PairsSection, may_belong
-from napari_unet.widgets.layers.factory import RGBA, LayerData, painted_data, strokes_layer
+from napari_unet.widgets.layers.factory import strokes_layer
+from napari_unet.widgets.layers.layer_data import RGBA, LayerData, largest_level
 from napari_unet.widgets.layers.view import middle_of_view
 from napari_unet.widgets.models import Session
 from napari_unet.widgets.train.augmentation_preview import PatchSource
@@ -86,7 +87,7 @@ class TrainForm(TaskForm):
                 "There is no Labels layer to learn from",
                 todo='Press "New strokes layer" and paint a few strokes of at least two classes',
             )
-        return self._request(picture, painted_data(layer), self._more(picture, layer))
+        return self._request(picture, largest_level(layer), self._more(picture, layer))
 
     def patch_source(self) -> PatchSource:
         """Return where to read a patch to show; nothing need be painted, nor an image be there.

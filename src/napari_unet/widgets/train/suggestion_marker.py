@@ -15,8 +15,8 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.training.events import Suggested
-from napari_unet.widgets.forms.layer_combo import RESULT
-from napari_unet.widgets.layers.factory import placement
+from napari_unet.widgets.layers.placement import active_layer_kept, placement
+from napari_unet.widgets.layers.provenance import RESULT
 
 SHOWN_MS = 4000
 """How long the marker stays, unless something is painted before."""
@@ -126,10 +126,8 @@ class SuggestionNavigator(QObject):
         if self._strokes is not None:
             self._strokes.events.paint.disconnect(self._painted)
         if marker is not None and marker in self._viewer.layers:
-            active = self._viewer.layers.selection.active
-            self._viewer.layers.remove(marker)
-            if active is not None and active is not marker:
-                self._viewer.layers.selection.active = active
+            with active_layer_kept(self._viewer.layers):
+                self._viewer.layers.remove(marker)
 
     def _visit(self, place: tuple[int, ...]) -> None:
         image, layout = self._image, self._layout
@@ -187,10 +185,8 @@ class SuggestionNavigator(QObject):
             **placement(image, channel),
         )
         self._marker.editable = False
-        active = self._viewer.layers.selection.active
-        self._viewer.layers.append(self._marker)
-        if active is not None:
-            self._viewer.layers.selection.active = active
+        with active_layer_kept(self._viewer.layers):
+            self._viewer.layers.append(self._marker)
 
     def _painted(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
         self.clear()

@@ -1,0 +1,145 @@
+"""What is read of a layer: its pixels, axes, scale, class names and colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import DirectLabelColormap, label_colormap
+
+from napari_unet.geometry.axes import ChannelAxis, find_layout
+from napari_unet.model import ClassInfo
+
+RGBA = tuple[float, float, float, float]
+"""A colour: red, green, blue and opacity, each from 0 to 1."""
+
+
+def largest_level(layer: Layer) -> Any:
+    """Return the array of an Image or Labels layer; of a pyramid the level of full resolution.
+
+    It is not copied, for it may be huge: a thread that reads the array of a layer that is being
+    painted on must follow the layer's changes.
+    """
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def array_shape(layer: Layer) -> tuple[int, ...]:
+    """Return the shape of a layer's array at full resolution; of RGB the colours are last."""
+    return tuple(int(n) for n in largest_level(layer).shape)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerData:
+    """What a thread needs to know of an Image layer; it holds no layer.
+
+    Parameters
+    ----------
+    name : str
+        The layer's name.
+    data : array
+        Its pixels; of a pyramid the largest level. RGB has the colours last.
+    rgb : bool
+        Whether it is RGB.
+    axes : tuple of str
+        The layer's axis labels (RGB: without the colours).
+    scale : tuple of float
+        World units per pixel and axis.
+    """
+
+    name: str
+    data: Any
+    rgb: bool
+    axes: tuple[str, ...]
+    scale: tuple[float, ...]
+
+    @classmethod
+    def of(cls, layer: Image) -> LayerData:
+        """Read a layer."""
+        return cls(
+            layer.name,
+            largest_level(layer),
+            bool(layer.rgb),
+            tuple(map(str, layer.axis_labels)),
+            tuple(abs(float(s)) for s in layer.scale),
+        )
+
+    def channel(self, wanted: ChannelAxis = "auto", labels: tuple[int, ...] | None = None) -> Any:
+        """Return the axis of channels, or None.
+
+        Parameters
+        ----------
+        wanted : int, None or "auto"
+            As of `napari_unet.geometry.axes.find_layout`.
+        labels : tuple of int, optional
+            The shape of the labels that belong to the image.
+        """
+        return find_layout(
+            self.data.shape,
+            2,
+            channel_axis=wanted,
+            names=self.axes,
+            labels_shape=labels,
+            rgb=self.rgb,
+        ).channel
+
+    def spatial_shape(self, channel: int | None) -> tuple[int, ...]:
+        """Return the shape without the axis of channels."""
+        return tuple(int(n) for a, n in enumerate(self.data.shape) if a != channel)
+
+    def spacing(self, channel: int | None) -> tuple[float, ...]:
+        """Return the scale without the axis of channels (RGB has none to begin with)."""
+        return tuple(s for a, s in enumerate(self.scale) if self.rgb or a != channel)
+
+
+def class_names_of(layer: Labels) -> dict[int, str]:
+    """Return the names of classes, by label value, that a layer brings along.
+
+    They are read from ``metadata["class_names"]``, as in our sample data, or from a table of
+    features with the columns "index" and "class"; empty where there are none.
+    """
+    given = layer.metadata.get("class_names")
+    if isinstance(given, Mapping):
+        return {int(value): str(name) for value, name in given.items()}
+    features = layer.features
+    if {"index", "class"} <= set(features.columns):
+        return {int(v): str(n) for v, n in zip(features["index"], features["class"], strict=True)}
+    return {}
+
+
+def colours_of(layer: Labels, values: Iterable[int]) -> dict[int, RGBA]:
+    """Return colours in which a layer shows label values.
+
+    Parameters
+    ----------
+    layer : Labels
+        Whose colormap is read.
+    values : iterable of int
+        Label values; those that have a colour of their own in the colormap are added.
+
+    Returns
+    -------
+    dict
+        By label value, without the background.
+    """
+    colormap = layer.colormap
+    own = colormap.color_dict if isinstance(colormap, DirectLabelColormap) else {}
+    wanted = {int(v) for v in (*values, *own) if v is not None}
+    return {v: _rgba(colormap.map(v)) for v in sorted(wanted) if v != colormap.background_value}
+
+
+def class_colour(info: ClassInfo) -> RGBA:
+    """Return a class's colour: its own, or napari's for that label."""
+    return info.color or _rgba(label_colormap().map(info.value or 1))
+
+
+def hex_colour(colour: RGBA) -> str:
+    """Return a colour as ``#rrggbb``."""
+    return "#" + "".join(f"{round(255 * part):02x}" for part in colour[:3])
+
+
+def _rgba(colour: Any) -> RGBA:
+    parts = [round(float(part), 4) for part in np.asarray(colour).reshape(-1)[:4]]
+    return parts[0], parts[1], parts[2], parts[3]
