@@ -98,5 +98,5 @@ def test_it_is_made_for_a_noise_model():
 
 @pytest.mark.parametrize("numbers", [(-1.0, 1.0), (0.0, 0.0), (0.0, -1.0), (np.nan, 1.0)])
 def test_what_is_no_noise_is_refused(numbers):
-    with pytest.raises(InputError, match="describe no noise"):
+    with pytest.raises(InputError, match="do not describe any noise"):
         Stabiliser(*numbers)

@@ -1,1 +1,1 @@
-"""What the noise of a picture is like, and whether its denoised version can be trusted."""
+"""Noise of an image: its model, its structure, and checks of what denoising took out."""

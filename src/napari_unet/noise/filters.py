@@ -1,4 +1,4 @@
-"""The high-pass through which the noise of a picture is looked at, and what is smooth in it."""
+"""Linear filters that separate noise from structure, and the grey values an image is clipped at."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from napari_unet.errors import InputError
 Plane = NDArray[np.float64]
 
 SECOND_DIFFERENCE = np.array([1.0, -2.0, 1.0]) / np.sqrt(6.0)
-"""Its squares sum to one, so it leaves the variance of white noise as it is."""
+"""Kernel of the second difference; its squares sum to 1, so white noise keeps its variance."""
 
 
 def as_plane(values: ArrayLike, *, least: int = 8) -> Plane:
-    """Check one picture and give it in double precision.
+    """Check one plane and return it in double precision.
 
     Parameters
     ----------
     values : array_like
         Axes (y, x).
     least : int
-        Fewest pixels along either axis.
+        Least number of pixels along either axis.
 
     Returns
     -------
@@ -33,19 +33,19 @@ def as_plane(values: ArrayLike, *, least: int = 8) -> Plane:
     Raises
     ------
     InputError
-        If it has not two axes, is too small, or holds values that are not finite.
+        If it does not have two axes, is too small, or holds values that are not finite.
     """
     plane = np.asarray(values, dtype=np.float64)
     if plane.ndim != 2 or min(plane.shape) < least:
         raise InputError(
-            "This is no picture whose noise can be looked at",
+            "The noise of this image cannot be measured",
             got=f"shape {plane.shape}",
             expected=f"two axes (y, x) of at least {least} pixels each",
         )
     if not np.isfinite(plane).all():
         raise InputError(
-            "The picture has values that are not finite",
-            got=f"{int((~np.isfinite(plane)).sum())} of them",
+            "The image holds values that are not finite",
+            got=f"{int((~np.isfinite(plane)).sum())} such values",
             todo="Replace NaN and infinite values first",
         )
     return plane
@@ -54,8 +54,8 @@ def as_plane(values: ArrayLike, *, least: int = 8) -> Plane:
 def high_pass(plane: Plane) -> Plane:
     """Take the second difference along y and then along x.
 
-    Nothing is left of what changes linearly along either axis, of straight edges along an axis
-    too; white noise keeps its variance (Immerkaer 1996, doi:10.1006/cviu.1996.0060).
+    It removes what changes linearly along either axis, and straight edges along an axis; white
+    noise keeps its variance (Immerkaer 1996, doi:10.1006/cviu.1996.0060).
 
     Parameters
     ----------
@@ -65,14 +65,14 @@ def high_pass(plane: Plane) -> Plane:
     Returns
     -------
     detail : ndarray
-        Same shape; the outermost pixels use a mirrored picture.
+        Same shape. At the borders the image is continued by mirroring.
     """
     along_y = correlate1d(plane, SECOND_DIFFERENCE, axis=0, mode="mirror")
     return np.asarray(correlate1d(along_y, SECOND_DIFFERENCE, axis=1, mode="mirror"))
 
 
 def seen_by_high_pass(plane: Plane) -> Plane:
-    """Average the picture with the squared weights of :func:`high_pass`.
+    """Average the image with the squared weights of :func:`high_pass`.
 
     Where the variance of the noise is a linear function of the signal, the expected energy of the
     high-pass is the same function of this average.
@@ -92,10 +92,10 @@ def seen_by_high_pass(plane: Plane) -> Plane:
 
 
 def roughness(plane: Plane) -> Plane:
-    """Tell how much structure there is around each pixel.
+    """Return how much structure there is around each pixel.
 
-    The energy of a band below the one that :func:`high_pass` lets through, so that choosing
-    pixels by it does not choose among the values of the high-pass.
+    It is the local energy of a frequency band below the one that :func:`high_pass` passes, so
+    that a choice of pixels by it does not bias the values of the high-pass.
 
     Parameters
     ----------
@@ -111,39 +111,37 @@ def roughness(plane: Plane) -> Plane:
     return np.asarray(gaussian_filter(np.square(band), 3.0))
 
 
-def clipping_limits(pictures: Sequence[Plane]) -> tuple[float | None, float | None]:
-    """Find the grey values at which the pictures were cut off.
+def clipping_limits(images: Sequence[Plane]) -> tuple[float | None, float | None]:
+    """Find the grey values at which the images were clipped.
 
-    There the histogram ends in a pile: the last value is more frequent than those next to it. So
-    it does in counts of less than one quantum a pixel.
+    The histogram of a clipped image ends in a peak: its last value is more frequent than those
+    next to it. Counts of less than one quantum per pixel have such a peak at 0, too.
 
     Parameters
     ----------
-    pictures : sequence of ndarray
+    images : sequence of ndarray
         Axes (y, x).
 
     Returns
     -------
     floor, ceiling : float or None
-        None where there is no such pile, as in a picture of one value.
+        None where there is no such peak, for instance in an image of one value.
     """
-    values = np.concatenate([p.ravel() for p in pictures])
-    return _pile(values), _negated(_pile(-values))
+    values = np.concatenate([p.ravel() for p in images])
+    floor = _end_peak(values)
+    ceiling = _end_peak(-values)
+    return floor, None if ceiling is None else -ceiling
 
 
-def _negated(value: float | None) -> float | None:
-    return None if value is None else -value
-
-
-def _pile(values: NDArray[np.float64]) -> float | None:
-    """Give the least value if many more have it than lie in an equal stretch above it."""
+def _end_peak(values: NDArray[np.float64]) -> float | None:
+    """Return the least value if it is far more frequent than the values just above it."""
     least, low, middle = np.quantile(values, [0.0, 0.01, 0.5])
-    piled = int((values == least).sum())
-    if piled < max(8, 1e-5 * values.size) or least == middle == values.max():
+    at_least = int((values == least).sum())
+    if at_least < max(8, 1e-5 * values.size) or least == middle == values.max():
         return None
-    # A stretch that would hold a fiftieth of the darker half if that were evenly spread, and at
-    # least the next grey value.
+    # The comparison interval would hold a fiftieth of the darker half if that were uniform; it
+    # reaches at least the next grey value.
     above = values[values > least]
     step = max((middle - low) / 50, above.min() - least)
-    beside = int((above <= least + step).sum())
-    return float(least) if piled > 1.3 * beside else None
+    just_above = int((above <= least + step).sum())
+    return float(least) if at_least > 1.3 * just_above else None

@@ -1,4 +1,4 @@
-"""How alike an image and its reference are."""
+"""Image quality metrics against a reference: PSNR and structural similarity."""
 
 from __future__ import annotations
 
@@ -11,15 +11,28 @@ from numpy.typing import NDArray
 from napari_unet.errors import InputError
 
 SIGMA = 1.5
-"""Of the Gaussian window of Wang et al. 2004, doi:10.1109/TIP.2003.819861, in voxels."""
+"""Standard deviation of the Gaussian window (Wang et al. 2004), in voxels.
+
+doi:10.1109/TIP.2003.819861
+"""
 
 LEAST = 11
-"""Least side of what is compared, in voxels: the window must fit."""
+"""Least side of an image, in voxels, so that the window fits into it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSimilarity:
-    """Peak signal-to-noise ratio in dB, structural similarity, and the data range of both."""
+    """How similar an image is to its reference.
+
+    Parameters
+    ----------
+    psnr : float
+        Peak signal-to-noise ratio in dB; infinite where there is no difference.
+    ssim : float
+        Mean structural similarity, at most 1.
+    data_range : float
+        Range of grey values that both refer to.
+    """
 
     psnr: float
     ssim: float
@@ -27,12 +40,12 @@ class ImageSimilarity:
 
 
 def data_range_of(reference: NDArray[Any]) -> float:
-    """Return the usual data range: 255 for bytes, else what the reference spans.
+    """Return the data range of a reference: 255 for uint8, else maximum minus minimum.
 
     Raises
     ------
     InputError
-        Where the reference is constant, or not finite.
+        If the reference is constant, or not finite.
     """
     span = 255.0 if reference.dtype == np.uint8 else float(np.ptp(reference.astype(np.float64)))
     if not (np.isfinite(span) and span > 0):
@@ -46,21 +59,25 @@ def image_similarity(
     data_range: float | None = None,
     channel_axis: int | None = None,
 ) -> ImageSimilarity:
-    """Compare an image with its reference, by scikit-image.
+    """Compare an image with its reference, with scikit-image.
 
     Parameters
     ----------
-    reference, result : ndarray, shape (y, x) or (z, y, x), with a channel axis or without
-        As it should be, and as it is.
+    reference, result : ndarray
+        Shape (y, x) or (z, y, x), with or without a channel axis; the same for both.
     data_range : float, optional
-        From darkest to brightest; `data_range_of` the reference if not given.
+        Range of grey values; by default :func:`data_range_of` the reference.
     channel_axis : int, optional
-        Which axis holds channels; their structural similarities are averaged.
+        The axis that holds channels, over which the structural similarity is averaged.
+
+    Returns
+    -------
+    similarity : ImageSimilarity
 
     Raises
     ------
     InputError
-        Where the shapes differ, the image is too small, or there is no range.
+        If the shapes differ, the image is too small, or the reference is constant.
     """
     from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -71,21 +88,22 @@ def image_similarity(
     space = [n for axis, n in enumerate(reference.shape) if axis != channel_axis]
     if min(space) < LEAST:
         raise InputError(
-            "The image is too small to be compared",
+            "The image is too small to be compared with a reference",
             got=f"{tuple(space)}",
             expected=f"at least {LEAST} voxels along each axis",
         )
     span = data_range_of(reference) if data_range is None else data_range
-    clean, other = reference.astype(np.float64), result.astype(np.float64)
+    expected = reference.astype(np.float64)
+    found = result.astype(np.float64)
     ssim = structural_similarity(
-        clean,
-        other,
+        expected,
+        found,
         data_range=span,
         channel_axis=channel_axis,
         gaussian_weights=True,
         sigma=SIGMA,
         use_sample_covariance=False,
     )
-    with np.errstate(divide="ignore"):  # no difference at all: infinite
-        psnr = peak_signal_noise_ratio(clean, other, data_range=span)
+    with np.errstate(divide="ignore"):  # without any difference it is infinite
+        psnr = peak_signal_noise_ratio(expected, found, data_range=span)
     return ImageSimilarity(float(psnr), float(ssim), span)

@@ -1,4 +1,4 @@
-"""What was taken out of a noisy picture, looked at for what noise alone would not be."""
+"""Statistics of the residual (noisy minus denoised image) that tell noise from structure."""
 
 from __future__ import annotations
 
@@ -13,24 +13,33 @@ from scipy.stats import norm
 from napari_unet.noise.filters import SECOND_DIFFERENCE, Plane, high_pass, roughness
 from napari_unet.noise.poisson_gauss import NoiseModel
 
-_SCALES = (1.5, 2.5, 4.0)  # pixels; standard deviations of the Gaussians that average
-_FALSE_ALARM = 0.01  # probability of one false mark in all pictures together
-_MARGIN = 1.1  # the noise is not known exactly
-_SEGMENTS = 6  # pieces of a row that have to agree
+_SCALES = (1.5, 2.5, 4.0)
+"""Standard deviations of the Gaussians that average the residual, in pixels."""
+
+_FALSE_ALARM = 0.01
+"""Probability of a false mark in all images together."""
+
+_MARGIN = 1.1
+"""Factor on the threshold, because the noise is not known exactly."""
+
+_SEGMENTS = 6
+"""Number of segments of a row that have to agree on its shift."""
+
 _SMOOTHEST = 0.4
+"""Share of the pixels, those with the least structure, at which remaining noise is measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResidualMarks:
-    """Where the residual of one picture is no noise, axes (y, x).
+    """Where the residual of one image is not noise, axes (y, x).
 
     Parameters
     ----------
     unsupported : ndarray of float32
-        Where the denoised picture has structure against the data: how many times the threshold
-        the local mean of the residual is; 0 elsewhere.
+        Local mean of the residual as a multiple of the threshold, where the denoised image has
+        structure that the data contradicts; 0 elsewhere.
     lost : ndarray of bool
-        Where the data has structure that the denoised picture lacks.
+        Where the data has structure that the denoised image lacks.
     """
 
     unsupported: NDArray[np.float32]
@@ -38,26 +47,26 @@ class ResidualMarks:
 
 
 def standardise(noisy: Plane, denoised: Plane, noise: NoiseModel) -> Plane:
-    """Give the residual in standard deviations of the noise.
+    """Return the residual in standard deviations of the noise.
 
     Parameters
     ----------
     noisy, denoised : ndarray
         Axes (y, x).
     noise : NoiseModel
-        Taken at the slightly smoothed `denoised`, so that what is wrong there counts less.
+        Evaluated at the slightly smoothed `denoised`, so that errors in it matter less.
 
     Returns
     -------
     residual : ndarray
-        Same shape; of mean 0 and variance 1 where nothing but noise was taken out.
+        Same shape; of mean 0 and variance 1 where only noise was removed.
     """
     return (noisy - denoised) / np.sqrt(_steady_variance(denoised, noise))
 
 
 def _steady_variance(denoised: Plane, noise: NoiseModel) -> Plane:
-    # Of counts a spot that lights up by chance must not stand out by hundreds: where there is less
-    # than a quarter of a quantum the noise is taken to be that of a quarter.
+    # In photon counts a single photon in the dark must not stand out by hundreds of standard
+    # deviations: below a quarter of a quantum the variance is that of a quarter.
     variance = noise.variance(gaussian_filter(denoised, 1.0))
     return np.maximum(variance, 0.25 * noise.gain**2)
 
@@ -72,11 +81,12 @@ def variance_ratio(residual: Plane, denoised: Plane, noise: NoiseModel) -> float
     denoised : ndarray
         Same shape.
     noise : NoiseModel
+        Of the noisy image.
 
     Returns
     -------
     ratio : float
-        1 where nothing but noise was taken out, more where structure went too.
+        1 if only noise was removed, more if structure was removed, too.
     """
     variance = noise.variance(gaussian_filter(denoised, 1.0))
     expected = float((variance / _steady_variance(denoised, noise)).mean())
@@ -86,13 +96,13 @@ def variance_ratio(residual: Plane, denoised: Plane, noise: NoiseModel) -> float
 def residual_marks(
     residual: Plane, denoised: Plane, noise: NoiseModel, tests: int
 ) -> ResidualMarks:
-    """Find where the local mean of the residual is further from 0 than noise lets it be.
+    """Find where the local mean of the residual is further from 0 than noise explains.
 
-    Averages over Gaussians of a few sizes are compared with their standard error. It is that of
-    white noise, or what the averages themselves spread by if that is more, because noise need not
-    be white. Where the denoised picture is brighter than the data, or has a structure of the
-    opposite sign and the same size, something was made up; else something was lost. On a slope
-    the one cannot be told from the other.
+    Gaussian averages of several sizes are compared with their standard error: that of white
+    noise, or the spread of the averages themselves if that is greater, because noise need not be
+    white. Where the denoised image is brighter than the data, or has a structure of the opposite
+    sign and the same size, it shows unsupported structure; elsewhere structure was lost. On a
+    slope the two cannot be distinguished.
 
     Parameters
     ----------
@@ -101,13 +111,14 @@ def residual_marks(
     denoised : ndarray
         Same shape.
     noise : NoiseModel
+        Of the noisy image.
     tests : int
-        Pixels in all the pictures that are examined together: the threshold keeps the chance of
-        one false mark among them all at a hundredth (Bonferroni).
+        Number of pixels of all images that are analysed together. The threshold keeps the
+        probability of a false mark among all of them at 0.01 (Bonferroni).
 
     Returns
     -------
-    marks : Marks
+    marks : ResidualMarks
     """
     limit = _MARGIN * float(norm.isf(_FALSE_ALARM / (2.0 * tests * len(_SCALES))))
     sigma = np.sqrt(_steady_variance(denoised, noise))
@@ -118,14 +129,17 @@ def residual_marks(
         excess = np.abs(score) / limit
         band = (gaussian_filter(denoised, scale) - gaussian_filter(denoised, 3.0 * scale)) / sigma
         against = (np.sign(band) == -np.sign(mean)) & (np.abs(band) >= 0.5 * np.abs(mean))
-        made_up = (excess > 1.0) & (against | (mean < 0))
-        unsupported = np.maximum(unsupported, np.where(made_up, excess, 0.0))
-        lost |= (excess > 1.0) & ~made_up
+        unsupported_here = (excess > 1.0) & (against | (mean < 0))
+        unsupported = np.maximum(unsupported, np.where(unsupported_here, excess, 0.0))
+        lost |= (excess > 1.0) & ~unsupported_here
     return ResidualMarks(unsupported.astype(np.float32), lost)
 
 
 def _local_mean(residual: Plane, scale: float) -> tuple[Plane, Plane]:
-    """Average with a Gaussian; also in standard errors, which grow where the picture ends."""
+    """Return Gaussian averages, in grey values and in standard errors.
+
+    Standard errors are greater at the borders, where fewer pixels are averaged.
+    """
     inside = np.ones_like(residual)
     total = gaussian_filter(residual, scale, mode="constant")
     squares = gaussian_filter(inside, scale / math.sqrt(2.0), mode="constant")
@@ -135,12 +149,12 @@ def _local_mean(residual: Plane, scale: float) -> tuple[Plane, Plane]:
 
 
 def _spread(values: Plane) -> float:
-    """Estimate a standard deviation, without minding a few that are far off."""
+    """Return a robust estimate of the standard deviation (from the median absolute deviation)."""
     return float(1.4826 * np.median(np.abs(values - np.median(values))))
 
 
 def autocorrelation(residual: Plane, lags: int = 3) -> NDArray[np.float64]:
-    """Correlate the residual with itself.
+    """Return the autocorrelation of a residual.
 
     Parameters
     ----------
@@ -154,18 +168,18 @@ def autocorrelation(residual: Plane, lags: int = 3) -> NDArray[np.float64]:
     autocorrelation : ndarray, (2, lags)
         Along y and along x, at distances 1 to `lags`.
     """
-    calm = np.clip(residual - residual.mean(), -5.0, 5.0)
-    power = float(np.square(calm).mean()) or 1.0
+    clipped = np.clip(residual - residual.mean(), -5.0, 5.0)
+    power = float(np.square(clipped).mean()) or 1.0
     return np.array(
         [
             [float((a[:-lag] * a[lag:]).mean()) / power for lag in range(1, lags + 1)]
-            for a in (calm, calm.T)
+            for a in (clipped, clipped.T)
         ]
     )
 
 
 def structure_correlation(residual: Plane, denoised: Plane) -> float:
-    """Correlate the residual with the detail of the denoised picture, where it has structure.
+    """Correlate the residual with the details of the denoised image, where that has structure.
 
     Parameters
     ----------
@@ -175,31 +189,31 @@ def structure_correlation(residual: Plane, denoised: Plane) -> float:
     Returns
     -------
     correlation : float
-        Between -1 and 1. Positive where detail was taken out with the noise, negative where there
-        is more in the denoised picture than in the data.
+        Between -1 and 1. Positive if details were removed with the noise, negative if the
+        denoised image shows more of them than the data.
     """
     rough = roughness(denoised)
-    there = rough >= np.quantile(rough, 0.75)
-    detail = (gaussian_filter(denoised, 1.0) - gaussian_filter(denoised, 4.0))[there]
-    taken = (gaussian_filter(residual, 1.0) - gaussian_filter(residual, 4.0))[there]
-    size = float(np.sqrt(np.square(detail).mean() * np.square(taken).mean()))
-    return float((detail * taken).mean()) / size if size > 1e-12 else 0.0
+    structured = rough >= np.quantile(rough, 0.75)
+    detail = (gaussian_filter(denoised, 1.0) - gaussian_filter(denoised, 4.0))[structured]
+    removed = (gaussian_filter(residual, 1.0) - gaussian_filter(residual, 4.0))[structured]
+    size = float(np.sqrt(np.square(detail).mean() * np.square(removed).mean()))
+    return float((detail * removed).mean()) / size if size > 1e-12 else 0.0
 
 
 def left_over(denoised: Plane, noise: NoiseModel) -> float:
-    """Estimate which part of the noise is left, from the high-pass of the smoothest part.
+    """Estimate the share of the noise that is left, where the denoised image is smooth.
 
     Parameters
     ----------
     denoised : ndarray
         Axes (y, x).
     noise : NoiseModel
-        Of the noisy picture.
+        Of the noisy image.
 
     Returns
     -------
     share : float
-        Of the variance. Only noise from pixel to pixel is seen.
+        Of the variance. Measured by a high-pass, so only noise from pixel to pixel counts.
     """
     rough = roughness(denoised)
     smooth = rough <= np.quantile(rough, _SMOOTHEST)
@@ -209,16 +223,16 @@ def left_over(denoised: Plane, noise: NoiseModel) -> float:
 
 @dataclass(frozen=True, slots=True)
 class LineNoise:
-    """Rows that are shifted as a whole.
+    """Offsets of whole rows in grey value.
 
     Parameters
     ----------
     amplitude : float
-        Standard deviation of the shifts, in grey values.
+        Standard deviation of the offsets, in grey values.
     significance : float
-        The variance of the shifts in its standard errors.
+        Variance of the offsets, in its standard errors.
     offsets : ndarray, (rows,)
-        The shift of each row against its neighbours.
+        Offset of each row against its neighbours, in grey values.
     """
 
     amplitude: float
@@ -226,36 +240,36 @@ class LineNoise:
     offsets: NDArray[np.float64]
 
 
-def line_noise(picture: Plane) -> LineNoise:
-    """Find how much whole rows are shifted against their neighbours.
+def line_noise(image: Plane) -> LineNoise:
+    """Measure by how much whole rows are brighter or darker than their neighbours.
 
-    Each row is cut into segments. A shifted row is shifted in all of them; structure and noise are
-    not. So the covariance between the segments' shifts is the variance of the rows', without a
-    bias.
+    Each row is divided into segments. The offset of a row appears in all of them; structure and
+    noise do not. So the covariance between the offsets of segments is an unbiased estimate of
+    the variance of the row offsets.
 
     Parameters
     ----------
-    picture : ndarray
-        Axes (y, x); give the transposed one for columns.
+    image : ndarray
+        Axes (y, x); pass the transposed image for columns.
 
     Returns
     -------
     lines : LineNoise
     """
-    detail = correlate1d(picture, SECOND_DIFFERENCE, axis=0, mode="mirror")
+    detail = correlate1d(image, SECOND_DIFFERENCE, axis=0, mode="mirror")
     pieces = np.array_split(detail, _SEGMENTS, axis=1)
-    shifts = np.stack([_calm(np.median(piece, axis=1)) for piece in pieces])
-    total = shifts.sum(axis=0)
+    offsets = np.stack([_limited(np.median(piece, axis=1)) for piece in pieces])
+    total = offsets.sum(axis=0)
     # The sum over all pairs of different segments, row by row.
-    pairs = (np.square(total) - np.square(shifts).sum(axis=0)) / (_SEGMENTS * (_SEGMENTS - 1))
+    pairs = (np.square(total) - np.square(offsets).sum(axis=0)) / (_SEGMENTS * (_SEGMENTS - 1))
     variance = float(pairs.mean())
-    own = float(np.square(shifts).mean()) - max(variance, 0.0)
-    # Neighbouring rows share the second difference: two rows in three are news.
-    error = own * math.sqrt(2.0 / (_SEGMENTS * (_SEGMENTS - 1)) / (pairs.size / 1.5)) + 1e-30
+    within = float(np.square(offsets).mean()) - max(variance, 0.0)
+    # Neighbouring rows share values of the second difference: two of three are independent.
+    error = within * math.sqrt(2.0 / (_SEGMENTS * (_SEGMENTS - 1)) / (pairs.size / 1.5)) + 1e-30
     return LineNoise(math.sqrt(max(variance, 0.0)), variance / error, total / _SEGMENTS)
 
 
-def _calm(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Draw in what is far off: a few long edges must not look like a shift of many rows."""
+def _limited(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Clip outliers, so that a few long edges do not look like offsets of many rows."""
     limit = 3.0 * 1.4826 * np.median(np.abs(values)) + 1e-30
     return np.clip(values, -limit, limit)

@@ -1,4 +1,4 @@
-"""What is told of a denoised picture, and in which words."""
+"""Report on a denoised image: statistics of the residual, and a verdict in sentences."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ Level = Literal["good", "caution", "bad"]
 Finding = tuple[Level, str]
 
 LEAST_LINES = 0.1
-"""Shifts of whole lines are told of from this share of the noise on."""
+"""Least offset of whole lines that is reported, as a share of the noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class SuspectPlace:
-    """Where something is suspicious.
+    """A place where the denoised image is suspicious.
 
     Parameters
     ----------
     kind : "unsupported", "row" or "column"
-        Structure without support by the data, or a shifted line.
+        Structure that the data does not support, or a line with an offset.
     plane : int
-        Index of the picture.
+        Index of the plane.
     box : tuple of four int
-        y and x of the first pixel, y and x one behind the last.
+        Start y, start x, stop y, stop x, in pixels; the stop is exclusive.
     strength : float
-        The greater, the surer.
+        The greater, the more certain.
     """
 
     kind: Kind
@@ -57,33 +57,34 @@ class SuspectPlace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResidualReport:
-    """What a denoised picture and its residual tell.
+    """Statistics of a denoised image and its residual (noisy minus denoised image).
 
     Parameters
     ----------
     sigma_before, sigma_after : float
-        Estimated noise, in grey values (root of the mean variance); after: the part of it that is
-        left from pixel to pixel where the picture is smooth.
+        Estimated noise, in grey values (root of the mean variance), of the noisy image, and that
+        from pixel to pixel which is left in the smooth parts of the denoised one.
     residual_variance : float
-        Of what was taken out, over the variance that the noise has; 1 is right, more is structure
-        lost (or a wrong noise model), less is noise left.
+        Variance of the residual over that of the noise. 1 is right; more means that structure was
+        lost (or the noise model is wrong), less that noise is left.
     residual_autocorrelation, noise_autocorrelation : ndarray, (2, 3)
-        Along y and x at distances 1, 2, 3: of what was taken out, and of the noise itself.
+        Along y and along x, at distances of 1, 2 and 3 pixels.
     signal_correlation : float
-        Between what was taken out and the detail of the denoised picture.
+        Between the residual and the details of the denoised image, from -1 to 1.
     unsupported : ndarray of float32
-        Shape of the pictures, (y, x) or (plane, y, x). Above 1 where the denoised picture shows
-        structure that the data speaks against: multiples of the threshold; 0 elsewhere.
+        Shape (y, x) or (plane, y, x). Above 1 where the denoised image shows structure that the
+        data contradicts, as a multiple of the threshold; 0 elsewhere.
     unsupported_share, lost_share : float
-        Share of pixels with such structure, and of those where structure was lost.
+        Share of the pixels with such structure, and of those where structure was lost.
     row_noise, column_noise : float
-        Standard deviation of the shifts of whole lines left in the denoised picture, in grey
-        values; 0 where none are certain.
-    places : tuple of Place
-        At most five of each kind, the surest first.
+        Standard deviation of the offsets of whole lines that are left in the denoised image, in
+        grey values; 0 if there are none of significance.
+    places : tuple of SuspectPlace
+        At most five of each kind, the strongest first.
     level : "good", "caution" or "bad"
+        That of the worst finding.
     verdict : tuple of str
-        In plain words, the most important first.
+        A sentence per finding, the most important first.
     """
 
     sigma_before: float
@@ -103,84 +104,85 @@ class ResidualReport:
 
 
 _SEVERITY: tuple[Level, ...] = ("good", "caution", "bad")
+"""Levels in increasing severity."""
 
 
 def with_verdict(report: ResidualReport) -> ResidualReport:
-    """Add level and verdict to the numbers.
+    """Derive level and verdict from the statistics of a report.
 
     Parameters
     ----------
-    report : TrustReport
-        Its level and verdict do not matter.
+    report : ResidualReport
+        Its level and verdict are not used.
 
     Returns
     -------
-    report : TrustReport
+    report : ResidualReport
         With the level of the worst finding, and a sentence for each.
     """
     findings = sorted(_findings(report), key=lambda f: -_SEVERITY.index(f[0]))
     if not findings:
         share = report.sigma_after / report.sigma_before
-        sentence = f"What was taken out looks like noise; {share:.0%} of it is left."
+        sentence = f"What was removed looks like noise; {share:.0%} of the noise is left."
         return replace(report, level="good", verdict=(sentence,))
     return replace(report, level=findings[0][0], verdict=tuple(f[1] for f in findings))
 
 
 def _findings(report: ResidualReport) -> Iterator[Finding]:
-    yield from _made_up(report)
-    yield from _lost(report)
-    yield from _lines(report, "row", report.row_noise)
-    yield from _lines(report, "column", report.column_noise)
-    yield from _left(report)
+    yield from _unsupported_structure(report)
+    yield from _lost_structure(report)
+    yield from _line_offsets(report, "row", report.row_noise)
+    yield from _line_offsets(report, "column", report.column_noise)
+    yield from _noise_left(report)
 
 
-def _made_up(report: ResidualReport) -> Iterator[Finding]:
+def _unsupported_structure(report: ResidualReport) -> Iterator[Finding]:
     if report.unsupported_share > 0:
         bad = report.unsupported_share > 0.002 or float(report.unsupported.max()) > 1.5
         sentence = (
-            f"The noisy data speaks against structure in {report.unsupported_share:.2%} of the "
-            f"denoised picture: {_where(report, 'unsupported')}."
+            f"The noisy data contradicts structure in {report.unsupported_share:.2%} of the "
+            f"denoised image: {_where(report, 'unsupported')}."
         )
         yield "bad" if bad else "caution", sentence
 
 
-def _lost(report: ResidualReport) -> Iterator[Finding]:
+def _lost_structure(report: ResidualReport) -> Iterator[Finding]:
     smoother = report.residual_autocorrelation - report.noise_autocorrelation
     if report.lost_share > 0.001:
         sentence = (
-            f"Structure was taken out with the noise in {report.lost_share:.1%} of the picture: "
+            f"Structure was removed with the noise in {report.lost_share:.1%} of the image: "
             "it is too smooth there."
         )
         bad = report.lost_share > 0.01 or report.residual_variance > 1.5
         yield "bad" if bad else "caution", sentence
     elif report.residual_variance > 1.3:
         sentence = (
-            f"{report.residual_variance:.2f} times the variance of the noise was taken out: "
-            "structure went with it, or the noise is not what it is taken for."
+            f"{report.residual_variance:.2f} times the variance of the noise was removed: "
+            "structure was removed, too, or the noise model is wrong."
         )
         yield "caution", sentence
     elif smoother.max() > 0.1:
-        yield "caution", "What was taken out is smoother than the noise: faint structure is in it."
+        yield "caution", "What was removed is smoother than the noise: it holds faint structure."
 
 
-def _lines(report: ResidualReport, kind: Kind, amplitude: float) -> Iterator[Finding]:
+def _line_offsets(report: ResidualReport, kind: Kind, amplitude: float) -> Iterator[Finding]:
     share = amplitude / report.sigma_before
     if share > LEAST_LINES:
         sentence = (
-            f"Whole {kind}s are shifted by about {amplitude:.3g} grey values in the denoised "
-            f"picture ({share:.0%} of the noise): {_where(report, kind)}."
+            f"Whole {kind}s are offset by about {amplitude:.3g} grey values in the denoised "
+            f"image ({share:.0%} of the noise): {_where(report, kind)}."
         )
         yield "bad" if share > 0.5 else "caution", sentence
 
 
-def _left(report: ResidualReport) -> Iterator[Finding]:
+def _noise_left(report: ResidualReport) -> Iterator[Finding]:
     share = report.sigma_after / report.sigma_before
     if share > 0.5:
-        yield "caution", f"{share:.0%} of the noise is still there."
+        yield "caution", f"{share:.0%} of the noise is left."
     elif report.residual_variance < 0.5:
         sentence = (
-            f"Only {report.residual_variance:.0%} of the noise's variance was taken out: some of "
-            "the noise is still there, maybe as structure."
+            f"Only {report.residual_variance:.0%} of the variance of the noise was removed: "
+            "some of the noise is left, and may look like structure."
         )
         yield "caution", sentence
 
@@ -196,8 +198,13 @@ def _where(report: ResidualReport, kind: Kind) -> str:
 
 
 _MOST_PLACES = 5
-_TOGETHER = 4  # pixels around a mark within which another one belongs to the same place
-_CERTAIN = 5.0  # standard errors
+"""Greatest number of places of one kind in a report."""
+
+_MERGE_DISTANCE = 4
+"""Distance between marks, in pixels, below which they belong to the same place."""
+
+_SIGNIFICANT = 5.0
+"""Significance of line offsets, in standard errors, from which on they are reported."""
 
 
 def analyse_residual(
@@ -205,112 +212,114 @@ def analyse_residual(
     denoised: ArrayLike | Sequence[ArrayLike],
     noise: NoiseModel | None = None,
 ) -> ResidualReport:
-    """Compare a denoised picture with the noisy one it was made from.
+    """Compare a denoised image with the noisy image that it was made from.
 
-    What was taken out has to look like the noise and like nothing else. Where its local mean is
-    not 0, within what noise allows for, the denoised picture is wrong there. What it cannot tell:
-    whether structure below the noise was made up or lost.
+    The residual should be indistinguishable from the noise. Where its local mean differs from 0
+    by more than noise explains, the denoised image is wrong. Errors in structure that is weaker
+    than the noise cannot be detected.
 
     Parameters
     ----------
     noisy, denoised : array_like or sequence of array_like
-        One picture (y, x), or several of one shape: (plane, y, x), or a list of planes.
+        One plane (y, x), or several of one shape: (plane, y, x), or a list of planes.
     noise : NoiseModel, optional
-        If not known, it is fitted to `noisy`, with regard to its autocorrelation.
+        Of the noisy image. By default it is fitted to `noisy`, and corrected for its
+        autocorrelation.
 
     Returns
     -------
-    report : TrustReport
+    report : ResidualReport
 
     Raises
     ------
     InputError
-        If the shapes differ, or one is no picture of at least 16 by 16 finite values.
+        If the shapes differ, or a plane has fewer than 16 by 16 pixels or is not finite.
     """
     before, after = _planes(noisy), _planes(denoised)
     if [p.shape for p in before] != [p.shape for p in after]:
         raise InputError(
-            "The denoised picture has another shape than the noisy one",
+            "The denoised image and the noisy image differ in shape",
             got=[p.shape for p in after],
             expected=[p.shape for p in before],
         )
-    white = noise or fit_noise(before)
-    own = noise_autocorrelation(before, noise=white)
-    noise = noise or _widened(white, share_of_high_pass(own))
-    residuals = [standardise(n, d, noise) for n, d in zip(before, after, strict=True)]
+    fitted = noise or fit_noise(before)
+    correlation = noise_autocorrelation(before, noise=fitted)
+    model = noise or fitted.corrected(share_of_high_pass(correlation))
+    residuals = [standardise(n, d, model) for n, d in zip(before, after, strict=True)]
+    pairs = list(zip(residuals, after, strict=True))
     tests = sum(p.size for p in before)
-    marks = [residual_marks(r, d, noise, tests) for r, d in zip(residuals, after, strict=True)]
+    marks = [residual_marks(r, d, model, tests) for r, d in pairs]
     unsupported = np.stack([m.unsupported for m in marks])
-    sigma = float(np.sqrt(np.mean([noise.variance(d).mean() for d in after])))
-    rows = _certain([line_noise(d) for d in after], sigma)
-    columns = _certain([line_noise(d.T) for d in after], sigma)
-    height, width = after[0].shape
+    sigma = _root_mean([model.variance(d).mean() for d in after])
+    rows = _significant([line_noise(d) for d in after], sigma)
+    columns = _significant([line_noise(d.T) for d in after], sigma)
     report = ResidualReport(
         sigma_before=sigma,
-        sigma_after=sigma * float(np.sqrt(np.mean([left_over(d, noise) for d in after]))),
-        residual_variance=float(
-            np.mean([variance_ratio(r, d, noise) for r, d in zip(residuals, after, strict=True)])
-        ),
+        sigma_after=sigma * _root_mean([left_over(d, model) for d in after]),
+        residual_variance=float(np.mean([variance_ratio(r, d, model) for r, d in pairs])),
         residual_autocorrelation=np.mean([autocorrelation(r) for r in residuals], axis=0),
-        noise_autocorrelation=own,
-        signal_correlation=float(
-            np.mean([structure_correlation(r, d) for r, d in zip(residuals, after, strict=True)])
-        ),
+        noise_autocorrelation=correlation,
+        signal_correlation=float(np.mean([structure_correlation(r, d) for r, d in pairs])),
         unsupported=unsupported if _is_stack(noisy) else unsupported[0],
         unsupported_share=float((unsupported > 0).mean()),
         lost_share=float(np.mean([m.lost.mean() for m in marks])),
-        row_noise=_amplitude(rows),
-        column_noise=_amplitude(columns),
-        places=(
-            *_marked(unsupported),
-            *_shifted(rows, width, "row"),
-            *_shifted(columns, height, "column"),
-        ),
+        row_noise=_root_mean([n.amplitude**2 for n in rows]),
+        column_noise=_root_mean([n.amplitude**2 for n in columns]),
+        places=_places(unsupported, rows, columns),
     )
     return with_verdict(report)
 
 
-def _is_stack(pictures: ArrayLike | Sequence[ArrayLike]) -> bool:
-    return isinstance(pictures, Sequence) or np.ndim(pictures) == 3
+def _root_mean(squares: Sequence[Any]) -> float:
+    return float(np.sqrt(np.mean(squares)))
 
 
-def _planes(pictures: Any) -> list[Plane]:
-    planes = [as_plane(p, least=16) for p in (pictures if _is_stack(pictures) else [pictures])]
+def _places(
+    unsupported: NDArray[np.float32], rows: list[LineNoise], columns: list[LineNoise]
+) -> tuple[SuspectPlace, ...]:
+    """Return the places of all kinds; `unsupported` has axes (plane, y, x)."""
+    height, width = unsupported.shape[1:]
+    return (
+        *_unsupported_places(unsupported),
+        *_line_places(rows, width, "row"),
+        *_line_places(columns, height, "column"),
+    )
+
+
+def _is_stack(images: ArrayLike | Sequence[ArrayLike]) -> bool:
+    return isinstance(images, Sequence) or np.ndim(images) == 3
+
+
+def _planes(images: Any) -> list[Plane]:
+    """Return the planes (y, x) of an image or a stack, checked and in double precision."""
+    planes = [as_plane(p, least=16) for p in (images if _is_stack(images) else [images])]
     if not planes or len({p.shape for p in planes}) > 1:
         raise InputError(
-            "Only pictures of one shape can be examined together",
+            "Only images of one shape can be analysed together",
             got=[p.shape for p in planes],
-            expected="one or more, all alike",
+            expected="one or more, all of one shape",
         )
     return planes
 
 
-def _widened(noise: NoiseModel, share: float) -> NoiseModel:
-    """Make up for the part of correlated noise that a high-pass does not see."""
-    return replace(noise, gain=noise.gain / share, offset_variance=noise.offset_variance / share)
-
-
-def _certain(lines: list[LineNoise], sigma: float) -> list[LineNoise]:
-    """Keep the shifts that are no accident and large enough to matter; the others become 0."""
+def _significant(lines: list[LineNoise], sigma: float) -> list[LineNoise]:
+    """Set offsets to 0 that are by chance, or too small to matter."""
     none = LineNoise(0.0, 0.0, np.zeros(0))
     least = LEAST_LINES * sigma
-    return [n if n.significance > _CERTAIN and n.amplitude > least else none for n in lines]
+    return [n if n.significance > _SIGNIFICANT and n.amplitude > least else none for n in lines]
 
 
-def _amplitude(lines: list[LineNoise]) -> float:
-    return float(np.sqrt(np.mean([n.amplitude**2 for n in lines])))
+def _unsupported_places(unsupported: NDArray[np.float32]) -> list[SuspectPlace]:
+    """Return the strongest places of a map with axes (plane, y, x)."""
+    return sorted(_connected_places(unsupported), key=lambda p: -p.strength)[:_MOST_PLACES]
 
 
-def _marked(unsupported: NDArray[np.float32]) -> list[SuspectPlace]:
-    places = list(_boxes(unsupported))
-    return sorted(places, key=lambda p: -p.strength)[:_MOST_PLACES]
-
-
-def _boxes(unsupported: NDArray[np.float32]) -> Iterator[SuspectPlace]:
-    near = np.ones((1, 2 * _TOGETHER + 1, 2 * _TOGETHER + 1), dtype=np.bool_)
-    alone_in_plane = np.zeros((3, 3, 3), dtype=np.bool_)
-    alone_in_plane[1] = True
-    groups, _ = label(binary_dilation(unsupported > 0, near), alone_in_plane)
+def _connected_places(unsupported: NDArray[np.float32]) -> Iterator[SuspectPlace]:
+    """Yield a place for each group of marks that lie near to one another in one plane."""
+    near = np.ones((1, 2 * _MERGE_DISTANCE + 1, 2 * _MERGE_DISTANCE + 1), dtype=np.bool_)
+    within_plane = np.zeros((3, 3, 3), dtype=np.bool_)
+    within_plane[1] = True
+    groups, _ = label(binary_dilation(unsupported > 0, near), within_plane)
     groups[unsupported == 0] = 0
     for group, box in enumerate(find_objects(groups), start=1):
         plane, y, x = box
@@ -318,10 +327,11 @@ def _boxes(unsupported: NDArray[np.float32]) -> Iterator[SuspectPlace]:
         yield SuspectPlace("unsupported", plane.start, (y.start, x.start, y.stop, x.stop), strength)
 
 
-def _shifted(lines: list[LineNoise], length: int, kind: Kind) -> list[SuspectPlace]:
+def _line_places(lines: list[LineNoise], length: int, kind: Kind) -> list[SuspectPlace]:
+    """Return the lines with the largest offsets; `length` is that of a line in pixels."""
     places = []
-    for plane, found in enumerate(lines):
-        for at in map(int, np.argsort(-np.abs(found.offsets))[:_MOST_PLACES]):
-            box = (at, 0, at + 1, length) if kind == "row" else (0, at, length, at + 1)
-            places.append(SuspectPlace(kind, plane, box, float(abs(found.offsets[at]))))
+    for plane, noise in enumerate(lines):
+        for line in map(int, np.argsort(-np.abs(noise.offsets))[:_MOST_PLACES]):
+            box = (line, 0, line + 1, length) if kind == "row" else (0, line, length, line + 1)
+            places.append(SuspectPlace(kind, plane, box, float(abs(noise.offsets[line]))))
     return sorted(places, key=lambda p: -p.strength)[:_MOST_PLACES]

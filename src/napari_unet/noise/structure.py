@@ -1,4 +1,4 @@
-"""What is to be known of a picture before a way to denoise it is chosen."""
+"""Correlation of noise, similarity of images, and saturation: what a denoising method needs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from napari_unet.noise.filters import SECOND_DIFFERENCE, Plane, as_plane, clippi
 from napari_unet.noise.poisson_gauss import NoiseModel, fit_noise
 from napari_unet.noise.variance_stabilising import Stabiliser
 
-_SMOOTHEST = 0.3  # share of a picture in which its noise is looked at
-_SPIKE = 4.0  # standard deviations beyond which a value counts as this much
+_SMOOTHEST = 0.3
+"""Share of an image, its smoothest part, in which the noise is measured."""
+
+_SPIKE = 4.0
+"""Standard deviations at which values are clipped before they are multiplied."""
 
 
 def noise_autocorrelation(
@@ -25,60 +28,63 @@ def noise_autocorrelation(
     same_scene: bool = False,
     noise: NoiseModel | None = None,
 ) -> NDArray[np.float64]:
-    """Find how alike the noise of neighbouring pixels is, from the noisy picture itself.
+    """Estimate the autocorrelation of the noise from noisy images.
 
-    Looked at is the smoothest part of the stabilised picture. Correlation along one axis is
-    measured after a second difference along the other one: that removes what is smooth, and leaves
-    the correlation as it is where it is a product of one along y and one along x, and also where
-    whole rows or columns are shifted.
+    It is measured in the smoothest part of the variance-stabilised image. The correlation along
+    one axis is measured after a second difference along the other axis. That removes smooth
+    structure, and does not change a correlation that is separable in y and x, nor the offsets of
+    whole rows or columns.
 
     Parameters
     ----------
     planes : sequence of array_like
-        Pictures taken in the same way, each with axes (y, x) and at least 16 pixels along both.
+        Images taken in the same way, each with axes (y, x) and at least 16 pixels along both.
     lags : int
         Greatest distance, in pixels.
     same_scene : bool
-        The planes show the same scene one after the other: their differences are looked at, which
-        hold no structure.
+        Whether the planes show the same scene one after the other. Then the differences of
+        consecutive planes are measured, which hold no structure.
     noise : NoiseModel, optional
-        Of the planes, if it is known already; not used with `same_scene`.
+        Of the planes, if it is already known; not used with `same_scene`.
 
     Returns
     -------
     autocorrelation : ndarray, (2, lags)
         Along y and along x, at distances 1 to `lags`. About 0 for white noise; high along x and
-        about 0 along y where rows differ; positive both ways where the noise is blurred.
+        about 0 along y for row noise; positive along both for blurred noise.
 
     Raises
     ------
     InputError
-        If a plane is no picture, or one alone is said to show the same scene.
+        If a plane is too small or not finite, or `same_scene` is set for one plane alone.
     """
-    pictures = [as_plane(p, least=16) for p in planes]
+    images = [as_plane(p, least=16) for p in planes]
     if same_scene:
-        pictures, noise = _differences(pictures), None
-    noise = noise or fit_noise(pictures)
+        images = _differences(images)
+        noise = None
+    noise = noise or fit_noise(images)
     stabilise = Stabiliser.of(noise).forward
-    cuts = [(p == noise.floor) | (p == noise.ceiling) for p in pictures]
-    sums = [_products(stabilise(p), c, lags) for p, c in zip(pictures, cuts, strict=True)]
+    clipped = [(p == noise.floor) | (p == noise.ceiling) for p in images]
+    sums = [_products(stabilise(p), c, lags) for p, c in zip(images, clipped, strict=True)]
     total = np.sum(sums, axis=0)
     return np.asarray(total[:, 1:] / np.where(total[:, :1] > 0, total[:, :1], 1.0))
 
 
-def _differences(pictures: list[Plane]) -> list[Plane]:
-    if len(pictures) < 2:
+def _differences(images: list[Plane]) -> list[Plane]:
+    if len(images) < 2:
         raise InputError(
-            "One plane has no neighbour to compare it with", got=len(pictures), expected=">= 2"
+            "A single plane has no neighbour to be compared with",
+            got=len(images),
+            expected="at least 2 planes",
         )
-    return [after - before for before, after in pairwise(pictures)]
+    return [after - before for before, after in pairwise(images)]
 
 
-def _products(stable: Plane, cut: NDArray[np.bool_], lags: int) -> NDArray[np.float64]:
-    """Give the mean products at distances 0 to `lags`, along y and along x."""
+def _products(stable: Plane, clipped: NDArray[np.bool_], lags: int) -> NDArray[np.float64]:
+    """Return the mean products of pixels at distances 0 to `lags`, along y and along x."""
     rough = roughness(stable)
-    # What is cut off is smooth without telling anything.
-    usable = uniform_filter(cut.astype(np.float64), 9) <= 0.5
+    # Clipped parts are smooth, but say nothing about the noise.
+    usable = uniform_filter(clipped.astype(np.float64), 9) <= 0.5
     usable |= not usable.any()
     smooth = usable & (rough <= np.quantile(rough[usable], _SMOOTHEST))
     return np.array(
@@ -91,100 +97,103 @@ def _products(stable: Plane, cut: NDArray[np.bool_], lags: int) -> NDArray[np.fl
 
 def _along_rows(detail: Plane, smooth: NDArray[np.bool_], lags: int) -> list[float]:
     limit = _SPIKE * np.sqrt(np.mean(np.square(detail[smooth])))
-    calm = np.clip(detail, -limit, limit)
+    limited = np.clip(detail, -limit, limit)
     products = []
     for lag in range(lags + 1):
-        end = calm.shape[1] - lag
+        end = limited.shape[1] - lag
         both = smooth[:, :end] & smooth[:, lag:]
-        product = calm[:, :end] * calm[:, lag:]
+        product = limited[:, :end] * limited[:, lag:]
         products.append(float(product[both].mean()) if both.any() else 0.0)
     return products
 
 
 def share_of_high_pass(autocorrelation: NDArray[np.float64]) -> float:
-    """Tell how much of the noise's variance :func:`~napari_unet.noise.fit_noise` can see.
+    """Return the share of the noise's variance that passes the high-pass of the fit.
+
+    See :func:`~napari_unet.noise.poisson_gauss.fit_noise`.
 
     Parameters
     ----------
     autocorrelation : ndarray, (2, lags)
-        As :func:`noise_autocorrelation` gives it, with at least two lags.
+        From :func:`noise_autocorrelation`, with at least two lags.
 
     Returns
     -------
     share : float
-        Divide a fitted variance by it. 1 for white noise, less where neighbours are alike; at
-        least 0.05.
+        1 for white noise, less where neighbours are correlated; at least 0.05. A fitted variance
+        is divided by it.
     """
     along = 1.0 - 4.0 / 3.0 * autocorrelation[:, 0] + autocorrelation[:, 1] / 3.0
     return max(0.05, float(np.prod(np.clip(along, 0.0, None))))
 
 
 def structure_similarity(a: ArrayLike, b: ArrayLike, noise: NoiseModel) -> float:
-    """Tell how much of their structure two pictures share.
+    """Return the share of their structure that two noisy images have in common.
 
     Parameters
     ----------
     a, b : array_like
-        Noisy pictures of one shape, axes (y, x).
+        Noisy images of one shape, axes (y, x).
     noise : NoiseModel
-        Of both.
+        Of both images.
 
     Returns
     -------
-    likeness : float
-        1 where the difference is nothing but noise, or where there is no structure; 0 where the
-        variance of the difference is that of two unrelated pictures, or more.
+    similarity : float
+        1 if the difference is only noise, or if there is no structure; 0 if the variance of the
+        difference is that of two unrelated images, or more.
 
     Raises
     ------
     InputError
-        If one is no picture, or their shapes differ.
+        If an image is too small or not finite, or the shapes differ.
     """
-    one, other = _pair(a, b)
-    noise_part = _noise_variance(one, noise) + _noise_variance(other, noise)
-    structure = one.var() + other.var() - noise_part
-    changed = (one - other).var() - noise_part
-    # Of white noise alone, the variance is known no better than this.
-    if structure <= 4.0 * noise_part / np.sqrt(one.size):
+    first, second = _checked(a, b)
+    noise_part = _noise_variance(first, noise) + _noise_variance(second, noise)
+    structure = first.var() + second.var() - noise_part
+    changed = (first - second).var() - noise_part
+    # Four standard errors of the variance of white noise: less is no structure.
+    if structure <= 4.0 * noise_part / np.sqrt(first.size):
         return 1.0
     return float(np.clip(1.0 - changed / structure, 0.0, 1.0))
 
 
 def normalised_difference(a: ArrayLike, b: ArrayLike, noise: NoiseModel) -> float:
-    """Tell how much more than by their noise two pictures differ.
+    """Return the variance of the difference of two images, relative to that by noise.
 
-    A high :func:`structure_similarity` can still mean a change far above the noise, where there is
-    little noise; one picture is a fair noisy target for the other only where this is near 1.
+    Where there is little noise, images of a high :func:`structure_similarity` can differ by far
+    more than the noise. One image can be the training target of the other only if this ratio is
+    near 1.
 
     Parameters
     ----------
     a, b : array_like
-        Noisy pictures of one shape, axes (y, x).
+        Noisy images of one shape, axes (y, x).
     noise : NoiseModel
-        Of both.
+        Of both images.
 
     Returns
     -------
     ratio : float
-        Variance of the difference over what the noise alone would give it.
+        1 if the images differ only by noise.
 
     Raises
     ------
     InputError
-        If one is no picture, or their shapes differ.
+        If an image is too small or not finite, or the shapes differ.
     """
-    one, other = _pair(a, b)
-    by_noise = _noise_variance(one, noise) + _noise_variance(other, noise)
-    return float((one - other).var() / by_noise)
+    first, second = _checked(a, b)
+    by_noise = _noise_variance(first, noise) + _noise_variance(second, noise)
+    return float((first - second).var() / by_noise)
 
 
-def _pair(a: ArrayLike, b: ArrayLike) -> tuple[Plane, Plane]:
-    one, other = as_plane(a), as_plane(b)
-    if one.shape != other.shape:
+def _checked(a: ArrayLike, b: ArrayLike) -> tuple[Plane, Plane]:
+    first, second = as_plane(a), as_plane(b)
+    if first.shape != second.shape:
         raise InputError(
-            "Pictures of different shapes cannot be compared", got=other.shape, expected=one.shape
+            "Images of different shapes cannot be compared", got=second.shape, expected=first.shape
         )
-    return one, other
+    return first, second
 
 
 def _noise_variance(plane: Plane, noise: NoiseModel) -> float:
@@ -192,12 +201,12 @@ def _noise_variance(plane: Plane, noise: NoiseModel) -> float:
 
 
 def saturation(plane: ArrayLike) -> float:
-    """Tell which share of the pixels says nothing but "at least" or "at most".
+    """Return the share of saturated pixels: those at the ends of the range of grey values.
 
     Parameters
     ----------
     plane : array_like
-        Axes (y, x). Of an integer type, also its least and greatest value count.
+        Axes (y, x). For integers, the least and the greatest value of the type count, too.
 
     Returns
     -------
@@ -207,7 +216,7 @@ def saturation(plane: ArrayLike) -> float:
     Raises
     ------
     InputError
-        If it is no picture.
+        If it is too small or not finite.
     """
     values = as_plane(plane)
     kind = np.asarray(plane).dtype

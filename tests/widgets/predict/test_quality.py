@@ -100,7 +100,7 @@ def test_a_planted_structure_is_found_told_and_shown(viewer, panel, qtbot):
     panel.where.click()
     heat = layer_called(viewer, "p – unsupported")
     assert heat.blending == "additive"
-    assert "speaks against" in heat.metadata[RESULT]["notes"][0]
+    assert "contradicts" in heat.metadata[RESULT]["notes"][0]
     assert np.allclose(heat.scale, subject.image.scale)
     assert np.allclose(heat.translate, subject.image.translate)
     assert (heat.data[HALLUCINATION] > 1).mean() > 0.5

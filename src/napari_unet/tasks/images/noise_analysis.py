@@ -109,7 +109,7 @@ def choose_method(view: ImageView, options: DenoiseOptions, seed: int = 0) -> No
     fitted = zip(channels, models, strict=True)
     along = np.mean([noise_autocorrelation(p, noise=model) for p, model in fitted], axis=0)
     # Where neighbours are alike, the fit, which looks at differences, saw less than there is.
-    models = tuple(_rescaled(m, share_of_high_pass(along)) for m in models)
+    models = tuple(m.corrected(share_of_high_pass(along)) for m in models)
     alike = _likeness(pairs, models)
     facts = _Facts(models, along, alike, channels)
     method, why = _method(view, options, facts)
@@ -250,16 +250,6 @@ def _fallback(view: ImageView, options: DenoiseOptions) -> NoiseChoice:
     _check_method(view, method, options.planes or 1)
     why = f"The image is too small to measure its noise ({LEAST} pixels a side are needed)."
     return NoiseChoice(method, False, options.planes or 1, (), why, (), False, {})
-
-
-def _rescaled(model: NoiseModel, share: float) -> NoiseModel:
-    return NoiseModel(
-        model.gain / share,
-        model.offset_variance / share,
-        model.floor,
-        model.ceiling,
-        model.darkest,
-    )
 
 
 def _pairs(

@@ -49,7 +49,7 @@ FACTS = {
     "in brackets that of the noise itself, which it should resemble.",
     "Correlation": "Correlation of what was taken away with the detail of the result. Near 0, "
     "unless structure was taken away or made up.",
-    "Unsupported": "Share of the places where the noisy data speaks against the structure that the "
+    "Unsupported": "Share of the places where the noisy data contradicts the structure that the "
     "result shows.",
 }
 
@@ -189,7 +189,7 @@ class ResidualPanel(QWidget):
         name = f"{subject.image.name} – unsupported"
         note = (
             f"This map shows where “{subject.result.name}” has structure that the noisy data "
-            f"speaks against ({plane}): multiples of what noise allows for."
+            f"contradicts ({plane}), as a multiple of the threshold."
         )
         marks = report.unsupported
         layer = note_layer(
@@ -244,7 +244,7 @@ class ResidualPanel(QWidget):
         self.line.setProperty("unet", "faint")
         self.line.setWordWrap(True)
         self.where.setToolTip(
-            "Add a map of the places where the noisy data speaks against the result."
+            "Add a map of the places where the noisy data contradicts the result."
         )
         self.residual.setToolTip(
             "Add the difference of input and result: it should look like noise and nothing else. "
