@@ -319,7 +319,13 @@ def test_the_header_is_as_its_schema_says(trained, tmp_path):
         VOLUME,
         task="inpaint",
         target=Normalisation("photon", (0.5,), (2.0,), ((1.5, 0.2),)),
-        reading=InputSpec(planes=3, wrap=(True, False, False), mask=True, own=0.2, border="zero"),
+        input_spec=InputSpec(
+            context_planes=3,
+            periodic_axes=(True, False, False),
+            mask=True,
+            blend=0.2,
+            border="zero",
+        ),
     )
     schema = header_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -371,8 +377,8 @@ def test_older_headers_load_and_predict(tmp_path, version):
     safetensors.numpy.save_file(dict(weights), path, {HEADER: json.dumps(header)})
     loaded = load_model(path)
     assert loaded.config == config
-    assert loaded.reading.border == "mirror"
-    assert loaded.reading.planes == (3 if version == 2 else 1)
+    assert loaded.input_spec.border == "mirror"
+    assert loaded.input_spec.context_planes == (3 if version == 2 else 1)
     assert loaded.header()["version"] == VERSION
     image = np.random.default_rng(0).random((4, 40, 44)).astype(np.float32)
     assert predict(loaded, image).shape == image.shape

@@ -53,44 +53,66 @@ class ClassInfo:
         return self.name or f"class {self.value}"
 
 
-AddsTo = Literal["", "image", "mean"]
-"""See `InputSpec.adds`."""
+ResidualMode = Literal["", "image", "mean"]
+"""See `InputSpec.residual`."""
+
+STORED_AS = {
+    "context_planes": "planes",
+    "periodic_axes": "wrap",
+    "blend": "own",
+    "residual": "adds",
+}
+"""Keys in the header of model files, where they differ from the attributes of `InputSpec`."""
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """How a network reads an image, beyond its channels.
+    """How a network reads an image, and what is added to its output; see `ImageView`.
 
     Parameters
     ----------
-    planes : int
-        How many neighbours along the last looped axis are seen together, see `ImageView`.
-    wrap : tuple of bool
-        Spatial axes that go round; empty: none.
-    border : {"mirror", "edge", "zero", "wrap"}
-        How an image goes on beyond its border along the others.
+    context_planes : int
+        Odd number of neighbouring planes along the last looped axis that are read as channels
+        (2.5D).
+    periodic_axes : tuple of bool
+        Per spatial axis, whether its end is followed by its beginning; empty: no axis is
+        periodic.
     mask : bool
-        Whether a mask says which pixels are missing; the network then has a channel more for each
-        of the image's, which says what is known.
-    own : float
-        From 0 to 1: how much of each pixel itself goes into the result, besides what the network
-        says; for networks that learned with blind spots, and so do not look at it.
+        Whether the network also reads a mask of missing pixels. It then has one more channel for
+        each channel of the image: 1 where the pixel is known, 0 where it is missing.
+    blend : float
+        Weight of the centre pixel in the result, from 0 to 1:
+        ``blend * pixel + (1 - blend) * output``. Used by blind-spot networks, which do not see
+        the centre pixel.
+    border : {"mirror", "edge", "zero", "wrap"}
+        How an image is continued beyond its border along axes that are not periodic.
     noise : tuple of float
-        Variance of the noise per channel of the result, in normalised units squared: by it the
-        result is filtered once more together with the pixels themselves. Empty: it is not.
-    adds : {"", "image", "mean"}
-        What the network's output is to be added to: the image that it reads, the mean of the
-        planes that are seen together, or nothing. With a mask, what is missing of the image is
-        filled smoothly before.
+        Variance of the noise per channel of the result, in normalised units squared. The result
+        is then combined with the pixels by a Wiener filter. Empty: no filter.
+    residual : {"", "image", "mean"}
+        What is added to the network's output: nothing, the centre plane of the input, or the mean
+        of its planes. With a mask, missing pixels of the input are first filled in smoothly.
     """
 
-    planes: int = 1
-    wrap: tuple[bool, ...] = ()
+    context_planes: int = 1
+    periodic_axes: tuple[bool, ...] = ()
     mask: bool = False
-    own: float = 0.0
+    blend: float = 0.0
     border: Border = "mirror"
     noise: tuple[float, ...] = ()
-    adds: AddsTo = ""
+    residual: ResidualMode = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry of a model file's header, see `InputSpecEntry`."""
+        return {STORED_AS.get(name, name): value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> InputSpec:
+        """Read the entry of a header; older ones have neither "noise" nor "adds"."""
+        names = {stored: name for name, stored in STORED_AS.items()}
+        lists = {"wrap": tuple(entry["wrap"]), "noise": tuple(entry.get("noise", ()))}
+        values = {**entry, **lists}
+        return cls(**{names.get(stored, stored): value for stored, value in values.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +137,7 @@ class TrainedModel:
         How it was made (steps, seconds, seed, metrics, digests, versions), as plain JSON.
     target : Normalisation, optional
         How the network's output becomes an image in intensity units; None where it is classes.
-    reading : Reading
+    input_spec : InputSpec
         How an image is read.
     """
 
@@ -127,12 +149,14 @@ class TrainedModel:
     spacing: tuple[float, ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
     target: Normalisation | None = None
-    reading: InputSpec = InputSpec()
+    input_spec: InputSpec = InputSpec()
 
     @property
     def image_channels(self) -> int:
         """Channels of the image, without neighbouring planes and masks."""
-        return self.config.in_channels // (self.reading.planes * (1 + self.reading.mask))
+        return self.config.in_channels // (
+            self.input_spec.context_planes * (1 + self.input_spec.mask)
+        )
 
     def network(self) -> Network:
         """Build the network with the weights loaded, in evaluation mode, on the CPU."""
@@ -179,7 +203,7 @@ class TrainedModel:
             "spacing": list(self.spacing),
             "training": self.training,
             "target": None if self.target is None else self.target.to_dict(),
-            "reading": asdict(self.reading),
+            "reading": self.input_spec.to_dict(),
         }
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -343,16 +367,10 @@ def _image_part(header: dict[str, Any]) -> dict[str, Any]:
     """Return what the format's first version, which knew only classes, does not have."""
     if header["version"] < 2:
         return {}
-    target, reading = header["target"], header["reading"]
+    target = header["target"]
     return {
         "target": None if target is None else Normalisation.from_dict(target),
-        "reading": InputSpec(
-            **{
-                **reading,
-                "wrap": tuple(reading["wrap"]),
-                "noise": tuple(reading.get("noise", ())),
-            }
-        ),
+        "input_spec": InputSpec.from_dict(header["reading"]),
     }
 
 

@@ -133,18 +133,18 @@ def test_bioimageios_own_prediction_is_ours(config, shape, blocks, tmp_path):
         lambda: model(ours_in(2)),
         lambda: model(ours_in(3)),
         lambda: model(ours_in(2, padding="same")),
-        lambda: restorer(reading=InputSpec(own=0.3)),
-        lambda: restorer(reading=InputSpec(adds="image")),
+        lambda: restorer(input_spec=InputSpec(blend=0.3)),
+        lambda: restorer(input_spec=InputSpec(residual="image")),
         lambda: restorer(
             FLAT.with_channels(3, 1),
             normalisation=Normalisation("mean_sd", (100.0,) * 3, (20.0,) * 3),
-            reading=InputSpec(planes=3, adds="mean"),
+            input_spec=InputSpec(context_planes=3, residual="mean"),
         ),
-        lambda: model(FLAT.with_channels(3, 2), reading=InputSpec(planes=3)),
+        lambda: model(FLAT.with_channels(3, 2), input_spec=InputSpec(context_planes=3)),
         lambda: restorer(
             normalisation=Normalisation("photon", (10.0,), (4.0,), ((2.0, 50.0),)),
             target=Normalisation("photon", (10.0,), (4.0,), ((2.0, 50.0),)),
-            reading=InputSpec(own=0.2),
+            input_spec=InputSpec(blend=0.2),
         ),
     ],
     ids=[
@@ -165,7 +165,7 @@ def test_programs_say_what_our_prediction_says(made, tmp_path):
     # Longer than what is smoothed at once.
     size = (22, 30, 34) if c.ndim == 3 else (150, 141)
     n = trained.normalisation
-    stack = (trained.reading.planes,) if trained.reading.planes > 1 else ()
+    stack = (trained.input_spec.context_planes,) if trained.input_spec.context_planes > 1 else ()
     low = 30 if n.noise else n.offset[0]
     image = rng.normal(low, n.scale[0], (*stack, *size)).astype(np.float32)
     image = np.abs(image) if n.noise else image
@@ -243,7 +243,7 @@ def test_a_package_says_what_it_is(tmp_path):
 
 
 def test_what_a_package_cannot_say_is_refused(tmp_path):
-    filler = restorer(FLAT.with_channels(2, 1), reading=InputSpec(mask=True), task="inpaint")
+    filler = restorer(FLAT.with_channels(2, 1), input_spec=InputSpec(mask=True), task="inpaint")
     with pytest.raises(InputError, match="fills in"):
         export_bioimageio(filler, tmp_path / "p.zip")
     with pytest.raises(InputError, match="needs a name"):

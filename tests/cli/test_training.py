@@ -101,7 +101,7 @@ def test_restore_learns_from_pairs_and_predict_applies_it(files):
     done = run("restore", "noisy.tif", "clean.tif", "-o", "m", "--planes", 3, *loss, *QUICK)
     assert done.exit_code == 0, done.output
     model = load_model("m.safetensors")
-    assert (model.task, model.reading.planes) == ("restore", 3)
+    assert (model.task, model.input_spec.context_planes) == ("restore", 3)
     assert model.training["options"]["loss"] == {"l1": 1, "ms_ssim": 0.5}
     done = run("predict", "m.safetensors", "noisy.tif", "-o", "out.tif")
     assert done.exit_code == 0, done.output

@@ -98,7 +98,7 @@ def test_turns_are_undone():
 
 def test_neighbouring_planes_are_read_as_channels_and_mirrored_at_the_ends():
     stack = np.arange(5)[:, None, None] * np.ones((5, 8, 8))
-    seen = view(stack, planes=3)
+    seen = view(stack, context_planes=3)
     region = Region((0, 0), (2, 2))
     assert seen.channels == 3
     assert [seen.read((k,), region)[:, 0, 0].tolist() for k in (0, 2, 4)] == [
@@ -106,24 +106,24 @@ def test_neighbouring_planes_are_read_as_channels_and_mirrored_at_the_ends():
         [1, 2, 3],
         [3, 4, 3],
     ]
-    assert seen.read((2,), region)[seen.own][0, 0, 0] == 2
-    two = view(np.stack([stack, stack + 10], 1), planes=3, channel=1)
+    assert seen.read((2,), region)[seen.centre_channels][0, 0, 0] == 2
+    two = view(np.stack([stack, stack + 10], 1), context_planes=3, channel=1)
     assert two.read((2,), region)[:, 0, 0].tolist() == [1, 11, 2, 12, 3, 13]
-    assert two.read((2,), region)[two.own][:, 0, 0].tolist() == [2, 12]
+    assert two.read((2,), region)[two.centre_channels][:, 0, 0].tolist() == [2, 12]
 
 
 def test_planes_that_cannot_be_are_refused():
     with pytest.raises(InputError, match="odd"):
-        view(np.zeros((5, 8, 8)), planes=2)
+        view(np.zeros((5, 8, 8)), context_planes=2)
     with pytest.raises(InputError, match="single picture"):
-        view(np.zeros((8, 8)), planes=3)
+        view(np.zeros((8, 8)), context_planes=3)
     with pytest.raises(InputError, match="wrap"):
-        view(np.zeros((8, 8)), wrap=(True,))
+        view(np.zeros((8, 8)), periodic_axes=(True,))
 
 
 def test_an_axis_that_goes_round_continues_with_its_beginning():
     image = np.arange(6.0)[:, None] * np.ones((6, 4))
-    seen = view(image, wrap=(True, False)).read((), Region((-2, -1), (9, 2)))[0]
+    seen = view(image, periodic_axes=(True, False)).read((), Region((-2, -1), (9, 2)))[0]
     assert seen[:, 0].tolist() == [4, 5, 0, 1, 2, 3, 4, 5, 0, 1, 2]
     assert (seen == seen[:, :1]).all()
 
@@ -210,6 +210,8 @@ def test_a_picture_goes_on_as_numpy_pads_it(border, mode, shape):
 
 def test_an_axis_that_goes_round_does_so_whatever_the_border():
     image = np.arange(1, 7).reshape(2, 3)
-    seen = view(image, wrap=(False, True), border="zero").read((), Region((-1, -1), (3, 4)))[0]
+    seen = view(image, periodic_axes=(False, True), border="zero").read(
+        (), Region((-1, -1), (3, 4))
+    )[0]
     expected = [[0] * 5, [3, 1, 2, 3, 1], [6, 4, 5, 6, 4], [0] * 5]
     np.testing.assert_array_equal(seen, expected)

@@ -19,9 +19,9 @@ from tests.inference.models import FLAT, VOLUME, model
 HUNDREDS = Normalisation("mean_sd", (500.0,), (200.0,))
 
 
-def restorer(config=FLAT, reading=None, channels=1, **more):
-    reading = reading or InputSpec()
-    into = channels * reading.planes * (1 + reading.mask)
+def restorer(config=FLAT, input_spec=None, channels=1, **more):
+    input_spec = input_spec or InputSpec()
+    into = channels * input_spec.context_planes * (1 + input_spec.mask)
     config = config.model_copy(update={"in_channels": into, "out_channels": channels})
     norm = Normalisation("mean_sd", (500.0,) * channels, (200.0,) * channels)
     return model(
@@ -29,8 +29,8 @@ def restorer(config=FLAT, reading=None, channels=1, **more):
         classes=(),
         task="denoise",
         target=norm,
-        normalisation=norm.repeat(reading.planes),
-        reading=reading,
+        normalisation=norm.repeat(input_spec.context_planes),
+        input_spec=input_spec,
         **more,
     )
 
@@ -52,15 +52,19 @@ def test_an_image_comes_back_like_the_input_and_holds_what_it_held(dtype, result
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize(
-    "reading",
-    [InputSpec(), InputSpec(3, (True, False), own=0.2), InputSpec(3, (False, True), noise=(0.3,))],
+    "input_spec",
+    [
+        InputSpec(),
+        InputSpec(3, (True, False), blend=0.2),
+        InputSpec(3, (False, True), noise=(0.3,)),
+    ],
 )
 @pytest.mark.parametrize("flips", [False, True])
-def test_tiled_equals_whole(padding, reading, flips):
+def test_tiled_equals_whole(padding, input_spec, flips):
     config = UNetConfig(**{**FLAT.model_dump(), "padding": padding, "stem": (2, 2)})
-    trained = restorer(config, reading)
+    trained = restorer(config, input_spec)
     stack = picture(4, 61, 83)
-    most = (72, 76) if reading.noise else (48, 52)
+    most = (72, 76) if input_spec.noise else (48, 52)
     whole, tiled = (predict(trained, stack, tile=tile, flips=flips) for tile in (None, most))
     events = list(predict_events(trained, stack, Request(tile=most)))
     assert sum(isinstance(e, TileDone) for e in events) > 8
@@ -102,12 +106,12 @@ def test_new_channels_come_first():
 
 def test_a_part_of_each_pixel_goes_into_the_result():
     image = picture(24, 24)
-    without, part = (predict(restorer(reading=InputSpec(own=o)), image) for o in (0.0, 0.25))
+    without, part = (predict(restorer(input_spec=InputSpec(blend=o)), image) for o in (0.0, 0.25))
     assert np.allclose(part, 0.75 * without + 0.25 * image, atol=1e-2)
 
 
 def test_known_pixels_come_back_bit_for_bit_and_missing_ones_do_not_matter():
-    trained = restorer(reading=InputSpec(mask=True))
+    trained = restorer(input_spec=InputSpec(mask=True))
     image = picture(3, 40, 44, dtype=np.int32)
     mask = np.random.default_rng(1).random(image.shape) < 0.1
     found = predict(trained, image, mask=mask)
@@ -123,9 +127,9 @@ def test_known_pixels_come_back_bit_for_bit_and_missing_ones_do_not_matter():
     assert np.abs(tiled - found).max() < 2e-3
 
 
-@pytest.mark.parametrize("reading", [InputSpec(3, own=0.1), InputSpec(3, noise=(2.0,))])
-def test_a_preview_is_a_part_of_the_whole(reading):
-    trained = restorer(reading=reading)
+@pytest.mark.parametrize("input_spec", [InputSpec(3, blend=0.1), InputSpec(3, noise=(2.0,))])
+def test_a_preview_is_a_part_of_the_whole(input_spec):
+    trained = restorer(input_spec=input_spec)
     stack = picture(4, 50, 60)
     view = Viewport((2,), Region((7, 11), (33, 48)))
     (shown,) = preview_events(trained, stack, Request(), view)
@@ -146,20 +150,20 @@ def test_what_a_denoiser_cannot_do_is_refused(given, message):
 
 
 def test_what_cannot_be_filled_in_is_refused():
-    trained = restorer(reading=InputSpec(mask=True))
+    trained = restorer(input_spec=InputSpec(mask=True))
     with pytest.raises(InputError, match="told what is missing"):
         predict(trained, picture(20, 20, dtype=np.uint8))
     with pytest.raises(InputError, match="differ in shape"):
         predict(trained, picture(20, 20), mask=np.zeros((20, 21)))
     with pytest.raises(InputError, match="single picture"):
-        predict(restorer(reading=InputSpec(3)), picture(20, 20))
+        predict(restorer(input_spec=InputSpec(3)), picture(20, 20))
 
 
 def test_saved_it_is_the_same(tmp_path):
     photon = Normalisation("photon", (20.0,), (5.0,), ((2.0, 3.0),))
-    trained = restorer(reading=InputSpec(3, (False, True), mask=True, own=0.1)).with_facts(
+    trained = restorer(input_spec=InputSpec(3, (False, True), mask=True, blend=0.1)).with_facts(
         target=photon
     )
     again = load_model(trained.save(tmp_path / "m"))
-    assert (again.target, again.reading, again.task) == (photon, trained.reading, "denoise")
+    assert (again.target, again.input_spec, again.task) == (photon, trained.input_spec, "denoise")
     assert again.digest == trained.digest

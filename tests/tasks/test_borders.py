@@ -15,7 +15,7 @@ def test_tiles_do_not_show_and_the_file_remembers(tmp_path, border):
     model = napari_unet.fit(image, labels, **FAST, border=border, threads=1)
     path = model.save(tmp_path / "m")
     loaded = napari_unet.load_model(path)
-    assert loaded.reading.border == border
+    assert loaded.input_spec.border == border
     whole = napari_unet.predict(loaded, image, output="probabilities", threads=1)
     tiled = napari_unet.predict(loaded, image, output="probabilities", tile=(32, 40), threads=1)
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
@@ -27,7 +27,7 @@ def test_borders_differ_at_the_border_alone():
     context = base.config.geometry[0].context // 2
     results = {}
     for border in ("mirror", "zero"):
-        model = base.with_facts(reading=type(base.reading)(border=border))
+        model = base.with_facts(input_spec=type(base.input_spec)(border=border))
         results[border] = napari_unet.predict(model, image, output="probabilities", threads=1)
     different = np.abs(results["mirror"] - results["zero"]).max(0) > 0
     assert different.any()

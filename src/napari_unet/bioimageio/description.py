@@ -90,7 +90,7 @@ def class_names(model: TrainedModel) -> list[str]:
 
 def channel_names(model: TrainedModel) -> list[str]:
     """Return one name per channel of the input; of planes seen together, each one's."""
-    planes, each = model.reading.planes, model.image_channels
+    planes, each = model.input_spec.context_planes, model.image_channels
     names = [f"channel {i}" for i in range(each)]
     if planes == 1:
         return names
@@ -114,7 +114,7 @@ def _input(model: TrainedModel) -> dict[str, Any]:
         "description": "grey values as they are",
         "axes": [{"type": "batch"}, _channels(channel_names(model)), *space],
         "data": {"type": "float32"},
-        "pad": PADS.get(model.reading.border, PADS["mirror"]),
+        "pad": PADS.get(model.input_spec.border, PADS["mirror"]),
         "preprocessing": _preprocessing(model),
     }
 

@@ -187,17 +187,18 @@ def _in_and_out(model: TrainedModel) -> list[str]:
         lines.append("Probabilities of the classes come out, in the order of the channels.")
     else:
         lines.append("Grey values come out, in the units of the images it learned from.")
-    if model.reading.planes > 1:
+    spec = model.input_spec
+    if spec.context_planes > 1:
         lines.append(
-            f"Each plane is seen together with its neighbours: {model.reading.planes} planes lie "
+            f"Each plane is seen together with its neighbours: {spec.context_planes} planes lie "
             "one behind the other along the channels, mirrored at the ends of the stack."
         )
-    if model.reading.noise:
+    if spec.noise:
         lines.append(
             "This is what the network says. napari-unet-live filters it once more together with "
             "the pixels themselves, which packages have no word for: its own result is better."
         )
-    if any(model.reading.wrap) or model.reading.border == "wrap":
+    if any(spec.periodic_axes) or spec.border == "wrap":
         lines.append("The images it learned from go round: continue them periodically.")
     return lines
 

@@ -41,7 +41,7 @@ class PortableModel(nn.Module):
 
     def __init__(self, model: TrainedModel) -> None:
         super().__init__()
-        if model.reading.mask:
+        if model.input_spec.mask:
             raise InputError(
                 "A model that fills in cannot be exported",
                 got="a network that reads a mask beside the image, for which packages have no word",
@@ -54,9 +54,12 @@ class PortableModel(nn.Module):
         self.network = network
         self.stabilise = Stabilise(model.normalisation) if model.normalisation.noise else None
         self.undo = Undo(model.target) if model.target else None
-        self.own, self.adds, each = model.reading.own, model.reading.adds, model.image_channels
-        first = model.reading.planes // 2 * each
-        self.middle, self.planes = slice(first, first + each), model.reading.planes
+        spec = model.input_spec
+        self.blend = spec.blend
+        self.residual = spec.residual
+        self.context_planes = spec.context_planes
+        first = spec.context_planes // 2 * model.image_channels
+        self.centre_channels = slice(first, first + model.image_channels)
         cut = [0 if model.config.padded else g.context for g in model.config.geometry]
         self.frame = [side for c in reversed(cut) for side in (c // 2, c - c // 2)]
         self.eval()
@@ -71,18 +74,18 @@ class PortableModel(nn.Module):
         """
         x = x if self.stabilise is None else self.stabilise(x)
         y: Tensor = self.network(x)
-        if self.own:
-            own = centre_crop(x[:, self.middle], y.shape[2:])
-            y = y + self.own * (own - y)
-        if self.adds:
-            planes = x[:, self.middle] if self.adds == "image" else self._mean(x)
-            y = y + centre_crop(planes, y.shape[2:])
+        if self.blend:
+            pixels = centre_crop(x[:, self.centre_channels], y.shape[2:])
+            y = y + self.blend * (pixels - y)
+        if self.residual:
+            base = x[:, self.centre_channels] if self.residual == "image" else self._mean(x)
+            y = y + centre_crop(base, y.shape[2:])
         y = torch.softmax(y, 1) if self.undo is None else self.undo(y)
         return F.pad(y, self.frame, mode="replicate") if any(self.frame) else y
 
     def _mean(self, x: Tensor) -> Tensor:
         """Return the mean of the planes that are seen together."""
-        return torch.stack(x.chunk(self.planes, 1)).mean(0)
+        return torch.stack(x.chunk(self.context_planes, 1)).mean(0)
 
 
 class PortableFilters(nn.Module):

@@ -29,10 +29,10 @@ class ImageView:
         The array.
     layout : AxisLayout
         Which of its axes are looped over, hold channels, are space.
-    planes : int
+    context_planes : int
         Odd: how many neighbours along the last looped axis are read as channels of one picture
         (2.5D), half of them before it and half behind. Beyond the ends they are mirrored.
-    wrap : tuple of bool
+    periodic_axes : tuple of bool
         Spatial axes that go round, such as an angle: beyond their end comes their beginning.
         Empty: none goes round.
     border : {"mirror", "edge", "zero", "wrap"}
@@ -42,27 +42,27 @@ class ImageView:
     Raises
     ------
     InputError
-        Where layout, planes and wrap do not fit the array.
+        Where layout, planes and periodic axes do not fit the array.
     """
 
     source: Source
     layout: AxisLayout
-    planes: int = 1
-    wrap: tuple[bool, ...] = ()
+    context_planes: int = 1
+    periodic_axes: tuple[bool, ...] = ()
     border: Border = "mirror"
 
     def __post_init__(self) -> None:
         _check_layout(self.source, self.layout)
-        if self.planes < 1 or self.planes % 2 == 0:
-            raise InputError("The planes seen together are an odd number", got=self.planes)
-        if self.planes > 1 and not self.layout.loops:
+        if self.context_planes < 1 or self.context_planes % 2 == 0:
+            raise InputError("The planes seen together are an odd number", got=self.context_planes)
+        if self.context_planes > 1 and not self.layout.loops:
             raise InputError(
-                f"{self.planes} planes cannot be seen together in a single picture",
+                f"{self.context_planes} planes cannot be seen together in a single picture",
                 got=f"shape {self.source.shape}",
                 todo="Set the number of planes to 1, or open a stack",
             )
-        if self.wrap and len(self.wrap) != len(self.layout.spatial):
-            raise InputError("wrap needs one value per spatial axis", got=self.wrap)
+        if self.periodic_axes and len(self.periodic_axes) != len(self.layout.spatial):
+            raise InputError("wrap needs one value per spatial axis", got=self.periodic_axes)
 
     @property
     def loop_shape(self) -> tuple[int, ...]:
@@ -72,13 +72,13 @@ class ImageView:
     @property
     def channels(self) -> int:
         """Number of channels of a picture, its neighbours' among them."""
-        return self.planes * self.layout.channels(self.source.shape)
+        return self.context_planes * self.layout.channels(self.source.shape)
 
     @property
-    def own(self) -> slice:
+    def centre_channels(self) -> slice:
         """Which of the channels are the picture's own, and not its neighbours'."""
         each = self.layout.channels(self.source.shape)
-        return slice(self.planes // 2 * each, (self.planes // 2 + 1) * each)
+        return slice(self.context_planes // 2 * each, (self.context_planes // 2 + 1) * each)
 
     @property
     def spatial_shape(self) -> tuple[int, ...]:
@@ -127,14 +127,14 @@ class ImageView:
 
     @property
     def _borders(self) -> tuple[Border, ...]:
-        wraps = self.wrap or (False,) * len(self.spatial_shape)
+        wraps = self.periodic_axes or (False,) * len(self.spatial_shape)
         return tuple("wrap" if wrap else self.border for wrap in wraps)
 
     def _together(self, loop: tuple[int, ...]) -> list[tuple[int, ...]]:
         """Return the indices of the pictures that are read as one."""
-        if self.planes == 1:
+        if self.context_planes == 1:
             return [loop]
-        reach, size = self.planes // 2, self.loop_shape[-1]
+        reach, size = self.context_planes // 2, self.loop_shape[-1]
         steps = range(-reach, reach + 1)
         return [(*loop[:-1], mirror(loop[-1] + step, size)) for step in steps]
 

@@ -219,7 +219,7 @@ def missing_view(view: ImageView, mask: Source | None) -> ImageView:
             got=f"image {view.source.shape}, mask {mask.shape}",
             expected=f"a mask of shape {shape}",
         )
-    return ImageView(mask, view.layout.labels, view.planes, view.wrap, view.border)
+    return ImageView(mask, view.layout.labels, view.context_planes, view.periodic_axes, view.border)
 
 
 class _Nothing:

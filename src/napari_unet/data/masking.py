@@ -131,7 +131,7 @@ def holes_like(
         holes: NDArray[np.bool_] = missing.read_raw(loop, region) != 0
         if 0 < holes.mean() <= MOST:
             return holes
-    return np.broadcast_to(_blob(shape, random), (missing.planes, *shape))
+    return np.broadcast_to(_blob(shape, random), (missing.context_planes, *shape))
 
 
 def _blob(shape: tuple[int, ...], random: np.random.Generator) -> NDArray[np.bool_]:

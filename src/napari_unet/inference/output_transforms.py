@@ -112,7 +112,7 @@ def turns_of(model: TrainedModel) -> tuple[Turn, ...]:
     y and x change places only where the network treats them alike.
     """
     ndim = model.config.ndim
-    wrap = model.reading.wrap[-2:] or (False, False)
+    wrap = model.input_spec.periodic_axes[-2:] or (False, False)
     alike = model.config.is_alike(ndim - 2, ndim - 1)
     return flips_and_rotations(square=alike and wrap[0] == wrap[1])
 
@@ -134,8 +134,8 @@ def mean_over(ways: Sequence[Turn], inputs: Tensor, apply: Callable[[Tensor], Te
     return torch.stack([undo_flip(apply(apply_flip(inputs, way)), way) for way in ways]).mean(0)
 
 
-def added(outputs: Tensor, inputs: Tensor, view: ImageView, reading: InputSpec) -> Tensor:
-    """Return the sum of what a network says and what it was given, see `InputSpec.adds`.
+def added(outputs: Tensor, inputs: Tensor, view: ImageView, input_spec: InputSpec) -> Tensor:
+    """Return the sum of what a network says and what it was given, see `InputSpec.residual`.
 
     Parameters
     ----------
@@ -145,20 +145,20 @@ def added(outputs: Tensor, inputs: Tensor, view: ImageView, reading: InputSpec) 
         (batch, channels of `view` and more, *spatial), at least as large; its middle counts.
     view : ImageView
         Says which of its channels are the picture's own.
-    reading : Reading
+    input_spec : InputSpec
         Says what it is added to.
     """
     inputs = centre_crop(inputs.to(outputs.device), outputs.shape[2:])
-    if reading.adds == "image":
-        return outputs + inputs[:, view.own]
-    return outputs + torch.stack(inputs[:, : view.channels].chunk(view.planes, 1)).mean(0)
+    if input_spec.residual == "image":
+        return outputs + inputs[:, view.centre_channels]
+    return outputs + torch.stack(inputs[:, : view.channels].chunk(view.context_planes, 1)).mean(0)
 
 
 def with_pixels(
     outputs: Tensor,
     inputs: Tensor,
     view: ImageView,
-    reading: InputSpec,
+    input_spec: InputSpec,
     geometry: Sequence[AxisGeometry],
 ) -> Tensor:
     """Return what a network says together with what the pixels themselves do.
@@ -175,23 +175,23 @@ def with_pixels(
         (channels of `view`, *spatial), at least as large; its middle counts. Normalised alike.
     view : ImageView
         Says which of its channels are the picture's own.
-    reading : Reading
+    input_spec : InputSpec
         Says how much of them goes into the result.
     geometry : sequence of AxisGeometry
         The network's; where the result is filtered, the margin is taken off.
     """
-    if reading.adds:
-        return added(outputs[None], inputs[None], view, reading)[0]
-    if not (reading.own or reading.noise):
+    if input_spec.residual:
+        return added(outputs[None], inputs[None], view, input_spec)[0]
+    if not (input_spec.blend or input_spec.noise):
         return outputs
-    own = centre_crop(inputs[None, view.own].to(outputs), outputs.shape[1:])[0]
-    if reading.own:
-        outputs = outputs.lerp(own, reading.own)
-    if not reading.noise:
+    own = centre_crop(inputs[None, view.centre_channels].to(outputs), outputs.shape[1:])[0]
+    if input_spec.blend:
+        outputs = outputs.lerp(own, input_spec.blend)
+    if not input_spec.noise:
         return outputs
     sizes = zip(outputs.shape[1:], margins(geometry), strict=True)
     inner = [size - 2 * margin for size, margin in sizes]
-    outputs = filtered(outputs, own, reading.noise)
+    outputs = filtered(outputs, own, input_spec.noise)
     return centre_crop(outputs[None], inner)[0]
 
 
@@ -227,4 +227,4 @@ def in_units(
         return image
     raw = view.read_raw(index, region)
     known = known_pixels(raw, missing, index, region)
-    return np.where(known[view.own], raw[view.own], image)
+    return np.where(known[view.centre_channels], raw[view.centre_channels], image)

@@ -147,7 +147,7 @@ def predict_events(
     spatial = view.spatial_shape
     own = tiling_geometry(model.config, device, spatial)
     work = _Work(model, request, view, missing, device, own)
-    geometry = widened(own, model.reading.noise)
+    geometry = widened(own, model.input_spec.noise)
     if own == model.config.geometry:
         most = max_tile_voxels(model.config, device)
         tile = _check_tile(request.tile, model) or choose_tile(spatial, geometry, most)
@@ -206,13 +206,13 @@ class _Work:
     def do(self, out: Any, index: tuple[int, ...], tile: Tile) -> None:
         """Predict a tile, and put the result where it belongs."""
         model, view = self._model, self._view
-        normalisation, smooth = self._normalisation(index), bool(model.reading.adds)
+        normalisation, smooth = self._normalisation(index), bool(model.input_spec.residual)
         inputs = torch.from_numpy(
             read_inputs(view, normalisation, index, tile.read, self._missing, smooth=smooth)
         )
         try:
             outputs = mean_over(self._turns, inputs, self._apply)
-            outputs = with_pixels(outputs, inputs, view, model.reading, self._geometry)
+            outputs = with_pixels(outputs, inputs, view, model.input_spec, self._geometry)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

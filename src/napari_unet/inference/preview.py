@@ -70,7 +70,7 @@ def preview_events(
     step = int(model.training.get("steps", 0))
     with using_threads(request.threads):
         normalisation = normalisation_of(model, picture, view.index)
-        answers = outputs_in_view(network, normalisation, picture, view, missing, model.reading)
+        answers = outputs_in_view(network, normalisation, picture, view, missing, model.input_spec)
     if model.target is None:
         values = [c.value for c in model.classes]
         yield previewed(step, view, torch.softmax(answers, 0), values)
@@ -97,7 +97,7 @@ def outputs_in_view(
     image: ImageView,
     view: Viewport,
     missing: ImageView | None = None,
-    reading: InputSpec = PLAIN,
+    input_spec: InputSpec = PLAIN,
 ) -> Tensor:
     """Return what a network gives for a part of an image, just as a tiled prediction would.
 
@@ -113,7 +113,7 @@ def outputs_in_view(
         The part; what lies outside the image is mirrored.
     missing : ImageView, optional
         What is missing of the image.
-    reading : Reading
+    input_spec : InputSpec
         How much of the pixels themselves goes into the result.
 
     Returns
@@ -123,14 +123,14 @@ def outputs_in_view(
     """
     config, device = network.config, next(network.parameters()).device
     box = _on_the_grid(config, view.region)
-    geometry = widened(config.geometry, reading.noise)
+    geometry = widened(config.geometry, input_spec.noise)
     read = _read_for(geometry, box)
-    smooth = bool(reading.adds)
+    smooth = bool(input_spec.residual)
     pixels = read_inputs(image, normalisation, view.index, read, missing, smooth=smooth)
     inputs = torch.from_numpy(pixels)
     outputs = network(as_input(inputs[None], device))
     outputs = centre_crop(outputs, config.output_for(read.shape))[0]
-    outputs = with_pixels(outputs, inputs, image, reading, config.geometry)
+    outputs = with_pixels(outputs, inputs, image, input_spec, config.geometry)
     inside = view.region.within(box).slices
     return outputs[(slice(None), *inside)].float().cpu()
 

@@ -102,8 +102,8 @@ def find_view(model: TrainedModel, image: object, request: Request) -> ImageView
             expected=f"{wanted}",
             todo="Set the channel axis, or train a model on this kind of image",
         )
-    reading = model.reading
-    return ImageView(source, layout, reading.planes, reading.wrap, reading.border)
+    spec = model.input_spec
+    return ImageView(source, layout, spec.context_planes, spec.periodic_axes, spec.border)
 
 
 def find_missing(model: TrainedModel, view: ImageView, mask: object | None) -> ImageView | None:
@@ -114,7 +114,7 @@ def find_missing(model: TrainedModel, view: ImageView, mask: object | None) -> I
     InputError
         Where there is none although nothing else tells what is missing, or of another shape.
     """
-    if not model.reading.mask:
+    if not model.input_spec.mask:
         if mask is not None:
             raise InputError(
                 "This model fills nothing in, and has no use for a mask",

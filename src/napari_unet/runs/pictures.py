@@ -172,10 +172,10 @@ class SamplePictures:
             name = f"image {number + 1}" if len(self.images) > 1 else "image"
             view = find_view(model, image, self.request)
             place = middle(view)
-            pixels = view.read(place.index, place.region)[view.own]
+            pixels = view.read(place.index, place.region)[view.centre_channels]
             shown = image_rgb(pixels)
             yield name, shown
-            mask = self.masks[number] if model.reading.mask and self.masks else None
+            mask = self.masks[number] if model.input_spec.mask and self.masks else None
             (preview,) = preview_events(model, image, self.request, place, mask)
             if isinstance(preview, PreviewedImage):
                 # What is restored may be another kind of image, as bright as it likes.

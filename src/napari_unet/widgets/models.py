@@ -277,7 +277,7 @@ def describe_model(model: TrainedModel) -> str:
 
 def _channels(model: TrainedModel) -> str:
     """Say what goes in, and what comes out if that is something else."""
-    given, planes = model.image_channels, model.reading.planes
+    given, planes = model.image_channels, model.input_spec.context_planes
     made = given if model.target is None else model.config.out_channels
     parts = [count(given, "channel") + (f" in, {made} out" if made != given else "")]
     if planes > 1:

@@ -141,23 +141,23 @@ def test_frames_of_one_scene_are_learned_from_what_is_not_seen_together():
     how = {**SMALL, "task": "denoise", "steps": 150}
     alone, together = (napari_unet.fit(noisy, planes=n, **how) for n in (1, 5))
     assert alone.training["method"] == together.training["method"] == "neighbours"
-    assert alone.reading.adds == together.reading.adds == "mean"
+    assert alone.input_spec.residual == together.input_spec.residual == "mean"
     left = [rmse(napari_unet.predict(m, noisy), fine) for m in (alone, together)]
     assert left[1] < 0.8 * left[0] < 0.8 * rmse(noisy, fine)
     again = napari_unet.fit(noisy, start=together, **{**how, "steps": 1})
-    assert again.reading == together.reading
+    assert again.input_spec == together.input_spec
 
 
 def test_what_the_pixels_themselves_know_is_taken_in():
     clean = scene(160, 160)
     noisy = poisson(clean)
     model = napari_unet.fit(noisy, task="denoise", **SMALL)
-    assert len(model.reading.noise) == 1
-    without = replace(model, reading=replace(model.reading, noise=()))
+    assert len(model.input_spec.noise) == 1
+    without = replace(model, input_spec=replace(model.input_spec, noise=()))
     errors = [rmse(napari_unet.predict(m, noisy), clean) for m in (model, without)]
     assert errors[0] < 0.97 * errors[1]
     shared = napari_unet.fit(noisy, task="denoise", own_share=0.1, **{**SMALL, "steps": 1})
-    assert (shared.reading.own, shared.reading.noise) == (0.1, ())
+    assert (shared.input_spec.blend, shared.input_spec.noise) == (0.1, ())
 
 
 def test_lines_go_too():
@@ -230,7 +230,7 @@ def test_what_is_restored_begins_with_the_image_where_that_is_alike():
     seen = poisson(clean)
     once = {**SMALL, "steps": 1, "learning_rate": 1e-9, "task": "restore"}
     model = napari_unet.fit(seen, 3 * clean - 100, **once)
-    assert model.reading.adds
+    assert model.input_spec.residual
     expected = (seen - seen.mean()) / seen.std() * 3 * clean.std() + 3 * clean.mean() - 100
     assert rmse(napari_unet.predict(model, seen), expected) < 0.05 * 3 * clean.std()
     for goal, options in (
@@ -241,11 +241,11 @@ def test_what_is_restored_begins_with_the_image_where_that_is_alike():
         (clean, {"readout": "softplus"}),
     ):
         other = open_image_task("restore", seen, goal, 2, RestoreOptions(**options))
-        assert not other.lesson.reading.adds
-    older = replace(model, reading=replace(model.reading, adds=""))
+        assert not other.lesson.input_spec.residual
+    older = replace(model, input_spec=replace(model.input_spec, residual=""))
     for start in (model, older):
         again = open_image_task("restore", seen, clean, 2, RestoreOptions(), start)
-        assert again.lesson.reading == start.reading
+        assert again.lesson.input_spec == start.input_spec
 
 
 def test_holes_are_filled_better_than_by_the_mean_and_the_rest_is_untouched():
@@ -279,7 +279,7 @@ def test_what_is_filled_in_begins_with_a_smooth_filling():
     image[30:34] = np.nan
     once = {**SMALL, "steps": 1, "learning_rate": 1e-9}
     model = napari_unet.fit(image, task="inpaint", **once)
-    assert model.reading.adds
+    assert model.input_spec.residual
     found = napari_unet.predict(model, image)
     between = np.linspace(image[29], image[34], 6)[1:-1]
     assert rmse(found[30:34], between) < 0.3 * np.nanstd(image)
@@ -293,9 +293,9 @@ def test_a_network_that_is_never_negative_and_an_older_model_fill_in_by_themselv
     once = {"steps": 1, "batch_size": 2, "threads": 1, "task": "inpaint"}
     network = napari_unet.preset("sinogram2019", in_channels=2)
     softplus = napari_unet.fit(image, network=network, **once)
-    assert not softplus.reading.adds
+    assert not softplus.input_spec.residual
     older = napari_unet.fit(image, start=softplus, **once)
-    assert not older.reading.adds
+    assert not older.input_spec.residual
 
 
 def test_the_same_seed_gives_the_same_weights():

@@ -31,7 +31,7 @@ def filler():
         one,
         task="inpaint",
         target=one,
-        reading=InputSpec(mask=True),
+        input_spec=InputSpec(mask=True),
     )
 
 
@@ -52,7 +52,11 @@ def said(*arguments):
         (model(2, 3), picture(), ("reads 3 channels", "“cells” has 1", "40 × 40")),
         (model(), picture((40, 40, 3), rgb=True), ("reads 1 channel,", "“cells” has 3")),
         (filler(), picture(), ("fills in what a mask marks", 'under "Missing"')),
-        (model(2, 3, reading=InputSpec(planes=3)), picture(), ("3 planes", "single picture")),
+        (
+            model(2, 3, input_spec=InputSpec(context_planes=3)),
+            picture(),
+            ("3 planes", "single picture"),
+        ),
     ],
 )
 def test_what_cannot_be_predicted_names_both_sides(model, picture, words):

@@ -34,7 +34,7 @@ def image_model(task="denoise", channels=(1, 1), mask=False):
         spacing=(1.0, 1.0),
         training={"steps": 7, "why": "It was told to.", "validation": {"loss": 0.25, "pixels": 9}},
         target=UNITS.repeat(made),
-        reading=InputSpec(mask=mask),
+        input_spec=InputSpec(mask=mask),
     )
 
 

@@ -59,7 +59,7 @@ class ImageDataset(Protocol):
         """Of what comes out."""
 
     @property
-    def reading(self) -> InputSpec:
+    def input_spec(self) -> InputSpec:
         """How an image is read."""
 
     @property

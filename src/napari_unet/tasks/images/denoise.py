@@ -88,7 +88,7 @@ class DenoiseDataset:
         # Where blind spots never look at a pixel, and all that is known of its noise holds.
         filters = choice.method == "blind_spot" and choice.white and options.own_share == "auto"
         variances = _noise_variances(choice, views, target) if filters and choice.noise else ()
-        together = [replace(view, planes=choice.planes) for view in views]
+        together = [replace(view, context_planes=choice.planes) for view in views]
         if adds is None:
             adds = _is_better_added(choice, views, target)
         adds = adds and choice.method == "neighbours"
@@ -96,17 +96,17 @@ class DenoiseDataset:
         return cls(together, source, target, choice, options, variances, adds)
 
     @property
-    def reading(self) -> InputSpec:
+    def input_spec(self) -> InputSpec:
         """How an image is read."""
         share, view = self.options.own_share, self.views[0]
         own = 0.0 if share == "auto" else share
         return InputSpec(
             self.choice.planes,
-            view.wrap,
-            own=own,
+            view.periodic_axes,
+            blend=own,
             border=view.border,
             noise=self.noise,
-            adds="mean" if self.adds else "",
+            residual="mean" if self.adds else "",
         )
 
     has_truth = False
@@ -144,12 +144,12 @@ class DenoiseDataset:
         # Of an image that is held out as a whole, only some pixels can be hidden at a time.
         held = chance if place.held == 1 else judged
         hidden = held if judge else chance & ~judged
-        own = inputs[view.own]
+        own = inputs[view.centre_channels]
         targets = middle(own, place.core.shape)
         seen = inputs.copy()
-        seen[view.own] = hide(own, hidden, random, o.replacement, line)
+        seen[view.centre_channels] = hide(own, hidden, random, o.replacement, line)
         counts = middle(hidden, place.core.shape) & inside(place, view.spatial_shape)
-        finite = middle(np.isfinite(raw[view.own]), place.core.shape)
+        finite = middle(np.isfinite(raw[view.centre_channels]), place.core.shape)
         return TrainingExample(seen, targets, (counts & finite).astype(np.float32))
 
     @property
@@ -167,7 +167,7 @@ class DenoiseDataset:
         away, plane = reach(self.choice.planes), place.loop[-1]
         there = [p for p in (plane - away, plane + away) if 0 <= p < view.loop_shape[-1]]
         beside = (*place.loop[:-1], there[int(random.integers(len(there)))])
-        raw = view.read_raw(beside, place.core)[view.own]
+        raw = view.read_raw(beside, place.core)[view.centre_channels]
         # The same places in all planes: the neighbour shows what was held out.
         judged = held_out((), place.core, place.held, o.seed, CELL)
         counts = (judged if judge else ~judged) & inside(place, view.spatial_shape)

@@ -15,7 +15,7 @@ from napari_unet.data.masking import holes_like
 from napari_unet.data.normalisation import Normalisation, fit_normalisation
 from napari_unet.data.split import held_out
 from napari_unet.errors import InputError
-from napari_unet.model import AddsTo, InputSpec
+from napari_unet.model import InputSpec, ResidualMode
 from napari_unet.tasks.images.dataset import PatchLocation, TrainingExample, inside, middle
 from napari_unet.tasks.images.losses import image_loss
 from napari_unet.tasks.images.options import InpaintOptions
@@ -82,8 +82,8 @@ class InpaintDataset:
                 todo="Mark missing pixels in a mask, or leave them not finite (NaN)",
             )
         return cls(
-            [replace(view, planes=planes) for view in views],
-            [replace(mask, planes=planes) for mask in masks],
+            [replace(view, context_planes=planes) for view in views],
+            [replace(mask, context_planes=planes) for mask in masks],
             target.repeat(planes),
             target,
             options,
@@ -91,11 +91,17 @@ class InpaintDataset:
         )
 
     @property
-    def reading(self) -> InputSpec:
+    def input_spec(self) -> InputSpec:
         """How an image is read."""
         view = self.views[0]
-        adds: AddsTo = "image" if self.adds else ""
-        return InputSpec(view.planes, view.wrap, mask=True, border=view.border, adds=adds)
+        residual: ResidualMode = "image" if self.adds else ""
+        return InputSpec(
+            view.context_planes,
+            view.periodic_axes,
+            mask=True,
+            border=view.border,
+            residual=residual,
+        )
 
     has_truth = True
 
@@ -118,14 +124,16 @@ class InpaintDataset:
         view, mask, o = self.views[place.image], self.masks[place.image], self.options
         raw = view.read_raw(place.loop, place.read)
         known = known_pixels(raw, mask, place.loop, place.read)
-        holes = np.repeat(holes_like(mask, place.read.shape, random), len(raw) // view.planes, 0)
+        holes = np.repeat(
+            holes_like(mask, place.read.shape, random), len(raw) // view.context_planes, 0
+        )
         pixels = self.normalisation.apply(raw)
         judged = held_out(place.loop, place.core, place.held, o.seed, CELL)
         counts = (judged if judge else ~judged) & inside(place, view.spatial_shape)
-        hidden = middle((holes & known)[view.own], place.core.shape)
+        hidden = middle((holes & known)[view.centre_channels], place.core.shape)
         return TrainingExample(
             with_known(pixels, known & ~holes, smooth=self.adds),
-            middle(pixels[view.own], place.core.shape),
+            middle(pixels[view.centre_channels], place.core.shape),
             (hidden & counts).astype(np.float32),
         )
 

@@ -65,7 +65,7 @@ def open_image_task(
         Where images and options do not fit together.
     """
     if start is not None and options.planes is None:
-        options = options.model_copy(update={"planes": start.reading.planes})
+        options = options.model_copy(update={"planes": start.input_spec.context_planes})
     images = [open_source(one) for one in _each(image)]
     others = _others(task, other, len(images))
     given = options.network.ndim if options.network is not None else None
@@ -89,7 +89,7 @@ def _lesson(
     # What is never negative cannot correct downwards, and so adds to nothing.
     readouts = {getattr(given, "readout", "linear") for given in (options, options.network)}
     linear = readouts == {"linear"}
-    adds = bool(start.reading.adds) if start else None if linear else False
+    adds = bool(start.input_spec.residual) if start else None if linear else False
     if isinstance(options, DenoiseOptions):
         return DenoiseDataset.of(views, options, adds)
     if isinstance(options, RestoreOptions):
@@ -156,7 +156,7 @@ def _view(
             got=", ".join(options.wrap),
             expected=" or ".join(axes),
         )
-    return ImageView(source, layout, wrap=wrap, border=options.border)
+    return ImageView(source, layout, periodic_axes=wrap, border=options.border)
 
 
 def _goal(view: ImageView, goal: Source) -> ImageView:
@@ -165,7 +165,7 @@ def _goal(view: ImageView, goal: Source) -> ImageView:
     ndim = len(view.spatial_shape)
     same = goal.shape == view.source.shape
     layout = view.layout if same else find_layout(goal.shape, ndim, labels_shape=plain)
-    return ImageView(goal, layout, wrap=view.wrap, border=view.border)
+    return ImageView(goal, layout, periodic_axes=view.periodic_axes, border=view.border)
 
 
 def _check_channels(channels: Sequence[int]) -> None:

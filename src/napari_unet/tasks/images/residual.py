@@ -67,7 +67,7 @@ def _middle(view: ImageView, loop: tuple[int, ...]) -> NDArray[Any]:
         start.append((n - side) // 2)
         stop.append((n - side) // 2 + side)
     region = Region(tuple(start), tuple(stop))
-    return view.read_raw(loop, region)[view.own].reshape(-1, *region.shape[-2:])
+    return view.read_raw(loop, region)[view.centre_channels].reshape(-1, *region.shape[-2:])
 
 
 def learns_residual(

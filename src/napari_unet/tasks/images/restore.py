@@ -13,7 +13,7 @@ from napari_unet.data.image import ImageView
 from napari_unet.data.normalisation import Normalisation, fit_normalisation
 from napari_unet.data.split import held_out
 from napari_unet.errors import InputError
-from napari_unet.model import AddsTo, InputSpec
+from napari_unet.model import InputSpec, ResidualMode
 from napari_unet.tasks.images.dataset import PatchLocation, TrainingExample, inside
 from napari_unet.tasks.images.losses import image_loss
 from napari_unet.tasks.images.options import RestoreOptions
@@ -90,15 +90,17 @@ class RestoreDataset:
                 )
                 for view, goal in zip(views, goals, strict=True)
             )
-        together = [replace(view, planes=planes) for view in views]
+        together = [replace(view, context_planes=planes) for view in views]
         return cls(together, goals, source.repeat(planes), target, options, adds)
 
     @property
-    def reading(self) -> InputSpec:
+    def input_spec(self) -> InputSpec:
         """How an image is read."""
         view = self.views[0]
-        adds: AddsTo = "image" if self.adds else ""
-        return InputSpec(view.planes, view.wrap, border=view.border, adds=adds)
+        residual: ResidualMode = "image" if self.adds else ""
+        return InputSpec(
+            view.context_planes, view.periodic_axes, border=view.border, residual=residual
+        )
 
     has_truth = True
 

@@ -86,7 +86,7 @@ class ImageTask:
         self.lesson, self.options, self.start = lesson, options, start
         self.spacing = tuple(options.spacing or (1.0,) * ndim)[-ndim:]
         channels = (
-            len(lesson.normalisation.offset) * (1 + lesson.reading.mask),
+            len(lesson.normalisation.offset) * (1 + lesson.input_spec.mask),
             len(lesson.target.offset),
         )
         self.config = choose_network(options, ndim, channels, self.spacing, start)
@@ -130,7 +130,7 @@ class ImageTask:
         bias = self.network.head.bias
         if bias is None:
             return
-        if self.lesson.reading.adds:
+        if self.lesson.input_spec.residual:
             self.network.head.weight.zero_()
             bias.zero_()
             return
@@ -195,9 +195,9 @@ class ImageTask:
         return self.lesson.loss(whole, batch.targets, batch.weights)
 
     def _whole_result(self, outputs: Tensor, inputs: Tensor) -> Tensor:
-        if not self.lesson.reading.adds:
+        if not self.lesson.input_spec.residual:
             return outputs
-        return added(outputs, inputs, self.lesson.views[0], self.lesson.reading)
+        return added(outputs, inputs, self.lesson.views[0], self.lesson.input_spec)
 
     @torch.no_grad()
     def validate(self, network: nn.Module, device: torch.device, step: int) -> Validated | None:
@@ -237,7 +237,7 @@ class ImageTask:
             image,
             view,
             missing,
-            lesson.reading,
+            lesson.input_spec,
         )
         pixels = in_units(lesson.target, outputs, image, missing, view.index, view.region)
         return PreviewedImage(step, view, pixels)
@@ -256,7 +256,7 @@ class ImageTask:
             task=self.lesson.task,
             spacing=self.spacing,
             target=self.lesson.target,
-            reading=self.lesson.reading,
+            input_spec=self.lesson.input_spec,
             training={
                 **facts,
                 **origin,

@@ -433,7 +433,7 @@ class SegmentationTask:
             task="segment",
             classes=self._classes(),
             spacing=self.spacing,
-            reading=InputSpec(border=self.painted[0].view.border),
+            input_spec=InputSpec(border=self.painted[0].view.border),
             training={
                 **facts,
                 **self._origin(),

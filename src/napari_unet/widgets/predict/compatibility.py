@@ -76,13 +76,13 @@ def _error(model: TrainedModel, picture: LayerData, mask: Any) -> str:
         return (
             f"The model reads {count(wanted, 'channel')}, but “{name}” has {have} ({sizes(shape)})."
         )
-    if model.reading.mask and mask is None and view.source.dtype.kind != "f":
+    if model.input_spec.mask and mask is None and view.source.dtype.kind != "f":
         return (
             f"The model fills in what a mask marks, but “{name}” holds whole numbers, of which "
             'none is missing: choose a layer under "Missing".'
         )
     try:
-        find_missing(model, view, mask if model.reading.mask else None)
+        find_missing(model, view, mask if model.input_spec.mask else None)
     except InputError as error:
         return str(error)
     return ""

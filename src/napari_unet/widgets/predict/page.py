@@ -174,7 +174,7 @@ class PredictPage(QWidget):
             keep_known=self.keep_known.value(),
         )
         view = find_view(model, picture.data, request)
-        mask = self.missing.layer() if model.reading.mask else None
+        mask = self.missing.layer() if model.input_spec.mask else None
         missing = None if mask is None else largest_level(mask)
         find_missing(model, view, missing)
         self._forget()
@@ -305,7 +305,7 @@ class PredictPage(QWidget):
             return
         if self.tile.value() is None:
             self.tile.editor.setValue(USUAL_TILE[named.model.config.ndim])
-        fills, makes = named.model.reading.mask, named.model.target is not None
+        fills, makes = named.model.input_spec.mask, named.model.target is not None
         self._how.setRowVisible(self.probabilities, not makes)
         self._how.setRowVisible(self.flips, makes)
         for editor in (self.missing, self.keep_known):
@@ -315,7 +315,7 @@ class PredictPage(QWidget):
     def _find_missing(self) -> None:
         """Choose a layer that could be the mask, where one is wanted and none is chosen."""
         named, image = self.model.value(), self.image.layer()
-        if named is not None and image is not None and named.model.reading.mask:
+        if named is not None and image is not None and named.model.input_spec.mask:
             self.missing.suit(LayerData.of(image).data.shape)
         self._show_fit()
 
@@ -386,6 +386,6 @@ class PredictPage(QWidget):
 def _asked(request: Request, model: TrainedModel, mask: Labels | None) -> dict[str, Any]:
     """Return what was asked for besides the usual, to be told of a result."""
     asked: dict[str, Any] = {"flips": True} if request.flips else {}
-    if model.reading.mask and not request.keep_known:
+    if model.input_spec.mask and not request.keep_known:
         asked["keep_known"] = False
     return asked if mask is None else {**asked, "mask": origin(mask).file}
