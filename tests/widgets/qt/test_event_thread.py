@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject
 
 from napari_unet.errors import InputError, NapariUnetError
 from napari_unet.widgets.qt import event_thread as worker
-from napari_unet.widgets.qt.event_thread import EventRunner, UnexpectedError, as_ours
+from napari_unet.widgets.qt.event_thread import EventRunner, LatestOnly, UnexpectedError, as_ours
 
 
 @pytest.fixture
@@ -289,3 +289,31 @@ def test_the_warnings_of_the_program_are_left_alone(runner, heard, qtbot):
 
 def test_an_error_without_words_is_named():
     assert "KeyError" in str(as_ours(KeyError()))
+
+
+def test_of_requests_while_it_is_busy_the_latest_alone_is_answered(runner, qtbot):
+    latest, go, wanted, answered = LatestOnly(runner), threading.Event(), [0], []
+
+    def begin():
+        number = wanted[0]
+        runner.start_call(lambda: (go.wait(10), number)[1])
+
+    latest.due.connect(begin)
+    runner.happened.connect(answered.append)
+    for number in range(1, 5):
+        wanted[0] = number
+        latest.request()
+    go.set()
+    qtbot.waitUntil(lambda: answered == [1, 4], timeout=10_000)
+    qtbot.waitUntil(lambda: not runner.running)
+
+
+def test_a_request_that_waits_can_be_cancelled(runner, heard, qtbot):
+    latest, go, begun = LatestOnly(runner), threading.Event(), []
+    latest.due.connect(lambda: begun.append(runner.start_call(lambda: go.wait(10))))
+    latest.request()
+    latest.request()
+    latest.cancel()
+    go.set()
+    wait_for_end(qtbot, heard)
+    assert (len(begun), runner.running) == (1, False)

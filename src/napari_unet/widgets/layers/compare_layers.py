@@ -17,6 +17,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.widgets.layers.placement import insert_above, placement
 from napari_unet.widgets.layers.provenance import RESULT
+from napari_unet.widgets.layers.view_geometry import ViewGeometry
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,12 @@ class SplitAxis:
     @classmethod
     def of(cls, viewer: ViewerModel, image: Image) -> SplitAxis | None:
         """Return how an image is cut in the present view; None where that cannot be."""
-        shift = viewer.dims.ndim - image.ndim
-        shown = [axis - shift for axis in viewer.dims.displayed]
+        geometry = ViewGeometry(viewer, image)
+        shown = geometry.canvas_axes
         if min(shown) < 0:
             return None
-        origin = np.asarray(image.data_to_world(np.zeros(image.ndim)))
-        ahead = {a: image.data_to_world(np.eye(image.ndim)[a]) - origin for a in shown}
+        origin = geometry.to_world(np.zeros(image.ndim))
+        ahead = {a: geometry.to_world(np.eye(image.ndim)[a]) - origin for a in shown}
         axis = max(shown, key=lambda a: abs(float(ahead[a][shown[-1]])))
         to_right = 1 if viewer.scene.camera.orientation2d[1] == "right" else -1
         step = to_right * float(ahead[axis][shown[-1]])
@@ -53,15 +54,15 @@ class SplitAxis:
 
     def position(self, viewer: ViewerModel, image: Image, point: NDArray[Any]) -> float:
         """Return how far along the axis a point of the world is; voxel i spans i to i + 1."""
-        inside = image.world_to_data(point[viewer.dims.ndim - image.ndim :])
-        return float(inside[self.axis]) + 0.5
+        return float(ViewGeometry(viewer, image).to_data(point)[self.axis]) + 0.5
 
     def seen(self, viewer: ViewerModel, image: Image) -> tuple[float, float]:
         """Return in 2D the positions at the left and the right end of the part in view."""
-        point, shown = np.array(viewer.dims.point, float), list(viewer.dims.displayed)
-        point[shown] = viewer.scene.camera.center[-len(shown) :]
-        half = viewer.canvas.viewbox_size(viewer.layers)[1] / viewer.scene.camera.zoom / 2
-        sides = point + half * np.outer((-1, 1), np.eye(len(point))[shown[-1]])
+        geometry = ViewGeometry(viewer, image)
+        middle = geometry.world_centre
+        to_side = np.zeros(len(middle))
+        to_side[viewer.dims.displayed[-1]] = geometry.half_canvas[1]
+        sides = (middle - to_side, middle + to_side)
         low, high = sorted(self.position(viewer, image, side) for side in sides)
         low, high = max(low, 0.0), min(high, float(self.size))
         if low >= high:  # the image is out of view

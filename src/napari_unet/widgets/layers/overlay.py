@@ -17,6 +17,7 @@ from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
 from napari_unet.widgets.layers.layer_data import array_shape
 from napari_unet.widgets.layers.placement import insert_above, placement
+from napari_unet.widgets.layers.view_geometry import canvas_axes
 
 MOST_SHOWN = {2: 1 << 20, 3: 1 << 22}
 """Displayed voxels up to which a layer covers its whole image: napari draws all of them anew
@@ -91,10 +92,10 @@ class Overlay:
         self.layer = None
 
     def _is_small(self, shape: tuple[int, ...]) -> bool:
-        dims = self._viewer.dims
-        axes = (axis - dims.ndim + len(shape) for axis in dims.displayed)
+        """Tell whether a layer of this shape may cover its whole image."""
+        axes = canvas_axes(self._viewer, len(shape))
         shown = prod(shape[axis] for axis in axes if axis >= 0)
-        return shown <= MOST_SHOWN[dims.ndisplay] and prod(shape) <= MOST_KEPT
+        return shown <= MOST_SHOWN[self._viewer.dims.ndisplay] and prod(shape) <= MOST_KEPT
 
 
 def _filled(

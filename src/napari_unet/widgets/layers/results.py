@@ -21,6 +21,7 @@ from napari_unet.postprocessing.quantised import QuantisedProbabilities
 from napari_unet.widgets.layers.compare_layers import contrast_is_common
 from napari_unet.widgets.layers.factory import result_images, result_labels, result_probabilities
 from napari_unet.widgets.layers.placement import insert_above
+from napari_unet.widgets.layers.view_geometry import ViewGeometry
 
 REFRESH_MS = 200
 MOST_KEPT = 1 << 30
@@ -154,10 +155,9 @@ class Results(QObject):
             spans[axis] = slice(index, index + 1)
         for axis, part in zip(self._layout.spatial, tile.region.slices, strict=True):
             spans[axis] = part
-        dims = self._viewer.dims
-        at = np.round(self.main.world_to_data(dims.point)).astype(int)
-        hidden = (axis - dims.ndim + self.main.ndim for axis in dims.not_displayed)
-        return all(spans[a].start <= at[a] < spans[a].stop for a in hidden if a >= 0)
+        geometry = ViewGeometry(self._viewer, self.main)
+        at = geometry.index
+        return all(spans[a].start <= at[a] < spans[a].stop for a in geometry.hidden)
 
 
 class LabelResults(Results):

@@ -18,6 +18,7 @@ from napari_unet.control import Viewport
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
 from napari_unet.widgets.layers.layer_data import LayerData, array_shape
+from napari_unet.widgets.layers.view_geometry import ViewGeometry
 
 MOST_PIXELS = 768
 """Side of the largest preview of a plane, in pixels; of a larger view the middle is shown."""
@@ -37,7 +38,7 @@ class VisibleRegion:
     note: str = ""
 
 
-def find_sight(
+def find_visible_region(
     viewer: ViewerModel, image: Image, layout: AxisLayout, pair: int = 0
 ) -> VisibleRegion:
     """Return the part of an image that is in view, or of a large view the middle.
@@ -57,26 +58,27 @@ def find_sight(
     pair : int
         The number of the image, for the `Viewport`.
     """
-    shown = [axis - viewer.dims.ndim + image.ndim for axis in viewer.dims.displayed]
+    geometry = ViewGeometry(viewer, image)
+    on_canvas = geometry.canvas_axes
     flat = viewer.dims.ndisplay == 2
-    inner, outer = (shown, layout.spatial) if flat else (layout.spatial, shown)
+    inner, outer = (on_canvas, layout.spatial) if flat else (layout.spatial, on_canvas)
     if any(axis not in outer for axis in inner):
         return VisibleRegion(
             None, "No preview: the network works along other axes than those in view."
         )
     shape = array_shape(image)
-    sizes = [int(shape[axis]) for axis in layout.spatial]
-    stands = np.round(_to_data(viewer, image, np.array(viewer.dims.point)))
-    index = tuple(int(stands[axis]) for axis in layout.loops)
+    sizes = [shape[axis] for axis in layout.spatial]
+    at = geometry.index
+    index = tuple(int(at[axis]) for axis in layout.loops)
     seen = Region.whole(sizes)
     if flat:
-        seen = _visible(viewer, image, layout.spatial).intersect(seen)
+        seen = _visible(geometry, layout.spatial).intersect(seen)
     if not seen.size or not all(
         0 <= i < shape[a] for i, a in zip(index, layout.loops, strict=True)
     ):
         return VisibleRegion(None)
     spacing = [1.0 if flat else abs(float(image.scale[axis])) for axis in layout.spatial]
-    centre = _to_data(viewer, image, _centre(viewer))[list(layout.spatial)].tolist()
+    centre = geometry.centre[list(layout.spatial)].tolist()
     most = [MOST_PIXELS] * len(sizes) if flat else _box(sizes, spacing)
     region = _middle(seen, centre, most, 1 if flat else ALIGNED)
     return VisibleRegion(
@@ -84,34 +86,18 @@ def find_sight(
     )
 
 
-def middle_of_view(viewer: ViewerModel, image: Image) -> tuple[float, ...]:
-    """Return where the middle of the view lies in an image, in voxels along its axes."""
-    return tuple(map(float, _to_data(viewer, image, _centre(viewer))))
+def _visible(geometry: ViewGeometry, axes: Sequence[int]) -> Region:
+    """Return the pixels that the canvas shows in 2D, one along axes that have a slider.
 
-
-def _centre(viewer: ViewerModel) -> NDArray[np.float64]:
-    """Return the world's point in the middle of the view."""
-    point = np.array(viewer.dims.point, float)
-    point[list(viewer.dims.displayed)] = viewer.scene.camera.center[-viewer.dims.ndisplay :]
-    return point
-
-
-def _to_data(viewer: ViewerModel, image: Image, point: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(image.world_to_data(point[viewer.dims.ndim - image.ndim :]), float)
-
-
-def _visible(viewer: ViewerModel, image: Image, axes: Sequence[int]) -> Region:
-    """Return the pixels that the canvas shows in 2D, one on the axes that have a slider.
-
-    Not the layer's `corner_pixels`: those of a pyramid are pixels of the level in use, and grow
-    to whole chunks.
+    The layer's `corner_pixels` are not used: those of a pyramid are pixels of the level that is
+    drawn, and grow to whole chunks.
     """
-    displayed, corners = list(viewer.dims.displayed), []
-    half = np.array(viewer.canvas.viewbox_size(viewer.layers)) / viewer.scene.camera.zoom / 2
+    on_canvas = list(geometry.viewer.dims.displayed)
+    corners = []
     for signs in product((-1, 1), repeat=2):
-        point = _centre(viewer)
-        point[displayed] += half * signs
-        corners.append(_to_data(viewer, image, point)[list(axes)])
+        point = geometry.world_centre
+        point[on_canvas] += geometry.half_canvas * signs
+        corners.append(geometry.to_data(point)[list(axes)])
     low, high = np.floor(np.min(corners, 0) + 0.5), np.floor(np.max(corners, 0) + 0.5)
     return Region(tuple(map(int, low)), tuple(int(n) + 1 for n in high))
 
@@ -242,9 +228,7 @@ def find_plane(viewer: Viewer, image: Image, layout: AxisLayout) -> Plane | None
     """
     shape = array_shape(image)[: image.ndim]
     y, x = layout.spatial[-2:]
-    point = np.array(viewer.dims.point, float)
-    point[list(viewer.dims.displayed)] = viewer.scene.camera.center[-viewer.dims.ndisplay :]
-    at = np.round(np.asarray(image.world_to_data(point[-image.ndim :]))).astype(int)
+    at = np.round(ViewGeometry(viewer, image).centre).astype(int)
     start, size = [], []
     for axis, length in enumerate(map(int, shape)):
         many = min(length, MOST) if axis in (y, x) else 1

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_unet.postprocessing.options import RefineOptions
 from napari_unet.widgets.layers.placement import insert_above, placement
 from napari_unet.widgets.layers.provenance import RESULT
+from napari_unet.widgets.layers.view_geometry import ViewGeometry
 
 MOST_VOXELS = 2**22
 """What a preview shows at most; of a larger view it is the middle."""
@@ -99,10 +100,8 @@ def look_at(viewer: Viewer, layer: Labels, spatial_ndim: int) -> LayerLook | Non
         Beside a plane of a volume, planes above and below are read: an object is more than what
         the plane cuts out of it.
     """
-    shape, missing = layer.data.shape, viewer.dims.ndim - layer.ndim
-    seen = [axis - missing for axis in viewer.dims.displayed if axis >= missing]
-    at = np.round(layer.world_to_data(viewer.dims.point[missing:])).astype(int)
-    hidden = [axis for axis in range(layer.ndim) if axis not in seen]
+    shape, geometry = layer.data.shape, ViewGeometry(viewer, layer)
+    seen, hidden, at = geometry.displayed, geometry.hidden, geometry.index
     if any(not 0 <= at[axis] < shape[axis] for axis in hidden):
         return None
     spans = {axis: (int(at[axis]), int(at[axis]) + 1) for axis in hidden}

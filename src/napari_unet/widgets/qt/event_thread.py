@@ -157,6 +157,48 @@ class EventRunner(QObject):
         self.ended.emit()
 
 
+class LatestOnly(QObject):
+    """Lets a runner answer only the latest request.
+
+    A request that comes while the runner is busy waits; of several the last one counts, for
+    whoever answers `due` reads the settings of that moment.
+
+    Parameters
+    ----------
+    runner : EventRunner
+        Runs what is begun upon `due`. It is the parent of this object.
+
+    Attributes
+    ----------
+    due : Signal()
+        The runner is free and something was requested: begin now.
+    """
+
+    due = Signal()
+
+    def __init__(self, runner: EventRunner) -> None:
+        super().__init__(runner)
+        self._runner = runner
+        self._requested = False
+        runner.ended.connect(self._ended)
+
+    def request(self) -> None:
+        """Emit `due` at once, or, while the runner is busy, when that has ended."""
+        if self._runner.running:
+            self._requested = True
+        else:
+            self.due.emit()
+
+    def cancel(self) -> None:
+        """Forget a request that waits."""
+        self._requested = False
+
+    def _ended(self) -> None:
+        if self._requested:
+            self._requested = False
+            self.due.emit()
+
+
 class _Slot:
     """Holds what a runner runs, and outlives the runner."""
 

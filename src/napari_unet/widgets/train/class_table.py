@@ -26,11 +26,13 @@ from qtpy.QtWidgets import (
 
 from napari_unet.widgets.layers.layer_data import (
     RGBA,
+    array_shape,
     class_names_of,
     colours_of,
     hex_colour,
     largest_level,
 )
+from napari_unet.widgets.layers.view_geometry import ViewGeometry
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.qt.style import plain_table
 
@@ -228,11 +230,11 @@ class ClassTable(QWidget):
 
 def planes_in_reach(viewer: ViewerModel, layer: Labels) -> set[int]:
     """Return the indices of the first axis that a stroke just made may have changed."""
-    planes, missing = largest_level(layer).shape[0], viewer.dims.ndim - layer.ndim
-    if missing not in viewer.dims.not_displayed:
+    planes, geometry = array_shape(layer)[0], ViewGeometry(viewer, layer)
+    if 0 in geometry.displayed:
         return set(range(planes))
     reach = 0 if layer.n_edit_dimensions < layer.ndim else layer.brush_size
-    at = round(float(layer.world_to_data(viewer.dims.point[missing:])[0]))
+    at = int(geometry.index[0])
     return set(range(max(0, at - reach), min(planes, at + reach + 1)))
 
 

@@ -27,7 +27,7 @@ from napari_unet.widgets.layers.overlay import (
     place_of,
 )
 from napari_unet.widgets.layers.provenance import RESULT
-from napari_unet.widgets.layers.view import VisibleRegion, find_sight
+from napari_unet.widgets.layers.view import VisibleRegion, find_visible_region
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.train.request import ImageRequest
 from napari_unet.workers.jobs import PreviewJob
@@ -239,7 +239,7 @@ class LivePreview(QObject):
         image, layout = self._image, self._layout
         if image is None or layout is None or image not in self._viewer.layers:
             return VisibleRegion(None)
-        return find_sight(self._viewer, image, layout, self._pair)
+        return find_visible_region(self._viewer, image, layout, self._pair)
 
     def _say(self, note: str) -> None:
         if note != self._note:

@@ -17,7 +17,7 @@ from napari_unet.widgets.forms.layer_combo import LayerCombo
 from napari_unet.widgets.forms.pairs import PairedLayer, PairsSection, may_belong
 from napari_unet.widgets.layers.factory import strokes_layer
 from napari_unet.widgets.layers.layer_data import RGBA, LayerData, largest_level
-from napari_unet.widgets.layers.view import middle_of_view
+from napari_unet.widgets.layers.view_geometry import ViewGeometry
 from napari_unet.widgets.models import Session
 from napari_unet.widgets.train.augmentation_preview import PatchSource
 from napari_unet.widgets.train.class_table import ClassTable
@@ -109,7 +109,8 @@ class TrainForm(TaskForm):
             # Takes no memory; and that it is not a volume need not be looked for in it.
             request = self._request(picture, np.broadcast_to(np.uint8(0), shape))
             request.options["ndim"] = request.options["ndim"] or 2
-        return PatchSource(request, middle_of_view(self._viewer, image), self.strokes.colors())
+        centre = tuple(map(float, ViewGeometry(self._viewer, image).centre))
+        return PatchSource(request, centre, self.strokes.colors())
 
     def _request(
         self, picture: LayerData, labels: Any, more: tuple[tuple[LayerData, Any], ...] = ()

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from napari import Viewer
 from napari.layers import Image, Labels, Points
-from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QPushButton
 
@@ -17,6 +16,7 @@ from napari_unet.geometry.axes import AxisLayout
 from napari_unet.training.events import Suggested
 from napari_unet.widgets.layers.placement import active_layer_kept, placement
 from napari_unet.widgets.layers.provenance import RESULT
+from napari_unet.widgets.layers.view_geometry import ViewGeometry
 
 SHOWN_MS = 4000
 """How long the marker stays, unless something is painted before."""
@@ -146,13 +146,14 @@ class SuggestionNavigator(QObject):
     def _move(self, image: Image, axes: list[int], place: tuple[int, ...]) -> None:
         """Turn to the place, and bring it to the middle of the view."""
         dims, camera = self._viewer.dims, self._viewer.scene.camera
-        missing = dims.ndim - image.ndim
-        world = self._world(image, axes, place)
+        geometry = ViewGeometry(self._viewer, image)
+        voxel = geometry.position
+        voxel[axes] = place
+        world, shown = geometry.to_world(voxel), geometry.canvas_axes
         for axis in axes:
-            if axis + missing in dims.not_displayed:
-                dims.set_point(axis + missing, float(world[axis]))
+            if axis in geometry.hidden:
+                dims.set_point(geometry.offset + axis, float(world[axis]))
         centre = list(camera.center)
-        shown = [axis - missing for axis in dims.displayed]
         for i, axis in zip(range(-len(shown), 0), shown, strict=True):
             if axis in axes:
                 centre[i] = float(world[axis])
@@ -160,13 +161,6 @@ class SuggestionNavigator(QObject):
         pixel = min(abs(float(image.scale[axis])) for axis in shown if axis in axes)
         if camera.zoom * pixel < LEAST_ZOOM:
             camera.zoom = LEAST_ZOOM / pixel
-
-    def _world(self, image: Image, axes: list[int], place: tuple[int, ...]) -> NDArray[np.float64]:
-        """Return the place in the world, along the axes of the image."""
-        point = np.asarray(self._viewer.dims.point, float)[-image.ndim :]
-        data = np.asarray(image.world_to_data(point), float)
-        data[axes] = place
-        return np.asarray(image.data_to_world(data), float)
 
     def _mark(self, image: Image, axes: list[int], place: tuple[int, ...]) -> None:
         """Put a ring around the place, on a layer of its own that does not stay."""

@@ -1,0 +1,124 @@
+"""How the axes and voxels of a layer correspond to the axes and the view of its viewer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Layer
+from numpy.typing import ArrayLike, NDArray
+
+
+def canvas_axes(viewer: ViewerModel, ndim: int) -> list[int]:
+    """Return the axes on the canvas, in its order, as axes of a layer.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Which has at least as many axes as the layer.
+    ndim : int
+        Number of axes of the layer, which may not be in the viewer yet.
+
+    Returns
+    -------
+    list of int
+        Negative where the canvas has an axis that such a layer lacks.
+    """
+    return [int(axis) - viewer.dims.ndim + ndim for axis in viewer.dims.displayed]
+
+
+@dataclass(frozen=True, eq=False)
+class ViewGeometry:
+    """A layer in the present view of its viewer.
+
+    A layer may have fewer axes than the viewer; its axes are then the viewer's last ones. All
+    properties are worked out anew each time, from what the viewer shows at that moment.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Whose sliders, order of axes and camera count.
+    layer : Layer
+        One of its layers; of a pyramid the voxels are those of the largest level, of RGB the
+        colours are no axis.
+    """
+
+    viewer: ViewerModel
+    layer: Layer
+
+    @property
+    def offset(self) -> int:
+        """How many leading axes of the viewer the layer lacks: viewer axis = offset + axis."""
+        return int(self.viewer.dims.ndim - self.layer.ndim)
+
+    @property
+    def canvas_axes(self) -> list[int]:
+        """Axes on the canvas, in its order, as axes of the layer; negative where it lacks one."""
+        return canvas_axes(self.viewer, self.layer.ndim)
+
+    @property
+    def displayed(self) -> list[int]:
+        """Axes of the layer that are on the canvas, in the canvas's order."""
+        return [axis for axis in self.canvas_axes if axis >= 0]
+
+    @property
+    def hidden(self) -> list[int]:
+        """Axes of the layer that have a slider, in ascending order."""
+        displayed = self.displayed
+        return [axis for axis in range(self.layer.ndim) if axis not in displayed]
+
+    @property
+    def position(self) -> NDArray[np.float64]:
+        """Where the sliders stand, in voxels along the layer's axes."""
+        return self.to_data(self.viewer.dims.point)
+
+    @property
+    def index(self) -> NDArray[np.int64]:
+        """The voxel at which the sliders stand; it may lie outside the layer."""
+        return np.round(self.position).astype(np.int64)
+
+    @property
+    def world_centre(self) -> NDArray[np.float64]:
+        """The middle of the view, in world units along the viewer's axes."""
+        dims = self.viewer.dims
+        point = np.array(dims.point, float)
+        point[list(dims.displayed)] = self.viewer.scene.camera.center[-dims.ndisplay :]
+        return point
+
+    @property
+    def centre(self) -> NDArray[np.float64]:
+        """The middle of the view, in voxels along the layer's axes."""
+        return self.to_data(self.world_centre)
+
+    @property
+    def half_canvas(self) -> NDArray[np.float64]:
+        """Half the height and half the width of the canvas in 2D, in world units."""
+        size = np.array(self.viewer.canvas.viewbox_size(self.viewer.layers), float)
+        return np.asarray(size / self.viewer.scene.camera.zoom / 2)
+
+    def to_data(self, point: ArrayLike) -> NDArray[np.float64]:
+        """Return a point of the world in voxels along the layer's axes.
+
+        Parameters
+        ----------
+        point : array-like of float
+            Along the viewer's axes.
+        """
+        own = np.asarray(point, float)[self.offset :]
+        return np.asarray(self.layer.world_to_data(own), float)
+
+    def to_world(self, position: ArrayLike) -> NDArray[np.float64]:
+        """Return a point of the layer in world units.
+
+        Parameters
+        ----------
+        position : array-like of float
+            In voxels along the layer's axes.
+
+        Returns
+        -------
+        ndarray of float
+            Along the layer's axes, that is the viewer's last ones.
+        """
+        return np.asarray(self.layer.data_to_world(np.asarray(position, float)), float)
