@@ -7,7 +7,7 @@ import pytest
 from napari_unet.errors import InputError
 from napari_unet.network.kinds import preset
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.tasks.network_choice import INPUT_VOXELS, choose_patch, trained_part
+from napari_unet.tasks.network_choice import INPUT_VOXELS, fitting_input_shape, output_shape_of
 from napari_unet.tasks.segmentation.active_learning import UncertaintyProbe
 
 SAME = UNetConfig.sized("medium", 2, padding="same")
@@ -17,38 +17,38 @@ SAME = UNetConfig.sized("medium", 2, padding="same")
 def test_padded_networks_learn_from_whatever_passes(name):
     """However wide they see: FC-DenseNet103 sees more than 2,000 voxels."""
     config = preset(name)
-    patch = choose_patch(config, (1000, 3000))
+    patch = fitting_input_shape(config, (1000, 3000))
     assert all(g.is_allowed(n) for g, n in zip(config.passing, patch, strict=True))
     voxels = patch[0] * patch[1]
     assert INPUT_VOXELS[2] / 2 < voxels <= INPUT_VOXELS[2]
     assert abs(patch[0] - patch[1]) <= config.passing[0].stride
-    assert trained_part(config, patch) == patch
+    assert output_shape_of(config, patch) == patch
 
 
 def test_no_patch_is_larger_than_the_image_needs():
     (step, _) = (axis.stride for axis in SAME.passing)
-    assert choose_patch(SAME, (step + 1, 400))[0] == 2 * step
-    assert choose_patch(SAME, (1, 1)) == (step, step)
+    assert fitting_input_shape(SAME, (step + 1, 400))[0] == 2 * step
+    assert fitting_input_shape(SAME, (1, 1)) == (step, step)
 
 
 def test_a_wished_patch_is_the_largest():
-    assert choose_patch(preset("fcn8s"), (500, 500), (100, 70)) == (96, 64)
+    assert fitting_input_shape(preset("fcn8s"), (500, 500), (100, 70)) == (96, 64)
     # Smaller than anything that passes: then the smallest.
-    assert choose_patch(preset("fcn8s"), (500, 500), (10, 70)) == (32, 64)
+    assert fitting_input_shape(preset("fcn8s"), (500, 500), (10, 70)) == (32, 64)
     with pytest.raises(InputError, match="one size per spatial axis"):
-        choose_patch(SAME, (500, 500), (64,))
+        fitting_input_shape(SAME, (500, 500), (64,))
 
 
 def test_valid_networks_need_their_context():
     config = preset("ronneberger2015")
-    patch = choose_patch(config, (1000, 1000))
+    patch = fitting_input_shape(config, (1000, 1000))
     assert all(n > g.context for g, n in zip(config.geometry, patch, strict=True))
-    assert trained_part(config, patch) == config.output_for(patch)
+    assert output_shape_of(config, patch) == config.output_for(patch)
 
 
 @pytest.mark.parametrize("config", [SAME, preset("fcn8s"), preset("ronneberger2015")])
 def test_windows_to_look_into_fit_any_patch(config):
-    patch = choose_patch(config, (64, 700))
+    patch = fitting_input_shape(config, (64, 700))
     probe = UncertaintyProbe.of(config, patch, None)
     assert all(n % g.stride == 0 and n > 0 for g, n in zip(config.geometry, probe.box, strict=True))
     assert probe.count >= 2

@@ -269,7 +269,7 @@ def test_the_viewers_process_never_imports_torch():
         "import importlib, pkgutil, sys, napari_unet.widgets as w\n"
         "for m in pkgutil.walk_packages(w.__path__, w.__name__ + '.'):\n"
         "    importlib.import_module(m.name)\n"
-        "import napari_unet.tasks.segmentation.data, napari_unet.tasks.network_choice\n"
+        "import napari_unet.tasks.segmentation.data, napari_unet.tasks.plan\n"
         "import napari_unet.inference.request, napari_unet.postprocessing.refine\n"
         "import napari_unet.model\n"
         "sys.exit('torch' in sys.modules)"

@@ -152,13 +152,13 @@ def test_of_a_volume_the_middle_plane_is_drawn():
 
 
 def test_the_size_is_that_of_the_training():
-    from napari_unet.tasks.network_choice import choose_patch
+    from napari_unet.tasks.network_choice import fitting_input_shape
 
     image = np.random.default_rng(0).normal(size=(400, 380)).astype(np.float32)
     for options in ({}, {"size": "large"}, {"patch": (70, 90)}):
         asked = source(image, **options)
         config = asked.request.network()
-        assert asked.read().shape == choose_patch(config, (400, 380), options.get("patch"))
+        assert asked.read().shape == fitting_input_shape(config, (400, 380), options.get("patch"))
 
 
 def test_a_flat_image_and_a_small_one_are_drawn_too():

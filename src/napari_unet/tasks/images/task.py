@@ -23,6 +23,7 @@ from napari_unet.network.architecture import Architecture
 from napari_unet.network.blocks import Network
 from napari_unet.network.build import build_network
 from napari_unet.network.inference import for_inference
+from napari_unet.tasks.base import options_metadata, preview_warning
 from napari_unet.tasks.images.dataset import (
     ImageDataset,
     PatchLocation,
@@ -30,13 +31,7 @@ from napari_unet.tasks.images.dataset import (
     location_at,
 )
 from napari_unet.tasks.images.options import ImageOptions, RestoreOptions
-from napari_unet.tasks.network_choice import (
-    choose_network,
-    choose_patch,
-    options_metadata,
-    preview_warning,
-    trained_part,
-)
+from napari_unet.tasks.network_choice import choose_network, fitting_input_shape, output_shape_of
 from napari_unet.training.events import Suggested, Validated
 from napari_unet.training.task import Batch
 
@@ -104,7 +99,7 @@ class ImageTask:
         views = lesson.views
         largest = [max(sizes) for sizes in zip(*(v.spatial_shape for v in views), strict=True)]
         self.patch = _patch(self.config, largest, options)
-        self.core = trained_part(self.config, self.patch)
+        self.core = output_shape_of(self.config, self.patch)
         self.preview_error = memory_problem(self.config, choose_device(options.device))
         self.batch_size = BATCH_SIZE[ndim]
         self.random = np.random.default_rng(options.seed)
@@ -304,7 +299,7 @@ def _patch(config: Architecture, image: Sequence[int], options: ImageOptions) ->
     """Return the input's shape: with padded convolutions no larger than what is learned."""
     seen = (PATCH[config.ndim],) * config.ndim
     if not config.padded or options.patch:
-        return choose_patch(config, image, options.patch or config.input_for(seen))
+        return fitting_input_shape(config, image, options.patch or config.input_for(seen))
     strides = [g.stride for g in config.geometry]
     return tuple(
         max(1, min(a, -(-n // s) * s) // s) * s

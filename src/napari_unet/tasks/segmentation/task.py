@@ -23,13 +23,12 @@ from napari_unet.network.blocks import Network, centre_crop
 from napari_unet.network.build import build_network, expand_head
 from napari_unet.network.inference import for_inference
 from napari_unet.network.unet_config import UNetConfig
+from napari_unet.tasks.base import options_metadata, preview_warning
 from napari_unet.tasks.network_choice import (
-    check_learns,
+    check_trainable,
     choose_network,
-    choose_patch,
-    options_metadata,
-    preview_warning,
-    trained_part,
+    fitting_input_shape,
+    output_shape_of,
 )
 from napari_unet.tasks.segmentation.active_learning import AnnotationSuggester, UncertaintyProbe
 from napari_unet.tasks.segmentation.calibration import frequency_factors, shift_head
@@ -75,7 +74,7 @@ def check_start(model: TrainedModel, ndim: Literal[2, 3], channels: int | None =
         raise InputError(
             "This model cannot be continued as a segmentation", got=f"a model of task {model.task}"
         )
-    check_learns(model.config)
+    check_trainable(model.config)
     c, found, needed = model.config, [], []
     if c.ndim != ndim:
         found.append(f"a {c.ndim}D model")
@@ -199,8 +198,8 @@ class SegmentationTask:
                 else continued_network(start, len(self.values))
             )
         largest = [max(sizes) for sizes in zip(*(v.spatial_shape for v in views), strict=True)]
-        self.patch = choose_patch(self.config, largest, options.patch)
-        self.core = trained_part(self.config, self.patch)
+        self.patch = fitting_input_shape(self.config, largest, options.patch)
+        self.core = output_shape_of(self.config, self.patch)
         self.preview_error = memory_problem(self.config, choose_device(options.device))
         self.batch_size = BATCH_SIZE[ndim]
         self.sampler = PatchSampler(

@@ -175,7 +175,7 @@ def built_in() -> SamplePatch:
 
 def _opened(request: TrainRequest) -> tuple[ImageView, LabelView, Shape, tuple[float, ...]]:
     """Return image and labels, a patch's shape as a training chooses it, and the voxels' size."""
-    from napari_unet.tasks.network_choice import choose_patch
+    from napari_unet.tasks.network_choice import fitting_input_shape
 
     network = request.network()
     ndim = network.ndim
@@ -187,7 +187,7 @@ def _opened(request: TrainRequest) -> tuple[ImageView, LabelView, Shape, tuple[f
             "Image and labels differ in shape",
             got=f"image {view.source.shape}, labels {labels.source.shape}",
         )
-    shape = choose_patch(network, view.spatial_shape, request.options.get("patch"))
+    shape = fitting_input_shape(network, view.spatial_shape, request.options.get("patch"))
     spacing = tuple(request.options.get("spacing") or (1.0,) * ndim)[-ndim:]
     return view, labels, shape, spacing
 
