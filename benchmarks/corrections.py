@@ -39,7 +39,7 @@ from napari_unet.control import Control
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.geometry.region import Region
 from napari_unet.model import TrainedModel
-from napari_unet.training.events import Kept, TrainingEvent
+from napari_unet.training.events import Snapshot, TrainingEvent
 
 Guide = Literal["unet", "forest"]
 FIRST_STROKES = 2  # of each class, on one plane
@@ -159,7 +159,7 @@ class LiveTraining:
         while self.clock < seconds:
             self._next()
         self.control.ask("keep")
-        while not isinstance(event := self._next(), Kept):
+        while not isinstance(event := self._next(), Snapshot):
             pass
         return event.model
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 import napari_unet
 from napari_unet.noise.poisson_gauss import fit_noise
 from napari_unet.noise.variance_stabilising import Stabiliser
-from napari_unet.training.events import Finished, Noted
+from napari_unet.training.events import Decision, Finished
 
 Image = NDArray[Any]
 NAMES = ("fish", "mice", "BPAE_R", "BPAE_B", "BPAE_G")
@@ -55,7 +55,7 @@ def ours(noisy: Image, seconds: float, threads: int | None, **options: Any) -> t
     why, model, steps = "", None, 0
     events = napari_unet.train(noisy, task="denoise", seconds=seconds, threads=threads, **options)
     for event in events:
-        if isinstance(event, Noted):
+        if isinstance(event, Decision):
             why = event.message
         if isinstance(event, Finished):
             model, steps = event.model, event.step

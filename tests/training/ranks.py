@@ -41,7 +41,9 @@ class Drawing(Toy):
     def batch(self, size: int) -> Batch:
         self.sizes.append(size)
         self.on_batch(size)
-        x = torch.from_numpy(self.random.normal(size=(size, 1, *self.patch)).astype(np.float32))
+        x = torch.from_numpy(
+            self.random.normal(size=(size, 1, *self.input_shape)).astype(np.float32)
+        )
         self.drawn.append(float(x.sum()))
         return examples(self, x)
 
@@ -68,14 +70,14 @@ class Given(Drawing):
 
 
 def examples(toy: Toy, x: torch.Tensor) -> Batch:
-    cut = (x.shape[-1] - toy.core[-1]) // 2
+    cut = (x.shape[-1] - toy.output_shape[-1]) // 2
     return Batch(x, (x[:, 0, cut:-cut, cut:-cut] > 0).long())
 
 
 def pixels(number: int) -> torch.Tensor:
     """Return the examples of a process."""
     generator = torch.Generator().manual_seed(10 + number)
-    return torch.randn(2, 1, *Toy(config=PLAIN).patch, generator=generator)
+    return torch.randn(2, 1, *Toy(config=PLAIN).input_shape, generator=generator)
 
 
 def learn(toy: Toy, control: Control | None = None, resume=None, **fields: Any) -> dict[str, Any]:

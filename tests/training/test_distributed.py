@@ -26,7 +26,7 @@ from napari_unet.errors import InputError
 from napari_unet.tasks.segmentation.data import open_all_annotated
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.task import SegmentationTask
-from napari_unet.training.distributed import broadcast
+from napari_unet.training.distributed import seed_rank
 from tests.training.ranks import DESCENT, Given, learn, pixels
 
 ROOT = Path(__file__).parents[2]
@@ -129,8 +129,8 @@ def learner(seed=0):
 
 def test_a_segmentation_draws_and_changes_other_patches_but_holds_out_the_same():
     first, again, second = learner(), learner(), learner()
-    broadcast(again, 0)
-    broadcast(second, 1)
+    seed_rank(again, 0)
+    seed_rank(second, 1)
     a, b, c = (one.batch(2) for one in (first, again, second))
     assert torch.equal(a.inputs, b.inputs)
     assert not torch.equal(a.inputs, c.inputs)
@@ -138,7 +138,9 @@ def test_a_segmentation_draws_and_changes_other_patches_but_holds_out_the_same()
     assert (second.augmenter.step - first.augmenter.step) % 2**32 > 2**20
     held = [one.sampler.val_count.tolist() for one in (first, second)]
     assert held[0] == held[1]
-    windows = [list(one.sampler.windows(one.patch, one.core)) for one in (first, second)]
+    windows = [
+        list(one.sampler.windows(one.input_shape, one.output_shape)) for one in (first, second)
+    ]
     for mine, theirs in zip(*windows, strict=True):
         np.testing.assert_array_equal(mine.labels, theirs.labels)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.model import TrainedModel
-from napari_unet.training.events import Kept
+from napari_unet.training.events import Snapshot
 from napari_unet.widgets.train.history import Grade, History
 from tests.training.toys import CONFIG
 
@@ -23,7 +23,7 @@ def moment(elapsed, score=0.5, loss=1.0, pixels=100, step=None, size=BYTES):
         Normalisation("none", (0.0,), (1.0,)),
         training={} if score is None else facts,
     )
-    return Kept(int(10 * elapsed) if step is None else step, elapsed, model)
+    return Snapshot(int(10 * elapsed) if step is None else step, elapsed, model)
 
 
 TIMES = st.lists(st.floats(0, 1e5), min_size=1, max_size=40)

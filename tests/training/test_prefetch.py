@@ -13,7 +13,7 @@ import napari_unet
 from napari_unet.control import Control
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.geometry.region import Region
-from napari_unet.training.events import ClassesGrew, Noted, Stepped, StrokesChanged, Warned
+from napari_unet.training.events import ClassesGrew, Decision, Stepped, StrokesChanged, Warned
 from napari_unet.training.prefetch import BatchPrefetcher
 from napari_unet.training.task import Batch
 from napari_unet.training.trainer import train_network
@@ -118,7 +118,7 @@ def test_the_loop_tells_it_too():
     events = list(train_network(toy, options(steps=30, read_ahead=2)))
     warned = [e.message for e in events if isinstance(e, Warned)]
     assert sum("waits for data" in message for message in warned) == 1
-    assert not [e for e in events if isinstance(e, Noted)]
+    assert not [e for e in events if isinstance(e, Decision)]
     assert "patches" not in names()
 
 

@@ -16,8 +16,8 @@ from napari_unet.geometry.region import Region
 from napari_unet.training import budget
 from napari_unet.training.events import (
     Finished,
-    Kept,
     Previewed,
+    Snapshot,
     Started,
     Stepped,
     Suggested,
@@ -84,7 +84,7 @@ def test_the_start_says_what_is_ahead():
         steps=3,
         seconds=60,
         batch_size=2,
-        patch=toy.patch,
+        patch=toy.input_shape,
         core=(2, 2),
         class_names=("below", "above"),
         counts=(5, 7),
@@ -153,7 +153,7 @@ def test_a_pause_answers_what_is_asked_and_looked_at():
                 control.pause()
                 control.look(view)
                 control.ask("keep")
-            case Kept(step=20):
+            case Snapshot(step=20):
                 control.ask("suggest")
                 control.ask("preview")
                 seen.append("kept")
@@ -169,14 +169,14 @@ def test_what_is_asked_before_the_first_step_is_answered_after_it():
     control = Control()
     control.ask("keep")
     events = list(train_network(Toy(validates=False), options(steps=2), control))
-    assert names(events) == ["Started", "Stepped", "Kept", "Stepped", "Finished"]
+    assert names(events) == ["Started", "Stepped", "Snapshot", "Stepped", "Finished"]
 
 
 def test_history_is_kept_at_growing_intervals(clock):
     events = list(
         train_network(ticking(clock, validates=False), options(seconds=100, keep_history=True))
     )
-    kept = [e.elapsed for e in events if isinstance(e, Kept)]
+    kept = [e.elapsed for e in events if isinstance(e, Snapshot)]
     assert kept[0] == 5
     gaps = np.diff(kept)
     assert (gaps >= 1).all()
@@ -190,7 +190,7 @@ def test_what_is_kept_is_what_would_be_saved_then():
         if isinstance(event, Stepped) and event.step == 8:
             control.pause()
             control.ask("keep")
-        if isinstance(event, Kept):
+        if isinstance(event, Snapshot):
             kept = event.model
             control.stop()
     assert event.step == kept.training["steps"] == 8

@@ -26,7 +26,7 @@ class Toy:
     """Finds where its noise is above zero; `on_batch` is called with a size before each batch."""
 
     class_names, counts, values = ("below", "above"), (5, 7), (1, 2)
-    batch_size, ready, annotations_changed, preview_error = 2, True, False, ""
+    batch_size, has_labels, annotations_changed, preview_error = 2, True, False, ""
 
     def __init__(
         self,
@@ -40,8 +40,8 @@ class Toy:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             self.network: nn.Module = build_network(config)
-        self.patch = config.input_for((2, 2))
-        self.core = config.output_for(self.patch)
+        self.input_shape = config.input_for((2, 2))
+        self.output_shape = config.output_for(self.input_shape)
         self.generator = torch.Generator().manual_seed(1)
         self.sizes: list[int] = []
         self.settled = 0
@@ -58,8 +58,8 @@ class Toy:
     def batch(self, size: int) -> Batch:
         self.sizes.append(size)
         self.on_batch(size)
-        x = torch.randn(size, 1, *self.patch, generator=self.generator)
-        cut = (x.shape[-1] - self.core[-1]) // 2
+        x = torch.randn(size, 1, *self.input_shape, generator=self.generator)
+        cut = (x.shape[-1] - self.output_shape[-1]) // 2
         return Batch(x, (x[:, 0, cut:-cut, cut:-cut] > 0).long())
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
@@ -79,7 +79,7 @@ class Toy:
     def suggest(self, network: nn.Module, device: torch.device) -> Suggested:
         return Suggested(0, ((1, 2),))
 
-    def finish(self, weights: Weights, facts: dict[str, Any]) -> TrainedModel:
+    def build_model(self, weights: Weights, facts: dict[str, Any]) -> TrainedModel:
         return TrainedModel(
             self.config,
             weights,

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 import napari_unet
 from napari_unet._version import __version__
 from napari_unet.cli import describe
-from napari_unet.cli.launch import Processes, one_voice
+from napari_unet.cli.launch import Processes, main_process_only
 from napari_unet.cli.options import sizes_of, with_options
 from napari_unet.cli.output import OUT, follow, say
 from napari_unet.cli.work import Board, Runs, learn, write_prediction
@@ -35,7 +35,7 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
-        with one_voice():
+        with main_process_only():
             return super().invoke(ctx)
 
 

@@ -35,7 +35,7 @@ Processes = Annotated[
 
 
 @contextmanager
-def one_voice() -> Iterator[None]:
+def main_process_only() -> Iterator[None]:
     """Let the first of several processes speak for all, and errors be told once, in one line.
 
     Raises
@@ -55,7 +55,7 @@ def one_voice() -> Iterator[None]:
             OUT.quiet = ERR.quiet = False
 
 
-def share_out(number: int, device: str = "auto") -> None:
+def launch_processes(number: int, device: str = "auto") -> None:
     """Have this very command done by several processes, and exit when they do.
 
     In one of several processes it does nothing, nor where there shall be one.

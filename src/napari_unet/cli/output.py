@@ -17,7 +17,7 @@ from rich.text import Text
 from napari_unet.control import Control
 from napari_unet.inference.request import PredictionEvent, PredictionStarted, TileDone
 from napari_unet.training.advice import Adviser
-from napari_unet.training.events import Noted, Started, Stepped, TrainingEvent, Validated, Warned
+from napari_unet.training.events import Decision, Started, Stepped, TrainingEvent, Validated, Warned
 
 INTERRUPTED = 130
 """Exit status of a program that Ctrl-C ended."""
@@ -65,7 +65,7 @@ def _draw(bar: Progress, task: TaskID, event: TrainingEvent | PredictionEvent) -
             say(f"Training on {event.device}, {event.threads} threads: {net}.")
         case Warned():
             say(f"Warning: {event.message}", "yellow")
-        case Noted():
+        case Decision():
             say(event.message, "cyan")
         case Stepped():
             left, loss = _time_left(event.remaining), f"loss {event.loss:.3f}"

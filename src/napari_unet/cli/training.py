@@ -12,7 +12,7 @@ import typer
 import napari_unet
 from napari_unet.api import CHANGEABLE
 from napari_unet.cli.commands import Flips, Image, app, or_none
-from napari_unet.cli.launch import Processes, share_out
+from napari_unet.cli.launch import Processes, launch_processes
 from napari_unet.cli.options import with_options
 from napari_unet.cli.output import OUT, say
 from napari_unet.cli.work import Board, Runs, learn, watch, write_prediction
@@ -234,7 +234,7 @@ def resume(
     images, others = (files, None) if alone else (files[::2], list(map(or_none, files[1::2])))
     if others is not None and len(images) != len(others):
         raise typer.BadParameter(f"{images[-1]} comes alone: give both of each pair.")
-    share_out(processes, options.get("device", "auto"))
+    launch_processes(processes, options.get("device", "auto"))
     control = Control()
     events = napari_unet.resume(state, images, others, control=control, **options)
     finished: Finished = watch(events, control, output)[Finished]

@@ -10,7 +10,7 @@ import typer
 
 import napari_unet
 from napari_unet.cli import describe
-from napari_unet.cli.launch import share_out
+from napari_unet.cli.launch import launch_processes
 from napari_unet.cli.output import INTERRUPTED, follow, say, stopping_on_interrupt, times
 from napari_unet.control import Control
 from napari_unet.data.metadata import AxesMetadata
@@ -47,7 +47,7 @@ def learn(
     the training is written. Where several processes learn together, only the first returns. The
     other parameters are those of `napari_unet.train`.
     """
-    share_out(processes, options.get("device", "auto"))
+    launch_processes(processes, options.get("device", "auto"))
     control = Control()
     if rank_and_size()[0]:
         options |= {"runs": None, "tensorboard": False}

@@ -16,9 +16,9 @@ from napari_unet.runs.csv_log import unique_names
 from napari_unet.tasks.provenance import Origin, provenance, with_sources
 from napari_unet.training.events import (
     ClassesGrew,
+    Decision,
     Finished,
-    Kept,
-    Noted,
+    Snapshot,
     Started,
     Stepped,
     StrokesChanged,
@@ -158,11 +158,11 @@ class RunState:
                 self.rate.add(event.step, event.learning_rate)
             case Validated():
                 self._validated(event)
-            case Warned() | Noted():
+            case Warned() | Decision():
                 self._say("warning" if isinstance(event, Warned) else "note", event.message)
             case Previewed() | PreviewedImage():
                 self.preview = event
-            case Kept() | Finished():
+            case Snapshot() | Finished():
                 self._model(event)
 
     def end(self, status: str) -> None:
@@ -256,7 +256,7 @@ class RunState:
         for curve, score in zip(self.scores, event.scores, strict=False):
             curve.add(event.step, score)
 
-    def _model(self, event: Kept | Finished) -> None:
+    def _model(self, event: Snapshot | Finished) -> None:
         self.model, self.elapsed = event.model, event.elapsed
         self.step = event.step
 

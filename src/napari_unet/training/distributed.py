@@ -72,7 +72,7 @@ class ProcessGroup:
         """What a model says of it."""
         return {"processes": self.size} if self.size > 1 else {}
 
-    def seed(self, seed: int) -> int:
+    def seed_for_rank(self, seed: int) -> int:
         """Return 32 bits of a seed, unlike those of the other processes."""
         return (seed + self.rank * FAR) % 2**32
 
@@ -103,14 +103,14 @@ class ProcessGroup:
             with _answering():
                 dist.broadcast(sent, 0)
             tensor.copy_(sent)
-        broadcast(learner, self.rank)
+        seed_rank(learner, self.rank)
 
     def any(self, flag: bool) -> bool:
         """Tell whether any process says so."""
         self._met = False
         return flag if self.size == 1 else self._most(float(flag))[0] > 0
 
-    def main_processes(self, value: float) -> float:
+    def broadcast(self, value: float) -> float:
         """Return what the first process says."""
         if self.size == 1:
             return value
@@ -144,7 +144,7 @@ class ProcessGroup:
             tensor.copy_(place.view(tensor.shape))
         return self._bucket[-2].item()
 
-    def miss(self, error: BaseException) -> None:
+    def skip_step(self, error: BaseException) -> None:
         """Tell the others, where memory ran out here, that the step is left out.
 
         Raises
@@ -198,7 +198,7 @@ class RemoteProcessError(MemoryError):
     """Memory ran out in another process."""
 
 
-def broadcast(learner: TrainingTask, rank: int) -> None:
+def seed_rank(learner: TrainingTask, rank: int) -> None:
     """Let a learner draw patches that no other process draws; what is held out stays as it is.
 
     Its random numbers go on from another place of the same stream, far away.

@@ -102,8 +102,8 @@ class Validated:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """The averaged weights as they were at some moment, as a model ready to predict with."""
+class Snapshot:
+    """The averaged weights at some moment of the training, as a model ready to predict with."""
 
     step: int
     elapsed: float
@@ -130,10 +130,17 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
-    """Something that was decided by itself, and why, in one sentence."""
+class Decision:
+    """Something that was decided automatically, and why, in one sentence."""
 
     message: str
+
+
+Kept = Snapshot
+"""The former name of `Snapshot`."""
+
+Noted = Decision
+"""The former name of `Decision`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +164,12 @@ TrainingEvent = (
     | Stepped
     | Validated
     | Warned
-    | Noted
+    | Decision
     | ClassesGrew
     | StrokesChanged
     | Previewed
     | PreviewedImage
-    | Kept
+    | Snapshot
     | Suggested
     | Finished
 )

@@ -42,7 +42,7 @@ class BatchPrefetcher:
         self._ended = Event()
         self._thread: Thread | None = None
         self._size, self._drops = 0, 0
-        self._waiting, self._last, self.starves = 0.0, 0.0, False
+        self._waiting, self._last, self.data_starved = 0.0, 0.0, False
 
     @property
     def lock(self) -> AbstractContextManager[object]:
@@ -86,14 +86,14 @@ class BatchPrefetcher:
 
     def changed(self) -> str:
         """Return a sentence where the network has begun to wait for data, or no longer does."""
-        if not self.starves and self._waiting > STARVING:
-            self.starves = True
+        if not self.data_starved and self._waiting > STARVING:
+            self.data_starved = True
             return (
                 "The network waits for data: reading and preparing patches takes longer than "
                 "learning from them. Faster storage, larger chunks or less augmentation would help."
             )
-        if self.starves and self._waiting < RECOVERED:
-            self.starves = False
+        if self.data_starved and self._waiting < RECOVERED:
+            self.data_starved = False
             return "Data arrive in time again."
         return ""
 

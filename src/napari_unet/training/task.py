@@ -16,22 +16,22 @@ from napari_unet.training.events import Suggested, Validated
 
 @dataclass(frozen=True, slots=True)
 class SoftLabels:
-    """What another classifier says of some voxels of a batch.
+    """Class probabilities that another classifier gives for some voxels of a batch.
 
     Parameters
     ----------
-    where : Tensor
-        (voxels,): their places in the flattened targets.
-    answers : Tensor
-        (voxels, classes): probabilities.
+    indices : Tensor
+        (voxels,): their indices in the flattened targets.
+    probabilities : Tensor
+        (voxels, classes): one probability per class.
     """
 
-    where: Tensor
-    answers: Tensor
+    indices: Tensor
+    probabilities: Tensor
 
     def to(self, device: torch.device) -> SoftLabels:
         """Return the same on a device."""
-        return SoftLabels(self.where.to(device), self.answers.to(device))
+        return SoftLabels(self.indices.to(device), self.probabilities.to(device))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,13 @@ class Batch:
     """What one step learns from: inputs (B, C, *input) and targets (B, ...), on the CPU.
 
     `weights`, of the targets' shape, says where an image counts, and how much; None: everywhere.
-    `hints` say what to learn where a segmentation's targets say nothing.
+    `soft_labels` say what to learn where a segmentation's targets say nothing.
     """
 
     inputs: Tensor
     targets: Tensor
     weights: Tensor | None = None
-    hints: SoftLabels | None = None
+    soft_labels: SoftLabels | None = None
 
     def to(self, device: torch.device, layout: torch.memory_format) -> Batch:
         """Return the same on a device, the inputs laid out as the network likes them."""
@@ -53,7 +53,7 @@ class Batch:
             self.inputs.to(device, memory_format=layout),
             self.targets.to(device),
             None if self.weights is None else self.weights.to(device),
-            None if self.hints is None else self.hints.to(device),
+            None if self.soft_labels is None else self.soft_labels.to(device),
         )
 
 
@@ -65,11 +65,11 @@ class TrainingTask(Protocol):
         """The network that learns, on the CPU."""
 
     @property
-    def patch(self) -> tuple[int, ...]:
+    def input_shape(self) -> tuple[int, ...]:
         """The input's spatial shape."""
 
     @property
-    def core(self) -> tuple[int, ...]:
+    def output_shape(self) -> tuple[int, ...]:
         """The output's spatial shape."""
 
     @property
@@ -115,7 +115,7 @@ class TrainingTask(Protocol):
         """Whether something was painted that was not taken up yet; quick to tell."""
 
     @property
-    def ready(self) -> bool:
+    def has_labels(self) -> bool:
         """Whether there is anything to learn from at the moment."""
 
     def preview(
@@ -129,7 +129,7 @@ class TrainingTask(Protocol):
     def suggest(self, network: nn.Module, device: torch.device) -> Suggested:
         """Find, by averaged weights, where the next strokes would help most."""
 
-    def finish(self, weights: Weights, facts: dict[str, Any]) -> TrainedModel:
+    def build_model(self, weights: Weights, facts: dict[str, Any]) -> TrainedModel:
         """Make the model."""
 
     def state(self) -> dict[str, Any]:

@@ -28,9 +28,9 @@ from napari_unet.training.checkpoint import Checkpoint, capture, restore, save_c
 from napari_unet.training.distributed import ProcessGroup
 from napari_unet.training.events import (
     ClassesGrew,
+    Decision,
     Finished,
-    Kept,
-    Noted,
+    Snapshot,
     Started,
     Stepped,
     StrokesChanged,
@@ -97,13 +97,13 @@ def train_network(
             steps=options.steps,
             seconds=options.seconds,
             batch_size=options.batch_size or learner.batch_size,
-            patch=learner.patch,
-            core=learner.core,
+            patch=learner.input_shape,
+            core=learner.output_shape,
             class_names=learner.class_names,
             counts=learner.counts,
             class_values=learner.values,
         )
-        yield from map(Noted, learner.notes())
+        yield from map(Decision, learner.notes())
         yield from map(Warned, learner.warnings())
         loop = Trainer(learner, options, control, device)
         if resume is not None:
@@ -128,8 +128,8 @@ class Trainer:
         self.learner, self.control, self.device = learner, control, device
         self.together = ProcessGroup(device)
         self.options = options = self.together.part_of(options)
-        self.layout = best_memory_format(len(learner.patch))
-        self.network = placed(learner.network, device, len(learner.patch)).train()
+        self.layout = best_memory_format(len(learner.input_shape))
+        self.network = placed(learner.network, device, len(learner.input_shape)).train()
         self.average = ExponentialMovingAverage(self.network, options.averaging)
         self.optimiser = self._new_optimiser()
         self.schedule = Schedule(options)
@@ -159,7 +159,7 @@ class Trainer:
                 torch.set_num_threads(free.look())
             yield from self._take_up()
             yield from self._answer()
-            rests = self.control.paused or self.control.stopped or not self.learner.ready
+            rests = self.control.paused or self.control.stopped or not self.learner.has_labels
             if self.together.any(rests):
                 yield from self._wait()
                 continue
@@ -173,12 +173,12 @@ class Trainer:
         """Take a step, or say why there was none."""
         budget, endless = self.budget, self.options.open_ended
         rate = self.schedule.rate(self.step, budget.progress(self.step))
-        rate = self.options.learning_rate * self.together.main_processes(rate)
+        rate = self.options.learning_rate * self.together.broadcast(rate)
         loss, warning = self._attempt(rate)
         if warning:
             yield Warned(warning)
         if told := self.reader.changed():
-            yield Warned(told) if self.reader.starves else Noted(told)
+            yield Warned(told) if self.reader.data_starved else Decision(told)
         if loss is None:
             return
         self.step += 1
@@ -226,7 +226,7 @@ class Trainer:
                 self._start_over()
                 yield StrokesChanged(self.learner.counts)
             return
-        ndim = len(self.learner.patch)
+        ndim = len(self.learner.input_shape)
         self.network = placed(grow(self.network), self.device, ndim).train()
         self.average.network = placed(grow(self.average.network), self.device, ndim).eval()
         self.average.network.requires_grad_(False)
@@ -270,7 +270,7 @@ class Trainer:
         network = copy.deepcopy(self.average.network)
         self.learner.calibrate(network, self.device)
         model = self._model(network, self.step, self.budget.elapsed, self.last)
-        yield Kept(self.step, self.budget.elapsed, model)
+        yield Snapshot(self.step, self.budget.elapsed, model)
 
     def save(self) -> Iterator[TrainingEvent]:
         """Write the state of the training; where that fails, say so, once, and go on."""
@@ -292,13 +292,13 @@ class Trainer:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            self.together.miss(error)
+            self.together.skip_step(error)
             self.batch_size //= 2
             self.optimiser.zero_grad(set_to_none=True)
             if not self.batch_size:
                 raise OutOfMemoryError(
                     f"The memory of {describe_device(self.device)} does not suffice for one patch",
-                    got=f"{self.learner.patch} voxels",
+                    got=f"{self.learner.input_shape} voxels",
                     todo="Choose a smaller network or smaller patches",
                 ) from error
             return None, f"Memory ran out: going on with {self.batch_size} patches per step."
@@ -321,7 +321,9 @@ class Trainer:
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             # A CPU's generator takes 32 bits of the seed.
-            torch.manual_seed(self.together.seed(self.options.seed * 0x9E3779B1 + self.step))
+            torch.manual_seed(
+                self.together.seed_for_rank(self.options.seed * 0x9E3779B1 + self.step)
+            )
             outputs = self.network(batch.inputs)
         loss = self.learner.loss(outputs, batch)
         if self.options.output_penalty:
@@ -392,7 +394,7 @@ class Trainer:
         facts: dict[str, Any] = {"steps": step, "seconds": round(elapsed, 2), **self.together.facts}
         if result is not None:
             facts["validation"] = result.facts
-        return self.learner.finish(weights_of(network), facts)
+        return self.learner.build_model(weights_of(network), facts)
 
 
 FIRST_VALIDATION, FIRST_TEST = 1.0, 20

@@ -20,7 +20,7 @@ from napari_unet.tasks.images.losses import image_loss
 from napari_unet.tasks.images.noise_analysis import choose_method
 from napari_unet.tasks.images.open import open_image_task
 from napari_unet.tasks.images.options import DenoiseOptions, RestoreOptions
-from napari_unet.training.events import Finished, Noted, Started, Warned
+from napari_unet.training.events import Decision, Finished, Started, Warned
 
 SMALL = {"size": "small", "steps": 60, "batch_size": 4, "threads": 1}
 
@@ -322,8 +322,8 @@ def test_what_is_held_out_is_judged_and_never_learned_from():
     learner = open_image_task("denoise", poisson(scene(96, 96)), None, 2, DenoiseOptions())
     random, lesson = np.random.default_rng(0), learner.lesson
     for place in learner._places:
-        drawn = [lesson.example(place, random, judge=False).weights for _ in range(30)]
-        judged = lesson.example(place, random, judge=True).weights
+        drawn = [lesson.example(place, random, validation=False).weights for _ in range(30)]
+        judged = lesson.example(place, random, validation=True).weights
         assert judged.any()
         assert not (np.any(drawn, axis=0) & (judged > 0)).any()
 
@@ -342,9 +342,9 @@ def test_the_events_of_a_training():
     assert kinds[0] is Started
     assert kinds[-1] is Finished
     assert PreviewedImage in kinds
-    assert len(said(events, Noted)) == 1
+    assert len(said(events, Decision)) == 1
     model = events[-1].model
-    assert model.training["why"] == said(events, Noted)[0]
+    assert model.training["why"] == said(events, Decision)[0]
     assert (model.task, model.classes) == ("denoise", ())
 
 

@@ -64,7 +64,7 @@ def test_a_class_that_is_painted_on_one_image_only_is_learned():
 def test_patches_come_from_all_images_with_their_own_labels():
     toy = learner(*dark_and_bright(), held_out=0)
     batch = toy.batch(12)
-    cut = (toy.patch[0] - toy.core[0]) // 2
+    cut = (toy.input_shape[0] - toy.output_shape[0]) // 2
     for patch, target in zip(batch.inputs, batch.targets, strict=True):
         seen = target[target >= 0]
         assert len(seen.unique()) == 1

@@ -67,7 +67,7 @@ def test_before_the_first_step_it_says_what_the_model_said(model):
     alike = learner(model, strokes(1, 2))
     network = alike.network.eval()
     alike.calibrate(network, CPU)
-    again = alike.finish(weights_of(network), {})
+    again = alike.build_model(weights_of(network), {})
     assert np.allclose(
         predict(again, bands(), output="probabilities"),
         predict(model, bands(), output="probabilities"),

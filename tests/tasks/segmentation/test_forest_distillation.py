@@ -61,17 +61,19 @@ def test_it_says_what_is_there_however_the_patch_is_turned(image, store, augment
     """Bright pixels are of the second class and dark ones of the first, before and after."""
     learning = learner(image, store, augment=augment)
     batch = learning.batch(8)
-    assert batch.hints is not None
+    assert batch.soft_labels is not None
     assert batch.targets.min() == IGNORED
-    assert (batch.targets.flatten()[batch.hints.where] == IGNORED).all()
-    assert len(batch.hints.where) > 500
-    torch.testing.assert_close(batch.hints.answers.sum(1), torch.ones(len(batch.hints.where)))
-    margin = (64 - learning.core[0]) // 2
+    assert (batch.targets.flatten()[batch.soft_labels.indices] == IGNORED).all()
+    assert len(batch.soft_labels.indices) > 500
+    torch.testing.assert_close(
+        batch.soft_labels.probabilities.sum(1), torch.ones(len(batch.soft_labels.indices))
+    )
+    margin = (64 - learning.output_shape[0]) // 2
     seen = batch.inputs[:, 0, margin : 64 - margin, margin : 64 - margin]
-    seen = F.avg_pool2d(seen[:, None], 3, 1, 1)[:, 0].flatten()[batch.hints.where]
+    seen = F.avg_pool2d(seen[:, None], 3, 1, 1)[:, 0].flatten()[batch.soft_labels.indices]
     sure = (seen - seen.median()).abs() > 0.3
     bright = seen > (seen.min() + seen.max()) / 2
-    said = batch.hints.answers[:, 1] > 0.5
+    said = batch.soft_labels.probabilities[:, 1] > 0.5
     assert (said == bright)[sure].float().mean() > 0.97
 
 
@@ -79,14 +81,14 @@ def test_painted_pixels_keep_their_labels(image, store) -> None:
     still = AugmentOptions(flip=False, rotate_degrees=0, scale=0, intensity=0, brightness=0)
     with_it, without = (learner(image, store, augment=still, forest=f) for f in (2.0, 0.0))
     one, other = with_it.batch(4), without.batch(4)
-    assert other.hints is None
+    assert other.soft_labels is None
     assert torch.equal(one.targets, other.targets)
     assert torch.equal(one.inputs, other.inputs)
 
 
 def test_what_is_held_out_is_not_learned_from(image, store) -> None:
     learning = learner(image, store, held_out=0.4)
-    split, patch, core = learning.sampler.splits[0], learning.patch, learning.core
+    split, patch, core = learning.sampler.splits[0], learning.input_shape, learning.output_shape
     windows = learning.sampler.windows(patch, core, 1000, held_out=False)
     voxels = sum(int((window.labels != IGNORED).sum()) for window in windows)
     assert voxels == sum(split.train_count.values()) < store.snapshot().counts[3] * 2
@@ -94,35 +96,35 @@ def test_what_is_held_out_is_not_learned_from(image, store) -> None:
 
 @pytest.mark.parametrize("network", [TINY.model_copy(update={"filters": ()}), "fcn8s"])
 def test_without_filters_there_is_none(image, store, network) -> None:
-    assert learner(image, store, network=network, patch=(64, 64)).batch(1).hints is None
+    assert learner(image, store, network=network, patch=(64, 64)).batch(1).soft_labels is None
 
 
 def test_one_class_alone_gives_none_and_a_second_one_is_taken_up_after_a_rest(image) -> None:
     store = AnnotationStore((128, 128), 2)
     stroke(store, 20, 3)
     learning = learner(image, store, open_ended=True, steps=None)
-    assert learning.batch(1).hints is None
+    assert learning.batch(1).soft_labels is None
     stroke(store, 100, 7)
     learning.sync_annotations()
     for _ in range(REST - 1):
-        assert learning.batch(1).hints is None
-    hints = learning.batch(1).hints
-    assert hints is not None
-    assert hints.answers.shape[1] == 2
+        assert learning.batch(1).soft_labels is None
+    soft_labels = learning.batch(1).soft_labels
+    assert soft_labels is not None
+    assert soft_labels.probabilities.shape[1] == 2
 
 
 def test_where_all_is_painted_there_is_nothing_to_say(image) -> None:
     labels = np.where(np.arange(128) < 64, 1, 2) * np.ones((128, 1), int)
     learning = learner(image, labels, held_out=0)
-    assert learning.batch(2).hints is None
+    assert learning.batch(2).soft_labels is None
 
 
 def test_it_counts_less_where_much_is_painted(image, store) -> None:
     learning = learner(image, store, forest=3.0)
     batch = learning.batch(2)
-    outputs = torch.randn(2, 2, *learning.core)
+    outputs = torch.randn(2, 2, *learning.output_shape)
     painted = masked_cross_entropy(outputs, batch.targets)
-    hinted = divergence_from_soft_labels(outputs, batch.hints)
+    hinted = divergence_from_soft_labels(outputs, batch.soft_labels)
     torch.testing.assert_close(learning.loss(outputs, batch), painted + 3 * hinted)
     stroke_everywhere = np.ones((60, 128), int) * 3
     store.write(Region((0, 0), (60, 128)), stroke_everywhere)
@@ -135,8 +137,8 @@ def test_it_counts_less_where_much_is_painted(image, store) -> None:
 def test_where_much_is_painted_it_is_not_even_asked(image) -> None:
     labels = np.where(np.arange(128) < 64, 1, 2) * np.ones((128, 1), int)
     labels[::4] = 0
-    assert learner(image, labels, forest=1.0).batch(2).hints is not None
-    assert learner(image, labels, forest=0.2).batch(2).hints is None
+    assert learner(image, labels, forest=1.0).batch(2).soft_labels is not None
+    assert learner(image, labels, forest=0.2).batch(2).soft_labels is None
     assert soft_label_weight(2.0, FEW * 100) == 0 < LEAST <= soft_label_weight(2.0, FEW * 20)
 
 
@@ -162,6 +164,6 @@ def test_the_same_seed_gives_the_same_model_and_weights_of_classes_reach_it(imag
     )
     assert first.digest == second.digest != none.digest
     plain, weighed = (
-        learner(image, store, class_weights=w, seed=1).batch(4).hints for w in ({}, {7: 50.0})
+        learner(image, store, class_weights=w, seed=1).batch(4).soft_labels for w in ({}, {7: 50.0})
     )
-    assert weighed.answers[:, 1].mean() > plain.answers[:, 1].mean()
+    assert weighed.probabilities[:, 1].mean() > plain.probabilities[:, 1].mean()

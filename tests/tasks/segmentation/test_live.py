@@ -174,7 +174,7 @@ def test_a_preview_is_what_the_prediction_will_be(image, store, padding):
     learning = learner(image, store, calibrate=False, network=network)
     net, cpu = learning.network.eval(), torch.device("cpu")
     preview = learning.preview(net, cpu, 0, Viewport((), Region((33, 7), (90, 100))))
-    model = learning.finish(weights_of(net), {})
+    model = learning.build_model(weights_of(net), {})
     probabilities = predict(model, image, output="probabilities")[:, 33:90, 7:100]
     order = np.sort(probabilities, axis=0)
     assert np.allclose(preview.unsure, 1 - order[-1] + order[-2], atol=1e-5)

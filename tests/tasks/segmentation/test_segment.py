@@ -109,13 +109,13 @@ def test_dimensions_follow_the_paint(shape, planes, options, expected):
 def test_a_batch_is_what_the_network_and_the_loss_want():
     toy = learner(*halves())
     batch = toy.batch(3)
-    assert batch.inputs.shape == (3, 1, *toy.patch)
-    assert batch.targets.shape == (3, *toy.core)
+    assert batch.inputs.shape == (3, 1, *toy.input_shape)
+    assert batch.targets.shape == (3, *toy.output_shape)
     assert (batch.inputs.dtype, batch.targets.dtype) == (torch.float32, torch.int64)
-    assert toy.config.output_for(toy.patch) == toy.core
+    assert toy.config.output_for(toy.input_shape) == toy.output_shape
     assert set(batch.targets.unique().tolist()) <= {IGNORED, 0, 1}
     outputs = toy.network(batch.inputs)
-    assert outputs.shape == (3, 2, *toy.core)
+    assert outputs.shape == (3, 2, *toy.output_shape)
     assert toy.loss(outputs, batch).item() > 0
 
 
@@ -124,7 +124,7 @@ def test_targets_are_the_classes_at_the_pixels_they_were_painted_on():
     toy = learner(*halves(noise=0.01), augment=AugmentOptions.off(), held_out=0)
     assert (toy.values, toy.class_names) == ((3, 7), ("class 3", "class 7"))
     batch = toy.batch(6)
-    cut = (toy.patch[0] - toy.core[0]) // 2
+    cut = (toy.input_shape[0] - toy.output_shape[0]) // 2
     pixels = batch.inputs[:, 0, cut:-cut, cut:-cut]
     for index, sign in ((0, -1), (1, 1)):
         seen = batch.targets == index
@@ -151,11 +151,11 @@ def test_a_patch_is_allowed_and_no_larger_than_the_image_needs(shape, padding):
     image[:30], labels[:20, :20], labels[30:50, 30:50] = 9, 1, 2
     toy = learner(image, labels, network=None, patch=None, padding=padding)
     axes = toy.config.passing  # with padded convolutions an image needs no context to pass
-    assert all(g.is_allowed(n) for g, n in zip(axes, toy.patch, strict=True))
-    assert all(n <= g.input_for(m) for g, n, m in zip(axes, toy.patch, shape, strict=True))
+    assert all(g.is_allowed(n) for g, n in zip(axes, toy.input_shape, strict=True))
+    assert all(n <= g.input_for(m) for g, n, m in zip(axes, toy.input_shape, shape, strict=True))
     smallest = np.prod([g.smallest_input for g in axes])
-    assert np.prod(toy.patch) <= max(INPUT_VOXELS[2], smallest)
-    assert toy.network(torch.zeros(2, 1, *toy.patch)).shape[2:] == toy.core
+    assert np.prod(toy.input_shape) <= max(INPUT_VOXELS[2], smallest)
+    assert toy.network(torch.zeros(2, 1, *toy.input_shape)).shape[2:] == toy.output_shape
 
 
 @pytest.mark.parametrize("shape", [(20, 20), (3, 9)])
@@ -201,7 +201,7 @@ def test_the_score_rests_on_the_pixels_that_are_held_out():
 def test_a_perfect_network_scores_one():
     class Perfect(torch.nn.Module):
         def forward(self, x):
-            cut = (x.shape[-1] - toy.core[-1]) // 2
+            cut = (x.shape[-1] - toy.output_shape[-1]) // 2
             bright = x[:, :, cut:-cut, cut:-cut]
             return torch.cat([-bright, bright], 1)
 

@@ -9,7 +9,7 @@ import pytest
 
 import napari_unet
 from napari_unet.control import Previewed
-from napari_unet.training.events import Finished, Kept, Started, Stepped, Warned
+from napari_unet.training.events import Finished, Snapshot, Started, Stepped, Warned
 from napari_unet.widgets.layers import results
 from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.predict.provenance_dialog import ProvenanceDialog
@@ -42,8 +42,8 @@ class Training:
     def __call__(self, image, labels, *, control, **options):
         self.calls.append(options)
         yield started()
-        yield Kept(10, 1.0, self.first)
-        yield Kept(20, 2.0, self.second)
+        yield Snapshot(10, 1.0, self.first)
+        yield Snapshot(20, 2.0, self.second)
         step = 20
         while not control.stopped:
             step += 1
@@ -51,7 +51,7 @@ class Training:
             while self.extra:
                 yield self.extra.pop(0)
             if control.asked() == "keep":
-                yield Kept(step, step / 10, self.asked_for)
+                yield Snapshot(step, step / 10, self.asked_for)
             self.views.append(control.view)
             if control.view is not None:
                 yield previewed(step, control.view)
@@ -144,7 +144,7 @@ def test_the_present_is_asked_for_before_it_is_kept(painted, page, training):
     painted.wait(lambda: models != [])
     assert models[0].model.digest == training.asked_for.digest
     assert page.notice.text().startswith(f"Kept as {models[0].name}")
-    training.extra.append(Kept(5000, 500.0, training.first))  # one of which nobody asked
+    training.extra.append(Snapshot(5000, 500.0, training.first))  # one of which nobody asked
     painted.wait(lambda: len(page.view.history.history.items) == 4)
     assert len(models) == 1
 

@@ -10,7 +10,7 @@ from qtpy.QtGui import QColor
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.model import TrainedModel
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.training.events import Kept
+from napari_unet.training.events import Snapshot
 from napari_unet.widgets.qt.style import Palette
 from napari_unet.widgets.train.history import HANDLE, History, HistorySlider, describe
 
@@ -23,7 +23,7 @@ def moment(step, score=0.5, seconds=None):
         Normalisation("none", (0.0,), (1.0,)),
         training=facts if score else {},
     )
-    return Kept(step, step / 10 if seconds is None else seconds, model)
+    return Snapshot(step, step / 10 if seconds is None else seconds, model)
 
 
 @pytest.fixture

@@ -10,7 +10,15 @@ from napari_unet.errors import InputError
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
 from napari_unet.training.advice import Adviser
-from napari_unet.training.events import Finished, Kept, Noted, Started, Stepped, Validated, Warned
+from napari_unet.training.events import (
+    Decision,
+    Finished,
+    Snapshot,
+    Started,
+    Stepped,
+    Validated,
+    Warned,
+)
 from napari_unet.widgets.forms.model_form import WeightsEdit
 from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.train.live_preview import LivePreview
@@ -198,7 +206,7 @@ def test_a_moment_of_the_past_is_shown_by_its_model(room, page):
     room.idle()
     room.wait(lambda: page.preview.picture is not None and not page.peek.runner.running)
     page.preview.picture.data[:] = 0
-    page._look_back(Kept(1, 0.1, page._model.model))
+    page._look_back(Snapshot(1, 0.1, page._model.model))
     room.wait(lambda: page.preview.picture.data.any())
     room.wait(lambda: not page.peek.runner.running)
 
@@ -270,14 +278,14 @@ def test_integers_cannot_be_nan_so_a_mask_is_chosen(room, page):
 
 def test_decisions_are_told_as_information(room, page, monkeypatch):
     room.viewer.add_image(noisy(), name="picture")
-    record(monkeypatch, [images_started(), Noted("Blind spots, for the noise is alike.")])
+    record(monkeypatch, [images_started(), Decision("Blind spots, for the noise is alike.")])
     choose(room, "denoise")
     room.click(page.footer.train)
     room.idle()
     assert page.notice.text() == "Blind spots, for the noise is alike."
     assert page.notice.property("kind") == "info"
     page._show_event(Warned("Few pixels."))
-    page._show_event(Noted("All is well."))
+    page._show_event(Decision("All is well."))
     assert page.notice.property("kind") == "warning"
     assert len(page.notice.text().splitlines()) == 3
 

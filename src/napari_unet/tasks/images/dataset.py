@@ -76,9 +76,9 @@ class ImageDataset(Protocol):
         """Return which pixels of an image are missing, if that matters."""
 
     def example(
-        self, place: PatchLocation, random: np.random.Generator, judge: bool
+        self, place: PatchLocation, random: np.random.Generator, validation: bool
     ) -> TrainingExample:
-        """Return an example; to judge by it, only what is held out has weight, else the rest."""
+        """Return an example; for validation only what is held out has weight, else the rest."""
 
     def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         """Return the loss, a scalar."""

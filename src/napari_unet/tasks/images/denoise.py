@@ -123,15 +123,15 @@ class DenoiseDataset:
         """Nothing is missing."""
 
     def example(
-        self, place: PatchLocation, random: np.random.Generator, judge: bool
+        self, place: PatchLocation, random: np.random.Generator, validation: bool
     ) -> TrainingExample:
         """Return an example."""
         if self.choice.method == "neighbours":
-            return self._from_neighbour(place, random, judge)
-        return self._from_surroundings(place, random, judge)
+            return self._from_neighbour(place, random, validation)
+        return self._from_surroundings(place, random, validation)
 
     def _from_surroundings(
-        self, place: PatchLocation, random: np.random.Generator, judge: bool
+        self, place: PatchLocation, random: np.random.Generator, validation: bool
     ) -> TrainingExample:
         view, o = self.views[place.image], self.options
         raw = view.read_raw(place.loop, place.read)
@@ -143,7 +143,7 @@ class DenoiseDataset:
         chance = choose_hidden(place.read.shape, o.hidden, random, line)
         # Of an image that is held out as a whole, only some pixels can be hidden at a time.
         held = chance if place.held == 1 else judged
-        hidden = held if judge else chance & ~judged
+        hidden = held if validation else chance & ~judged
         own = inputs[view.centre_channels]
         targets = middle(own, place.core.shape)
         seen = inputs.copy()
@@ -159,7 +159,7 @@ class DenoiseDataset:
         return {"lines_y": ndim - 2, "lines_x": ndim - 1}.get(self.choice.method)
 
     def _from_neighbour(
-        self, place: PatchLocation, random: np.random.Generator, judge: bool
+        self, place: PatchLocation, random: np.random.Generator, validation: bool
     ) -> TrainingExample:
         view, o = self.views[place.image], self.options
         inputs = self.normalisation.apply(view.read_raw(place.loop, place.read))
@@ -170,7 +170,7 @@ class DenoiseDataset:
         raw = view.read_raw(beside, place.core)[view.centre_channels]
         # The same places in all planes: the neighbour shows what was held out.
         judged = held_out((), place.core, place.held, o.seed, CELL)
-        counts = (judged if judge else ~judged) & inside(place, view.spatial_shape)
+        counts = (judged if validation else ~judged) & inside(place, view.spatial_shape)
         weights = (counts & np.isfinite(raw)).astype(np.float32)
         return TrainingExample(inputs, self.target.apply(raw), weights)
 

@@ -118,7 +118,7 @@ class InpaintDataset:
         return self.masks[image]
 
     def example(
-        self, place: PatchLocation, random: np.random.Generator, judge: bool
+        self, place: PatchLocation, random: np.random.Generator, validation: bool
     ) -> TrainingExample:
         """Return an example."""
         view, mask, o = self.views[place.image], self.masks[place.image], self.options
@@ -129,7 +129,7 @@ class InpaintDataset:
         )
         pixels = self.normalisation.apply(raw)
         judged = held_out(place.loop, place.core, place.held, o.seed, CELL)
-        counts = (judged if judge else ~judged) & inside(place, view.spatial_shape)
+        counts = (judged if validation else ~judged) & inside(place, view.spatial_shape)
         hidden = middle((holes & known)[view.centre_channels], place.core.shape)
         return TrainingExample(
             with_known(pixels, known & ~holes, smooth=self.adds),

@@ -128,14 +128,14 @@ class RestoreDataset:
         self,
         place: PatchLocation,
         random: np.random.Generator,  # noqa: ARG002 - part of the protocol
-        judge: bool,
+        validation: bool,
     ) -> TrainingExample:
         """Return an example."""
         view, goal, o = self.views[place.image], self.goals[place.image], self.options
         inputs = self.normalisation.apply(view.read_raw(place.loop, place.read))
         raw = goal.read_raw(place.loop, place.core)
         judged = held_out(place.loop, place.core, place.held, o.seed, CELL)
-        counts = (judged if judge else ~judged) & inside(place, view.spatial_shape)
+        counts = (judged if validation else ~judged) & inside(place, view.spatial_shape)
         weights = (counts & np.isfinite(raw)).astype(np.float32)
         return TrainingExample(inputs, self.target.apply(raw), weights)
 

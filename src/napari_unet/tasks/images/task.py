@@ -68,7 +68,7 @@ class ImageTask:
     class_names: tuple[str, ...] = ()
     values: tuple[int, ...] = ()
     counts: tuple[int, ...] = ()
-    ready = True
+    has_labels = True
     annotations_changed = False
 
     def __init__(
@@ -98,8 +98,8 @@ class ImageTask:
         self.network: Network = fresh
         views = lesson.views
         largest = [max(sizes) for sizes in zip(*(v.spatial_shape for v in views), strict=True)]
-        self.patch = _patch(self.config, largest, options)
-        self.core = output_shape_of(self.config, self.patch)
+        self.input_shape = _patch(self.config, largest, options)
+        self.output_shape = output_shape_of(self.config, self.input_shape)
         self.preview_error = memory_problem(self.config, choose_device(options.device))
         self.batch_size = BATCH_SIZE[ndim]
         self.random = np.random.default_rng(options.seed)
@@ -107,7 +107,7 @@ class ImageTask:
         self._continued_from = start.digest if start is not None else None
         self._whole = _held_images(len(lesson.views), options)
         judges = np.random.default_rng(options.seed)
-        self._places = [self._place(judges, judge=True) for _ in range(WINDOWS)]
+        self._places = [self._place(judges, validation=True) for _ in range(WINDOWS)]
         if start is None:
             self._start_at_the_mean()
 
@@ -130,7 +130,7 @@ class ImageTask:
             bias.zero_()
             return
         random = np.random.default_rng(self.options.seed)
-        found = [self.lesson.example(p, random, judge=False) for p in self._places]
+        found = [self.lesson.example(p, random, validation=False) for p in self._places]
         axes = tuple(range(1, found[0].targets.ndim))
         # What has no weight may be anything, such as a dead pixel.
         total = sum((e.targets * e.weights).sum(axes) for e in found)
@@ -141,19 +141,22 @@ class ImageTask:
     def _allowed_turns(self) -> tuple[Turn, ...]:
         if self.options.turns == "none":
             return (SAME,)
-        alike = self.patch[-1] == self.patch[-2] and self.core[-1] == self.core[-2]
+        alike = (
+            self.input_shape[-1] == self.input_shape[-2]
+            and self.output_shape[-1] == self.output_shape[-2]
+        )
         even = self.spacing[-1] == self.spacing[-2]
         return flips_and_rotations(square=alike and even and self.options.turns == "all")
 
-    def _place(self, random: np.random.Generator, *, judge: bool = False) -> PatchLocation:
-        """Choose a place to learn from, or to judge by."""
+    def _place(self, random: np.random.Generator, *, validation: bool = False) -> PatchLocation:
+        """Choose a place to learn from, or to validate by."""
         views, held = self.lesson.views, self.options.held_out
         images = list(range(len(views)))
         if self._whole:
-            images = [i for i in images if (i in self._whole) == judge]
-            held = float(judge)
+            images = [i for i in images if (i in self._whole) == validation]
+            held = float(validation)
         which = images[int(random.integers(len(images)))]
-        return location_at(views[which], which, random, self.patch, self.core, held)
+        return location_at(views[which], which, random, self.input_shape, self.output_shape, held)
 
     def notes(self) -> Iterator[str]:
         """Say what was decided by itself, and why."""
@@ -171,12 +174,12 @@ class ImageTask:
         return Batch(inputs, targets, weights)
 
     def _example(
-        self, place: PatchLocation, random: np.random.Generator, *, judge: bool = False
+        self, place: PatchLocation, random: np.random.Generator, *, validation: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
-        found: TrainingExample = self.lesson.example(place, random, judge)
+        found: TrainingExample = self.lesson.example(place, random, validation)
         arrays = (found.inputs, found.targets, found.weights)
         inputs, targets, weights = map(torch.from_numpy, arrays)
-        turn = SAME if judge else self._turns[int(random.integers(len(self._turns)))]
+        turn = SAME if validation else self._turns[int(random.integers(len(self._turns)))]
         return apply_flip(inputs, turn), apply_flip(targets, turn), apply_flip(weights, turn)
 
     def sync_annotations(self) -> Callable[[nn.Module], nn.Module] | None:
@@ -200,7 +203,7 @@ class ImageTask:
         total, random = 0.0, np.random.default_rng(self.options.seed)
         given, wanted = [torch.empty(0)], [torch.empty(0)]
         for place in self._places:
-            inputs, targets, weights = self._example(place, random, judge=True)
+            inputs, targets, weights = self._example(place, random, validation=True)
             seen = weights > 0
             if not seen.any():
                 continue
@@ -241,7 +244,7 @@ class ImageTask:
         """No place is better than another: nothing is painted."""
         return Suggested(0, ())
 
-    def finish(self, weights: Weights, facts: dict[str, Any]) -> TrainedModel:
+    def build_model(self, weights: Weights, facts: dict[str, Any]) -> TrainedModel:
         """Make the model."""
         origin = {"continued_from": self._continued_from} if self._continued_from else {}
         return TrainedModel(

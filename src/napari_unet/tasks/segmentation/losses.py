@@ -78,7 +78,7 @@ def masked_tversky(
     return ((1 - index) * counts).sum() / counts.sum().clamp(min=EPSILON)
 
 
-def divergence_from_soft_labels(logits: Tensor, hints: SoftLabels) -> Tensor:
+def divergence_from_soft_labels(logits: Tensor, soft_labels: SoftLabels) -> Tensor:
     """Return how far a network is from what somebody else says of some voxels, 0 where it agrees.
 
     The mean Kullback-Leibler divergence: the cross-entropy less what of it nobody can learn.
@@ -87,11 +87,11 @@ def divergence_from_soft_labels(logits: Tensor, hints: SoftLabels) -> Tensor:
     ----------
     logits : Tensor
         (B, classes, *spatial).
-    hints : Hints
+    soft_labels : SoftLabels
         Which voxels, and what is said of them.
     """
-    told = logits.movedim(1, -1).flatten(0, -2)[hints.where]
-    return F.kl_div(torch.log_softmax(told, 1), hints.answers, reduction="batchmean")
+    told = logits.movedim(1, -1).flatten(0, -2)[soft_labels.indices]
+    return F.kl_div(torch.log_softmax(told, 1), soft_labels.probabilities, reduction="batchmean")
 
 
 def segmentation_loss(

@@ -20,7 +20,7 @@ from napari_unet.tasks.images.options import DenoiseOptions
 from napari_unet.tasks.images.task import ImageTask
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.task import SegmentationTask
-from napari_unet.training.events import Finished, Noted, TrainingEvent, Warned
+from napari_unet.training.events import Decision, Finished, TrainingEvent, Warned
 from napari_unet.training.trainer import train_network
 
 SHARE, SECONDS = 1 / 5, 15.0
@@ -44,7 +44,7 @@ def pretrain(
     first = _options(learner, options)
     views = [pair.view for pair in learner.painted]
     teacher = ImageTask(DenoiseDataset.of(views, first, adds=False), learner.config.ndim, first)
-    yield Noted("The image is learned first, then the strokes.")
+    yield Decision("The image is learned first, then the strokes.")
     for event in train_network(teacher, first, control):
         if isinstance(event, Finished):
             _take_over(learner.network, event)
@@ -81,7 +81,7 @@ def _options(learner: SegmentationTask, options: SegmentOptions) -> DenoiseOptio
         normalise=options.normalise,
         planes=1,
         held_out=0.0,
-        patch=learner.patch,
+        patch=learner.input_shape,
         spacing=learner.spacing,
     )
 

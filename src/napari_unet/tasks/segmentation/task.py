@@ -198,8 +198,8 @@ class SegmentationTask:
                 else continued_network(start, len(self.values))
             )
         largest = [max(sizes) for sizes in zip(*(v.spatial_shape for v in views), strict=True)]
-        self.patch = fitting_input_shape(self.config, largest, options.patch)
-        self.core = output_shape_of(self.config, self.patch)
+        self.input_shape = fitting_input_shape(self.config, largest, options.patch)
+        self.output_shape = output_shape_of(self.config, self.input_shape)
         self.preview_error = memory_problem(self.config, choose_device(options.device))
         self.batch_size = BATCH_SIZE[ndim]
         self.sampler = PatchSampler(
@@ -218,7 +218,9 @@ class SegmentationTask:
         self._continued_from = start.digest if start is not None else None
         self.random = np.random.default_rng(options.seed)
         self._forest = (
-            ForestTeacher(self.config, self.sampler, self.patch, self.core, options.seed)
+            ForestTeacher(
+                self.config, self.sampler, self.input_shape, self.output_shape, options.seed
+            )
             if options.forest and isinstance(self.config, UNetConfig) and self.config.filters
             else None
         )
@@ -247,17 +249,17 @@ class SegmentationTask:
 
     def batch(self, size: int) -> Batch:
         """Draw patches around painted pixels, and change them at random."""
-        read = self.augmenter.read_shape(self.patch)
-        samples = [self.sampler.draw(read, self.random, self.core) for _ in range(size)]
+        read = self.augmenter.read_shape(self.input_shape)
+        samples = [self.sampler.draw(read, self.random, self.output_shape) for _ in range(size)]
         images, labels = _stack(samples)
         answers = None
         if self._forest is not None and soft_label_weight(self.options.forest, sum(self.counts)):
             weights = class_weights(self.options, self.values, self.counts)
             self._forest.update_trees(self._versions, weights)
             answers = self._forest.ask(images, labels, len(self.values), self.random)
-        inputs, targets = self.augmenter(images, labels, self.patch, self.core)
-        hints = None if answers is None else pop_soft_labels(targets, answers)
-        return Batch(inputs, targets, hints=hints)
+        inputs, targets = self.augmenter(images, labels, self.input_shape, self.output_shape)
+        soft_labels = None if answers is None else pop_soft_labels(targets, answers)
+        return Batch(inputs, targets, soft_labels=soft_labels)
 
     def sync_annotations(self) -> Callable[[nn.Module], nn.Module] | None:
         """Take up what was painted since; where a class is new, return how a network grows it."""
@@ -289,7 +291,7 @@ class SegmentationTask:
         return self._painted_versions() != self._versions
 
     @property
-    def ready(self) -> bool:
+    def has_labels(self) -> bool:
         """Whether anything is painted to learn from; all of it may have been erased."""
         return bool(self.sampler.train_count.any())
 
@@ -321,7 +323,7 @@ class SegmentationTask:
             return Suggested(0, ())
         answer = partial(self._answers, for_inference(network, device))
         calibration = self._calibration if self._calibrates else None
-        probe = UncertaintyProbe.of(self.config, self.patch, answer, calibration)
+        probe = UncertaintyProbe.of(self.config, self.input_shape, answer, calibration)
         return self._guide.suggest(probe, self._looked)
 
     def _answers(self, network: Network, view: Viewport) -> Tensor:
@@ -368,21 +370,21 @@ class SegmentationTask:
             gamma=o.focal_gamma,
             alpha=o.tversky_alpha,
         )
-        if batch.hints is None:
+        if batch.soft_labels is None:
             return painted
         share = soft_label_weight(o.forest, sum(self.counts))
         # Hints tell frequencies, too: as many pixels of them are learned from as their loss counts.
-        self._seen += share * table.sum() * batch.hints.answers.mean(0).cpu()
-        return painted + share * divergence_from_soft_labels(outputs, batch.hints)
+        self._seen += share * table.sum() * batch.soft_labels.probabilities.mean(0).cpu()
+        return painted + share * divergence_from_soft_labels(outputs, batch.soft_labels)
 
     @torch.no_grad()
     def validate(self, network: nn.Module, device: torch.device, step: int) -> Validated | None:
         """Return loss and IoU per class over the held-out painted pixels, each counted once."""
         n = len(self.values)
         confusion, loss = torch.zeros(n, n, dtype=torch.int64), 0.0
-        for sample in self.sampler.windows(self.patch, self.core):
+        for sample in self.sampler.windows(self.input_shape, self.output_shape):
             inputs, labels = _stack([sample])
-            target = centre_crop(labels[:, None], self.core)[:, 0]
+            target = centre_crop(labels[:, None], self.output_shape)[:, 0]
             outputs = network(inputs.to(device)).cpu()
             seen = target != IGNORED
             loss += segmentation_loss("ce", outputs, target).item() * int(seen.sum())
@@ -418,12 +420,12 @@ class SegmentationTask:
         """Yield patches (1, C, *patch) from all over the images, always the same."""
         views = [pair.view for pair in self.painted]
         spread = spread_windows(
-            views, self.patch, self.core, CALIBRATION_WINDOWS, self.options.seed
+            views, self.input_shape, self.output_shape, CALIBRATION_WINDOWS, self.options.seed
         )
         for view, loop, window in spread:
             yield torch.from_numpy(self.normalisation.apply(view.read_raw(loop, window)))[None]
 
-    def finish(self, weights: Weights, facts: dict[str, Any]) -> TrainedModel:
+    def build_model(self, weights: Weights, facts: dict[str, Any]) -> TrainedModel:
         """Make the model."""
         return TrainedModel(
             config=self.config,

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.model import TrainedModel
-from napari_unet.training.events import Kept
+from napari_unet.training.events import Snapshot
 from napari_unet.training.metrics import mean
 from napari_unet.widgets.qt.style import Palette, guard_wheel
 from napari_unet.widgets.qt.text import clock
@@ -75,7 +75,7 @@ class History:
 
     Attributes
     ----------
-    items : tuple of Kept
+    items : tuple of Snapshot
         In the order of their elapsed time.
     """
 
@@ -85,15 +85,15 @@ class History:
 
     def clear(self) -> None:
         """Forget all moments."""
-        self.items: tuple[Kept, ...] = ()
-        self._pinned: set[Kept] = set()
+        self.items: tuple[Snapshot, ...] = ()
+        self._pinned: set[Snapshot] = set()
 
     @property
     def bytes(self) -> int:
         """What the weights hold in memory."""
         return sum(_size(item) for item in self.items)
 
-    def add(self, kept: Kept) -> None:
+    def add(self, kept: Snapshot) -> None:
         """Keep a moment; one of the same time and step is replaced by it."""
         items = list(self.items)
         place = bisect_left(items, (kept.elapsed, kept.step), key=_moment)
@@ -106,16 +106,16 @@ class History:
         self.items = tuple(items)
         self._thin()
 
-    def pin(self, item: Kept) -> None:
+    def pin(self, item: Snapshot) -> None:
         """Let an item of the history stay, whatever comes."""
         self._pinned.add(item)
 
-    def unpin(self, item: Kept) -> None:
+    def unpin(self, item: Snapshot) -> None:
         """Let an item go when its turn comes."""
         self._pinned.discard(item)
 
     @property
-    def best(self) -> Kept | None:
+    def best(self) -> Snapshot | None:
         """The item with the best score, among those that were tested like the newest one.
 
         New strokes change what is held out: an earlier score on other voxels says nothing. None
@@ -143,11 +143,11 @@ class History:
             self.items = (*self.items[:drop], *self.items[drop + 1 :])
 
 
-def _moment(item: Kept) -> tuple[float, int]:
+def _moment(item: Snapshot) -> tuple[float, int]:
     return item.elapsed, item.step
 
 
-def _size(item: Kept) -> int:
+def _size(item: Snapshot) -> int:
     return sum(array.nbytes for array in item.model.weights.values())
 
 
@@ -173,11 +173,11 @@ class HistorySlider(QWidget):
     Attributes
     ----------
     moved : Signal(object)
-        The `Kept` that is looked at now, or None for the present.
+        The `Snapshot` that is looked at now, or None for the present.
     kept : Signal(object)
-        "Keep this one" was pressed at a `Kept`, or at None: the present.
+        "Keep this one" was pressed at a `Snapshot`, or at None: the present.
     branched : Signal(object)
-        "Go on from here" was pressed at a `Kept`.
+        "Go on from here" was pressed at a `Snapshot`.
     """
 
     moved = Signal(object)
@@ -189,9 +189,9 @@ class HistorySlider(QWidget):
     ) -> None:
         super().__init__(parent)
         self.history = history or History()
-        self.selected: Kept | None = None
-        self.least: Kept | None = None
-        self._pinned: set[Kept] = set()
+        self.selected: Snapshot | None = None
+        self.least: Snapshot | None = None
+        self._pinned: set[Snapshot] = set()
         self._live = True
         self._end: Grade | None = None
         self.slider, self.label = _Moments(palette), QLabel()
@@ -207,12 +207,12 @@ class HistorySlider(QWidget):
         self.branch.clicked.connect(lambda: self.branched.emit(self.selected))
         self._show()
 
-    def add(self, kept: Kept) -> None:
+    def add(self, kept: Snapshot) -> None:
         """Take another moment; what is looked at does not change."""
         self.history.add(kept)
         self._show()
 
-    def add_least(self, kept: Kept) -> None:
+    def add_least(self, kept: Snapshot) -> None:
         """Take the moment with the least loss on what is held out; it is called so from now on."""
         same = next((item for item in self.history.items if item.step == kept.step), None)
         if same is None:
@@ -286,7 +286,7 @@ class HistorySlider(QWidget):
         self.branch.setEnabled(self.selected is not None)
         self.keep.setEnabled(self.selected is not None or self._live)
 
-    def _is_ahead(self, kept: Kept) -> bool:
+    def _is_ahead(self, kept: Snapshot) -> bool:
         """Tell whether a moment was better than the end, as far as the two can be compared."""
         grade, end = Grade.of(kept.model), self._end
         if grade is None or end is None or grade.ground != end.ground:
@@ -342,7 +342,7 @@ class _Moments(QSlider):
         return left + HANDLE / 2
 
 
-def describe(kept: Kept) -> str:
+def describe(kept: Snapshot) -> str:
     """Return which moment it is and how good: ``step 120 · 0:45 · IoU 0.71``."""
     parts, grade = [f"step {kept.step:,}", clock(kept.elapsed)], Grade.of(kept.model)
     if grade is not None:

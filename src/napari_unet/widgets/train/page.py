@@ -16,7 +16,15 @@ from napari_unet.errors import NapariUnetError
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.inference.request import Request
 from napari_unet.model import TrainedModel
-from napari_unet.training.events import Finished, Kept, Noted, Started, Stepped, Suggested, Warned
+from napari_unet.training.events import (
+    Decision,
+    Finished,
+    Snapshot,
+    Started,
+    Stepped,
+    Suggested,
+    Warned,
+)
 from napari_unet.widgets.layers.compare import CompareBar
 from napari_unet.widgets.layers.layer_data import RGBA
 from napari_unet.widgets.layers.provenance import with_training_layers
@@ -228,13 +236,13 @@ class TrainPage(QWidget):
                 self._latest = event
                 if not self._timer.isActive():
                     self._timer.start()
-            case Kept():
+            case Snapshot():
                 self._was_kept(event)
             case Suggested():
                 self._show_places(event)
             case Warned():
                 self.notice.add(event.message)
-            case Noted():
+            case Decision():
                 self.notice.add(event.message, "info")
             case Finished():
                 self._model = self._store(event.model)
@@ -266,7 +274,7 @@ class TrainPage(QWidget):
         if not self.guide.show(event, image, self._layout(event.pair), strokes):
             self.notice.say("No place stands out at the moment.")
 
-    def _look_back(self, kept: Kept | None) -> None:
+    def _look_back(self, kept: Snapshot | None) -> None:
         """Show an earlier moment in place of the present, or the present again."""
         if kept is not None:
             self._peek_at(kept.model)
@@ -285,7 +293,7 @@ class TrainPage(QWidget):
         mask = asked.mask(pair) if isinstance(asked, ImageRequest) else None
         self.peek.follow(model, picture, request, mask)
 
-    def _keep(self, kept: Kept | None) -> None:
+    def _keep(self, kept: Snapshot | None) -> None:
         """Put a moment among the models; the present has to be asked for first."""
         if kept is not None:
             self._add_model(kept.model)
@@ -293,7 +301,7 @@ class TrainPage(QWidget):
             self._then_keep = True
             self.runner.ask("keep")
 
-    def _was_kept(self, kept: Kept) -> None:
+    def _was_kept(self, kept: Snapshot) -> None:
         if len(self.view.history.history.items) == 2:
             self._session.worker.warm_up()  # who looks back wants to see it at once
         if self._then_keep:
@@ -310,7 +318,7 @@ class TrainPage(QWidget):
         named = self._store(model)
         self.notice.say(f"Kept as {named.name}: choose it on the Predict page, or to start from.")
 
-    def _branch(self, kept: Kept) -> None:
+    def _branch(self, kept: Snapshot) -> None:
         """Train on from an earlier moment."""
         self.tasks.choice.setValue(self._form.task)
         self._form.start.setValue(self._store(kept.model))

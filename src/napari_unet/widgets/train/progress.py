@@ -11,7 +11,7 @@ from napari_unet.training.advice import Adviser
 from napari_unet.training.events import (
     ClassesGrew,
     Finished,
-    Kept,
+    Snapshot,
     Started,
     Stepped,
     TrainingEvent,
@@ -77,7 +77,7 @@ class TrainingProgress(QWidget):
                 self.plot.add_step(event.step, event.loss, event.learning_rate)
             case Validated():
                 self._show_scores(event)
-            case Kept():
+            case Snapshot():
                 self.history.add(event)
             case Finished():
                 self._offer_best(event)
@@ -95,14 +95,14 @@ class TrainingProgress(QWidget):
         for part in (self.plot, self.history, self.advice, self.board):
             part.set_palette(palette)
 
-    def _mark(self, kept: Kept | None) -> None:
+    def _mark(self, kept: Snapshot | None) -> None:
         self.plot.mark(None if kept is None else kept.step)
 
     def _offer_best(self, event: Finished) -> None:
         """Offer the weights with the least loss, where they are others than the last ones."""
         facts = {} if event.best is None else event.best.training
         if event.best is not None and facts["steps"] not in (0, event.step):
-            self.history.add_least(Kept(facts["steps"], facts["seconds"], event.best))
+            self.history.add_least(Snapshot(facts["steps"], facts["seconds"], event.best))
 
     def _show_scores(self, event: Validated) -> None:
         self.scores = event
