@@ -18,8 +18,10 @@ from napari_unet.model import TrainedModel, load_model
 from napari_unet.runs.folder import record
 from napari_unet.runs.pictures import SamplePictures, as_lists, sources_of
 from napari_unet.tasks.images.open import ImageTaskName, open_image_task
-from napari_unet.tasks.images.options import IMAGE_OPTIONS, ImageOptions
+from napari_unet.tasks.images.options import ImageOptions
 from napari_unet.tasks.images.task import ImageTask
+from napari_unet.tasks.network_options import NetworkOptions
+from napari_unet.tasks.options import Task, parse_options
 from napari_unet.tasks.segmentation.data import (
     as_pairs,
     check_classes,
@@ -34,18 +36,7 @@ from napari_unet.tasks.segmentation.pretraining import pretrain, remaining_optio
 from napari_unet.tasks.segmentation.task import SegmentationTask, check_start
 from napari_unet.training.checkpoint import load_checkpoint
 from napari_unet.training.events import Finished, TrainingEvent, Warned
-from napari_unet.training.options import TrainingOptions
 from napari_unet.training.trainer import train_network
-
-Task = Literal["segment", "denoise", "restore", "inpaint"]
-
-DEFAULT_SECONDS = 60.0
-
-OPTIONS: dict[str, type[TrainingOptions]] = {"segment": SegmentOptions, **IMAGE_OPTIONS}
-"""What can be set, by task."""
-
-CONTINUED_RATE = 1 / 2
-"""Learning rate of a training that goes on from a model, relative to that of a fresh one."""
 
 
 def train(
@@ -128,42 +119,66 @@ def train(
     >>> [name for name in names if name not in ("Validated", "Warned")]
     ['Started', 'Stepped', 'Stepped', 'Stepped', 'Finished']
     """
-    kind = OPTIONS.get(task)
-    if kind is None:
-        known = ", ".join(f'"{name}"' for name in OPTIONS)
-        raise InputError("There is no such task", got=repr(task), expected=known)
-    if ndim not in (None, 2, 3):
-        raise InputError("A network has 2 or 3 spatial dimensions", got=repr(ndim))
-    if seconds is None and steps is None:
-        seconds = DEFAULT_SECONDS
     model = start if start is None or isinstance(start, TrainedModel) else load_model(start)
-    if model is not None:
-        usual = kind.model_fields["learning_rate"].default
-        options.setdefault("learning_rate", CONTINUED_RATE * usual)
-    parsed = kind.parse({"seconds": seconds, "steps": steps, "seed": seed, **options})
-    control = control or Control()
-    events = _train(image, labels, task, ndim, parsed, model, control)
-    if runs is not None:
-        events = _recorded(events, Path(runs), image, labels, task, parsed, tensorboard)
-    elif tensorboard:
+    given = {"seconds": seconds, "steps": steps, "seed": seed, **options}
+    parsed = parse_options(task, given, continued=model is not None)
+    if tensorboard and runs is None:
         raise InputError("TensorBoard's files need a folder", todo="Give `runs`, a folder, as well")
-    yield from events
+    yield from train_task(
+        task,
+        image,
+        labels,
+        parsed,
+        ndim=ndim,
+        start=model,
+        control=control,
+        runs=runs,
+        tensorboard=tensorboard,
+    )
 
 
-def _train(
+def train_task(
+    task: Task,
     image: object,
     labels: object,
-    task: Task,
-    ndim: Literal[2, 3] | None,
-    options: TrainingOptions,
-    start: TrainedModel | None,
-    control: Control,
+    options: NetworkOptions,
+    *,
+    ndim: Literal[2, 3] | None = None,
+    start: TrainedModel | None = None,
+    control: Control | None = None,
+    runs: str | os.PathLike[str] | None = None,
+    tensorboard: bool = False,
 ) -> Iterator[TrainingEvent]:
+    """Train as `train` does, with options that are parsed already.
+
+    Parameters
+    ----------
+    task, image, labels, ndim, start, control, runs, tensorboard
+        As in `train`; a model to start from is read.
+    options : NetworkOptions
+        All options of the task, as they are to be used.
+
+    Yields
+    ------
+    TrainingEvent
+        As `train`.
+
+    Raises
+    ------
+    InputError
+        Where image, labels and options cannot be used together.
+    """
+    if ndim not in (None, 2, 3):
+        raise InputError("A network has 2 or 3 spatial dimensions", got=repr(ndim))
+    control = control or Control()
     if isinstance(options, SegmentOptions):
-        yield from _train_segmentation(image, labels, ndim, options, start, control)
-    elif isinstance(options, ImageOptions):
-        learner = open_image_task(cast(ImageTaskName, task), image, labels, ndim, options, start)
-        yield from train_network(learner, options, control)
+        events = _train_segmentation(image, labels, ndim, options, start, control)
+    else:
+        assert isinstance(options, ImageOptions)
+        events = _train_images(task, image, labels, ndim, options, start, control)
+    if runs is not None:
+        events = _recorded(events, Path(runs), image, labels, task, options, tensorboard)
+    yield from events
 
 
 def _recorded(
@@ -172,7 +187,7 @@ def _recorded(
     image: object,
     labels: object,
     task: Task,
-    options: TrainingOptions,
+    options: NetworkOptions,
     tensorboard: bool,
 ) -> Iterator[TrainingEvent]:
     images, others = as_lists(task, image, labels)
@@ -185,6 +200,19 @@ def _recorded(
         samples=SamplePictures(images, others, dict(options)),
         tensorboard=tensorboard,
     )
+
+
+def _train_images(
+    task: Task,
+    image: object,
+    other: object,
+    ndim: Literal[2, 3] | None,
+    options: ImageOptions,
+    start: TrainedModel | None,
+    control: Control,
+) -> Iterator[TrainingEvent]:
+    training_task = open_image_task(cast(ImageTaskName, task), image, other, ndim, options, start)
+    yield from train_network(training_task, options, control)
 
 
 def _train_segmentation(
@@ -215,11 +243,11 @@ def _train_segmentation(
             return
     else:
         check_classes(painted, options, known)
-    learner = SegmentationTask(painted, dimensions, options, start)
+    training_task = SegmentationTask(painted, dimensions, options, start)
     if options.image_first and start is None:
-        yield from pretrain(learner, options, control)
+        yield from pretrain(training_task, options, control)
         options = remaining_options(options)
-    yield from train_network(learner, options, control)
+    yield from train_network(training_task, options, control)
 
 
 def fit(
@@ -345,7 +373,8 @@ CHANGEABLE = (
 
 
 def resume(
-    checkpoint: str | os.PathLike[str],
+    source: str | os.PathLike[str],
+    /,
     image: object,
     labels: object = None,
     *,
@@ -360,7 +389,7 @@ def resume(
 
     Parameters
     ----------
-    checkpoint : path
+    source : path
         What the option `checkpoint` of `napari_unet.train` wrote.
     image, labels
         As in `napari_unet.train`: what it learned from.
@@ -368,7 +397,7 @@ def resume(
         Stops or pauses from another thread.
     **changes
         What shall differ: the budget (`seconds`, `steps`: in all, with those before), `device`,
-        `threads`, `checkpoint`, or how it is tested and kept.
+        `threads`, the `checkpoint` to write from now on, or how it is tested and kept.
 
     Yields
     ------
@@ -382,7 +411,7 @@ def resume(
     InputError
         Where images or labels do not fit it, or something else is to be changed.
     """
-    found = load_checkpoint(checkpoint)
+    found = load_checkpoint(source)
     fixed = sorted(set(changes) - set(CHANGEABLE))
     if fixed:
         raise InputError(
@@ -391,14 +420,14 @@ def resume(
             expected=f"changes of {', '.join(CHANGEABLE)}",
             todo="Start a new training from the checkpoint instead (start)",
         )
-    options = OPTIONS[found.model.task].parse({**found.options, **changes})
-    learner = _learner(found.model, image, labels, options)
-    yield from map(Warned, _differences(learner, found.model))
-    yield from train_network(learner, options, control or Control(), found)
+    options = parse_options(found.model.task, {**found.options, **changes})
+    training_task = _restored_task(found.model, image, labels, options)
+    yield from map(Warned, _differences(training_task, found.model))
+    yield from train_network(training_task, options, control or Control(), found)
 
 
-def _learner(
-    model: TrainedModel, image: object, labels: object, options: TrainingOptions
+def _restored_task(
+    model: TrainedModel, image: object, labels: object, options: NetworkOptions
 ) -> SegmentationTask | ImageTask:
     ndim = model.config.ndim
     if isinstance(options, ImageOptions):
@@ -419,10 +448,10 @@ def _learner(
     return SegmentationTask(painted, ndim, options, model)
 
 
-def _differences(learner: SegmentationTask | ImageTask, model: TrainedModel) -> Iterator[str]:
+def _differences(training_task: SegmentationTask | ImageTask, model: TrainedModel) -> Iterator[str]:
     """Say what is not as it was, so that the weights will not be those they would have been."""
-    if learner.measured != model.normalisation:
+    if training_task.measured != model.normalisation:
         yield "The images are not those that the training began with: it goes on with these."
     strokes = model.training.get("strokes")
-    if isinstance(learner, SegmentationTask) and strokes != digest_of(learner.painted):
+    if isinstance(training_task, SegmentationTask) and strokes != digest_of(training_task.painted):
         yield "The strokes are not those that the training began with: it goes on with these."

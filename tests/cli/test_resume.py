@@ -43,6 +43,14 @@ def test_a_training_goes_on_from_its_checkpoint(files):
     assert (files / "more.csv").exists()
 
 
+def test_another_checkpoint_is_written_from_then_on(files):
+    run("train", "image.tif", "strokes.tif", "-o", "m", "--checkpoint", "c", "--steps", 2, *QUICK)
+    again = ("resume", "c.safetensors", "image.tif", "strokes.tif", "-o", "more")
+    done = run(*again, "--steps", 3, "--checkpoint", "later")
+    assert done.exit_code == 0, done.output
+    assert (files / "later.safetensors").exists()
+
+
 def test_denoising_goes_on_with_the_image_alone(files):
     done = run("denoise", "image.tif", "clean.tif", "--checkpoint", "c", "--steps", 2, *QUICK)
     assert done.exit_code == 0, done.output

@@ -114,6 +114,16 @@ def test_a_longer_budget_can_be_given(tmp_path):
     assert (again.step, again.reason) == (5, "budget")
 
 
+def test_another_checkpoint_can_be_written_from_then_on(tmp_path):
+    image, labels = halves()
+    path, later = tmp_path / "c.safetensors", tmp_path / "later.safetensors"
+    list(napari_unet.train(image, labels, **SET, steps=3, checkpoint=str(path)))
+    before = path.read_bytes()
+    list(napari_unet.resume(path, image, labels, steps=4, checkpoint=str(later)))
+    assert load_checkpoint(later).state["step"] == 4
+    assert path.read_bytes() == before
+
+
 def test_what_differs_is_said(tmp_path):
     image, labels = halves()
     path = tmp_path / "c.safetensors"

@@ -191,8 +191,8 @@ def test_a_day_at_work(person, tmp_path, monkeypatch, notes):
     (kept,) = person.panel.session.models
     assert kept.model.digest == moment.model.digest
     person.click(history.branch)
-    person.wait(lambda: "start" in page._request.options)
-    assert page._request.options["start"].digest == moment.model.digest
+    person.wait(lambda: page._request.start is not None)
+    assert page._request.start.digest == moment.model.digest
     person.wait(lambda: page.runner.running and page._started is not None)
     viewer.dims.set_current_step(0, PLANE)
     viewer.reset_view()

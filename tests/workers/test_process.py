@@ -19,6 +19,7 @@ from napari_unet.data.annotations import AnnotationStore
 from napari_unet.errors import InputError, OutOfMemoryError, TrainingError
 from napari_unet.geometry.region import Region
 from napari_unet.inference.request import PredictionFinished, Request
+from napari_unet.tasks.options import parse_options
 from napari_unet.training.events import ClassesGrew, Finished, Stepped
 from napari_unet.workers import process as worker
 from napari_unet.workers.jobs import PredictJob, PreviewJob, TrainJob
@@ -50,9 +51,13 @@ def store_of(labels):
     return store
 
 
+def job_of(image, labels, options, task="segment"):
+    return TrainJob(task, image, labels, parse_options(task, options))
+
+
 def test_a_training_and_a_prediction_there_are_those_here(apart):
     image, labels = picture()
-    *_, finished = apart.run(TrainJob(Readable(image), store_of(labels), OPTIONS), Control())
+    *_, finished = apart.run(job_of(Readable(image), store_of(labels), OPTIONS), Control())
     assert isinstance(finished, Finished)
     assert finished.model.digest == fit(image, labels, **OPTIONS).digest
     out = np.zeros((96, 96), np.uint8)
@@ -67,10 +72,10 @@ def test_a_training_and_a_prediction_there_are_those_here(apart):
 def test_a_mask_goes_there_for_training_and_preview(apart):
     image, mask = np.random.default_rng(0).normal(9, 1, (40, 40)), np.zeros((40, 40), np.uint8)
     mask[10:20, 10:20] = 1
-    options = {"task": "inpaint", "steps": 2, "size": "small", "threads": 1, "batch_size": 2}
-    *_, finished = apart.run(TrainJob(Readable(image), Readable(mask), options), Control())
+    options = {"steps": 2, "size": "small", "threads": 1, "batch_size": 2}
+    *_, finished = apart.run(job_of(Readable(image), Readable(mask), options, "inpaint"), Control())
     assert isinstance(finished, Finished)
-    assert finished.model.digest == fit(image, mask, **options).digest
+    assert finished.model.digest == fit(image, mask, task="inpaint", **options).digest
     view = Viewport((), Region((5, 5), (15, 15)))
     job = PreviewJob(finished.model, Readable(image), Request(threads=1), view, Readable(mask))
     (shown,) = apart.run(job, Control())
@@ -80,8 +85,8 @@ def test_a_mask_goes_there_for_training_and_preview(apart):
 
 def test_several_images_and_nothing_beside_them():
     images = tuple(Readable(np.random.default_rng(k).normal(9, 1, (40, 40))) for k in range(2))
-    options = {"task": "denoise", "method": "blind_spot", "steps": 1, "size": "small"}
-    *_, finished = InProcessWorker().run(TrainJob(images, None, options), Control())
+    options = {"method": "blind_spot", "steps": 1, "size": "small"}
+    *_, finished = InProcessWorker().run(job_of(images, None, options, "denoise"), Control())
     assert finished.model.task == "denoise"
 
 
@@ -89,7 +94,7 @@ def test_strokes_enter_the_training_that_runs_there(apart):
     image, labels = picture()
     store, control, grown = store_of(labels), Control(), None
     options = {**OPTIONS, "steps": None, "open_ended": True}
-    for event in apart.run(TrainJob(Readable(image), store, options), control):
+    for event in apart.run(job_of(Readable(image), store, options), control):
         if isinstance(event, Stepped) and event.step == 2:
             store.write(Region((80, 0), (84, 40)), np.full((4, 40), 7))
         if isinstance(event, ClassesGrew):
@@ -246,7 +251,7 @@ def test_the_child_ends_with_its_parent():
 def test_here_is_the_same_without_a_process():
     image, labels = picture()
     *_, finished = InProcessWorker().run(
-        TrainJob(Readable(image), store_of(labels), OPTIONS), Control()
+        job_of(Readable(image), store_of(labels), OPTIONS), Control()
     )
     assert finished.model.digest == fit(image, labels, **OPTIONS).digest
 

@@ -11,10 +11,8 @@ from typing import Any
 from napari_unet._version import __version__
 from napari_unet.errors import InputError
 from napari_unet.model import SUFFIX, TrainedModel
-from napari_unet.tasks.images.options import IMAGE_OPTIONS
 from napari_unet.tasks.network_choice import choose_network
-from napari_unet.tasks.network_options import NetworkOptions
-from napari_unet.tasks.segmentation.options import SegmentOptions
+from napari_unet.tasks.options import OPTIONS
 
 RESULT = "result.tif"
 MODEL_FILE, START_FILE = f"model{SUFFIX}", f"start{SUFFIX}"
@@ -273,8 +271,7 @@ def _is_standard(model: TrainedModel) -> bool:
     """Tell whether the network is one that the command line makes with these options."""
     config, given = model.config, model.training.get("options", {})
     try:
-        kind: type[NetworkOptions] = IMAGE_OPTIONS.get(model.task, SegmentOptions)
-        options = kind.parse({k: v for k, v in given.items() if k not in _BY_HAND})
+        options = OPTIONS[model.task].parse({k: v for k, v in given.items() if k not in _BY_HAND})
     except InputError:  # written by another version
         return False
     channels = config.in_channels, config.out_channels

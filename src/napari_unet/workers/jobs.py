@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,27 +15,60 @@ from napari_unet.data.annotations import AnnotationStore
 from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.inference.request import PredictionEvent
 from napari_unet.model import TrainedModel
+from napari_unet.tasks.network_options import NetworkOptions
+from napari_unet.tasks.options import Task
 from napari_unet.training.events import Finished, TrainingEvent
 from napari_unet.workers.messages import Readable, Writable
 
 
 @dataclass(frozen=True, eq=False)
 class TrainJob:
-    """A training; `options` are all other arguments of `napari_unet.train`.
+    """A training.
 
-    `labels` is what goes with the image: strokes, good images, or masks; None where nothing does.
+    Parameters
+    ----------
+    task : {"segment", "denoise", "restore", "inpaint"}
+        What is learned.
+    image : Readable or tuple of Readable
+        The images.
+    labels : AnnotationStore, Readable, a tuple of them, or None
+        What goes with the images: strokes, good images, or masks; None where nothing does.
+    options : NetworkOptions
+        All options of the task, as they are to be used.
+    ndim : {2, 3}, optional
+        Spatial dimensions of the network, as for `napari_unet.train`.
+    start : TrainedModel, optional
+        A model to go on from.
+    runs : str, optional
+        Folder in which the training is recorded.
+    tensorboard : bool
+        Whether TensorBoard's files are written there, too.
     """
 
+    task: Task
     image: Readable | tuple[Readable, ...]
     labels: AnnotationStore | Readable | tuple[AnnotationStore | Readable | None, ...] | None
-    options: dict[str, Any]
+    options: NetworkOptions
+    ndim: Literal[2, 3] | None = None
+    start: TrainedModel | None = None
+    runs: str | None = None
+    tensorboard: bool = False
 
     def events(self, control: Control) -> Iterator[TrainingEvent]:
         """Train."""
-        from napari_unet.api import train
+        from napari_unet.api import train_task
 
-        image, labels = _content(self.image), _content(self.labels)
-        for event in train(image, labels, control=control, **self.options):
+        for event in train_task(
+            self.task,
+            _content(self.image),
+            _content(self.labels),
+            self.options,
+            ndim=self.ndim,
+            start=self.start,
+            control=control,
+            runs=self.runs,
+            tensorboard=self.tensorboard,
+        ):
             if isinstance(event, Finished):
                 event.model.digest  # noqa: B018 - computed once, and not in the GUI's thread
             yield event

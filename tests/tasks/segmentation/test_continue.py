@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet import api, fit, load_model, predict, train
+from napari_unet import fit, load_model, predict, train
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.errors import InputError, ModelFileError
 from napari_unet.geometry.region import Region
 from napari_unet.model import TrainedModel, weights_of
 from napari_unet.network.unet_config import UNetConfig
+from napari_unet.tasks.options import CONTINUED_RATE
 from napari_unet.tasks.segmentation.data import open_all_annotated
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.task import CALIBRATION, SegmentationTask, continued_network
@@ -142,7 +143,8 @@ def test_the_rate_is_lower_unless_it_is_given(model):
         return max(e.learning_rate for e in events if isinstance(e, Stepped))
 
     peak = SegmentOptions().learning_rate
-    assert rates(start=model) == pytest.approx(peak * api.CONTINUED_RATE, rel=0.2)
+    assert rates(start=model) == pytest.approx(peak * CONTINUED_RATE, rel=0.2)
+    assert rates(start=model, learning_rate=peak) == pytest.approx(peak, rel=0.2)
     assert rates(start=model, learning_rate=1e-2) == pytest.approx(1e-2, rel=0.2)
 
 

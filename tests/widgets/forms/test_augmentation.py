@@ -184,10 +184,10 @@ def test_a_change_is_drawn_at_once_and_goes_into_the_training(painted):
 def test_none_and_usual(painted):
     dialog = opened(painted)
     painted.click(dialog.none)
-    assert painted.form.advanced.changes()["augment"]["flip"] is False
+    assert painted.form.advanced.value().augment.flip is False
     assert painted.form.augment.value() == AugmentOptions.off()
     painted.click(dialog.usual)
-    assert "augment" not in painted.form.advanced.changes()
+    assert painted.form.advanced.value().augment == AugmentOptions()
 
 
 def test_another_eight_are_others_and_the_same_numbers_give_the_same(painted):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle  # noqa: TID251 - what goes into another process is pickled
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +25,14 @@ from napari_unet.workers.process import InProcessWorker
 from tests.widgets.conftest import PATIENCE, two_classes
 
 TINY = UNetConfig(encoder=((4,),), bottom=(4,), decoder=((4,),), stem=(2, 2), up="nearest")
-QUICK = {"open_ended": False, "steps": 2, "batch_size": 2, "patch": (40, 40)}
+QUICK = {
+    "open_ended": False,
+    "steps": 2,
+    "seconds": None,
+    "size": "medium",
+    "batch_size": 2,
+    "patch": (40, 40),
+}
 
 
 @pytest.fixture
@@ -58,18 +67,16 @@ def small_model() -> TrainedModel:
 
 
 def quick(request, **options):
-    request.options.update({**QUICK, "seconds": None, "network": TINY, **options})
-    if "start" in request.options:
-        del request.options["network"]
-    request.options.pop("size", None)
-    return request
+    network = {"network": TINY if request.start is None else None}
+    set_to = request.options.model_copy(update={**QUICK, **network, **options})
+    return replace(request, options=set_to)
 
 
 def test_the_table_is_folded_and_empty_at_first(form, viewer):
     add_pair(viewer)
     assert form.pairs_section.content.isHidden()
     assert form.pairs_section.button.text() == "▸ More pairs"
-    assert form.request().more == ()
+    assert len(form.request().pairs) == 1
 
 
 def test_a_new_row_takes_layers_that_are_free(form, viewer):
@@ -79,11 +86,11 @@ def test_a_new_row_takes_layers_that_are_free(form, viewer):
     form.pairs.button.click()
     assert form.layers() == [first, second]
     assert form.pairs_section.button.text() == "▸ More pairs (1)"
-    ((picture, labels),) = form.request().more
+    picture, labels = form.request().pairs[1]
     assert picture.name == "b"
     assert np.array_equal(labels, second[1].data)
     form.pairs.rows[0].remove.click()
-    assert form.request().more == ()
+    assert len(form.request().pairs) == 1
     assert form.pairs_section.button.text() == "▸ More pairs"
 
 
@@ -129,8 +136,7 @@ def test_all_pairs_are_opened_and_learned_from(form, viewer):
     form.labels.set_layer(first[1])
     form.pairs.add()
     request, opened = quick(form.request()), []
-    object.__setattr__(request, "opened", opened.extend)
-    events = list(request.events(InProcessWorker(), Control()))
+    events = list(request.events(InProcessWorker(), Control(), opened.extend))
     assert [store.shape for store in opened] == [(64, 64), (48, 80)]
     assert events[-1].model.training["painted"] == {
         f"class {v}": sum(int((layer.data == v).sum()) for layer in (first[1], second[1]))
@@ -141,12 +147,11 @@ def test_all_pairs_are_opened_and_learned_from(form, viewer):
 def test_a_request_can_be_sent_elsewhere(form, viewer):
     add_pair(viewer)
     request = form.request()
-    stores, options = request.open()
-    assert options["ndim"] == 2
-    assert stores[0].values() == {1: 288, 2: 288}
-    assert stores[0].shape == (64, 64)
-    plain = (str, int, float, tuple, dict, bool, type(None))
-    assert all(isinstance(value, plain) for value in options.values())
+    job = request.job()
+    assert job.ndim == 2
+    assert job.labels.values() == {1: 288, 2: 288}
+    assert job.labels.shape == (64, 64)
+    assert pickle.loads(pickle.dumps(job.options)) == job.options == request.options
 
 
 def test_it_waits_for_the_strokes_and_begins_by_itself(form, viewer):
@@ -154,8 +159,7 @@ def test_it_waits_for_the_strokes_and_begins_by_itself(form, viewer):
     viewer.add_image(image)
     viewer.add_labels(np.zeros((64, 64), np.uint8))
     request, opened = quick(form.request()), []
-    object.__setattr__(request, "opened", opened.extend)
-    events = request.events(InProcessWorker(), Control())
+    events = request.events(InProcessWorker(), Control(), opened.extend)
     waiting = next(events)
     assert isinstance(waiting, Warned)
     assert waiting.message.startswith("Paint a stroke of each of two classes")
@@ -190,8 +194,7 @@ def test_a_model_brings_its_network_along(form, viewer):
     assert not any(editor.isEnabled() for editor in editors)
     assert {editor.toolTip() for editor in editors} == {GIVEN}
     request = form.request()
-    assert (request.options["start"], request.options["ndim"]) == (named.model, 2)
-    assert "size" not in request.options
+    assert (request.start, request.ndim) == (named.model, 2)
     assert request.classes[:2] == (5, 1)
     assert request.network().encoder == TINY.encoder
     events = list(quick(request).events(InProcessWorker(), Control()))
@@ -200,7 +203,7 @@ def test_a_model_brings_its_network_along(form, viewer):
     form.start.setCurrentIndex(0)
     assert all(editor.isEnabled() for editor in editors)
     assert GIVEN not in {editor.toolTip() for editor in editors}
-    assert "start" not in form.request().options
+    assert form.request().start is None
 
 
 def test_a_custom_network_cannot_be_set_beside_a_model(form, viewer):

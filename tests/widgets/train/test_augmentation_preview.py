@@ -9,6 +9,7 @@ import pytest
 from napari_unet.control import Control
 from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.errors import InputError
+from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.widgets.layers.factory import PAINTS
 from napari_unet.widgets.layers.layer_data import LayerData
 from napari_unet.widgets.train.augmentation_preview import INK, PatchSource, built_in
@@ -24,9 +25,11 @@ def source(image, labels=None, *, point=None, colors=(), rgb=False, **options):
     labels = np.zeros(shape, np.uint8) if labels is None else labels
     axes = tuple(f"axis {a}" for a in range(len(shape)))
     picture = LayerData("picture", image, rgb, axes, (1.0,) * len(shape))
-    given = {"ndim": 2, "size": "small", "rgb": rgb, "axes": axes, **options}
+    ndim = options.pop("ndim", 2)
+    given = SegmentOptions(**{"size": "small", "rgb": rgb, "axes": axes, **options})
+    request = TrainRequest("segment", ((picture, labels),), given, ndim, classes=(1, 2))
     middle = tuple(n / 2 for n in shape)
-    return PatchSource(TrainRequest(picture, labels, (1, 2), given), point or middle, dict(colors))
+    return PatchSource(request, point or middle, dict(colors))
 
 
 def drawn(patch, options=OFF, seed=0):

@@ -39,8 +39,8 @@ class Training:
         self.first, self.second, self.asked_for = models
         self.calls, self.views, self.extra = [], [], []
 
-    def __call__(self, image, labels, *, control, **options):
-        self.calls.append(options)
+    def __call__(self, task, image, labels, options, *, control, start, **others):
+        self.calls.append({"options": options, "start": start, **others})
         yield started()
         yield Snapshot(10, 1.0, self.first)
         yield Snapshot(20, 2.0, self.second)
@@ -73,7 +73,7 @@ def training(monkeypatch, models):
     import napari_unet.api
 
     training = Training(models)
-    monkeypatch.setattr(napari_unet.api, "train", training)
+    monkeypatch.setattr(napari_unet.api, "train_task", training)
     return training
 
 
@@ -162,7 +162,7 @@ def test_going_on_from_a_moment_starts_anew_from_it(painted, page, training):
     page.view.history.slider.setValue(0)
     page.view.history.branch.click()
     painted.wait(lambda: len(training.calls) == 2)
-    assert "start" not in training.calls[0]
+    assert training.calls[0]["start"] is None
     assert training.calls[1]["start"].digest == training.first.digest
     assert page.form.start.value().digest == training.first.digest
     assert page.view.history.selected is None

@@ -9,6 +9,7 @@ from napari_unet.control import Previewed, PreviewedImage, Viewport
 from napari_unet.errors import InputError
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
+from napari_unet.tasks.images.options import DenoiseOptions
 from napari_unet.training.advice import Adviser
 from napari_unet.training.events import (
     Decision,
@@ -83,18 +84,16 @@ def test_what_is_asked_to_denoise(room, page, monkeypatch):
     (call,) = calls
     assert call.pop("image") is layer.data
     assert call.pop("labels") is None
-    assert call == {
-        "task": "denoise",
-        "method": "lines_x",
-        "ndim": 3,
-        "steps": 3,
-        "size": "small",
-        "spacing": (5, 2, 3),
-        "axes": layer.axis_labels,
-        "rgb": False,
-        "make_way": True,
-        "keep_history": True,
-    }
+    assert call.pop("options") == DenoiseOptions(
+        method="lines_x",
+        steps=3,
+        size="small",
+        spacing=(5, 2, 3),
+        axes=layer.axis_labels,
+        make_way=True,
+        keep_history=True,
+    )
+    assert call == {"task": "denoise", "ndim": 3, "start": None, "runs": None, "tensorboard": False}
 
 
 def test_restoring_learns_from_all_pairs_and_shows_the_one_that_is_selected(room, page, notes):
@@ -307,7 +306,8 @@ def test_only_models_of_the_task_can_be_started_from(room, page, tmp_path):
     room.idle()
     (named,) = room.panel.session.models
     form.start.setValue(named)
-    assert form._settings()["start"] is named.model
+    assert form.request().start is named.model
+    assert form.request().options.learning_rate == 0.0015
     assert page.tasks.segment.start.count() == 2
     assert form.start.count() == 3
     failed = []
@@ -322,10 +322,10 @@ def test_losses_have_weights_in_the_advanced_settings(room, page):
     room.viewer.add_image(noisy(), name="good")
     room.viewer.add_image(noisy(), name="picture")
     form = choose(room, "restore")
-    assert "loss" not in form.request().options
-    losses = form.advanced.weights["loss"]
+    assert form.request().options.loss == {"l1": 1.0}
+    losses = form.advanced.form.editors["loss"]
     losses.editors["ms_ssim"].setValue(0.2)
-    assert form.request().options["loss"] == {"l1": 1.0, "ms_ssim": 0.2}
+    assert form.request().options.loss == {"l1": 1.0, "ms_ssim": 0.2}
     losses.setValue({})
     with pytest.raises(InputError, match="at least one loss"):
         form.request()

@@ -12,6 +12,7 @@ import napari_unet
 from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.errors import TrainingError
 from napari_unet.geometry.region import Region
+from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.training.events import Started, Stepped, Validated, Warned
 from napari_unet.widgets.forms.editors import ChoiceEdit, NumberEdit, SwitchEdit, TextEdit
 from napari_unet.widgets.forms.layer_combo import LayerCombo
@@ -29,11 +30,11 @@ def fake_training(monkeypatch, events):
 
     calls = []
 
-    def train(image, labels, *, control, **options):
-        calls.append({"image": image, "labels": labels, **options})
+    def train_task(task, image, labels, options, *, control, **others):
+        calls.append({"task": task, "image": image, "labels": labels, "options": options, **others})
         yield from events(control)
 
-    monkeypatch.setattr(napari_unet.api, "train", train)
+    monkeypatch.setattr(napari_unet.api, "train_task", train_task)
     return calls
 
 
@@ -101,21 +102,63 @@ def test_what_is_asked_of_the_core(painted, page, monkeypatch):
     assert call.pop("image") is layer.data
     strokes = painted.form.labels.layer().data
     assert np.array_equal(call.pop("labels").read(Region.whole(strokes.shape)), strokes)
-    assert page._request.labels is strokes
-    assert set(call.pop("class_colors")) == {1, 2}
-    assert call == {
-        "task": "segment",
-        "ndim": 2,
-        "zero": "background",
-        "seconds": 120,
-        "size": "small",
-        "spacing": (2, 3),
-        "axes": layer.axis_labels,
-        "rgb": False,
-        "class_names": {},
-        "make_way": True,
-        "keep_history": True,
-    }
+    assert page._request.pairs[0][1] is strokes
+    options = call.pop("options")
+    assert set(options.class_colors) == {1, 2}
+    assert options == SegmentOptions(
+        zero="background",
+        seconds=120,
+        size="small",
+        spacing=(2, 3),
+        axes=layer.axis_labels,
+        class_colors=options.class_colors,
+        make_way=True,
+        keep_history=True,
+    )
+    assert call == {"task": "segment", "ndim": 2, "start": None, "runs": None, "tensorboard": False}
+
+
+def test_class_weights_can_be_set(painted):
+    painted.form.advanced.form.editors["class_weights"].setText("1=2, 2=0.5")
+    assert painted.form.request().options.class_weights == {1: 2.0, 2: 0.5}
+
+
+@pytest.mark.parametrize("name", ["make_way", "keep_history"])
+def test_what_the_panel_turns_on_is_shown_and_can_be_turned_off(painted, page, monkeypatch, name):
+    calls = fake_training(monkeypatch, lambda control: iter(()))
+    painted.click(painted.form.advanced_section.button)
+    switch = painted.form.advanced.form.editors[name]
+    assert switch.isVisible()
+    assert switch.isChecked()
+    switch.setChecked(False)
+    painted.click(page.footer.train)
+    painted.idle()
+    assert getattr(calls[0]["options"], name) is False
+
+
+def test_the_learning_rate_that_is_shown_is_the_one_that_is_used(painted, page, monkeypatch):
+    painted.train(steps=1)
+    calls = fake_training(monkeypatch, lambda control: iter(()))
+    form, rate = painted.form, painted.form.advanced.form.editors["learning_rate"]
+    (named,) = painted.panel.session.models
+
+    def used(start, shown):
+        form.start.setValue(start)
+        if shown is not None:
+            rate.setValue(shown)
+        painted.click(page.footer.train)
+        painted.idle()
+        assert calls[-1]["options"].learning_rate == rate.value()
+        return rate.value()
+
+    assert used(None, None) == 0.006
+    assert used(named, None) == 0.003
+    assert used(named, 0.006) == 0.006
+    assert calls[-1]["start"] is named.model
+    assert used(named, 0.003) == 0.003
+    assert used(None, None) == 0.006
+    assert used(None, 0.01) == 0.01
+    assert used(named, None) == 0.01
 
 
 def test_while_it_runs_it_says_how_far_it_is(painted, page, monkeypatch):

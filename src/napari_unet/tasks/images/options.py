@@ -129,11 +129,3 @@ class InpaintOptions(ImageOptions):
         description="What is learned from is mirrored, or also turned, at random; none where "
         "left and right, or above and below, are not alike.",
     )
-
-
-IMAGE_OPTIONS: dict[str, type[ImageOptions]] = {
-    "denoise": DenoiseOptions,
-    "restore": RestoreOptions,
-    "inpaint": InpaintOptions,
-}
-"""What can be set, by task."""

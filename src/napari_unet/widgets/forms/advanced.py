@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol, get_args, get_origin
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unet.errors import NapariUnetError
 from napari_unet.network.architecture import Architecture
 from napari_unet.tasks.network_options import NetworkOptions
 from napari_unet.tasks.segmentation.options import SegmentOptions
-from napari_unet.widgets.forms.model_form import ModelForm, WeightsEdit
+from napari_unet.widgets.forms.model_form import ModelForm
 from napari_unet.widgets.forms.network import NetworkTable
 from napari_unet.widgets.qt.event_thread import EventRunner
-from napari_unet.widgets.qt.text import named
 
 ELSEWHERE = frozenset(
     {
@@ -53,20 +52,22 @@ class AdvancedSettings(QWidget):
     ----------
     request : callable
         Returns the training as it is set now; raises `NapariUnetError` where it cannot be.
-    options : type
-        Declares the options.
+    options : NetworkOptions, optional
+        What is shown at first, and what fields have that are set elsewhere unless `value` is
+        given them.
     """
 
     def __init__(
         self,
         request: Callable[[], Planned],
-        options: type[NetworkOptions] = SegmentOptions,
+        options: NetworkOptions | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._request, self._options = request, options
-        self.weights = _weights(options)
-        self.form = ModelForm(options, exclude=ELSEWHERE | set(self.weights))
+        self._request = request
+        options = options or SegmentOptions()
+        self.form = ModelForm(type(options), exclude=ELSEWHERE)
+        self.form.setValue(options)
         self.network = NetworkTable()
         # In a thread, for it may look through large labels and has to import torch.
         self._planner = EventRunner(self)
@@ -76,10 +77,6 @@ class AdvancedSettings(QWidget):
         self._timer.setInterval(REPLAN_MS)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for name, editor in self.weights.items():
-            layout.addWidget(QLabel(named(name)))
-            layout.addWidget(editor)
-            editor.valueChanged.connect(self.replan)
         layout.addWidget(self.form)
         layout.addWidget(self.network)
         self.form.valueChanged.connect(self.replan)
@@ -88,18 +85,20 @@ class AdvancedSettings(QWidget):
         self._planner.failed.connect(self._no_network)
         self._planner.ended.connect(self._plan_again)
 
-    def changes(self) -> dict[str, Any]:
-        """Return the options that differ from the defaults.
+    def value(self, given: Mapping[str, Any] | None = None) -> NetworkOptions:
+        """Return all options.
+
+        Parameters
+        ----------
+        given : mapping, optional
+            The fields that are set elsewhere.
 
         Raises
         ------
         InputError
             Where one is out of its range.
         """
-        weights = {name: editor.value() for name, editor in self.weights.items()}
-        parsed = self._options.parse(dict(weights))
-        changed = parsed.model_dump(include=set(weights), exclude_defaults=True)
-        return {**self.form.changes(), **changed}
+        return self.form.value(given)
 
     def replan(self) -> None:
         """Show, in a moment, the network that the settings lead to now."""
@@ -124,14 +123,3 @@ class AdvancedSettings(QWidget):
 
     def _no_network(self, error: NapariUnetError) -> None:
         self.network.set_network(None, str(error))
-
-
-def _weights(options: type[NetworkOptions]) -> dict[str, WeightsEdit]:
-    """Return an editor for each option that gives a number to some of several names."""
-    editors = {}
-    for name, field in options.model_fields.items():
-        if get_origin(field.annotation) is dict:
-            editor = WeightsEdit(get_args(get_args(field.annotation)[0]), field.description or "")
-            editor.setValue(field.get_default(call_default_factory=True))
-            editors[name] = editor
-    return editors

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import NoneType
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin
 
@@ -67,19 +67,24 @@ class ModelForm(QWidget, Generic[M]):
         self._layout.addRow(self._general)
         self.setValue(self._base)
 
-    def value(self) -> M:
+    def value(self, given: Mapping[str, Any] | None = None) -> M:
         """Return the model.
+
+        Parameters
+        ----------
+        given : mapping, optional
+            Fields that are set elsewhere; they replace what is held here.
 
         Raises
         ------
         InputError
             Where the model refuses a value; the message is the first reason.
         """
-        errors = self.errors()
-        if errors:
-            name, reason = next(iter(errors.items()))
-            raise InputError(f"{named(name)}: {reason}" if name else reason)
-        return self.model(**self.raw())
+        try:
+            return self.model(**{**self.raw(), **(given or {})})
+        except ValidationError as error:
+            name, reason = next(iter(_reasons(error).items()))
+            raise InputError(f"{named(name)}: {reason}" if name else reason) from error
 
     def setValue(self, value: M) -> None:  # noqa: N802 - Qt's name
         """Show another model."""
@@ -98,16 +103,12 @@ class ModelForm(QWidget, Generic[M]):
         hidden = {n: getattr(self._base, n) for n in self.model.model_fields if n not in held}
         return hidden | held
 
-    def changes(self) -> dict[str, Any]:
-        """Return the shown fields that differ from the defaults."""
-        return self.value().model_dump(include=set(self.editors), exclude_defaults=True)
-
     def errors(self) -> dict[str, str]:
         """Return the reasons for refusal by field; the key is "" for the model as a whole."""
         try:
             self.model(**self.raw())
         except ValidationError as error:
-            return {str((*e["loc"], "")[0]): _reason(e["msg"]) for e in reversed(error.errors())}
+            return _reasons(error)
         return {}
 
     def _add(self, name: str, field: FieldInfo) -> None:
@@ -123,7 +124,7 @@ class ModelForm(QWidget, Generic[M]):
         inside.setSpacing(0)
         inside.addWidget(editor)
         inside.addWidget(reason)
-        if isinstance(editor, ModelForm):
+        if isinstance(editor, ModelForm | WeightsEdit):
             self._layout.addRow(label)
             self._layout.addRow(box)
             inside.setContentsMargins(12, 0, 0, 0)
@@ -164,6 +165,9 @@ def make_editor(field: FieldInfo) -> Any:
     if kind is str and optional:
         return _path_editor()
     if get_origin(kind) is dict:
+        key = get_args(kind)[0]
+        if get_origin(key) is Literal:
+            return WeightsEdit(get_args(key), field.description or "")
         return TextEdit(read_mapping, write_mapping)
     if len(kinds) > 1 or get_origin(kind) is tuple:
         return _text_editor(kinds, optional)
@@ -224,6 +228,14 @@ def _limits(field: FieldInfo) -> tuple[float, float]:
     above = next((m.gt for m in field.metadata if hasattr(m, "gt")), None)
     floor = low if low is not None else -HUGE if above is None else above + 1e-6
     return float(floor), float(HUGE if high is None else high)
+
+
+def _reasons(error: ValidationError) -> dict[str, str]:
+    """Return the first reason for refusal of each field; "" is the model as a whole."""
+    reasons: dict[str, str] = {}
+    for each in error.errors():
+        reasons.setdefault(str((*each["loc"], "")[0]), _reason(each["msg"]))
+    return reasons
 
 
 def _reason(message: str) -> str:

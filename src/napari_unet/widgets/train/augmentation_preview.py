@@ -154,7 +154,7 @@ class PatchSource:
         unit = "pixels" if len(shape) == 2 else "voxels, its middle plane,"
         caption = f"A patch of {sizes(shape)} {unit} {what}."
         raw, painted = view.read_raw(loop, box), labels.read(loop, box)
-        white = _white(raw.dtype) if self.request.picture.rgb else 0.0
+        white = _white(raw.dtype) if self.request.image.rgb else 0.0
         return _patch((raw, painted), (shape, spacing), self.colors, caption, white)
 
 
@@ -180,15 +180,15 @@ def _opened(request: TrainRequest) -> tuple[ImageView, LabelView, Shape, tuple[f
     network = request.network()
     ndim = network.ndim
     layout = request.layout(0, ndim)
-    view = ImageView(open_source(request.picture.data), layout)
-    labels = LabelView(open_source(request.labels), layout.labels)
+    view = ImageView(open_source(request.image.data), layout)
+    labels = LabelView(open_source(request.pairs[0][1]), layout.labels)
     if labels.loop_shape + labels.spatial_shape != view.loop_shape + view.spatial_shape:
         raise InputError(
             "Image and labels differ in shape",
             got=f"image {view.source.shape}, labels {labels.source.shape}",
         )
-    shape = fitting_input_shape(network, view.spatial_shape, request.options.get("patch"))
-    spacing = tuple(request.options.get("spacing") or (1.0,) * ndim)[-ndim:]
+    shape = fitting_input_shape(network, view.spatial_shape, request.options.patch)
+    spacing = tuple(request.options.spacing or (1.0,) * ndim)[-ndim:]
     return view, labels, shape, spacing
 
 

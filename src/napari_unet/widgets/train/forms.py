@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from napari import Viewer
 from napari.layers import Image
@@ -11,7 +11,9 @@ from qtpy.QtCore import QSize, Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_unet.errors import InputError
+from napari_unet.geometry.axes import ChannelAxis
 from napari_unet.tasks.network_options import NetworkOptions
+from napari_unet.tasks.options import Task, default_learning_rate, options_of
 from napari_unet.widgets.forms.advanced import AdvancedSettings
 from napari_unet.widgets.forms.budget import BudgetEdit
 from napari_unet.widgets.forms.editors import ChoiceEdit
@@ -21,7 +23,7 @@ from napari_unet.widgets.forms.network import NetworkEditor
 from napari_unet.widgets.layers.layer_data import RGBA, LayerData
 from napari_unet.widgets.models import Session, StartChooser
 from napari_unet.widgets.qt.style import Section, heading
-from napari_unet.widgets.train.request import ImageRequest, TrainRequest
+from napari_unet.widgets.train.request import TrainRequest
 
 TIPS = {
     "Image": "The layer to learn from: 2D or 3D, with time or channels if you like, or RGB.",
@@ -32,6 +34,9 @@ TIPS = {
 
 GIVEN = "The model to start from brings its network along. Start from a fresh network to set this."
 
+
+PANEL = {"keep_history": True, "make_way": True}
+"""Options that the panel begins with in place of the defaults."""
 
 WIDEST = ("Dimensions", "Start from")
 """Labels that may be the widest one."""
@@ -46,8 +51,6 @@ class TaskForm(QWidget):
         Where the layers are.
     task : str
         What is learned.
-    options : type
-        Declares what can be set.
     dimensions : sequence of (int or None, str)
         The choices of the network's spatial dimensions, and how they are shown.
     tips : mapping
@@ -69,15 +72,17 @@ class TaskForm(QWidget):
     def __init__(
         self,
         viewer: Viewer,
-        task: str,
-        options: type[NetworkOptions],
+        task: Task,
         dimensions: Sequence[tuple[int | None, str]],
         tips: Mapping[str, str],
         session: Session | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._viewer, self.task = viewer, task
+        self._viewer = viewer
+        self.task: Task = task
+        self._options = options_of(task)
+        self._continued = False
         self._tips = {**TIPS, **tips}
         self.image = LayerCombo(viewer, Image, "Open an image first")
         self.ndim = ChoiceEdit(dimensions)
@@ -88,17 +93,18 @@ class TaskForm(QWidget):
         self.budget = BudgetEdit()
         self.network = NetworkEditor()
         self.network.hide()
-        self.advanced = AdvancedSettings(self.request, options)
+        self.advanced = AdvancedSettings(self.request, self._options(**PANEL))
         self.advanced_section = Section("Advanced", self.advanced)
         self._above, self._below = QWidget(), QWidget()
         self.net_size.valueChanged.connect(self._size_changed)
         self.start.valueChanged.connect(self._size_changed)
+        self.start.valueChanged.connect(self._start_changed)
         self.start.failed.connect(self.failed)
         self.advanced_section.opened.connect(self.advanced.replan)
         for editor in (self.start, self.ndim, self.net_size, self.budget, self.network):
             editor.valueChanged.connect(self._changed)
 
-    def request(self) -> TrainRequest | ImageRequest:
+    def request(self) -> TrainRequest:
         """Return the training as it is set.
 
         Raises
@@ -138,16 +144,66 @@ class TaskForm(QWidget):
             )
         return LayerData.of(layer)
 
+    def value(self, image: LayerData, other: tuple[int, ...] | None) -> NetworkOptions:
+        """Return all options as they are set.
+
+        Parameters
+        ----------
+        image : LayerData
+            The image, whose axes and spacing are options, too.
+        other : tuple of int, optional
+            The shape of what goes with it.
+
+        Raises
+        ------
+        InputError
+            Where one is out of its range, or the image has no such channel axis.
+        """
+        options = self.advanced.value(self._settings())
+        spacing = image.spacing(image.channel(options.channel_axis, other))
+        layer = {"axes": image.axes, "rgb": image.rgb, "spacing": spacing}
+        return options.model_copy(update=layer)
+
     def _settings(self) -> dict[str, Any]:
-        """Return what is set of task, budget and network."""
-        set_here = {"task": self.task, **self.budget.value()}
+        """Return the options that are set outside of "Advanced"."""
+        if self.start.value() is not None:
+            return self.budget.value()
+        if self.net_size.value() == "custom":
+            return {**self.budget.value(), "network": self.network.value()}
+        return {**self.budget.value(), "size": self.net_size.value()}
+
+    def _channel_axis(self) -> ChannelAxis:
+        """Return the axis of channels as it is set.
+
+        Raises
+        ------
+        InputError
+            Where a setting is out of its range.
+        """
+        return self.advanced.value().channel_axis
+
+    def _ndim(self) -> Literal[2, 3] | None:
+        """Return the network's dimensions; None where they follow from what is painted."""
         start = self.start.value()
         if start is not None:
-            return {**set_here, "start": start, "ndim": start.config.ndim}
+            return start.config.ndim
         if self.net_size.value() == "custom":
-            network = self.network.value()
-            return {**set_here, "network": network, "ndim": network.ndim}
-        return {**set_here, "size": self.net_size.value(), "ndim": self.ndim.value()}
+            return self.network.value().ndim
+        wanted: Literal[2, 3] | None = self.ndim.value()
+        return wanted
+
+    def _start_changed(self) -> None:
+        """Show the learning rate that is usual with and without a model to go on from.
+
+        One that the user has set is left as it is.
+        """
+        continued = self.start.value() is not None
+        if continued == self._continued:
+            return
+        editor = self.advanced.form.editors["learning_rate"]
+        if editor.value() == default_learning_rate(self._options, continued=self._continued):
+            editor.setValue(default_learning_rate(self._options, continued=continued))
+        self._continued = continued
 
     def _changed(self) -> None:
         self.advanced.replan()

@@ -12,6 +12,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.errors import InputError
+from napari_unet.tasks.options import Task, options_of
 from napari_unet.widgets.forms.editors import ChoiceEdit
 from napari_unet.widgets.forms.layer_combo import LayerCombo
 from napari_unet.widgets.forms.model_form import form_layout, make_editor
@@ -21,7 +22,7 @@ from napari_unet.widgets.layers.layer_data import array_shape, largest_level
 from napari_unet.widgets.layers.provenance import RESULT, is_result
 from napari_unet.widgets.models import Session
 from napari_unet.widgets.train.forms import RowLabel, TaskForm
-from napari_unet.widgets.train.request import OPTIONS, ImageRequest
+from napari_unet.widgets.train.request import TrainRequest
 from napari_unet.widgets.train.segmentation_form import TrainForm
 
 TIPS = {
@@ -109,7 +110,7 @@ class PairedLayerCombo(LayerCombo):
 
 
 class ImageForm(TaskForm):
-    """Edits an `ImageRequest`.
+    """Edits a `TrainRequest` whose result is an image.
 
     Parameters
     ----------
@@ -124,13 +125,13 @@ class ImageForm(TaskForm):
     def __init__(
         self,
         viewer: Viewer,
-        task: str,
+        task: Task,
         session: Session | None = None,
         parent: QWidget | None = None,
     ) -> None:
-        options, second = OPTIONS[task], SECOND.get(task)
+        options, second = options_of(task), SECOND.get(task)
         tips = TIPS if second is None else {**TIPS, second.name: second.tip}
-        super().__init__(viewer, task, options, DIMENSIONS, tips, session, parent)
+        super().__init__(viewer, task, DIMENSIONS, tips, session, parent)
         self.other: PairedLayerCombo | None = None
         self.new = QPushButton("New layer to mark them", self)
         self.new.setToolTip("Add an empty Labels layer upon the image: paint what is missing.")
@@ -163,7 +164,7 @@ class ImageForm(TaskForm):
         self.image.layerChanged.connect(self._image_changed)
         self._image_changed()
 
-    def request(self) -> ImageRequest:
+    def request(self) -> TrainRequest:
         """Return the training as it is set.
 
         Raises
@@ -178,12 +179,13 @@ class ImageForm(TaskForm):
                 todo="Open the good image of the same scene, and choose it as the target",
             )
         other = None if layer is None else largest_level(layer)
-        advanced = self.advanced.changes()
-        shape = None if other is None else tuple(other.shape)
-        channel = picture.channel(advanced.get("channel_axis", "auto"), shape)
-        follows = {"axes": picture.axes, "rgb": picture.rgb, "spacing": picture.spacing(channel)}
-        options = {"make_way": True, **advanced, **self._settings(), **follows}
-        return ImageRequest(picture, other, options, self.pairs.value(picture))
+        return TrainRequest(
+            self.task,
+            ((picture, other), *self.pairs.value(picture)),
+            self.value(picture, None if other is None else tuple(other.shape)),
+            self._ndim(),
+            self.start.value(),
+        )
 
     def layers(self) -> list[tuple[Any, Any]]:
         """Return the images, each with what goes with it."""
@@ -206,7 +208,7 @@ class ImageForm(TaskForm):
     def _add_mask(self) -> None:
         image = self.image.layer()
         try:
-            layer = strokes_layer(image, self.advanced.changes().get("channel_axis", "auto"))
+            layer = strokes_layer(image, self._channel_axis())
         except InputError as error:
             self.failed.emit(error)
             return
@@ -310,7 +312,7 @@ class TaskForms(QWidget):
         self.current.show()
         self.changed.emit()
 
-    def _form(self, task: str) -> TaskForm:
+    def _form(self, task: Task) -> TaskForm:
         if task not in self._forms:
             form = self._forms[task] = ImageForm(self._viewer, task, self._session)
             form.failed.connect(self.failed)

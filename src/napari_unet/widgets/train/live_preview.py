@@ -29,7 +29,7 @@ from napari_unet.widgets.layers.overlay import (
 from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.layers.view import VisibleRegion, find_visible_region
 from napari_unet.widgets.qt.event_thread import EventRunner
-from napari_unet.widgets.train.request import ImageRequest
+from napari_unet.widgets.train.request import TrainRequest
 from napari_unet.workers.jobs import PreviewJob
 from napari_unet.workers.messages import Readable
 from napari_unet.workers.process import Worker
@@ -347,11 +347,11 @@ class ModelPreview(QObject):
         self.failed.emit(error)
 
 
-def like_of(request: object, image: Image, other: Any) -> Image | None:
+def like_of(request: TrainRequest | None, image: Image, other: Any) -> Image | None:
     """Return the layer that previews look like: the target where there is one, else the image.
 
     None where previews are labels.
     """
-    if not isinstance(request, ImageRequest):
+    if request is None or request.is_segmentation:
         return None
     return other if request.task == "restore" else image

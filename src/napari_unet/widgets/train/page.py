@@ -37,7 +37,7 @@ from napari_unet.widgets.train.forms import TaskForm
 from napari_unet.widgets.train.image_form import TaskForms
 from napari_unet.widgets.train.live_preview import LivePreview, ModelPreview, like_of
 from napari_unet.widgets.train.progress import TrainingProgress
-from napari_unet.widgets.train.request import ImageRequest, TrainRequest
+from napari_unet.widgets.train.request import TrainRequest
 from napari_unet.widgets.train.runs import RunsBox
 from napari_unet.widgets.train.suggestion_marker import SuggestionNavigator
 
@@ -67,7 +67,7 @@ class TrainPage(QWidget):
     def __init__(self, viewer: Viewer, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer, self._session = viewer, session
-        self._request: TrainRequest | ImageRequest | None = None
+        self._request: TrainRequest | None = None
         self._pairs: list[tuple[Any, Any]] = []
         self._pair = 0
         self._started: Started | None = None
@@ -104,16 +104,14 @@ class TrainPage(QWidget):
         if self.runner.running:
             return
         try:
-            request: TrainRequest | ImageRequest = self.form.request()
+            request: TrainRequest = self.form.request()
         except NapariUnetError as error:
             self.show_problem(error)
             return
         self._form, self._pairs, self._pair = self.form, self.form.layers(), 0
-        always = {"keep_history": True, **self.runs.options()}
-        request = replace(request, options={**always, **request.options})
-        painted = isinstance(request, TrainRequest)
+        self._request = request = replace(request, **self.runs.options())
+        painted = request.is_segmentation
         self.feeds.follow([labels for _, labels in self._pairs] if painted else ())
-        self._request = request = request.reporting(self.feeds.open)
         self.live.show_kind(painted=painted)
         self.compare.set_layers(None, None)
         self._started = self._latest = self._model = None
@@ -122,7 +120,7 @@ class TrainPage(QWidget):
         self.view.clear()
         self.peek.end()
         self.footer.begin()
-        self.runner.start(partial(request.events, self._session.worker))
+        self.runner.start(partial(request.events, self._session.worker, opened=self.feeds.open))
         self._show_state()
         self._scroll.show_part(self.view.plot)
 
@@ -288,10 +286,9 @@ class TrainPage(QWidget):
         assert self._request is not None
         asked, pair = self._request, self._pair
         picture, _ = asked.pairs[pair]
-        channel, threads = self._layout(pair).channel, asked.options.get("threads")
+        channel, threads = self._layout(pair).channel, asked.options.threads
         request = Request(channel_axis=channel, axes=picture.axes, rgb=picture.rgb, threads=threads)
-        mask = asked.mask(pair) if isinstance(asked, ImageRequest) else None
-        self.peek.follow(model, picture, request, mask)
+        self.peek.follow(model, picture, request, asked.mask(pair))
 
     def _keep(self, kept: Snapshot | None) -> None:
         """Put a moment among the models; the present has to be asked for first."""
@@ -312,7 +309,7 @@ class TrainPage(QWidget):
         """Put a model among those of the session, with what the panel knows of it."""
         assert self._request is not None
         model = with_training_layers(model, self._form.names(), self._form.colors(), self._pairs)
-        return self._session.add(self._request.picture.name, model)
+        return self._session.add(self._request.image.name, model)
 
     def _add_model(self, model: TrainedModel) -> None:
         named = self._store(model)
@@ -377,7 +374,7 @@ class TrainPage(QWidget):
     def _save_clicked(self) -> None:
         assert self._model is not None
         assert self._request is not None
-        self._saver.save(self._request.picture.name, self._model.model)
+        self._saver.save(self._request.image.name, self._model.model)
 
     def _layer_selected(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
         """Preview the image that the user turns to, where several are learned from."""

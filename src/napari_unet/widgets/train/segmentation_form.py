@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ from napari.layers import Labels
 from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_unet.errors import InputError
-from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.widgets.forms.augmentation import AugmentEdit
 from napari_unet.widgets.forms.editors import ChoiceEdit
 from napari_unet.widgets.forms.layer_combo import LayerCombo
@@ -56,7 +56,7 @@ class TrainForm(TaskForm):
         self, viewer: Viewer, session: Session | None = None, parent: QWidget | None = None
     ) -> None:
         session = session or Session.of(viewer)
-        super().__init__(viewer, "segment", SegmentOptions, DIMENSIONS, TIPS, session, parent)
+        super().__init__(viewer, "segment", DIMENSIONS, TIPS, session, parent)
         self.augment: AugmentEdit = self.advanced.form.editors["augment"]
         self.augment.serve(self.patch_source, session.worker, lambda: viewer.theme)
         self.labels = LayerCombo(viewer, Labels, "None yet")
@@ -104,28 +104,24 @@ class TrainForm(TaskForm):
             request = self.request()
         else:
             picture = self._picture()
-            wanted = self.advanced.changes().get("channel_axis", "auto")
-            shape = picture.spatial_shape(picture.channel(wanted))
+            shape = picture.spatial_shape(picture.channel(self._channel_axis()))
             # Takes no memory; and that it is not a volume need not be looked for in it.
             request = self._request(picture, np.broadcast_to(np.uint8(0), shape))
-            request.options["ndim"] = request.options["ndim"] or 2
+            request = replace(request, ndim=request.ndim or 2)
         centre = tuple(map(float, ViewGeometry(self._viewer, image).centre))
         return PatchSource(request, centre, self.strokes.colors())
 
     def _request(
         self, picture: LayerData, labels: Any, more: tuple[tuple[LayerData, Any], ...] = ()
     ) -> TrainRequest:
-        advanced = self.advanced.changes()
-        channel = picture.channel(advanced.get("channel_axis", "auto"), labels.shape)
-        follows = {
-            "axes": picture.axes,
-            "rgb": picture.rgb,
-            "spacing": picture.spacing(channel),
-            "class_names": self.strokes.names(),
-            "class_colors": self.strokes.colors(),
-        }
-        options = {"make_way": True, **advanced, **self._settings(), **follows}
-        return TrainRequest(picture, labels, self._classes(), options, more=more)
+        return TrainRequest(
+            self.task,
+            ((picture, labels), *more),
+            self.value(picture, tuple(labels.shape)),
+            self._ndim(),
+            self.start.value(),
+            self._classes(),
+        )
 
     def layers(self) -> list[tuple[Any, Any]]:
         """Return the image and the labels layer of each pair, None where none is chosen."""
@@ -165,7 +161,12 @@ class TrainForm(TaskForm):
         return more
 
     def _settings(self) -> dict[str, Any]:
-        return {**super()._settings(), "zero": self.zero.value()}
+        return {
+            **super()._settings(),
+            "zero": self.zero.value(),
+            "class_names": self.strokes.names(),
+            "class_colors": self.strokes.colors(),
+        }
 
     def _arrange(self) -> None:
         data = self._rows({"Image": self.image, "Strokes": self.labels})
@@ -219,8 +220,7 @@ class TrainForm(TaskForm):
     def _add_strokes(self) -> None:
         image = self.image.layer()
         try:
-            wanted = self.advanced.changes().get("channel_axis", "auto")
-            layer = strokes_layer(image, wanted)
+            layer = strokes_layer(image, self._channel_axis())
         except InputError as error:
             self.failed.emit(error)
             return
