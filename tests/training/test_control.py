@@ -14,16 +14,23 @@ def test_without_a_pause_nobody_waits():
 
 
 def test_a_pause_lasts_until_it_is_ended_and_is_measured():
-    control, waited = Control(), []
+    control, waited, begun = Control(), [], threading.Event()
+
+    def wait():
+        begun.set()
+        waited.append(control.wait())
+
     control.pause()
     assert control.paused
-    thread = threading.Thread(target=lambda: waited.append(control.wait()))
+    thread = threading.Thread(target=wait)
+    began = time.monotonic()
     thread.start()
-    time.sleep(0.2)
+    assert begun.wait(60)
+    time.sleep(0.5)
     assert thread.is_alive()
     control.resume()
-    thread.join(5)
-    assert 0.1 < waited[0] < 5
+    thread.join(60)
+    assert 0.1 < waited[0] <= time.monotonic() - began
     assert not control.paused
 
 

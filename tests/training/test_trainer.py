@@ -229,14 +229,13 @@ def test_stopped_from_another_thread_it_ends_at_once_with_what_it_has(paused):
     if paused:
         control.pause()
         time.sleep(0.1)
-    began, steps = time.monotonic(), len(toy.sizes)
     control.stop()
+    steps = len(toy.sizes)
     thread.join(20)
     assert not thread.is_alive()
-    assert time.monotonic() - began < 2
     assert isinstance(events[-1], Finished)
     assert events[-1].reason == "stopped"
-    assert 5 <= events[-1].step == len(toy.sizes) <= steps + 20
+    assert 5 <= events[-1].step == len(toy.sizes) <= steps + 2
 
 
 def test_after_a_stop_no_step_is_taken():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from napari_unet.widgets.train import runs as preferences
 from napari_unet.workers.process import InProcessWorker
 
 SIDE = 64
-PATIENCE = 60_000  # ms; a test that passes never waits that long
+PATIENCE = 180_000  # ms; a test that passes never waits that long, but on a very busy machine
 
 
 def two_classes(shape: tuple[int, ...] = (SIDE, SIDE)) -> tuple[np.ndarray, np.ndarray]:
@@ -80,6 +81,24 @@ class Room:
 def here(monkeypatch):
     """What the panel has done is done in this process, but where a test wants it otherwise."""
     monkeypatch.setattr(session, "new_worker", InProcessWorker)
+
+
+@pytest.fixture
+def qtbot(qtbot, monkeypatch):
+    """pytest-qt's own, but with more patience than five seconds: a busy machine is no fault."""
+    for name in ("waitUntil", "waitSignal"):
+        monkeypatch.setattr(qtbot, name, partial(getattr(qtbot, name), timeout=PATIENCE))
+    return qtbot
+
+
+def at_rest(qtbot, count):
+    """Wait until a number no longer changes, and return it."""
+    seen = [None, count()]
+    while seen[-1] != seen[-2]:
+        qtbot.wait(100)
+        seen.append(count())
+        assert len(seen) < PATIENCE / 100
+    return seen[-1]
 
 
 @pytest.fixture(autouse=True)

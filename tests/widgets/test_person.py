@@ -132,9 +132,9 @@ def person(viewer, qtbot, monkeypatch):
     yield person
     if not gone(person.page):
         viewer.close()
-    person.wait(lambda: gone(person.page), timeout=3000)
-    person.wait(lambda: our_children() <= before[0], timeout=3000)
-    qtbot.waitUntil(lambda: others(before[1]) == [], timeout=3000)
+    person.wait(lambda: gone(person.page))
+    person.wait(lambda: our_children() <= before[0])
+    qtbot.waitUntil(lambda: others(before[1]) == [])
 
 
 def test_a_day_at_work(person, tmp_path, monkeypatch, notes):
@@ -164,16 +164,16 @@ def test_a_day_at_work(person, tmp_path, monkeypatch, notes):
     block = np.zeros(SHAPE[1:], bool)
     block[ODD] = True
     person.paint(label, [(38, 38), (38, 58), (46, 58), (46, 38), (56, 38), (56, 58)])
-    person.wait(lambda: person.mostly(label, block), timeout=30_000)
+    person.wait(lambda: person.mostly(label, block))
 
     # Taken back it is gone from what is learned from as well; and then it is there again.
     store = page.feeds.each[0]._store
     assert np.array_equal(person.strokes.data, person.painted)
     person.press(Qt.Key.Key_Z, CTRL)
     assert not person.strokes.data[PLANE][block].any()
-    person.wait(lambda: not store.read(Region.whole(SHAPE))[PLANE][block].any(), timeout=2000)
+    person.wait(lambda: not store.read(Region.whole(SHAPE))[PLANE][block].any())
     person.press(Qt.Key.Key_Z, CTRL | SHIFT)
-    person.wait(lambda: np.array_equal(store.read(Region.whole(SHAPE)), person.painted), 2000)
+    person.wait(lambda: np.array_equal(store.read(Region.whole(SHAPE)), person.painted))
 
     # A key leads to where it is unsure, and nothing but the view changes.
     person.press(Qt.Key.Key_N, SHIFT)

@@ -228,7 +228,7 @@ def test_stopped_before_the_process_is_there_it_ends_at_once():
     control.stop()
     began = time.monotonic()
     assert list(apart.run(Deaf(), control)) == []
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20  # the job would take a thousand
     apart.close()
 
 

@@ -16,7 +16,7 @@ from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.training.events import Started, Stepped, Validated, Warned
 from napari_unet.widgets.forms.editors import ChoiceEdit, NumberEdit, SwitchEdit, TextEdit
 from napari_unet.widgets.forms.layer_combo import LayerCombo
-from tests.widgets.conftest import two_classes
+from tests.widgets.conftest import at_rest, two_classes
 
 
 @pytest.fixture
@@ -179,10 +179,7 @@ def test_pause_resume_and_stop_answer_at_once(painted, page, monkeypatch):
     painted.wait(lambda: page.view.plot.training.size > 3)
     painted.click(page.footer.pause)
     assert page.footer.pause.text() == "Resume"
-    painted.qtbot.wait(50)
-    size = page.view.plot.training.size
-    painted.qtbot.wait(50)
-    assert page.view.plot.training.size == size
+    size = at_rest(painted.qtbot, lambda: page.view.plot.training.size)
     assert page.footer.line.text().startswith("Paused · ")
     painted.click(page.footer.pause)
     assert page.footer.pause.text() == "Pause"

@@ -67,9 +67,9 @@ def test_points_are_drawn_soon_and_not_at_once(plot, qtbot):
 def test_a_hundred_thousand_steps_are_still_fast(plot):
     for step in range(100_000):
         plot.add_step(step, 1.0, 6e-3)
-    began = time.perf_counter()
+    began = time.process_time()
     plot.repaint_now()
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
     assert max(len(plot._raw.xData), len(plot.rate.curve.xData)) <= 1000
 
 
