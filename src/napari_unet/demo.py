@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_unet.api import train
 from napari_unet.data.writers import write_image
+from napari_unet.display import PALETTE
 from napari_unet.errors import InputError
 from napari_unet.inference.predictor import predict_events
 from napari_unet.inference.request import PredictionEvent, PredictionFinished
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 TRUTHS = {"cells2d": "a classical reference", "volume3d": "exact"}
 """The samples, and what their truth is worth."""
 
-COLOURS = ((0, 0, 0), (86, 180, 233), (230, 159, 0), (0, 158, 115), (204, 121, 167))
-"""Of the classes by value in the figure; Okabe and Ito's, which all eyes tell apart."""
+COLOURS = ((0, 0, 0), *PALETTE)
+"""Colours of label values in the figure; the background is black."""
 
 Event = TypeVar("Event", bound=TrainingEvent | PredictionEvent)
 

@@ -111,4 +111,4 @@ def test_a_folder_without_runs_and_none_at_all_are_said(files):
     assert "There are no runs" in run("runs", "runs").stderr
     done = run("runs", "elsewhere")
     assert done.exit_code == 1
-    assert "This is no folder of runs" in done.stderr
+    assert "This is not a folder of runs" in done.stderr

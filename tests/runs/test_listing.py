@@ -59,7 +59,7 @@ def test_what_is_no_run_is_left_out(runs):
     (runs / "notes").mkdir()
     (runs / "file.txt").write_text("mine")
     assert len(list_runs(runs)) == 2
-    with pytest.raises(InputError, match="no folder of runs"):
+    with pytest.raises(InputError, match="not a folder of runs"):
         list_runs(runs / "elsewhere")
 
 

@@ -1,7 +1,7 @@
-"""The log of a training as a table that any spreadsheet opens.
+"""The log of a training as a CSV table.
 
-One row per step and one per validation, each on the disk as soon as it is known. The columns of
-the classes come last, for classes may be painted that were not there before.
+It has one row per step and one per validation, each written to disk at once. The columns of the
+classes come last, because classes can be added during a training.
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ COLUMNS = (
     "step", "seconds", "loss", "learning_rate",
     "held_out_loss", "held_out_pixels", "metric", "mean_score", "accuracy", "psnr",
 )  # fmt: skip
-"""What every log has; a column ``score: NAME`` per class follows."""
+"""Columns of every log; a column ``score: NAME`` per class follows."""
 
 _TAIL = 4096
+"""Number of bytes at the end of a log that are searched for its last step."""
 
 
 class CsvLog:
-    """A log that is written while the events of a training pass by.
+    """Writer of a log, fed with the events of a training.
 
     Parameters
     ----------
     path : Path
-        The file; made at the first event that tells something, an older one is replaced.
+        The file. It is created at the first event that is logged, and replaces an older one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,12 +48,12 @@ class CsvLog:
         self._elapsed = 0.0
 
     def feed(self, event: TrainingEvent) -> None:
-        """Write what an event tells.
+        """Write the row of an event, if it has one.
 
         Raises
         ------
         OSError
-            Where it cannot be written.
+            If the file cannot be written.
         """
         match event:
             case Started() | ClassesGrew():
@@ -65,16 +66,16 @@ class CsvLog:
                     _digits(event.learning_rate),
                 )  # fmt: skip
             case Validated():
-                self._write(*_validated(event, self._elapsed))
+                self._write(*_validation_row(event, self._elapsed))
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
         self._file = None
 
     def _begin(self, classes: tuple[str, ...]) -> None:
-        """Write the heads of the columns; what was written already stays below them."""
+        """Write the header row for these classes; rows that are already written stay below it."""
         if self._file is not None and classes == self._classes:
             return
         rows = list(_rows(self.path)) if self._file is not None else []
@@ -96,10 +97,10 @@ class CsvLog:
 
 
 def logged(events: Iterable[TrainingEvent], path: Path) -> Iterator[TrainingEvent]:
-    """Write a log while the events of a training pass by, unchanged.
+    """Write a log of a training, and pass its events on unchanged.
 
-    A file of that name is replaced if it is such a log; any other stays as it is, and one
-    `Warned` says so, as it does where the disk refuses.
+    A file of that name is replaced only if it is a log; otherwise, and if the file cannot be
+    written, no log is written and one `Warned` follows.
 
     Parameters
     ----------
@@ -111,24 +112,25 @@ def logged(events: Iterable[TrainingEvent], path: Path) -> Iterator[TrainingEven
     log: CsvLog | None = CsvLog(path)
     try:
         for event in events:
-            said = ""
+            failure = ""
             if log is not None and isinstance(event, Started) and not _is_log(path):
-                log, said = None, "there is another file of that name"
+                log = None
+                failure = "there is another file of that name"
             if log is not None:
-                said = _tried(log, event)
-                if said:
-                    _let_go(log)
+                failure = _feed(log, event)
+                if failure:
+                    _close(log)
                     log = None
             yield event
-            if said:
-                yield Warned(f"No log is written to {path}: {said}.")
+            if failure:
+                yield Warned(f"No log is written to {path}: {failure}.")
     finally:
         if log is not None:
-            _let_go(log)
+            _close(log)
 
 
 def last_step(path: Path) -> tuple[int, float] | None:
-    """Return the last step that a log tells of, and its seconds; None where there is none."""
+    """Return the last step in a log and its time in seconds; None if there is none."""
     try:
         with path.open("rb") as file:
             file.seek(0, 2)
@@ -139,13 +141,20 @@ def last_step(path: Path) -> tuple[int, float] | None:
     for row in csv.reader(reversed(lines)):
         try:
             return int(row[0]), float(row[1])
-        except (ValueError, IndexError):  # the head, or a line that was cut off
+        except (ValueError, IndexError):  # the header, or an incomplete line
             continue
     return None
 
 
 def unique_names(names: Sequence[str], values: Sequence[int]) -> tuple[str, ...]:
-    """Return the names of classes; where two have one name, their labels tell them apart.
+    """Return unique names of classes, by adding the label value to names that recur.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the classes.
+    values : sequence of int
+        Their label values; 1, 2, … are used if there are not as many as names.
 
     Examples
     --------
@@ -159,8 +168,8 @@ def unique_names(names: Sequence[str], values: Sequence[int]) -> tuple[str, ...]
     )
 
 
-def _tried(log: CsvLog, event: TrainingEvent) -> str:
-    """Write; return what hindered it."""
+def _feed(log: CsvLog, event: TrainingEvent) -> str:
+    """Write an event; return the error message, or nothing."""
     try:
         log.feed(event)
     except OSError as error:
@@ -168,14 +177,14 @@ def _tried(log: CsvLog, event: TrainingEvent) -> str:
     return ""
 
 
-def _let_go(log: CsvLog) -> None:
-    """Close a log; what could not be written before cannot be flushed now."""
+def _close(log: CsvLog) -> None:
+    """Close a log; rows that could not be written are still buffered, and fail again."""
     with suppress(OSError):
         log.close()
 
 
 def _is_log(path: Path) -> bool:
-    """Tell whether nothing is lost when a log is written there."""
+    """Return whether a path is free or holds a log, so that a log may be written there."""
     try:
         first = next(_rows(path), [])
     except FileNotFoundError:
@@ -190,12 +199,21 @@ def _rows(path: Path) -> Iterator[list[str]]:
         yield from csv.reader(file)
 
 
-def _validated(event: Validated, elapsed: float) -> tuple[object, ...]:
+def _validation_row(event: Validated, elapsed: float) -> tuple[object, ...]:
     scores = [_digits(s) for s in event.scores]
-    mean, right, psnr = map(_digits, (event.mean, accuracy(event.confusion), event.psnr))
-    loss = _digits(event.loss)
-    head = event.step, f"{elapsed:.3f}", "", "", loss, event.pixels, event.metric
-    return (*head, mean, right, psnr, *scores)
+    return (
+        event.step,
+        f"{elapsed:.3f}",
+        "",
+        "",
+        _digits(event.loss),
+        event.pixels,
+        event.metric,
+        _digits(event.mean),
+        _digits(accuracy(event.confusion)),
+        _digits(event.psnr),
+        *scores,
+    )
 
 
 def _digits(number: float | None) -> str:

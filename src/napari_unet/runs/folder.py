@@ -1,10 +1,10 @@
-"""One folder per run: log, settings, model and a report, written while the events pass by.
+"""The folder of a run: log, settings, model and report, written as the events arrive.
 
 - ``log.csv``: a row per step and per validation, on the disk at once;
-- ``config.json``: what was set; the same for two runs that do the same;
-- ``run.json``: what came of it;
-- ``model.safetensors`` and, where it is told, ``best.safetensors``;
-- ``report.html``: one file to show to somebody.
+- ``config.json``: the settings; equal for two runs with the same settings;
+- ``run.json``: the results;
+- ``model.safetensors`` and, if there is a best model besides the last, ``best.safetensors``;
+- ``report.html``: a report in one file.
 """
 
 from __future__ import annotations
@@ -21,18 +21,22 @@ from napari_unet.model import TrainedModel
 from napari_unet.runs.csv_log import CsvLog
 from napari_unet.runs.pictures import RGB
 from napari_unet.runs.report import report
-from napari_unet.runs.state import LEFT, RunState, Sources
+from napari_unet.runs.state import INTERRUPTED, RunState, Sources
 from napari_unet.runs.tensorboard import Board, check_tensorboard
 from napari_unet.training.events import Finished, Started, TrainingEvent, Warned
 
-LOG, CONFIG, FACTS, REPORT = "log.csv", "config.json", "run.json", "report.html"
-MODEL, BEST = "model.safetensors", "best.safetensors"
+LOG = "log.csv"
+CONFIG = "config.json"
+FACTS = "run.json"
+REPORT = "report.html"
+MODEL = "model.safetensors"
+BEST = "best.safetensors"
 
 Samples = Callable[[TrainedModel], Iterable[tuple[str, RGB]]]
-"""Shows what a model does: captions and pictures (y, x, 3) of uint8."""
+"""Renders predictions of a model: yields captions and pictures, uint8 with axes (y, x, 3)."""
 
 ENDS = {"budget": "finished", "no gain": "finished early: no gain"}
-"""What a run is called that ended for a reason; others by the reason itself."""
+"""Status of a run by the reason of its end; other reasons are the status themselves."""
 
 
 def record(
@@ -45,38 +49,38 @@ def record(
     samples: Samples | None = None,
     tensorboard: bool = False,
 ) -> Iterator[TrainingEvent]:
-    """Keep a training in a folder of its own while its events pass by, unchanged.
+    """Write a training run into a folder of its own, and pass its events on unchanged.
 
-    The folder is made when the training starts. Where the disk refuses, one `Warned` says so,
-    and the training goes on without being recorded. Ctrl-C, errors and whoever stops listening
-    leave a folder that says so.
+    The folder is made when the training starts. If it cannot be written, one `Warned` follows,
+    and the training goes on without being recorded. After Ctrl-C, an error, or a caller that does
+    not read all events, the status in the folder says so.
 
     Parameters
     ----------
     events : iterable of TrainingEvent
         From `napari_unet.train`.
     folder : Path
-        Where the folders of all runs are; made if need be.
+        Folder of all runs, in which this run makes its own; created if it does not exist.
     task : str
-        What is learned.
+        Name of the task.
     options : mapping, optional
-        What was set, as plain JSON; by default what the model says.
+        Options of the training, as plain JSON; by default those in the model.
     sources : sequence
-        What it is learned from, for the command that makes the model again.
+        Origins of the training data, for the command that reproduces the model.
     samples : callable, optional
-        Called once with the finished model, for the report's pictures.
+        Called once with the finished model, for the pictures in the report.
     tensorboard : bool
-        Also write what TensorBoard shows.
+        Also write event files for TensorBoard.
 
     Yields
     ------
     TrainingEvent
-        Those that came in.
+        The same events, and a `Warned` if the folder cannot be written.
 
     Raises
     ------
     InputError
-        Where TensorBoard is asked for and not installed.
+        If TensorBoard is requested and not installed.
     """
     if tensorboard:
         check_tensorboard()
@@ -86,13 +90,13 @@ def record(
             warning = run.feed(event)
             if warning is None:
                 yield event
-            # Who waits for the model listens no longer once it is there.
+            # Callers that wait for the model stop reading at `Finished`, so the warning is first.
             elif isinstance(event, Finished):
                 yield from (warning, event)
             else:
                 yield from (event, warning)
     except GeneratorExit:
-        run.end(LEFT)
+        run.end(INTERRUPTED)
         raise
     except BaseException as error:
         run.end(f"failed: {str(error) or type(error).__name__}")
@@ -102,36 +106,38 @@ def record(
 
 
 class _Recorder:
-    """What is written, and that nothing more is once the disk has refused."""
+    """Writes the files of a run; after the first error it writes nothing more."""
 
     def __init__(
-        self, parent: Path, story: RunState, samples: Samples | None, tensorboard: bool
+        self, parent: Path, state: RunState, samples: Samples | None, tensorboard: bool
     ) -> None:
-        self.parent, self.story, self.samples = parent, story, samples
+        self.parent = parent
+        self.state = state
+        self.samples = samples
         self.tensorboard = tensorboard
         self.board: Board | None = None
         self.folder: Path | None = None
         self.log: CsvLog | None = None
-        self.over = False
+        self.closed = False
 
     def feed(self, event: TrainingEvent) -> Warned | None:
-        """Write what an event tells; return what hindered it."""
-        if self.over:
+        """Write an event; return a warning if that is not possible."""
+        if self.closed:
             return None
-        self.story.feed(event)
-        return self._tried(lambda: self._write(event))
+        self.state.feed(event)
+        return self._attempt(lambda: self._write(event))
 
     def end(self, status: str) -> Warned | None:
-        """Write how it ended, unless that is done already; return what hindered it."""
-        if self.over or self.folder is None:
+        """Write the final status, once; return a warning if that is not possible."""
+        if self.closed or self.folder is None:
             return None
-        self.story.end(status)
-        return self._tried(self._write_end)
+        self.state.end(status)
+        return self._attempt(self._write_end)
 
-    def _tried(self, write: Callable[[], None]) -> Warned | None:
+    def _attempt(self, write: Callable[[], None]) -> Warned | None:
         try:
             write()
-        except Exception as error:  # noqa: BLE001 - a model is worth more than what is told of it
+        except Exception as error:  # noqa: BLE001 - a training must not fail by its record
             self._close()
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             where = self.folder or self.parent
@@ -144,14 +150,14 @@ class _Recorder:
         if self.log is not None:
             self.log.feed(event)
         if self.board is not None:
-            self.board.feed(event, self.story)
+            self.board.feed(event, self.state)
         if isinstance(event, Finished):
-            self.story.end(ENDS.get(event.reason, event.reason))
+            self.state.end(ENDS.get(event.reason, event.reason))
             self._write_models(event)
             self._write_end(list(self._pictures()))
 
     def _begin(self) -> None:
-        self.folder = new_folder(self.parent, self.story.task, self.story.began)
+        self.folder = new_folder(self.parent, self.state.task, self.state.began)
         self.log = CsvLog(self.folder / LOG)
         if self.tensorboard:
             self.board = Board(self.folder)
@@ -166,51 +172,56 @@ class _Recorder:
 
     def _write_end(self, pictures: Sequence[tuple[str, RGB]] = ()) -> None:
         if self.board is not None:
-            self.board.show(pictures, self.story.step)
+            self.board.show(pictures, self.state.step)
         folder = self.folder
         self._close()
         if folder is not None:
             self._write_facts(folder)
-            page = report(self.story, folder.name, pictures)
+            page = report(self.state, folder.name, pictures)
             write_whole(folder / REPORT, page.encode())
 
     def _write_facts(self, folder: Path) -> None:
-        write_whole(folder / CONFIG, _json(self.story.config()))
-        write_whole(folder / FACTS, _json(self.story.facts()))
+        write_whole(folder / CONFIG, _json(self.state.config()))
+        write_whole(folder / FACTS, _json(self.state.facts()))
 
     def _pictures(self) -> Iterator[tuple[str, RGB]]:
-        """Let the samples be made; whatever goes wrong there is no reason to lose a model."""
-        model = self.story.model
-        if self.samples is None or model is None or not self.story.step:
+        """Render the samples; an error becomes a warning, so that the model is saved."""
+        model = self.state.model
+        if self.samples is None or model is None or not self.state.step:
             return
         try:
             yield from list(self.samples(model))
-        except Exception as error:  # noqa: BLE001 - the function is somebody else's
-            self.story.feed(Warned(f"There are no sample pictures: {error}"))
+        except Exception as error:  # noqa: BLE001 - any callable may be passed
+            self.state.feed(Warned(f"There are no sample pictures: {error}"))
 
     def _close(self) -> None:
-        self.over = True
-        for open_ in (self.log, self.board):
-            # What could not be written before cannot be flushed now.
+        self.closed = True
+        for writer in (self.log, self.board):
+            # Rows that could not be written are still in the buffer, and closing tries again.
             with contextlib.suppress(OSError):
-                if open_ is not None:
-                    open_.close()
+                if writer is not None:
+                    writer.close()
 
 
 def new_folder(parent: Path, task: str, began: datetime) -> Path:
-    """Make a folder whose name sorts by time, and that nobody else has; return it.
+    """Make a new folder whose name begins with the time, and return it.
 
     Parameters
     ----------
     parent : Path
-        Where; made if need be.
+        Folder in which it is made; created if it does not exist.
     task : str
-        The end of its name.
+        Second part of its name.
     began : datetime
-        When the run began, in UTC.
+        Start of the run, in UTC.
+
+    Returns
+    -------
+    Path
     """
     parent.mkdir(parents=True, exist_ok=True)
-    name, number = f"{began:%Y-%m-%dT%H-%M-%SZ}-{task}", 1
+    name = f"{began:%Y-%m-%dT%H-%M-%SZ}-{task}"
+    number = 1
     while True:
         folder = parent / (name if number == 1 else f"{name}-{number:02}")
         try:

@@ -1,4 +1,4 @@
-"""The runs of a folder, read back: to compare them."""
+"""Reading of recorded runs, to list and compare them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from napari_unet.runs.folder import CONFIG, FACTS, LOG
 from napari_unet.runs.state import RUNNING
 
 DAMAGED = "damaged"
+"""Status of a run whose files cannot be read."""
 
-_UNTOLD = ("painted", "sources", "classes", "network")
-"""What is no setting, or told in a few words instead."""
+_NO_SETTINGS = ("painted", "sources", "classes", "network")
+"""Entries of ``config.json`` that are not listed as settings; the network is in short form."""
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run in short; what is not known is None or empty.
+    """Summary of a run; what is not known is None or empty.
 
-    `status` is "finished", "finished early: …", "stopped", "failed: …", "unfinished" (it goes on,
-    or was cut off), "left before its end" or "damaged"; `seconds` is without pauses, `settings`
-    what was set, with a name per value such as ``augment.flip``.
+    `status` is "finished", "finished early: …", "stopped", "failed: …", "unfinished" (it is going
+    on, or its process was ended), "left before its end" or "damaged". `seconds` is the time of
+    training without pauses. `settings` are the options by name, such as ``augment.flip``.
     """
 
     name: str
@@ -51,37 +52,37 @@ class RunSummary:
 def list_runs(folder: Path | str) -> list[RunSummary]:
     """Read the runs of a folder, the oldest first.
 
-    What is no run is left out; a run whose files cannot be read is listed as damaged.
+    Folders that are not runs are left out; a run with unreadable files is listed as damaged.
 
     Parameters
     ----------
     folder : path
-        Where `napari_unet.train` was told to keep runs.
+        The folder of runs, see `runs` of `napari_unet.train`.
 
     Raises
     ------
     InputError
-        Where there is no such folder.
+        If there is no such folder.
     """
     folder = Path(folder)
     try:
         found = [path for path in folder.iterdir() if path.is_dir()]
     except OSError as error:
         raise InputError(
-            "This is no folder of runs", got=f"{folder}: {error.strerror or error}"
+            "This is not a folder of runs", got=f"{folder}: {error.strerror or error}"
         ) from error
     return sorted((_summary(path) for path in found if _is_run(path)), key=_when)
 
 
 def differing(runs: Sequence[RunSummary]) -> dict[str, list[Any]]:
-    """Return the settings that are not the same in all runs: a value per run, None for none."""
+    """Return the settings that differ between runs: a value per run, None where it is missing."""
     names = sorted({name for run in runs for name in run.settings})
     values = {name: [run.settings.get(name) for run in runs] for name in names}
     return {name: each for name, each in values.items() if any(v != each[0] for v in each)}
 
 
 def _when(run: RunSummary) -> tuple[str, str]:
-    """Return what runs are sorted by: names tell the second, and what was written the rest."""
+    """Return the sort key of a run: its start, or its name, which begins with the start."""
     began = "" if run.started is None else f"{run.started:%Y-%m-%dT%H-%M-%S-%f}"
     return began or run.name, run.name
 
@@ -93,15 +94,17 @@ def _is_run(path: Path) -> bool:
 def _summary(path: Path) -> RunSummary:
     facts = _read(path / FACTS)
     config = _read(path / CONFIG)
-    settings = dict(_flat({k: v for k, v in config.items() if k not in _UNTOLD}))
+    settings = dict(_flattened({k: v for k, v in config.items() if k not in _NO_SETTINGS}))
     if not facts:
         return RunSummary(path.name, path, settings=settings)
-    network, parameters = _text(facts.get("network")), _whole(facts.get("parameters"))
+    network = _text(facts.get("network"))
+    parameters = _integer(facts.get("parameters"))
     if network:
         known = "" if parameters is None else f", {parameters:,} parameters"
         settings["network"] = network + known
     status = _text(facts.get("status")) or DAMAGED
-    steps, seconds = facts.get("steps"), facts.get("seconds")
+    steps = facts.get("steps")
+    seconds = facts.get("seconds")
     if status == RUNNING:
         steps, seconds = last_step(path / LOG) or (steps, seconds)
     return RunSummary(
@@ -109,7 +112,7 @@ def _summary(path: Path) -> RunSummary:
         started=_time(facts.get("began")),
         task=_text(facts.get("task")),
         status=status,
-        steps=_whole(steps),
+        steps=_integer(steps),
         seconds=_number(seconds),
         network=network,
         parameters=parameters,
@@ -117,17 +120,17 @@ def _summary(path: Path) -> RunSummary:
         metric=_text(facts.get("metric")),
         mean_score=_number(facts.get("mean_score")),
         scores=_scores(facts.get("scores")),
-        seed=_whole(facts.get("seed")),
+        seed=_integer(facts.get("seed")),
         strokes=_text(facts.get("strokes")) or None,
         settings=settings,
     )  # fmt: skip
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Read a JSON object; an empty one where that is not to be had.
+    """Read a JSON object; return an empty one if the file is missing or not valid.
 
-    NaN and infinities, which JSON does not know and Python reads, become None: NaN would differ
-    from itself.
+    NaN and infinities, which Python's parser accepts, become None, because NaN differs from
+    itself.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -137,12 +140,12 @@ def _read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _flat(facts: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Name each value by the way to it; options need no ``options.`` before them."""
+def _flattened(facts: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each nested value with its path as name, without a leading ``options.``."""
     for key, value in facts.items():
         name = key if above in ("", "options") else f"{above}.{key}"
         if isinstance(value, Mapping):
-            yield from _flat(value, name)
+            yield from _flattened(value, name)
         else:
             yield name, value
 
@@ -156,7 +159,7 @@ def _text(found: Any) -> str:
 
 
 def _number(found: Any) -> float | None:
-    """Return a finite number; None where it is none, or too large for one."""
+    """Return a finite number as float; None for anything else."""
     if isinstance(found, bool) or not isinstance(found, int | float):
         return None
     try:
@@ -166,7 +169,7 @@ def _number(found: Any) -> float | None:
     return number if isfinite(number) else None
 
 
-def _whole(found: Any) -> int | None:
+def _integer(found: Any) -> int | None:
     return found if isinstance(found, int) and not isinstance(found, bool) else None
 
 

@@ -1,6 +1,6 @@
-"""A run as one page to show to somebody: no other file, no network, no program in it.
+"""The report of a run: one HTML page without other files, network access or scripts.
 
-Everything that a user wrote is escaped; nothing on the page is executed.
+All text that a user wrote is escaped.
 """
 
 from __future__ import annotations
@@ -13,25 +13,48 @@ from math import ceil, floor, isclose, log10
 from typing import Any
 
 from napari_unet._version import __version__
-from napari_unet.runs.pictures import RGB, colours_of, data_url, hex_of, preview_rgb
-from napari_unet.runs.state import Curve, RunState, last_scores, smoothed
+from napari_unet.display import duration, hex_colour
+from napari_unet.runs.curve import Curve
+from napari_unet.runs.pictures import RGB, class_colours, data_url, preview_rgb
+from napari_unet.runs.state import RunState, last_scores
 from napari_unet.training.metrics import Scores, accuracy, dice, mean, recall
 
-WIDTH, HEIGHT = 360, 236
-LEFT, RIGHT, TOP, BOTTOM = 48, 10, 44, 38
-"""The picture's size and the margins around what is drawn, in units of the SVG."""
+WIDTH = 360
+HEIGHT = 236
+"""Size of a plot, in units of the SVG."""
+
+LEFT = 48
+RIGHT = 10
+TOP = 44
+BOTTOM = 38
+"""Margins around the axes of a plot, in units of the SVG."""
 
 LOG_FROM = 20.0
-"""How many times larger than the smallest the largest value is where the scale is logarithmic."""
+"""Ratio of the largest to the smallest value from which on a scale is logarithmic."""
+
+MAX_POINTS = 400
+"""Greatest number of points of a plotted curve."""
 
 XY = Sequence[tuple[float, float]]
+"""Points (x, y) of a curve."""
 
 
 @dataclass(frozen=True)
 class PlotLine:
-    """One curve: its name (empty: not in the legend), a CSS colour, and points (x, y).
+    """A line of a plot.
 
-    `faint` lines lie behind the others; `dots` marks each point.
+    Parameters
+    ----------
+    name : str
+        In the legend; empty for a line that is not listed there.
+    colour : str
+        A CSS colour.
+    points : sequence of (float, float)
+        x and y, all finite.
+    faint : bool
+        Whether it is thin, transparent, and behind the other lines.
+    dots : bool
+        Whether each point is marked.
     """
 
     name: str
@@ -43,7 +66,7 @@ class PlotLine:
 
 @dataclass(frozen=True)
 class _Scale:
-    """From values to places along one axis."""
+    """Maps values to coordinates along one axis of the SVG."""
 
     low: float
     high: float
@@ -54,10 +77,10 @@ class _Scale:
     def __call__(self, value: float) -> float:
         if self.log:
             low = log10(self.low)
-            part = (log10(value) - low) / (log10(self.high) - low)
+            fraction = (log10(value) - low) / (log10(self.high) - low)
         else:
-            part = (value - self.low) / (self.high - self.low)
-        return self.start + part * (self.stop - self.start)
+            fraction = (value - self.low) / (self.high - self.low)
+        return self.start + fraction * (self.stop - self.start)
 
 
 def plot(
@@ -67,25 +90,25 @@ def plot(
     limits: tuple[float, float] | None = None,
     log: bool = False,
 ) -> str:
-    """Return curves as an SVG.
+    """Return a plot of lines as SVG.
 
     Parameters
     ----------
     title : str
-        Above it.
-    lines : sequence of Line
-        What is drawn; values are finite.
+        Shown above the plot.
+    lines : sequence of PlotLine
+        Lines without points are left out.
     x_title : str
-        Below it.
+        Label of the x axis.
     limits : tuple of float, optional
-        Lowest and highest value of the y axis; by default what the lines need.
+        Lowest and highest value of the y axis; by default those of the lines.
     log : bool
-        Whether the y axis is logarithmic where the values span more than `LOG_FROM`.
+        Whether the y axis is logarithmic if the ratio of the values exceeds `LOG_FROM`.
 
     Returns
     -------
     str
-        An ``svg`` element that takes its colours from the page; empty without any points.
+        An ``svg`` element, styled by the CSS of the page; empty without any points.
     """
     drawn = [line for line in lines if line.points]
     if not drawn:
@@ -98,7 +121,7 @@ def plot(
     parts = [
         head,
         f'<text x="{LEFT}" y="16" class="title">{escape(title)}</text>',
-        *_grid(x, y, x_title),
+        *_axes(x, y, x_title),
         *(part for line in sorted(drawn, key=lambda line: not line.faint)
           for part in _line(line, x, y)),
         *_legend([line for line in drawn if line.name]),
@@ -108,7 +131,16 @@ def plot(
 
 
 def ticks(low: float, high: float, log: bool = False, most: int = 6) -> list[float]:
-    """Return round numbers between two numbers.
+    """Return the ticks of an axis: round numbers between two limits.
+
+    Parameters
+    ----------
+    low, high : float
+        Limits of the axis; above 0 if it is logarithmic.
+    log : bool
+        Whether the axis is logarithmic.
+    most : int
+        Greatest number of ticks of a linear axis.
 
     Examples
     --------
@@ -137,47 +169,47 @@ def _scales(
     log = log and limits is None and low > 0 and high / low > LOG_FROM
     if limits is None and not log:
         low, high = min(low, 0.0 if low >= 0 else low), high + 0.04 * (high - low)
-    x = _Scale(*_apart(min(0.0, *xs), max(xs)), LEFT, WIDTH - RIGHT)
-    return x, _Scale(*_apart(low, high), HEIGHT - BOTTOM, TOP, log)
+    x = _Scale(*_with_extent(min(0.0, *xs), max(xs)), LEFT, WIDTH - RIGHT)
+    return x, _Scale(*_with_extent(low, high), HEIGHT - BOTTOM, TOP, log)
 
 
-def _apart(low: float, high: float) -> tuple[float, float]:
-    """Give a single value some room."""
+def _with_extent(low: float, high: float) -> tuple[float, float]:
+    """Return limits that differ, also if all values are the same."""
     if high > low and not isclose(low, high, rel_tol=1e-9, abs_tol=1e-300):
         return low, high
     room = abs(high) / 2 or 1.0
     return low - room, high + room
 
 
-def _grid(x: _Scale, y: _Scale, x_title: str) -> Iterator[str]:
+def _axes(x: _Scale, y: _Scale, x_title: str) -> Iterator[str]:
     for value in ticks(y.low, y.high, y.log):
-        at = f"{y(value):.1f}"
-        yield f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at}" y2="{at}" class="grid"/>'
+        height = f"{y(value):.1f}"
+        yield f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{height}" y2="{height}" class="grid"/>'
         yield f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" class="tick" text-anchor="end">'
         yield f"{value:g}</text>"
     for value in ticks(x.low, x.high):
-        place = f'x="{x(value):.1f}" y="{HEIGHT - BOTTOM + 16}"'
-        yield f'<text {place} class="tick" text-anchor="middle">{_short(value)}</text>'
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    yield f'<text x="{middle}" y="{HEIGHT - 6}" class="tick" text-anchor="middle">'
+        position = f'x="{x(value):.1f}" y="{HEIGHT - BOTTOM + 16}"'
+        yield f'<text {position} class="tick" text-anchor="middle">{_tick_label(value)}</text>'
+    centre = (LEFT + WIDTH - RIGHT) / 2
+    yield f'<text x="{centre}" y="{HEIGHT - 6}" class="tick" text-anchor="middle">'
     yield f"{escape(x_title)}</text>"
 
 
 def _line(line: PlotLine, x: _Scale, y: _Scale) -> Iterator[str]:
-    places = [(x(a), y(min(max(b, y.low), y.high))) for a, b in line.points]
-    way = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
+    points = [(x(a), y(min(max(b, y.low), y.high))) for a, b in line.points]
+    path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
     colour = escape(line.colour)
     opacity = ' opacity="0.3"' if line.faint else ""
     width = 1 if line.faint else 2
-    yield f'<polyline points="{way}" fill="none" stroke="{colour}" stroke-width="{width}" '
+    yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width}" '
     yield f'stroke-linejoin="round"{opacity}/>'
-    if line.dots or len(places) == 1:
+    if line.dots or len(points) == 1:
         yield from (f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2.5" fill="{colour}"/>'
-                    for a, b in places)  # fmt: skip
+                    for a, b in points)  # fmt: skip
 
 
 def _legend(lines: Sequence[PlotLine]) -> Iterator[str]:
-    """Name the lines in a row below the title, as many as fit."""
+    """Yield the entries of the legend, in a row below the title, as many as fit."""
     left = float(LEFT)
     for line in lines:
         name = line.name if len(line.name) <= 18 else line.name[:17] + "…"
@@ -190,11 +222,11 @@ def _legend(lines: Sequence[PlotLine]) -> Iterator[str]:
         left += width + 14
 
 
-def _short(value: float) -> str:
+def _tick_label(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1 and value == round(value) else f"{value:g}"
 
 
-CSS = """
+_CSS = """
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #5d6875; --page: #f4f6f8;
   --card: #ffffff; --rule: #dfe4ea; --loss: #2f6fb0; --held-out: #d1661b; --rate: #16866a;
   --good: #16866a; --bad: #b3362b; --warn: #8a5a00; --warn-back: #fdf3dc; }
@@ -246,32 +278,38 @@ TITLES = {
     "segment": "Segmentation", "denoise": "Denoising",
     "restore": "Restoration", "inpaint": "Filling in",
 }  # fmt: skip
+"""Headings by task."""
 
 Pictures = Sequence[tuple[str, RGB]]
+"""Captions and pictures."""
 
 
-def report(story: RunState, name: str, pictures: Pictures = ()) -> str:
-    """Return the page.
+def report(state: RunState, name: str, pictures: Pictures = ()) -> str:
+    """Return the report of a run as HTML.
 
     Parameters
     ----------
-    story : Story
-        What happened.
+    state : RunState
+        What is known of the run.
     name : str
-        The run's name.
+        Its name.
     pictures : sequence of (str, ndarray)
-        Captions and pictures (y, x, 3) of uint8.
+        Captions and pictures, uint8 with axes (y, x, 3).
+
+    Returns
+    -------
+    str
     """
-    title = f"{TITLES.get(story.task, story.task)} · {name}"
+    title = f"{TITLES.get(state.task, state.task)} · {name}"
     parts = (
-        *_head(story, name), *_warnings(story), *_figures(story), *_plots(story),
-        *_classes(story), *_pictures(story, pictures), *_reproduction(story), *_details(story),
+        *_head(state, name), *_warnings(state), *_key_figures(state), *_plots(state),
+        *_class_table(state), *_pictures(state, pictures), *_reproduction(state), *_details(state),
     )  # fmt: skip
     return "\n".join(
         [
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>",
+            f"<title>{escape(title)}</title>\n<style>{_CSS}</style>\n</head>\n<body>\n<main>",
             *parts,
             f'<p class="soft">Written by napari-unet-live {escape(__version__)}.</p>',
             "</main>\n</body>\n</html>\n",
@@ -279,146 +317,138 @@ def report(story: RunState, name: str, pictures: Pictures = ()) -> str:
     )
 
 
-def duration(seconds: float) -> str:
-    """Return how long something took.
-
-    Examples
-    --------
-    >>> duration(0.44), duration(59.6), duration(3723)
-    ('0.4 s', '60 s', '1:02:03 h')
-    """
-    if seconds < 100:  # below that nobody counts in minutes
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
+def _head(state: RunState, name: str) -> Iterator[str]:
+    kind = state.status.partition(":")[0]
+    yield f"<h1>{escape(TITLES.get(state.task, state.task))}</h1>"
+    device = f" · {state.started.device}" if state.started else ""
+    yield f'<p class="soft">{escape(name)} · {state.began:%d %B %Y, %H:%M:%S} UTC{escape(device)}'
+    yield f' <span class="status {escape(kind)}">{escape(state.status)}</span></p>'
 
 
-def _head(story: RunState, name: str) -> Iterator[str]:
-    kind = story.status.partition(":")[0]
-    yield f"<h1>{escape(TITLES.get(story.task, story.task))}</h1>"
-    device = f" · {story.started.device}" if story.started else ""
-    yield f'<p class="soft">{escape(name)} · {story.began:%d %B %Y, %H:%M:%S} UTC{escape(device)}'
-    yield f' <span class="status {escape(kind)}">{escape(story.status)}</span></p>'
-
-
-def _warnings(story: RunState) -> Iterator[str]:
-    for kind, message in story.said:
+def _warnings(state: RunState) -> Iterator[str]:
+    for kind, message in state.messages:
         if kind == "warning":
             yield f'<p class="warning">{escape(message)}</p>'
 
 
-def _figures(story: RunState) -> Iterator[str]:
-    """Show the few numbers that are asked for first."""
-    last = story.last
-    figures = {"steps": f"{story.step:,}", "training": duration(story.elapsed)}
+def _key_figures(state: RunState) -> Iterator[str]:
+    """Yield the cards with the most important numbers."""
+    last = state.last
+    figures = {"steps": f"{state.step:,}", "training": duration(state.elapsed)}
     if last is not None:
         figures["held-out loss"] = f"{last.loss:.3g}"
         if last.mean is not None:
             figures[f"mean {last.metric}, held out"] = f"{last.mean:.3f}"
-        if (right := accuracy(last.confusion)) is not None:
-            figures["pixels right, held out"] = f"{right:.1%}"
+        if (correct := accuracy(last.confusion)) is not None:
+            figures["pixels right, held out"] = f"{correct:.1%}"
         if last.psnr is not None:
             figures["PSNR, held out"] = f"{last.psnr:.1f} dB"
-    if story.counts:
-        figures["painted pixels"] = f"{sum(story.counts):,}"
-    if story.started:
-        figures["parameters"] = f"{story.started.parameters:,}"
+    if state.counts:
+        figures["painted pixels"] = f"{sum(state.counts):,}"
+    if state.started:
+        figures["parameters"] = f"{state.started.parameters:,}"
     cards = (f'<div class="card"><b>{escape(v)}</b>{escape(k)}</div>' for k, v in figures.items())
     yield f'<div class="figures">{"".join(cards)}</div>'
 
 
-def _plots(story: RunState) -> Iterator[str]:
-    metric = story.last.metric if story.last else ""
-    names = [str(c) for c in story.classes] or [metric]
-    colours = [hex_of(c) for c in colours_of(story.classes).values()] or ["var(--rate)"]
+def _plots(state: RunState) -> Iterator[str]:
+    metric = state.last.metric if state.last else ""
+    names = [str(c) for c in state.classes] or [metric]
+    colours = [hex_colour(c) for c in class_colours(state.classes).values()] or ["var(--rate)"]
     scores = [
-        PlotLine(name, colour, _xy(curve), dots=True)
-        for name, colour, curve in zip(names, colours, story.scores, strict=False)
+        PlotLine(name, colour, _points(curve), dots=True)
+        for name, colour, curve in zip(names, colours, state.scores, strict=False)
     ]
-    loss = story.loss.points
     drawn = (
         plot("Loss", [
-            PlotLine("", "var(--loss)", _xy(story.loss), faint=True),
-            PlotLine("training", "var(--loss)", smoothed(loss)),
-            PlotLine("held out", "var(--held-out)", _xy(story.held_out), dots=True),
+            PlotLine("", "var(--loss)", _points(state.loss), faint=True),
+            PlotLine("training", "var(--loss)", _points(state.loss, smooth=True)),
+            PlotLine("held out", "var(--held-out)", _points(state.held_out), dots=True),
         ], log=True),
-        plot(f"{metric}, held out", scores, limits=(0.0, 1.0) if story.classes else None),
-        plot("Learning rate", [PlotLine("", "var(--rate)", _xy(story.rate))]),
+        plot(f"{metric}, held out", scores, limits=(0.0, 1.0) if state.classes else None),
+        plot("Learning rate", [PlotLine("", "var(--rate)", _points(state.rate))]),
     )  # fmt: skip
     cards = [f'<div class="card">{svg}</div>' for svg in drawn if svg]
     if cards:
         yield f'<h2>Course of the training</h2><div class="plots">{"".join(cards)}</div>'
 
 
-def _xy(curve: Curve) -> XY:
-    return [(point.x, point.y) for point in curve.points]
+def _points(curve: Curve, smooth: bool = False) -> XY:
+    x, y = curve.smooth(MAX_POINTS) if smooth else curve.points(MAX_POINTS)
+    return list(zip(x.tolist(), y.tolist(), strict=True))
 
 
-def _classes(story: RunState) -> Iterator[str]:
-    found, last = list(last_scores(story)), story.last
-    if not found:
+def _class_table(state: RunState) -> Iterator[str]:
+    classes = list(last_scores(state))
+    last = state.last
+    if not classes:
         return
     columns: dict[str, Scores] = {}
     if last is not None:
-        columns[last.metric] = tuple(score for *_, score in found)
+        columns[last.metric] = tuple(score for *_, score in classes)
         if last.confusion:
             columns |= {"Dice": dice(last.confusion), "found": recall(last.confusion)}
-    colours = colours_of(story.classes)
+    colours = class_colours(state.classes)
     heads = "".join(f'<th class="number">{escape(h)}</th>' for h in ("painted", *columns))
     yield f"<h2>Classes</h2><table><tr><th>class</th><th>label</th>{heads}</tr>"
-    for k, (info, name, count, _) in enumerate(found):
-        swatch = f'<span class="swatch" style="background:{hex_of(colours[info.value])}"></span>'
+    for k, (info, name, count, _) in enumerate(classes):
+        swatch = (
+            f'<span class="swatch" style="background:{hex_colour(colours[info.value])}"></span>'
+        )
         painted = "–" if count is None else f"{count:,}"
-        numbers = (painted, *(_score(scores, k) for scores in columns.values()))
+        numbers = (painted, *(_score_text(scores, k) for scores in columns.values()))
         cells = "".join(f'<td class="number">{n}</td>' for n in numbers)
         yield f"<tr><td>{swatch}{escape(name)}</td><td>{info.value}</td>{cells}</tr>"
-    means = "".join(f'<td class="number">{_score([mean(c)], 0)}</td>' for c in columns.values())
-    yield f'<tr class="mean"><td>mean</td><td></td><td></td>{means}</tr></table>' * bool(columns)
-    yield "</table>" * (not columns)
+    means = "".join(
+        f'<td class="number">{_score_text([mean(c)], 0)}</td>' for c in columns.values()
+    )
+    if columns:
+        yield f'<tr class="mean"><td>mean</td><td></td><td></td>{means}</tr>'
+    yield "</table>"
     if last is not None:
         yield f'<p class="soft">On {last.pixels:,} held-out pixels, step {last.step:,}.</p>'
 
 
-def _score(scores: Sequence[float | None], k: int) -> str:
+def _score_text(scores: Sequence[float | None], k: int) -> str:
     score = scores[k] if k < len(scores) else None
     return "–" if score is None else f"{score:.3f}"
 
 
-def _pictures(story: RunState, pictures: Pictures) -> Iterator[str]:
+def _pictures(state: RunState, pictures: Pictures) -> Iterator[str]:
     shown = list(pictures)
-    if story.preview is not None:
-        drawn = preview_rgb(story.preview, colours_of(story.classes))
-        shown.append((f"preview at step {story.preview.step:,}", drawn))
+    if state.preview is not None:
+        drawn = preview_rgb(state.preview, class_colours(state.classes))
+        shown.append((f"preview at step {state.preview.step:,}", drawn))
     if shown:
-        yield '<h2>Pictures</h2><div class="pictures">'
+        yield '<h2>Images</h2><div class="pictures">'
         for caption, picture in shown:
             yield f'<figure><img alt="{escape(caption)}" src="{data_url(picture)}">'
             yield f"<figcaption>{escape(caption)}</figcaption></figure>"
         yield "</div>"
 
 
-def _reproduction(story: RunState) -> Iterator[str]:
-    made = story.made
-    if made:
-        yield f"<h2>To make it again</h2><pre>{escape(made['commands'][0])}</pre>"
-        yield from (f'<p class="soft">{escape(note)}</p>' for note in made["notes"])
+def _reproduction(state: RunState) -> Iterator[str]:
+    provenance = state.provenance
+    if provenance:
+        yield f"<h2>To reproduce it</h2><pre>{escape(provenance['commands'][0])}</pre>"
+        yield from (f'<p class="soft">{escape(note)}</p>' for note in provenance["notes"])
 
 
-def _details(story: RunState) -> Iterator[str]:
-    facts, config = story.facts(), story.config()
-    began = story.started
+def _details(state: RunState) -> Iterator[str]:
+    facts = state.facts()
+    config = state.config()
+    started = state.started
     rows = {
         "network": facts["network"],
-        "device": began and f"{began.device}, threads: {began.threads}",
-        "patch": began and " × ".join(map(str, began.patch)) + " voxels",
-        "patches per step": began and began.batch_size,
+        "device": started and f"{started.device}, threads: {started.threads}",
+        "patch": started and " × ".join(map(str, started.patch)) + " voxels",
+        "patches per step": started and started.batch_size,
         "seed": config["seed"],
         "strokes (SHA-256)": config["strokes"],
         "model (fingerprint)": facts["fingerprint"],
-        "versions": _told(config["versions"]),
-        "learned from": ", ".join(f for pair in config["sources"] for f in pair),
-        "decided by itself": " ".join(m for kind, m in story.said if kind == "note"),
+        "versions": _value_text(config["versions"]),
+        "learned from": ", ".join(file for files in config["sources"] for file in files),
+        "chosen automatically": " ".join(m for kind, m in state.messages if kind == "note"),
     }
     yield f"<h2>Settings</h2>{_table(rows)}"
     if config["options"]:
@@ -426,17 +456,19 @@ def _details(story: RunState) -> Iterator[str]:
 
 
 def _table(rows: Mapping[str, Any]) -> str:
-    told = ((name, _told(value)) for name, value in rows.items() if value not in (None, "", {}, []))
+    texts = {
+        name: _value_text(value) for name, value in rows.items() if value not in (None, "", {}, [])
+    }
     lines = (
         f'<tr><td class="name">{escape(name)}</td><td>{escape(text)}</td></tr>'
-        for name, text in told
+        for name, text in texts.items()
     )
     return f"<table>{''.join(lines)}</table>"
 
 
-def _told(value: object) -> str:
+def _value_text(value: object) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_told(part)}" for name, part in value.items())
+        return ", ".join(f"{name} {_value_text(part)}" for name, part in value.items())
     if isinstance(value, bool):
         return "yes" if value else "no"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

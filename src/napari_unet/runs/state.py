@@ -1,4 +1,4 @@
-"""What happened in a training so far, gathered from its events."""
+"""The state of a training run, gathered from its events."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import isfinite
-from statistics import fmean
 from typing import Any
 
 from napari_unet._version import __version__
 from napari_unet.control import Previewed, PreviewedImage
 from napari_unet.model import ClassInfo, TrainedModel
 from napari_unet.runs.csv_log import unique_names
-from napari_unet.tasks.provenance import Origin, provenance, with_sources
+from napari_unet.runs.curve import Curve
+from napari_unet.tasks.provenance import Origin, with_sources
+from napari_unet.tasks.provenance import provenance as model_provenance
 from napari_unet.training.events import (
     ClassesGrew,
     Decision,
@@ -27,98 +28,33 @@ from napari_unet.training.events import (
     Warned,
 )
 
-MOST = 400
-"""Points that a curve is made of, at the most."""
-
-
-@dataclass(frozen=True, slots=True)
-class CurvePoint:
-    """Values in a row as one: their mean place and value, and how far they reach."""
-
-    x: float
-    y: float
-    low: float
-    high: float
-
-
-class Curve:
-    """Points of a curve, thinned as it grows: each stands for as many values in a row.
-
-    Parameters
-    ----------
-    most : int
-        How many points there are at the most; even.
-
-    Examples
-    --------
-    >>> curve = Curve(most=4)
-    >>> for x in range(8): curve.add(x, 10 * x)
-    >>> [(p.x, p.y, p.low, p.high) for p in curve.points]
-    [(0.5, 5.0, 0, 10), (2.5, 25.0, 20, 30), (4.5, 45.0, 40, 50), (6.5, 65.0, 60, 70)]
-    """
-
-    def __init__(self, most: int = MOST) -> None:
-        self._most, self._each = most, 1
-        self._whole: list[CurvePoint] = []
-        self._rest: list[CurvePoint] = []
-
-    def add(self, x: float, y: float | None) -> None:
-        """Add a value; one that is missing or not finite is left out."""
-        if y is None or not isfinite(y):
-            return
-        if len(self._whole) == self._most:
-            pairs = zip(self._whole[::2], self._whole[1::2], strict=True)
-            self._whole, self._each = [_as_one(pair) for pair in pairs], 2 * self._each
-        self._rest.append(CurvePoint(x, y, y, y))
-        if len(self._rest) >= self._each:
-            self._whole.append(_as_one(self._rest))
-            self._rest = []
-
-    @property
-    def points(self) -> list[CurvePoint]:
-        """The points, from the first to the last."""
-        return [*self._whole, *([_as_one(self._rest)] if self._rest else [])]
-
-
-def smoothed(points: Sequence[CurvePoint], part: float = 0.06) -> list[tuple[float, float]]:
-    """Return running means, each over so large a part of the points; few are left as they are."""
-    reach = int(len(points) * part / 2)
-    return [
-        (point.x, fmean(p.y for p in points[max(0, k - reach) : k + reach + 1]))
-        for k, point in enumerate(points)
-    ]
-
-
-def _as_one(points: Sequence[CurvePoint]) -> CurvePoint:
-    return CurvePoint(
-        fmean(p.x for p in points),
-        fmean(p.y for p in points),
-        min(p.low for p in points),
-        max(p.high for p in points),
-    )
-
-
 Sources = Sequence[tuple[Origin, ...]]
-"""What is learned from: images, each with what goes along; empty where that is not known."""
+"""Training data: per image its origin and those of its labels or target; empty if unknown."""
 
-RUNNING, LEFT = "unfinished", "left before its end"
-MOST_SAID = 100
+RUNNING = "unfinished"
+"""Status of a run that is going on, or whose process was ended."""
+
+INTERRUPTED = "left before its end"
+"""Status of a run whose events were not read to the end."""
+
+MAX_MESSAGES = 100
+"""Greatest number of warnings and notes that are kept."""
 
 
 @dataclass
 class RunState:
-    """What happened so far.
+    """What is known of a run so far.
 
     Parameters
     ----------
     task : str
-        What is learned.
+        Name of the task.
     options : mapping
-        What was set, as plain JSON.
+        Options of the training, as plain JSON.
     sources : sequence
-        What it is learned from.
+        Origins of the training data.
     began : datetime
-        When, with a time zone.
+        Start of the run, with a time zone.
     """
 
     task: str
@@ -139,61 +75,63 @@ class RunState:
     scores: list[Curve] = field(default_factory=list)
     last: Validated | None = None
     preview: Previewed | PreviewedImage | None = None
-    said: list[tuple[str, str]] = field(default_factory=list)
+    messages: list[tuple[str, str]] = field(default_factory=list)
     model: TrainedModel | None = None
 
     def feed(self, event: TrainingEvent) -> None:
-        """Take note of an event."""
+        """Update the state by an event."""
         match event:
             case Started():
                 self.started = event
-                self._classes(event)
+                self._set_classes(event)
             case ClassesGrew():
-                self._classes(event)
+                self._set_classes(event)
             case StrokesChanged():
                 self.counts = event.counts
             case Stepped():
-                self.step, self.elapsed = event.step, event.elapsed
-                self.loss.add(event.step, event.loss)
-                self.rate.add(event.step, event.learning_rate)
+                self.step = event.step
+                self.elapsed = event.elapsed
+                self.loss.append(event.step, event.loss)
+                self.rate.append(event.step, event.learning_rate)
             case Validated():
-                self._validated(event)
+                self._add_validation(event)
             case Warned() | Decision():
-                self._say("warning" if isinstance(event, Warned) else "note", event.message)
+                self._add_message("warning" if isinstance(event, Warned) else "note", event.message)
             case Previewed() | PreviewedImage():
                 self.preview = event
             case Snapshot() | Finished():
-                self._model(event)
+                self._set_model(event)
 
     def end(self, status: str) -> None:
-        """Take note of how it ended."""
-        self.status, self.ended = status, datetime.now(UTC)
+        """Set the final status, and the time of the end."""
+        self.status = status
+        self.ended = datetime.now(UTC)
 
     @property
     def classes(self) -> tuple[ClassInfo, ...]:
-        """The classes: the model's, or what is known of them without one."""
+        """The classes of the model, or without one those that the events named."""
         if self.model is not None:
             return self.model.classes
         values = self.values or range(1, len(self.names) + 1)
         return tuple(map(ClassInfo, values, self.names))
 
     def by_class(self, numbers: Sequence[Any]) -> dict[str, Any]:
-        """Return what there is one of for each class, by the names of the classes."""
+        """Return numbers, one per class, by the unique names of the classes."""
         if len(numbers) != len(self.names):
             return {}
         return dict(zip(unique_names(self.names, self.values), numbers, strict=True))
 
     @property
-    def made(self) -> dict[str, Any]:
-        """How the model was made, see `provenance`; empty without one."""
+    def provenance(self) -> dict[str, Any]:
+        """How the model was made, see `tasks.provenance.provenance`; empty without a model."""
         if self.model is None:
             return {}
         model = with_sources(self.model, self.sources) if self.sources else self.model
         image = self.sources[0][0] if self.sources else Origin("image")
-        return provenance(model, image)
+        return model_provenance(model, image)
 
     def config(self) -> dict[str, Any]:
-        """Return what was set, as plain JSON: the same for two runs that do the same."""
+        """Return the settings as plain JSON; two runs with the same settings give the same."""
         facts = {} if self.model is None else self.model.training
         return _plain(
             {
@@ -206,15 +144,16 @@ class RunState:
                 "strokes": facts.get("strokes"),
                 "continued_from": facts.get("continued_from"),
                 "sources": [
-                    [origin.path or origin.name for origin in pair] for pair in self.sources
+                    [origin.path or origin.name for origin in item] for item in self.sources
                 ],
                 "versions": facts.get("versions") or {"napari-unet-live": __version__},
             }
         )
 
     def facts(self) -> dict[str, Any]:
-        """Return what came of it, as plain JSON."""
-        started, last = self.started, self.last
+        """Return the results as plain JSON."""
+        started = self.started
+        last = self.last
         return _plain(
             {
                 "format": 1,
@@ -239,30 +178,32 @@ class RunState:
                 "seed": self.options.get("seed"),
                 "strokes": self.model and self.model.training.get("strokes"),
                 "fingerprint": self.model and self.model.digest,
-                "command": next(iter(self.made.get("commands", ())), None),
-                "said": [f"{kind}: {message}" for kind, message in self.said],
+                "command": next(iter(self.provenance.get("commands", ())), None),
+                "said": [f"{kind}: {message}" for kind, message in self.messages],
             }
         )
 
-    def _classes(self, event: Started | ClassesGrew) -> None:
-        self.names, self.values = event.class_names, event.class_values
+    def _set_classes(self, event: Started | ClassesGrew) -> None:
+        self.names = event.class_names
+        self.values = event.class_values
         self.counts = event.counts
         self.scores += [Curve() for _ in range(len(self.names) - len(self.scores))]
 
-    def _validated(self, event: Validated) -> None:
+    def _add_validation(self, event: Validated) -> None:
         self.last = event
-        self.held_out.add(event.step, event.loss)
+        self.held_out.append(event.step, event.loss)
         self.scores += [Curve() for _ in range(len(event.scores) - len(self.scores))]
         for curve, score in zip(self.scores, event.scores, strict=False):
-            curve.add(event.step, score)
+            curve.append(event.step, score)
 
-    def _model(self, event: Snapshot | Finished) -> None:
-        self.model, self.elapsed = event.model, event.elapsed
+    def _set_model(self, event: Snapshot | Finished) -> None:
+        self.model = event.model
+        self.elapsed = event.elapsed
         self.step = event.step
 
-    def _say(self, kind: str, message: str) -> None:
-        if (kind, message) not in self.said and len(self.said) < MOST_SAID:
-            self.said.append((kind, message))
+    def _add_message(self, kind: str, message: str) -> None:
+        if (kind, message) not in self.messages and len(self.messages) < MAX_MESSAGES:
+            self.messages.append((kind, message))
 
 
 def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -270,7 +211,7 @@ def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain_value(value: Any) -> Any:
-    """Return the same without numbers that JSON does not know."""
+    """Return a value as JSON can hold it: NaN and infinities become None."""
     if isinstance(value, Mapping):
         return {str(k): _plain_value(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -278,9 +219,9 @@ def _plain_value(value: Any) -> Any:
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
-def last_scores(story: RunState) -> Iterator[tuple[ClassInfo, str, int | None, float | None]]:
-    """Iterate over the classes: class, name, painted pixels, last score."""
-    scores = story.last.scores if story.last else ()
-    for k, info in enumerate(story.classes):
-        count = story.counts[k] if k < len(story.counts) else None
+def last_scores(state: RunState) -> Iterator[tuple[ClassInfo, str, int | None, float | None]]:
+    """Yield for each class: class, name, number of painted pixels, last score."""
+    scores = state.last.scores if state.last else ()
+    for k, info in enumerate(state.classes):
+        count = state.counts[k] if k < len(state.counts) else None
         yield info, str(info), count, scores[k] if k < len(scores) else None

@@ -1,4 +1,4 @@
-"""What TensorBoard shows, where it is installed: scalars and pictures, and the program itself."""
+"""Writing a run for TensorBoard, and starting TensorBoard, where it is installed."""
 
 from __future__ import annotations
 
@@ -19,23 +19,27 @@ from typing import Any, Self
 
 from napari_unet.control import Previewed, PreviewedImage
 from napari_unet.errors import InputError
-from napari_unet.runs.pictures import RGB, colours_of, png, preview_rgb
+from napari_unet.runs.pictures import RGB, class_colours, png, preview_rgb
 from napari_unet.runs.state import RunState
 from napari_unet.training.events import Stepped, TrainingEvent, Validated
 
 HOST = "127.0.0.1"
+"""Address at which TensorBoard is served: of this computer only."""
+
 PACKAGE = "tensorboard"
+"""Name of the package that is imported."""
+
 WAIT = 60.0
 """Seconds in which TensorBoard has to answer."""
 
 
 def check_tensorboard() -> None:
-    """See that TensorBoard is installed.
+    """Check that TensorBoard is installed.
 
     Raises
     ------
     InputError
-        Where it is not; the message says how to get it.
+        If it is not; the message says how to install it.
     """
     if find_spec(PACKAGE) is None:
         raise InputError(
@@ -58,23 +62,41 @@ class Board:
 
         self._writer: Any = EventFileWriter(str(folder))
 
-    def feed(self, event: TrainingEvent, story: RunState) -> None:
-        """Write what an event tells; `story` knows the classes."""
+    def feed(self, event: TrainingEvent, state: RunState) -> None:
+        """Write an event.
+
+        Parameters
+        ----------
+        event : TrainingEvent
+            Events without scalars or pictures are ignored.
+        state : RunState
+            Holds the classes.
+        """
         match event:
             case Stepped():
                 self._scalars(
                     event.step, {"loss": event.loss, "learning rate": event.learning_rate}
                 )
             case Validated():
-                each: dict[Any, float | None] = story.by_class(event.scores)
+                each: dict[Any, float | None] = state.by_class(event.scores)
                 found = {f"{event.metric}/{name}": score for name, score in each.items()}
                 mean = {f"{event.metric}/mean": event.mean}
                 self._scalars(event.step, {"held-out loss": event.loss, **found, **mean})
             case Previewed() | PreviewedImage():
-                self.show([("preview", preview_rgb(event, colours_of(story.classes)))], event.step)
+                self.show(
+                    [("preview", preview_rgb(event, class_colours(state.classes)))], event.step
+                )
 
     def show(self, pictures: Iterable[tuple[str, RGB]], step: int) -> None:
-        """Write pictures, each under its caption."""
+        """Write pictures.
+
+        Parameters
+        ----------
+        pictures : iterable of (str, ndarray)
+            Captions and pictures, uint8 with axes (y, x, 3).
+        step : int
+            Training step at which they are shown.
+        """
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         for caption, picture in pictures:
@@ -85,7 +107,7 @@ class Board:
             self._add(step, [Summary.Value(tag=caption, image=image)])
 
     def close(self) -> None:
-        """Write what is still held back."""
+        """Write what is buffered, and close the file."""
         self._writer.close()
 
     def _scalars(self, step: int, scalars: dict[str, float | None]) -> None:
@@ -104,13 +126,13 @@ class Board:
 
 @dataclass(frozen=True, eq=False)
 class TensorBoard:
-    """A TensorBoard that runs in a process of its own; it ends with ours at the latest."""
+    """A running TensorBoard process; it is ended when this process ends, at the latest."""
 
     url: str
     process: subprocess.Popen[bytes]
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         atexit.unregister(self.close)
         self.process.terminate()
         try:
@@ -132,14 +154,14 @@ class TensorBoard:
 
 
 def open_tensorboard(folder: Path, wait: float = WAIT) -> TensorBoard:
-    """Start TensorBoard on a folder of runs, for this computer only.
+    """Start TensorBoard on a folder of runs, reachable from this computer only.
 
     Parameters
     ----------
     folder : Path
-        Where the folders of the runs are.
+        The folder of runs.
     wait : float
-        Seconds in which it has to answer; this function waits that long.
+        Greatest time to wait for its first answer, in seconds.
 
     Returns
     -------
@@ -149,7 +171,7 @@ def open_tensorboard(folder: Path, wait: float = WAIT) -> TensorBoard:
     Raises
     ------
     InputError
-        Where it is not installed, there is no such folder, or it does not answer in time.
+        If it is not installed, the folder does not exist, or it does not answer in time.
     """
     check_tensorboard()
     if not folder.is_dir():
@@ -159,9 +181,9 @@ def open_tensorboard(folder: Path, wait: float = WAIT) -> TensorBoard:
         sys.executable, "-m", "tensorboard.main", "--logdir", str(folder.absolute()),
         "--host", HOST, "--port", str(port),
     ]  # fmt: skip
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(  # noqa: S603 - our own Python, no shell
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
         board = TensorBoard(f"http://{HOST}:{port}/", process)
         atexit.register(board.close)
@@ -172,10 +194,10 @@ def open_tensorboard(folder: Path, wait: float = WAIT) -> TensorBoard:
             raise
         if not answered:
             board.close()
-            said.seek(0)
+            output.seek(0)
             raise InputError(
                 "TensorBoard does not start",
-                got=_last_line(said.read()) or f"no answer in {wait:g} s",
+                got=_last_line(output.read()) or f"no answer in {wait:g} s",
                 todo="Try again, or start it yourself: tensorboard --logdir FOLDER",
             )
     return board
@@ -203,6 +225,6 @@ def _free_port() -> int:
     return port
 
 
-def _last_line(said: bytes) -> str:
-    lines = said.decode("utf-8", "replace").strip().splitlines()
+def _last_line(output: bytes) -> str:
+    lines = output.decode("utf-8", "replace").strip().splitlines()
     return lines[-1] if lines else ""

@@ -15,12 +15,13 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject, QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QWidget
 
+from napari_unet.display import count, duration, hex_colour, rgb8
 from napari_unet.errors import InputError
 from napari_unet.model import SUFFIX, ClassInfo, TrainedModel, load_model
-from napari_unet.widgets.layers.layer_data import class_colour, hex_colour
+from napari_unet.widgets.layers.layer_data import class_colour
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.qt.style import guard_wheel
-from napari_unet.widgets.qt.text import count, duration, humanise
+from napari_unet.widgets.qt.text import humanise
 from napari_unet.workers.jobs import PACKAGE, ExportJob, ImportJob
 from napari_unet.workers.process import SubprocessWorker, Worker
 
@@ -287,7 +288,7 @@ def _channels(model: TrainedModel) -> str:
 
 def _class_text(info: ClassInfo) -> str:
     name = escape(str(info)).replace(" ", "&nbsp;")
-    return f'<span style="color:{hex_colour(class_colour(info))}">■</span>&nbsp;{name}'
+    return f'<span style="color:{hex_colour(rgb8(class_colour(info)))}">■</span>&nbsp;{name}'
 
 
 def _training(facts: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_unet.data.normalisation import Normalisation
+from napari_unet.display import hex_colour, rgb8
 from napari_unet.model import ClassInfo, TrainedModel
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.widgets.layers.factory import (
@@ -23,7 +24,6 @@ from napari_unet.widgets.layers.layer_data import (
     class_colour,
     class_names_of,
     colours_of,
-    hex_colour,
     largest_level,
 )
 from napari_unet.widgets.layers.placement import placement
@@ -122,7 +122,7 @@ def test_new_strokes_lie_upon_the_image_ready_to_be_painted():
     assert same_place(layer, image)
     assert (layer.mode, layer.selected_label, layer.brush_size) == ("paint", 1, 5)
     assert layer.name == "vnc – strokes"
-    assert hex_colour(colours_of(layer, [1])[1]) == PAINTS[0]
+    assert hex_colour(rgb8(colours_of(layer, [1])[1])) == PAINTS[0]
 
 
 @pytest.mark.parametrize(

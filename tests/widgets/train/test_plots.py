@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from qtpy.QtCore import QPointF
 from qtpy.QtGui import QColor
 
+from napari_unet.runs.curve import Curve
 from napari_unet.training.events import Stepped
 from napari_unet.widgets.qt.style import Palette
-from napari_unet.widgets.train.plots import LossPlot, Series
+from napari_unet.widgets.train.plots import LossPlot
 from napari_unet.widgets.train.progress import TrainingProgress
 from napari_unet.widgets.train.scores import ROW, Score, ScoreBars
 
@@ -27,10 +28,10 @@ def plot(qtbot):
 
 @given(st.integers(0, 2000), st.integers(1, 300))
 def test_few_points_stand_for_many(size, limit):
-    series = Series()
+    curve = Curve()
     for step in range(size):
-        series.append(step, step % 7)
-    x, y = series.points(limit)
+        curve.append(step, step % 7)
+    x, y = curve.points(limit)
     assert len(x) == len(y) <= max(limit, min(size, limit))
     if size:
         assert x[-1] >= size - 1 - size / limit
@@ -39,20 +40,20 @@ def test_few_points_stand_for_many(size, limit):
 
 
 def test_few_points_are_drawn_as_they_are():
-    series = Series()
+    curve = Curve()
     for step, loss in ((1, 4.0), (5, 3.0), (9, 1.0)):
-        series.append(step, loss)
-    assert [list(v) for v in series.points()] == [[1, 5, 9], [4, 3, 1]]
+        curve.append(step, loss)
+    assert [list(v) for v in curve.points()] == [[1, 5, 9], [4, 3, 1]]
 
 
 def test_the_running_average_is_smoother_and_follows():
-    rng, series = np.random.default_rng(0), Series()
+    rng, curve = np.random.default_rng(0), Curve()
     for step in range(1000):
-        series.append(step, 1 + rng.normal())
-    raw, smooth = series.points()[1], series.smooth()[1]
+        curve.append(step, 1 + rng.normal())
+    raw, smooth = curve.points()[1], curve.smooth()[1]
     assert smooth[100:].std() < 0.5 * raw[100:].std()
     assert smooth[-300:].mean() == pytest.approx(raw[-300:].mean(), abs=0.1)
-    assert series.smooth()[1][0] == raw[0]
+    assert curve.smooth()[1][0] == raw[0]
 
 
 def test_points_are_drawn_soon_and_not_at_once(plot, qtbot):

@@ -210,7 +210,7 @@ def test_a_folder_that_cannot_be_read_is_said_in_the_table(painted, box, own_fol
     painted.train()
     own_folders.rename(own_folders.with_name("elsewhere"))
     painted.click(box.compare)
-    painted.wait(lambda: "no folder of runs" in box.dialog.notice.text())
+    painted.wait(lambda: "not a folder of runs" in box.dialog.notice.text())
 
 
 def test_what_is_missing_comes_last_and_numbers_are_numbers():

@@ -135,11 +135,6 @@ def class_colour(info: ClassInfo) -> RGBA:
     return info.color or _rgba(label_colormap().map(info.value or 1))
 
 
-def hex_colour(colour: RGBA) -> str:
-    """Return a colour as ``#rrggbb``."""
-    return "#" + "".join(f"{round(255 * part):02x}" for part in colour[:3])
-
-
 def _rgba(colour: Any) -> RGBA:
     parts = [round(float(part), 4) for part in np.asarray(colour).reshape(-1)[:4]]
     return parts[0], parts[1], parts[2], parts[3]

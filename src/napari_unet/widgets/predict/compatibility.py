@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from napari_unet.display import count
 from napari_unet.errors import InputError
 from napari_unet.geometry.axes import find_layout
 from napari_unet.inference.request import Request, find_missing, find_view
 from napari_unet.model import TrainedModel
 from napari_unet.widgets.layers.layer_data import LayerData
 from napari_unet.widgets.qt.style import Notice
-from napari_unet.widgets.qt.text import count, sizes
+from napari_unet.widgets.qt.text import sizes
 
 FAR = 1.5
 """Factor between the sizes of voxels from which on things look unlike what was learned."""

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.display import clock, count, duration
 from napari_unet.errors import InputError, NapariUnetError
 from napari_unet.inference.request import (
     PredictionFinished,
@@ -44,7 +45,7 @@ from napari_unet.widgets.predict.quality import QualityChecks
 from napari_unet.widgets.predict.refine import RefinePanel
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.qt.style import Notice, Scroll, Section, heading, main_button
-from napari_unet.widgets.qt.text import clock, count, duration, read_list, write_list
+from napari_unet.widgets.qt.text import read_list, write_list
 from napari_unet.workers.jobs import ExportJob, PredictJob
 from napari_unet.workers.messages import Readable, Writable
 

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.display import count
 from napari_unet.errors import NapariUnetError
 from napari_unet.model import ClassInfo
 from napari_unet.postprocessing.options import RefineOptions
@@ -34,7 +35,6 @@ from napari_unet.widgets.predict.refine_layer import (
 )
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.qt.style import Notice, guard_wheel
-from napari_unet.widgets.qt.text import count
 
 STEPS = 100
 """Steps of the slider."""

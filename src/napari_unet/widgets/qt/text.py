@@ -76,32 +76,6 @@ def _number(word: str) -> Any:
     return word
 
 
-def clock(seconds: float) -> str:
-    """Return a duration in hours, minutes and seconds.
-
-    Examples
-    --------
-    >>> clock(31.4), clock(3723)
-    ('0:31', '1:02:03')
-    """
-    minutes, rest = divmod(round(max(0.0, seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def duration(seconds: float) -> str:
-    """Return how long something took.
-
-    Examples
-    --------
-    >>> duration(0.44), duration(59.6), duration(3723)
-    ('0.4 s', '60 s', '1:02:03')
-    """
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    return f"{seconds:.0f} s" if seconds < 100 else clock(seconds)
-
-
 def humanise(name: str) -> str:
     """Return a field's name as a label.
 
@@ -147,17 +121,6 @@ def named(value: object) -> str:
     """
     text = str(value)
     return NAMES.get(text) or humanise(text)
-
-
-def count(number: int, what: str) -> str:
-    """Return a number of things.
-
-    Examples
-    --------
-    >>> count(1, "thread"), count(1240, "pixel")
-    ('1 thread', '1,240 pixels')
-    """
-    return f"{number:,} {what}" + "s" * (number != 1)
 
 
 def sizes(shape: tuple[int, ...]) -> str:

@@ -24,12 +24,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.display import hex_colour, rgb8
 from napari_unet.widgets.layers.layer_data import (
     RGBA,
     array_shape,
     class_names_of,
     colours_of,
-    hex_colour,
     largest_level,
 )
 from napari_unet.widgets.layers.view_geometry import ViewGeometry
@@ -241,7 +241,8 @@ def planes_in_reach(viewer: ViewerModel, layer: Labels) -> set[int]:
 def _items(
     value: int, count: int, names: Mapping[int, str], colors: Mapping[int, RGBA]
 ) -> tuple[QTableWidgetItem, ...]:
-    swatch = QTableWidgetItem(color_icon(hex_colour(colors.get(value, (0.5, 0.5, 0.5, 1)))), "")
+    colour = hex_colour(rgb8(colors.get(value, (0.5, 0.5, 0.5, 1))))
+    swatch = QTableWidgetItem(color_icon(colour), "")
     swatch.setFlags(Qt.ItemFlag.ItemIsEnabled)
     swatch.setToolTip(f"Label {value}")
     name = QTableWidgetItem(names.get(value, f"class {value}"))

@@ -19,10 +19,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.display import clock, count, duration
 from napari_unet.training.advice import Advice
 from napari_unet.training.events import Finished, Stepped, Validated
 from napari_unet.widgets.qt.style import Palette, main_button
-from napari_unet.widgets.qt.text import clock, count, duration
 
 FULL = 1000
 """Steps of the progress bar."""

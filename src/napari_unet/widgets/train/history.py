@@ -19,11 +19,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.display import clock
 from napari_unet.model import TrainedModel
 from napari_unet.training.events import Snapshot
 from napari_unet.training.metrics import mean
 from napari_unet.widgets.qt.style import Palette, guard_wheel
-from napari_unet.widgets.qt.text import clock
 
 MAX_ITEMS, MAX_BYTES = 40, 256 * 2**20
 

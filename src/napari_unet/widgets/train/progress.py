@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_unet.display import hex_colour, rgb8
 from napari_unet.model import ClassInfo
 from napari_unet.training.advice import Adviser
 from napari_unet.training.events import (
@@ -17,7 +18,7 @@ from napari_unet.training.events import (
     TrainingEvent,
     Validated,
 )
-from napari_unet.widgets.layers.layer_data import RGBA, class_colour, hex_colour
+from napari_unet.widgets.layers.layer_data import RGBA, class_colour
 from napari_unet.widgets.qt.style import Palette
 from napari_unet.widgets.train.controls import AdviceLine
 from napari_unet.widgets.train.history import HistorySlider
@@ -88,7 +89,8 @@ class TrainingProgress(QWidget):
     def hex_colors(self) -> list[str]:
         """Return the colours of the classes, as ``#rrggbb``."""
         painted = self._colors()
-        return [hex_colour(class_colour(ClassInfo(v, color=painted.get(v)))) for v in self.values]
+        colours = (class_colour(ClassInfo(v, color=painted.get(v))) for v in self.values)
+        return [hex_colour(rgb8(colour)) for colour in colours]
 
     def set_palette(self, palette: Palette) -> None:
         """Take the colours of a theme."""

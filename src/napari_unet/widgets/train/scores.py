@@ -22,10 +22,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.display import count
 from napari_unet.training.events import Validated
 from napari_unet.training.metrics import Table, accuracy, dice, iou, shares
 from napari_unet.widgets.qt.style import Palette, Section, guard_wheel
-from napari_unet.widgets.qt.text import count
 
 ROW_HEIGHT, NARROW, NAMES = 22, 40, 104
 """Height of a row, least width of a column, most of the column of names; in pixels."""
