@@ -9,8 +9,8 @@ from napari_unet.api import fit, predict
 from napari_unet.model import load_model
 from napari_unet.network.architecture import Architecture
 from napari_unet.network.densenet_config import DenseNetConfig
-from napari_unet.network.kinds import preset
 from napari_unet.network.presets import PRESETS
+from napari_unet.network.registry import preset
 from napari_unet.network.unet_config import UNetConfig
 
 QUICK = {"steps": 1, "batch_size": 1, "threads": 1}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_unet.inference.predictor import predict_events
     from napari_unet.model import TrainedModel, load_model
     from napari_unet.network.build import build_network
-    from napari_unet.network.kinds import preset
+    from napari_unet.network.registry import preset
     from napari_unet.network.unet_config import UNetConfig
     from napari_unet.postprocessing.options import RefineOptions
     from napari_unet.postprocessing.refine import refine
@@ -47,7 +47,7 @@ _HOMES = {
     "load_model": "model",
     "predict": "api",
     "predict_events": "inference.predictor",
-    "preset": "network.kinds",
+    "preset": "network.registry",
     "refine": "postprocessing.refine",
     "resume": "api",
     "train": "api",

@@ -24,12 +24,10 @@ from napari_unet.data.writers import write_whole
 from napari_unet.errors import InputError, ModelFileError
 from napari_unet.header import VERSION
 from napari_unet.network.architecture import Architecture
-from napari_unet.network.kinds import read_config
+from napari_unet.network.registry import read_config
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from napari_unet.network.blocks import Network
 
 Weights = Mapping[str, NDArray[Any]]
 """A network's state by name, as torch calls it; arrays, so that holding a model needs no torch."""
@@ -158,20 +156,17 @@ class TrainedModel:
             self.input_spec.context_planes * (1 + self.input_spec.mask)
         )
 
-    def network(self) -> Network:
-        """Build the network with the weights loaded, in evaluation mode, on the CPU."""
-        import torch
+    def network(self) -> nn.Module:
+        """Build the network with its weights, in evaluation mode, on the CPU, see `load_network`.
 
-        from napari_unet.network.build import build_network
+        Raises
+        ------
+        ModelFileError
+            Where the weights are those of another architecture.
+        """
+        from napari_unet.network.build import load_network  # it imports torch
 
-        network = build_network(self.config)
-        try:
-            network.load_state_dict({k: torch.tensor(v) for k, v in self.weights.items()})
-        except RuntimeError as error:
-            raise ModelFileError(
-                "The weights do not belong to this network", got=str(error).splitlines()[-1].strip()
-            ) from error
-        return network.eval()
+        return load_network(self.config, self.weights)
 
     @cached_property
     def digest(self) -> str:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from napari_unet.cli.all import app
 from napari_unet.network.cost import network_cost
-from napari_unet.network.kinds import preset
+from napari_unet.network.registry import preset
 from tests.inference.models import model
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from napari_unet.data.crop_pad import MODES, crop_or_pad
 from napari_unet.errors import InputError
-from napari_unet.network.kinds import preset
+from napari_unet.network.registry import preset
 from tests.geometry.strategies import geometries
 
 

@@ -23,7 +23,7 @@ from napari_unet.network.build import build_network
 from napari_unet.network.densenet_config import DenseNetConfig
 from napari_unet.network.fcn_config import FCNConfig
 from napari_unet.network.inference import for_inference
-from napari_unet.network.kinds import preset
+from napari_unet.network.registry import preset
 from napari_unet.network.unet import UNet
 from napari_unet.network.unet_config import UNetConfig
 from tests.geometry.strategies import configs, filtered_configs

@@ -17,7 +17,7 @@ from napari_unet.inference import memory
 from napari_unet.inference.memory import MAX_BYTES, SHARE, bytes_per_voxel, max_tile_voxels
 from napari_unet.network.architecture import Architecture
 from napari_unet.network.build import build_network
-from napari_unet.network.kinds import preset
+from napari_unet.network.registry import preset
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.training.events import Finished, Warned
 from tests.inference.models import model

@@ -1,6 +1,10 @@
-"""What holds for every kind of network."""
+"""What holds for every architecture, and for a new one."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,14 +12,14 @@ from pydantic import ValidationError
 from torch import nn
 
 from napari_unet.geometry.unet_shape import FCNShape
+from napari_unet.network.architecture import parameter_count, shape_table
 from napari_unet.network.build import build_network, expand_head
 from napari_unet.network.densenet_config import DenseNetConfig
 from napari_unet.network.fcn import linear_kernel
 from napari_unet.network.fcn_config import FCNConfig
 from napari_unet.network.inference import for_inference
-from napari_unet.network.kinds import KINDS, preset, read_config
 from napari_unet.network.presets import PRESETS
-from napari_unet.network.table import parameter_count, shape_table
+from napari_unet.network.registry import architectures, preset, read_config
 from tests.inference.models import trained_network
 
 OURS = ("unet", "fcdensenet", "fcn")
@@ -30,6 +34,86 @@ SMALL = {
     "fcn 8": FCNConfig(finest=8, width=0.02, in_channels=2),
     "fcn 8, 3D": FCNConfig(finest=8, width=0.01, ndim=3),
 }
+
+
+NEW_CONFIG = '''
+from typing import Literal
+
+from napari_unet.geometry.unet_shape import UNetShape
+from napari_unet.network.architecture import PaddedArchitecture
+from napari_unet.network.layers import LayerTrace
+
+
+class SingleConfig(PaddedArchitecture):
+    """One convolution."""
+
+    kind: Literal["single"] = "single"
+
+    @property
+    def title(self):
+        return "one convolution"
+
+    @property
+    def depth(self):
+        return 0
+
+    @property
+    def axis_shape(self):
+        return UNetShape((), 2)
+
+    def layers(self, input_shape):
+        trace = LayerTrace(input_shape, self.in_channels)
+        trace.conv("head", self.out_channels, (3,) * self.ndim)
+        return trace.layers
+'''
+
+NEW_NETWORK = """
+from napari_unet.network.blocks import CONV, Network
+from napari_unet.network.single_config import SingleConfig
+
+
+class Single(Network, config=SingleConfig):
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.head = CONV[config.ndim](config.in_channels, config.out_channels, 3, padding="same")
+
+    def forward(self, x):
+        return self.head(x)
+"""
+
+USE_NEW = """
+import sys
+import numpy as np
+import napari_unet, napari_unet.network as network
+network.__path__.append(sys.argv[1])
+from napari_unet.network.cost import network_cost
+from napari_unet.network.registry import read_config
+
+config = read_config({"kind": "single"})
+assert network_cost(config, (8, 8)).parameters == 20
+assert "torch" not in sys.modules
+image = np.random.default_rng(0).normal(size=(32, 32))
+strokes = np.zeros((32, 32), int)
+strokes[:4], strokes[-4:] = 1, 2
+model = napari_unet.fit(image, strokes, steps=2, network={"kind": "single"})
+again = napari_unet.load_model(model.save(sys.argv[1] + "/model"))
+assert again.config == model.config.with_channels(1, 2) and again.config.kind == "single"
+assert napari_unet.predict(again, image).shape == (32, 32)
+"""
+
+
+def test_a_new_architecture_is_two_new_files_and_nothing_else(tmp_path):
+    Path(tmp_path, "single_config.py").write_text(NEW_CONFIG, encoding="utf-8")
+    Path(tmp_path, "single.py").write_text(NEW_NETWORK, encoding="utf-8")
+    command = [sys.executable, "-c", USE_NEW, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_two_architectures_cannot_be_of_one_kind():
+    with pytest.raises(TypeError, match=r"Again and FCNConfig are both 'fcn'"):
+        type("Again", (FCNConfig,), {"__module__": __name__})
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +152,7 @@ def test_the_table_lists_what_every_layer_puts_out(name):
 
 @pytest.mark.parametrize("name", [*SMALL, *OURS])
 def test_plain_values_bring_back_an_equal_config(name):
-    config = SMALL[name] if name in SMALL else KINDS[name]()
+    config = SMALL[name] if name in SMALL else architectures()[name]()
     assert read_config(config.model_dump(mode="json")) == config
 
 

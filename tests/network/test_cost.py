@@ -15,7 +15,7 @@ from napari_unet.network.build import build_network
 from napari_unet.network.cost import network_cost
 from napari_unet.network.densenet_config import DenseNetConfig
 from napari_unet.network.fcn_config import FCNConfig
-from napari_unet.network.kinds import preset
+from napari_unet.network.registry import preset
 from napari_unet.network.unet_config import UNetConfig
 
 CONFIGS = {
@@ -102,7 +102,7 @@ def test_ndnet_takes_the_nearest_size():
     assert found.crop == (22, 22, 22)
     assert (found.smallest, found.step) == ((46, 46, 46), (8, 8, 8))
     assert found.parameters == 2_407_969
-    assert (found.rows[0].shape, found.rows[-1].shape) == (found.shape, found.output)
+    assert (found.layers[0].shape, found.layers[-1].shape) == (found.shape, found.output)
 
 
 def test_ronneberger2015():
@@ -142,9 +142,9 @@ def test_nonsense_is_refused(wished, batch):
 
 def test_it_needs_no_torch():
     code = (
-        "import sys; from napari_unet.network.cost import what_fits\n"
-        "from napari_unet.network.kinds import preset\n"
-        "what_fits(preset('fcn8s')); what_fits(preset('fcdensenet56'))\n"
-        "what_fits(preset('sinogram2019')); assert 'torch' not in sys.modules"
+        "import sys; from napari_unet.network.cost import network_cost\n"
+        "from napari_unet.network.registry import preset\n"
+        "network_cost(preset('fcn8s')); network_cost(preset('fcdensenet56'))\n"
+        "network_cost(preset('sinogram2019')); assert 'torch' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import ndimage
 
+from napari_unet.network.architecture import parameter_count, shape_table
 from napari_unet.network.build import build_network, expand_head
 from napari_unet.network.filters import ScaleFilters
 from napari_unet.network.inference import for_inference
-from napari_unet.network.kinds import preset
 from napari_unet.network.presets import PRESETS, SIGMAS
-from napari_unet.network.table import parameter_count, shape_table
+from napari_unet.network.registry import preset
 from napari_unet.network.unet import HEAD_START
 from napari_unet.network.unet_config import FEATURES, UNetConfig, filter_radius
 from tests.geometry.strategies import filtered_configs

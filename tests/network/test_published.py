@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from napari_unet.network.architecture import parameter_count, shape_table
 from napari_unet.network.blocks import Interpolate
 from napari_unet.network.build import build_network
-from napari_unet.network.kinds import preset
-from napari_unet.network.table import parameter_count, shape_table
+from napari_unet.network.registry import preset
 
 
 def rows_of(name: str, shape: tuple[int, ...], **changes):

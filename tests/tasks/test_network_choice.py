@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_unet.errors import InputError
-from napari_unet.network.kinds import preset
+from napari_unet.network.registry import preset
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.network_choice import INPUT_VOXELS, fitting_input_shape, output_shape_of
 from napari_unet.tasks.segmentation.active_learning import UncertaintyProbe

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from napari_unet.errors import InputError
-from napari_unet.network.kinds import preset
+from napari_unet.network.registry import preset
 from napari_unet.tasks.images.options import DenoiseOptions, InpaintOptions, RestoreOptions
 from napari_unet.tasks.plan import ImageShape, choose_ndim, plan_training
 from napari_unet.tasks.segmentation.options import SegmentOptions

@@ -20,6 +20,7 @@ from napari_unet.data.normalisation import Normalisation
 from napari_unet.errors import InputError
 from napari_unet.model import TrainedModel
 from napari_unet.network.blocks import centre_crop
+from napari_unet.network.build import load_network
 from napari_unet.network.filters import FilterPath, ScaleFilters
 
 CONVOLVE: dict[int, Callable[..., Tensor]] = {2: F.conv2d, 3: F.conv3d}
@@ -46,7 +47,7 @@ class PortableModel(nn.Module):
                 "A model that fills in cannot be exported",
                 got="a network that reads a mask beside the image, for which packages have no word",
             )
-        network = model.network().requires_grad_(False)
+        network = load_network(model.config, model.weights).requires_grad_(False)
         for module in list(network.modules()):
             for name, child in list(module.named_children()):
                 if isinstance(child, FilterPath):

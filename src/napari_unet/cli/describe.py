@@ -13,9 +13,9 @@ from napari_unet.cli.output import times
 from napari_unet.data.metadata import AxesMetadata
 from napari_unet.data.writers import ImageSpec
 from napari_unet.inference.request import Output, allocated
-from napari_unet.network.architecture import Architecture
+from napari_unet.network.architecture import Architecture, parameter_count, shape_table
 from napari_unet.network.cost import NetworkCost, megabytes, network_cost
-from napari_unet.network.table import format_table, parameter_count, shape_table
+from napari_unet.network.layers import format_table
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.training.events import Started, Validated
 

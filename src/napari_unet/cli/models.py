@@ -22,8 +22,8 @@ from napari_unet.data.writers import check_output
 from napari_unet.errors import InputError
 from napari_unet.model import SUFFIX, load_model
 from napari_unet.network.architecture import Architecture
-from napari_unet.network.kinds import preset
 from napari_unet.network.presets import PRESETS
+from napari_unet.network.registry import preset
 from napari_unet.network.unet_config import Size, UNetConfig
 from napari_unet.tasks.evaluate import Evaluation
 from napari_unet.tasks.segmentation.options import SegmentOptions

@@ -10,9 +10,8 @@ import torch
 
 from napari_unet.errors import OutOfMemoryError
 from napari_unet.geometry.unet_shape import AxisGeometry
-from napari_unet.network.architecture import Architecture
+from napari_unet.network.architecture import Architecture, shape_table
 from napari_unet.network.cost import held_bytes
-from napari_unet.network.table import shape_table
 
 MAX_BYTES = 2 << 30
 """More memory than this brings no speed on a CPU, and makes the tiles appear late."""

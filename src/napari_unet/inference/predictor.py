@@ -44,6 +44,7 @@ from napari_unet.inference.request import (
 )
 from napari_unet.model import TrainedModel
 from napari_unet.network.blocks import centre_crop
+from napari_unet.network.build import load_network
 from napari_unet.network.inference import as_input, for_inference
 from napari_unet.network.onnx_config import OnnxConfig, PictureFit
 
@@ -197,7 +198,7 @@ class _Work:
     ) -> None:
         self._model, self._request, self._view, self._missing = model, request, view, missing
         self._geometry = geometry
-        self._network = for_inference(model.network(), device)
+        self._network = for_inference(load_network(model.config, model.weights), device)
         self._device = device
         self._turns = turns_of(model) if request.flips else (SAME,)
         self._fitted: tuple[tuple[int, ...], Normalisation] | None = None

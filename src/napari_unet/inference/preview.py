@@ -23,6 +23,7 @@ from napari_unet.inference.request import Request, find_missing, find_view
 from napari_unet.model import InputSpec, TrainedModel
 from napari_unet.network.architecture import Architecture
 from napari_unet.network.blocks import Network, centre_crop
+from napari_unet.network.build import load_network
 from napari_unet.network.inference import as_input, for_inference
 
 PLAIN = InputSpec()
@@ -66,7 +67,7 @@ def preview_events(
     _check(view, picture)
     device = choose_device(request.device)
     check_memory(model.config, device)
-    network = for_inference(model.network(), device)
+    network = for_inference(load_network(model.config, model.weights), device)
     step = int(model.training.get("steps", 0))
     with using_threads(request.threads):
         normalisation = normalisation_of(model, picture, view.index)

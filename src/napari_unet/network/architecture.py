@@ -1,25 +1,40 @@
-"""What the rest asks of any network's configuration, whatever its architecture."""
+"""The configuration of any network: the questions that every architecture answers. Knows no torch.
+
+A new architecture is two files in this folder, which nothing else names:
+
+- ``NAME_config.py``: a subclass of `Architecture` with a `kind` of its own. It answers questions of
+  size and lists the layers, without torch, because the viewer's process asks it.
+- ``NAME.py``: a subclass of `Network` that declares this configuration. It needs torch.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from napari_unet.errors import InputError
 from napari_unet.geometry.unet_shape import AxisGeometry
+from napari_unet.network.layers import LayerRow
 
 Readout = Literal["linear", "softplus"]
 
-if TYPE_CHECKING:
-    from napari_unet.network.table import LayerRow
+ARCHITECTURES: dict[str, type[Architecture]] = {}
+"""The architectures that were imported so far, by kind; `registry.architectures` imports all."""
 
 
 class Architecture(BaseModel, ABC):
     """A network's configuration: one frozen object that answers questions of size in integers.
 
-    All sizes are in voxels, axes in the order (y, x) or (z, y, x). `build_network` builds it.
+    All sizes are in voxels, axes in the order (y, x) or (z, y, x). A subclass whose `kind` has a
+    default registers itself under it: files and presets name the architecture so.
+
+    Raises
+    ------
+    TypeError
+        Where a subclass takes the kind of another one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,10 +44,21 @@ class Architecture(BaseModel, ABC):
     in_channels: int = Field(1, ge=1, description="Channels of the image.")
     out_channels: int = Field(2, ge=1, description="Classes, or channels of the result.")
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        """Register the architecture, once pydantic knows its fields."""
+        super().__pydantic_init_subclass__(**options)
+        kind = cls.model_fields["kind"].default
+        if not isinstance(kind, str):
+            return  # A base class such as `PaddedArchitecture`.
+        if kind in ARCHITECTURES:
+            raise TypeError(f"{cls.__name__} and {ARCHITECTURES[kind].__name__} are both {kind!r}")
+        ARCHITECTURES[kind] = cls
+
     @property
     @abstractmethod
     def title(self) -> str:
-        """What it is, in a few words."""
+        """Short description, such as "FCN-8s, 2D"."""
 
     @property
     @abstractmethod
@@ -42,36 +68,36 @@ class Architecture(BaseModel, ABC):
     @property
     @abstractmethod
     def padded(self) -> bool:
-        """Whether padded convolutions keep the size, or valid ones cut it."""
+        """Whether convolutions are padded and keep the size; otherwise they are valid."""
 
     @property
     @abstractmethod
     def geometry(self) -> tuple[AxisGeometry, ...]:
-        """Which sizes fit, and what context a tile needs, per axis."""
+        """Allowed sizes, and the context of a tile, per axis."""
 
     @property
     @abstractmethod
     def receptive_field(self) -> tuple[int, ...]:
-        """Number of input voxels that one output voxel can see, per axis."""
+        """Number of input voxels that one output voxel depends on, per axis."""
 
     @abstractmethod
-    def rows(self, input_shape: Sequence[int]) -> list[LayerRow]:
-        """List the layers for an input of a shape that fits, see `shape_table`."""
+    def layers(self, input_shape: Sequence[int]) -> list[LayerRow]:
+        """List the layers for an allowed input shape; callers use `shape_table`, which checks."""
 
     @property
     def block_volume(self) -> int:
-        """Number of voxels that a stem moves into channels; 1 without one."""
+        """Number of voxels that a stem moves into channels; 1 without a stem."""
         return 1
 
     @property
     def passing(self) -> tuple[AxisGeometry, ...]:
-        """Which sizes can pass at all, per axis: padded networks need no context for that."""
+        """Sizes that the network computes, per axis; padded networks need no context for that."""
         if not self.padded:
             return self.geometry
         return tuple(AxisGeometry(axis.stride, 0, 0) for axis in self.geometry)
 
     def is_alike(self, a: int, b: int) -> bool:
-        """Tell whether the network treats two spatial axes alike."""
+        """Tell whether the network treats two spatial axes, given by index, in the same way."""
         return self.geometry[a] == self.geometry[b]
 
     def input_for(self, shape: Sequence[int]) -> tuple[int, ...]:
@@ -79,11 +105,17 @@ class Architecture(BaseModel, ABC):
         return tuple(g.input_for(n) for g, n in zip(self.geometry, shape, strict=True))
 
     def output_for(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Return the part of the output that owes nothing to padding, for an allowed input."""
+        """Return the shape of the output that does not depend on padding, for an allowed input."""
         return tuple(g.output_for(n) for g, n in zip(self.geometry, shape, strict=True))
 
     def with_channels(self, into: int, out: int) -> Self:
-        """Return the same for other channels in and out, checked anew."""
+        """Return the same architecture for other channels.
+
+        Parameters
+        ----------
+        into, out : int
+            Channels of the input and of the output.
+        """
         return type(self)(**{**self.model_dump(), "in_channels": into, "out_channels": out})
 
 
@@ -91,15 +123,15 @@ class AxisShape(Protocol):
     """A padded network along one axis."""
 
     def same(self) -> AxisGeometry:
-        """Return which sizes pass, and the context: the true receptive field."""
+        """Return the allowed sizes and the context, which is the true receptive field."""
 
     @property
     def receptive_field(self) -> int:
-        """Number of input voxels that one output voxel can see, the most over all positions."""
+        """Largest number of input voxels that one output voxel depends on."""
 
 
 class PaddedArchitecture(Architecture):
-    """An architecture that is always padded, and treats all axes alike."""
+    """An architecture that is always padded, and treats all axes in the same way."""
 
     readout: Readout = Field(
         "linear", description="What the result passes last; softplus is never negative."
@@ -112,15 +144,67 @@ class PaddedArchitecture(Architecture):
 
     @property
     def padded(self) -> bool:
-        """Always."""
+        """Always True."""
         return True
 
     @property
     def geometry(self) -> tuple[AxisGeometry, ...]:
-        """Which sizes fit, and what context a tile needs, per axis."""
+        """Allowed sizes, and the context of a tile, per axis."""
         return (self.axis_shape.same(),) * self.ndim
 
     @property
     def receptive_field(self) -> tuple[int, ...]:
-        """Number of input voxels that one output voxel can see, per axis."""
+        """Number of input voxels that one output voxel depends on, per axis."""
         return (self.axis_shape.receptive_field,) * self.ndim
+
+
+def shape_table(config: Architecture, input_shape: Sequence[int]) -> list[LayerRow]:
+    """List the layers of a network with the shapes of their outputs and their parameters.
+
+    Parameters
+    ----------
+    config : Architecture
+        The architecture.
+    input_shape : sequence of int
+        The input's spatial shape in voxels, axes (y, x) or (z, y, x).
+
+    Returns
+    -------
+    list of LayerRow
+        From the input to the output, in the order of computation.
+
+    Raises
+    ------
+    InputError
+        Where a size is not allowed (the message names the nearest that are), or there is not one
+        size per axis.
+
+    Examples
+    --------
+    >>> from napari_unet import UNetConfig
+    >>> table = shape_table(UNetConfig.preset("ronneberger2015"), (572, 572))
+    >>> table[-1].shape, sum(layer.parameters for layer in table)
+    ((388, 388), 31030658)
+    """
+    if len(input_shape) != config.ndim:
+        raise InputError(
+            "The input needs one size per spatial axis",
+            got=tuple(input_shape),
+            expected=f"{config.ndim} sizes",
+        )
+    for axis, size in zip(config.passing, input_shape, strict=True):
+        axis.output_for(size)
+    return config.layers(input_shape)
+
+
+def parameter_count(config: Architecture) -> int:
+    """Return the number of trainable parameters.
+
+    Examples
+    --------
+    >>> from napari_unet import UNetConfig
+    >>> parameter_count(UNetConfig.preset("neurons3d"))
+    1192610
+    """
+    smallest = [axis.smallest_input for axis in config.passing]
+    return sum(layer.parameters for layer in shape_table(config, smallest))

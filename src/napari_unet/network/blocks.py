@@ -206,24 +206,38 @@ def read_out(x: Tensor, readout: str) -> Tensor:
 
 
 class Network(nn.Module):
-    """A network that knows its configuration.
+    """A network that is built from a configuration.
+
+    Each subclass declares the configuration that it is built from, which registers it::
+
+        class FCN(Network, config=FCNConfig):
+            def __init__(self, config: FCNConfig) -> None: ...
 
     Attributes
     ----------
     config : Architecture
-        What it was built from.
+        The configuration.
     head : Module
-        The last layer with weights: it has a bias, if the network has any, and `out_channels`
-        channels (times the voxels of a block, where there is a stem), class by class.
+        The last layer with weights. It has a bias if the network has any, and `out_channels`
+        channels, class by class (times the voxels of a block, where there is a stem).
     """
 
     config: Architecture
     head: nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d
 
+    def __init_subclass__(cls, *, config: type[Architecture], **options: Any) -> None:
+        """Register the network of a configuration, see `build_network`."""
+        super().__init_subclass__(**options)
+        NETWORKS[config] = cls
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, in_channels, *spatial) to (batch, out_channels, *spatial).
 
-        `x` is of a size that fits (`Architecture.passing`). With valid convolutions the result is
+        `x` is of a size that `Architecture.passing` allows. With valid convolutions the result is
         smaller by the context, with padded ones of the same size.
         """
         raise NotImplementedError
+
+
+NETWORKS: dict[type[Architecture], Callable[[Any], Network]] = {}
+"""Constructors of the networks that were imported so far, by the class of their configuration."""

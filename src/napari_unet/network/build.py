@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
+from napari_unet.errors import ModelFileError
 from napari_unet.network.architecture import Architecture
-from napari_unet.network.blocks import Network
-from napari_unet.network.densenet import DenseNet
-from napari_unet.network.fcn import FCN
-from napari_unet.network.onnx import OnnxNetwork
-from napari_unet.network.unet import UNet
-
-_BUILDERS: dict[str, Callable[..., Network]] = {
-    "unet": UNet,
-    "fcdensenet": DenseNet,
-    "fcn": FCN,
-    "foreign": OnnxNetwork,
-}
+from napari_unet.network.blocks import NETWORKS, Network
+from napari_unet.network.registry import CONFIG_SUFFIX
 
 
 def build_network(config: Architecture) -> Network:
@@ -41,22 +35,50 @@ def build_network(config: Architecture) -> Network:
     >>> sum(p.numel() for p in network.parameters())
     31030658
     """
-    return _BUILDERS[config.kind](config)
+    # `Network` lies beside its configuration and registers itself when it is imported: the
+    # configuration cannot import it, because it must not need torch.
+    import_module(type(config).__module__.removesuffix(CONFIG_SUFFIX))
+    return NETWORKS[type(config)](config)
+
+
+def load_network(config: Architecture, weights: Mapping[str, NDArray[Any]]) -> Network:
+    """Build a network with given weights, in evaluation mode, on the CPU.
+
+    Parameters
+    ----------
+    config : Architecture
+        The architecture.
+    weights : mapping of str to ndarray
+        Its state, such as `TrainedModel.weights`.
+
+    Raises
+    ------
+    ModelFileError
+        Where the weights are those of another architecture.
+    """
+    network = build_network(config)
+    try:
+        network.load_state_dict({k: torch.tensor(v) for k, v in weights.items()})
+    except RuntimeError as error:
+        raise ModelFileError(
+            "The weights do not belong to this network", got=str(error).splitlines()[-1].strip()
+        ) from error
+    return network.eval()
 
 
 @torch.no_grad()
 def expand_head(network: Network, number: int) -> Network:
-    """Return a network with more output channels; what it knew of the first ones, it still knows.
+    """Return a copy of a network with more output channels; the first ones keep their weights.
 
-    A new class begins as unlikely as the least likely one, on average, so that it disturbs the
-    others little until it has learned.
+    The bias of a new class is the smallest one of the known classes, so that it is predicted
+    rarely until it has been trained.
 
     Parameters
     ----------
     network : Network
         Left as it is.
     number : int
-        Output channels, at least as many as it has.
+        Output channels, at least as many as the network has.
     """
     config = network.config
     grown = build_network(config.with_channels(config.in_channels, number))
@@ -66,7 +88,7 @@ def expand_head(network: Network, number: int) -> Network:
         if values.shape == known.shape:
             values.copy_(known)
             continue
-        # Classes come last among the channels, so that the known ones are the corner.
+        # Channels are ordered class by class: the known ones come first along every axis.
         if name.endswith("bias"):
             values.fill_(float(known.min()))
         values[tuple(slice(n) for n in known.shape)] = known

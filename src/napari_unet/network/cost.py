@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import prod
 
 from napari_unet.errors import InputError
-from napari_unet.network.architecture import Architecture
-from napari_unet.network.table import LayerRow, shape_table
+from napari_unet.network.architecture import Architecture, shape_table
+from napari_unet.network.layers import LayerRow
 
 NUMBER = 4
 """Bytes of a number."""
@@ -40,7 +40,7 @@ class NetworkCost:
         The smallest input that fits and is nowhere smaller.
     batch : int
         Images per training step.
-    rows : tuple of Row
+    layers : tuple of LayerRow
         The layers, for an image of `shape`.
     """
 
@@ -49,17 +49,17 @@ class NetworkCost:
     cropped: tuple[int, ...] | None
     padded: tuple[int, ...]
     batch: int
-    rows: tuple[LayerRow, ...]
+    layers: tuple[LayerRow, ...]
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The input that is counted with: the wished one if it fits, else the nearest."""
-        return self.rows[0].shape
+        return self.layers[0].shape
 
     @property
     def output(self) -> tuple[int, ...]:
         """What comes out, in voxels."""
-        return self.rows[-1].shape
+        return self.layers[-1].shape
 
     @property
     def crop(self) -> tuple[int, ...]:
@@ -89,12 +89,12 @@ class NetworkCost:
     @property
     def parameters(self) -> int:
         """Trainable numbers."""
-        return sum(row.parameters for row in self.rows)
+        return sum(layer.parameters for layer in self.layers)
 
     @property
     def multiply_adds(self) -> int:
         """Of all convolutions."""
-        return sum(row.multiply_adds for row in self.rows)
+        return sum(layer.multiply_adds for layer in self.layers)
 
     @property
     def multiply_adds_per_voxel(self) -> float:
@@ -109,13 +109,13 @@ class NetworkCost:
     @property
     def training_bytes(self) -> int:
         """Estimate of the memory that a training step with that batch needs."""
-        kept = self.batch * sum(row.kept for row in self.rows)
+        kept = self.batch * sum(layer.kept for layer in self.layers)
         return NUMBER * (kept + COPIES * self.parameters)
 
     @property
     def prediction_bytes(self) -> int:
         """Estimate of the memory that a prediction needs."""
-        return int(held_bytes(self.rows)) + NUMBER * self.parameters
+        return int(held_bytes(self.layers)) + NUMBER * self.parameters
 
 
 def network_cost(
@@ -156,8 +156,8 @@ def network_cost(
     below = tuple(axis.largest_input(max(n, axis.smallest_input)) for axis, n in sized)
     cropped = below if all(a <= n for a, n in zip(below, wished, strict=True)) else None
     padded = tuple(axis.input_for(n - axis.context) for axis, n in sized)
-    rows = shape_table(config, cropped or padded)
-    return NetworkCost(config, wished, cropped, padded, batch, tuple(rows))
+    layers = shape_table(config, cropped or padded)
+    return NetworkCost(config, wished, cropped, padded, batch, tuple(layers))
 
 
 def usual_input(config: Architecture) -> tuple[int, ...]:
@@ -165,9 +165,9 @@ def usual_input(config: Architecture) -> tuple[int, ...]:
     return tuple(axis.input_for(USUAL[config.ndim]) for axis in config.passing)
 
 
-def held_bytes(rows: Sequence[LayerRow]) -> float:
+def held_bytes(layers: Sequence[LayerRow]) -> float:
     """Estimate the most memory that a prediction holds at once, besides the weights, in bytes."""
-    return NUMBER * WORK * max(row.held for row in rows)
+    return NUMBER * WORK * max(layer.held for layer in layers)
 
 
 def megabytes(size: int) -> str:

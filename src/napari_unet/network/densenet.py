@@ -37,7 +37,7 @@ class DenseBlock(nn.Module):
         return x
 
 
-class DenseNet(Network):
+class DenseNet(Network, config=DenseNetConfig):
     """An FC-DenseNet as its configuration describes it.
 
     Parameters

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from napari_unet.geometry.unet_shape import LevelShape, UNetShape
 from napari_unet.network.architecture import PaddedArchitecture
-from napari_unet.network.layer_trace import LayerTrace
-from napari_unet.network.table import LayerRow
+from napari_unet.network.layers import LayerRow, LayerTrace
 
-if TYPE_CHECKING:
-    from napari_unet.network.table import LayerRow
+KERNEL = 3
+"""Kernel of the convolutions in dense blocks, and of the first one."""
 
-KERNEL, FACTOR, UP_KERNEL = 3, 2, 3
-"""Of all convolutions with a neighbourhood, all poolings, and all transposed convolutions."""
+FACTOR = 2
+"""Factor of the poolings and upsamplings."""
+
+UP_KERNEL = 3
+"""Kernel of the transposed convolutions."""
 
 
 class DenseNetConfig(PaddedArchitecture):
     """All that defines an FC-DenseNet's architecture.
 
-    In a dense block each layer reads what all the layers before it put out, and adds `growth`
-    channels. On the way down a block's input goes on beside what it made; on the way up only what
-    it made, for the rest would make the fine levels too wide. Jégou et al. 2017,
+    In a dense block each layer reads the concatenated outputs of all layers before it, and adds
+    `growth` channels. In the encoder a block passes on its input and its new channels; in the
+    decoder only the new ones, which limits the width at fine resolutions. Jégou et al. 2017,
     arXiv:1611.09326.
 
     Raises
@@ -58,7 +60,7 @@ class DenseNetConfig(PaddedArchitecture):
 
     @property
     def title(self) -> str:
-        """What it is, in a few words; layers are counted as in the publication."""
+        """Short description; layers are counted as in the publication."""
         # Besides those of the blocks: the first, the last, and one per change of resolution.
         layers = 2 * sum(self.blocks) + self.bottom + 2 + 2 * len(self.blocks)
         return f"FC-DenseNet of {layers} layers, {self.ndim}D"
@@ -71,7 +73,7 @@ class DenseNetConfig(PaddedArchitecture):
     @property
     def axis_shape(self) -> UNetShape:
         """The shape along each axis."""
-        # The longest way leads through every layer of every block.
+        # The path with the largest receptive field passes every layer of every block.
         crops = [(KERNEL - 1) * layers for layers in self.blocks]
         firsts = [KERNEL - 1] + [0] * len(crops)
         levels = tuple(
@@ -81,17 +83,18 @@ class DenseNetConfig(PaddedArchitecture):
         bottom = (KERNEL - 1) * self.bottom + (0 if levels else firsts[0])
         return UNetShape(levels, bottom)
 
-    def rows(self, input_shape: Sequence[int]) -> list[LayerRow]:
-        """List the layers for an input of a shape that fits, see `shape_table`."""
-        return densenet_rows(self, input_shape)
+    def layers(self, input_shape: Sequence[int]) -> list[LayerRow]:
+        """List the layers for an allowed input shape, see `shape_table`."""
+        return densenet_layers(self, input_shape)
 
 
-def densenet_rows(config: DenseNetConfig, input_shape: Sequence[int]) -> list[LayerRow]:
-    """List an FC-DenseNet's layers for an input of a shape that fits, see `shape_table`.
+def densenet_layers(config: DenseNetConfig, input_shape: Sequence[int]) -> list[LayerRow]:
+    """List the layers of an FC-DenseNet for an allowed input shape, see `shape_table`.
 
-    A layer of a dense block is listed with all the channels that there are behind it.
+    The channels of a layer in a dense block include those concatenated with its output.
     """
-    trace, n = LayerTrace(input_shape, config.in_channels), config.ndim
+    trace = LayerTrace(input_shape, config.in_channels)
+    n = config.ndim
     trace.conv("first conv", config.first, (KERNEL,) * n)
     skips: list[LayerRow] = []
     for level, layers in enumerate(config.blocks):
@@ -103,13 +106,14 @@ def densenet_rows(config: DenseNetConfig, input_shape: Sequence[int]) -> list[La
     _dense(config, trace, "bottom", config.bottom)
     below = config.bottom
     for level in reversed(range(config.depth)):
-        name, made = f"decoder {level + 1}", below * config.growth
-        # Only what the block below has made goes up.
+        name = f"decoder {level + 1}"
+        made = below * config.growth
+        # Only the new channels of the block below are upsampled.
         trace.up_conv(f"{name} up", made, (UP_KERNEL,) * n, (FACTOR,) * n, into=made)
         trace.concat(f"{name} concat", skips[level])
         _dense(config, trace, name, below := config.blocks[level])
     trace.conv("head", config.out_channels, (1,) * n)
-    return trace.rows
+    return trace.layers
 
 
 def _dense(config: DenseNetConfig, trace: LayerTrace, name: str, layers: int) -> None:

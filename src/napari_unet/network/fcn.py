@@ -13,7 +13,7 @@ from napari_unet.network.blocks import CONV, POOL, ConvBlock, Network, read_out,
 from napari_unet.network.fcn_config import BOTTOM_KERNEL, KERNEL, FCNConfig
 
 
-class FCN(Network):
+class FCN(Network, config=FCNConfig):
     """An FCN as its configuration describes it.
 
     Parameters

@@ -4,37 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from napari_unet.geometry.unet_shape import FACTOR, FCNShape
 from napari_unet.network.architecture import PaddedArchitecture
-from napari_unet.network.layer_trace import LayerTrace
-from napari_unet.network.table import LayerRow
-
-if TYPE_CHECKING:
-    from napari_unet.network.table import LayerRow
+from napari_unet.network.layers import LayerRow, LayerTrace
 
 BLOCKS = ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3)
-"""Channels of VGG-16's convolutions, block by block, each followed by a pooling by 2."""
+"""Channels of the convolutions of VGG-16, block by block; a pooling by 2 follows each block."""
 
-BOTTOM, BOTTOM_KERNEL = 4096, 7
-"""Channels of the two layers that were fully connected, and the kernel of the first."""
+BOTTOM = 4096
+"""Channels of the two convolutions that are fully connected layers in VGG-16."""
 
-KERNEL, DROPOUT = 3, 0.5
+BOTTOM_KERNEL = 7
+"""Kernel of the first of these two; that of the second is 1."""
+
+KERNEL = 3
+"""Kernel of all convolutions of VGG-16."""
+
+DROPOUT = 0.5
+"""Dropout rate of VGG-16."""
 
 UPS: dict[int, tuple[int, ...]] = {32: (32,), 16: (2, 16), 8: (2, 2, 8)}
-"""Factors of the upsamplings, from the bottom, by the finest resolution that is used."""
+"""Factors of the upsamplings, from the bottom, by `FCNConfig.finest`."""
 
 
 class FCNConfig(PaddedArchitecture):
     """All that defines the architecture of an FCN.
 
-    The convolutions of VGG-16 put out classes at a 32nd of the resolution. These are enlarged by
-    transposed convolutions that begin as bilinear interpolation; at a 16th and an 8th the answers
+    The convolutions of VGG-16 score the classes at 1/32 of the resolution. Transposed convolutions
+    that are initialised as bilinear interpolation upsample the scores; at 1/16 and 1/8 the scores
     of finer layers are added. Long et al. 2015, doi:10.1109/CVPR.2015.7298965. All convolutions
-    are padded to keep the size, where the original padded the image by 100 pixels.
+    are padded to keep the size; the original pads the image by 100 pixels instead.
 
     Raises
     ------
@@ -60,7 +63,7 @@ class FCNConfig(PaddedArchitecture):
 
     @property
     def title(self) -> str:
-        """What it is, in a few words."""
+        """Short description."""
         part = "" if self.width == 1 else f", width {self.width:g}"
         return f"FCN-{self.finest}s, {self.ndim}D{part}"
 
@@ -86,7 +89,7 @@ class FCNConfig(PaddedArchitecture):
 
     @property
     def skips(self) -> tuple[int, ...]:
-        """Blocks whose answers are added, counted from 0, in the order of the upsamplings."""
+        """Indices of the blocks whose scores are added, in the order of the upsamplings."""
         coarse = [prod(self.ups[: i + 1]) for i in range(len(self.ups) - 1)]
         return tuple(self.depth - c.bit_length() for c in coarse)
 
@@ -96,21 +99,19 @@ class FCNConfig(PaddedArchitecture):
         crops = tuple((KERNEL - 1) * len(block) for block in BLOCKS)
         return FCNShape(crops, BOTTOM_KERNEL - 1, self.ups)
 
-    def rows(self, input_shape: Sequence[int]) -> list[LayerRow]:
-        """List the layers for an input of a shape that fits, see `shape_table`."""
-        return fcn_rows(self, input_shape)
+    def layers(self, input_shape: Sequence[int]) -> list[LayerRow]:
+        """List the layers for an allowed input shape, see `shape_table`."""
+        return fcn_layers(self, input_shape)
 
     def _scaled(self, channels: int) -> int:
         return max(1, round(channels * self.width))
 
 
-def fcn_rows(config: FCNConfig, input_shape: Sequence[int]) -> list[LayerRow]:
-    """List an FCN's layers for an input of a shape that fits, see `shape_table`."""
-    trace, n, classes = (
-        LayerTrace(input_shape, config.in_channels),
-        config.ndim,
-        config.out_channels,
-    )
+def fcn_layers(config: FCNConfig, input_shape: Sequence[int]) -> list[LayerRow]:
+    """List the layers of an FCN for an allowed input shape, see `shape_table`."""
+    trace = LayerTrace(input_shape, config.in_channels)
+    n = config.ndim
+    classes = config.out_channels
     skips: list[LayerRow] = []
     for number, block in enumerate(config.blocks):
         for i, out in enumerate(block, start=1):
@@ -119,15 +120,21 @@ def fcn_rows(config: FCNConfig, input_shape: Sequence[int]) -> list[LayerRow]:
         if number in config.skips:
             skips.append(trace.wait())
     for i, side in enumerate((BOTTOM_KERNEL, 1), start=1):
-        name, rate = f"bottom conv {i}", config.dropout
-        trace.conv(name, config.bottom, (side,) * n, activation="relu", dropout=rate)
+        trace.conv(
+            f"bottom conv {i}",
+            config.bottom,
+            (side,) * n,
+            activation="relu",
+            dropout=config.dropout,
+        )
     trace.conv("score", classes, (1,) * n)
     for i, factor in enumerate(config.ups, start=1):
-        last, kernel = i == len(config.ups), (2 * factor,) * n
+        last = i == len(config.ups)
         name = "head" if last else f"up {i}"
-        trace.up_conv(name, classes, kernel, (factor,) * n, bias=last, groups=classes, kept=last)
+        sides = (2 * factor,) * n
+        trace.up_conv(name, classes, sides, (factor,) * n, bias=last, groups=classes, kept=last)
         if not last:
             skip = skips.pop()
             trace.conv(f"{name} score", classes, (1,) * n, of=skip)
             trace.plus(f"{name} sum", skip)
-    return trace.rows
+    return trace.layers

@@ -18,7 +18,6 @@ from napari_unet.network.blocks import (
     placed,
 )
 from napari_unet.network.filters import FilterPath
-from napari_unet.network.unet import UNet
 
 Conv = nn.Conv2d | nn.Conv3d
 TransposedConv = nn.ConvTranspose2d | nn.ConvTranspose3d
@@ -41,15 +40,19 @@ def for_inference(network: Network, device: torch.device | None = None) -> Netwo
             _fold(block.layers)
             if fuse:
                 _fuse(block)
-    if not isinstance(fast, UNet):
-        return fast
-    if fast.filters is not None:
-        _shorten(fast.filters, fuse)
+        if isinstance(block, FilterPath):
+            _shorten(block, fuse)
     if device.type == "cpu":
-        for i, up in enumerate(fast.ups):
-            if isinstance(up, TransposedConv) and up.kernel_size == up.stride:
-                fast.ups[i] = MatrixUpsampling(up)
+        _replace_upsamplings(fast)
     return fast
+
+
+def _replace_upsamplings(network: nn.Module) -> None:
+    """Compute transposed convolutions without overlap as matrix products."""
+    for parent in list(network.modules()):
+        for name, up in list(parent.named_children()):
+            if isinstance(up, TransposedConv) and up.kernel_size == up.stride and up.groups == 1:
+                setattr(parent, name, MatrixUpsampling(up))
 
 
 def _shorten(path: FilterPath, fuse: bool) -> None:

@@ -26,15 +26,15 @@ TINY = 1e-20
 """Probabilities below this are as good as none; their logarithm is finite."""
 
 
-class OnnxNetwork(Network):
+class OnnxNetwork(Network, config=OnnxConfig):
     """A program of another origin that predicts as networks of ours do.
 
     Its weights are the bytes of its file. It has no head, and cannot learn.
 
     Parameters
     ----------
-    config : ForeignConfig
-        What is known of it.
+    config : OnnxConfig
+        The configuration.
     """
 
     config: OnnxConfig

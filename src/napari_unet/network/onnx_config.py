@@ -1,4 +1,4 @@
-"""A network that another program made: what is known of it from the outside. Knows no torch."""
+"""The configuration of an imported network, an ONNX graph: sizes, axes, pre- and postprocessing."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_unet.geometry.unet_shape import AxisGeometry
 from napari_unet.network.architecture import Architecture
-from napari_unet.network.table import LayerRow
+from napari_unet.network.layers import LayerRow
 
-HELD = 200
-"""Numbers per voxel that an unknown network holds in memory: a U-Net with 64 channels at first."""
+HELD_PER_VOXEL = 200
+"""Numbers per input voxel that an unknown network holds in memory, as many as a U-Net with 64
+channels at the full resolution does."""
 
 
 class _Frozen(BaseModel):
@@ -21,10 +22,10 @@ class _Frozen(BaseModel):
 
 
 class AxisSizes(_Frozen):
-    """Which sizes fit through a program along one axis.
+    """Allowed sizes of a program along one axis, in voxels.
 
-    An input has ``smallest + n * step`` voxels, or `smallest` and no other where `step` is 0; the
-    output is smaller by `cut`, and of that `halo` voxels on each side are not to be trusted.
+    An input has ``smallest + n * step`` voxels, where a `step` of 0 allows `smallest` alone. The
+    output is smaller by `cut`, and its outermost `halo` voxels on each side are discarded.
     """
 
     smallest: int = Field(ge=1)
@@ -34,7 +35,7 @@ class AxisSizes(_Frozen):
 
     @property
     def context(self) -> int:
-        """Voxels by which what can be trusted of the output is smaller than the input."""
+        """Voxels by which the output without its halo is smaller than the input."""
         return self.cut + 2 * self.halo
 
     @model_validator(mode="after")
@@ -45,21 +46,21 @@ class AxisSizes(_Frozen):
 
     @property
     def geometry(self) -> AxisGeometry:
-        """The same as the rest of the package counts it.
+        """The same sizes as an `AxisGeometry`.
 
-        A program of one size takes others piece by piece (`OnnxNetwork`): its stride is what
-        one piece gives.
+        A program that takes one size computes larger inputs in pieces (`OnnxNetwork`): the stride
+        is the output of one piece.
         """
         if not self.step:
             return AxisGeometry(self.smallest - self.context, self.context, 0)
-        # The smallest input of which anything is left.
+        # The smallest input whose output is larger than its halo.
         more = -(-max(0, self.context + 1 - self.smallest) // self.step)
         grow = self.smallest + (more - 1) * self.step
         return AxisGeometry(self.step, grow, self.context - grow)
 
 
 class Step(_Frozen):
-    """One thing that is done to each voxel before or behind a program.
+    """One operation on each voxel, before or after a program.
 
     "linear": ``(x - a) / b``; "clip": between `a` and `b`; "binarize": 1 above `a`, else 0;
     "sigmoid" and "softmax" (over the channels). `a` and `b` have one number, or one per channel.
@@ -71,10 +72,11 @@ class Step(_Frozen):
 
 
 class PictureFit(_Frozen):
-    """A normalisation that is fitted to each picture anew, instead of once to those learned from.
+    """A normalisation that is computed for each image anew, not once for the training data.
 
     ``"mean_sd"``: ``(x - mean) / (sd + eps)``; ``"percentile"``: ``(x - p) / (q - p + eps)`` with
-    the percentiles `low` and `high`. With `together` over all channels at once.
+    the percentiles p = `low` and q = `high`. `together` computes one mean (or percentile) over
+    all channels instead of one per channel.
     """
 
     kind: Literal["mean_sd", "percentile"]
@@ -85,23 +87,23 @@ class PictureFit(_Frozen):
 
 
 class OnnxConfig(Architecture):
-    """A program made elsewhere: an ONNX graph. It can predict, but cannot learn.
+    """An ONNX graph from another program. It predicts, but cannot be trained.
 
     Parameters
     ----------
     name : str
-        What it calls itself.
+        Its name in the package.
     sizes : tuple of AxisSizes
         One per spatial axis, in the order (y, x) or (z, y, x).
     inputs, outputs : str
         The order of its axes, of b(atch), c(hannel), z, y, x; b and c may lack.
     before, after : tuple of Step
-        What is done in front of it, after the normalisation, and behind.
+        Operations between the normalisation and the program, and after the program.
     result : {"probability", "probabilities", "logits", "image"}
-        What it gives then: the probability of the second of two classes, those of all classes,
-        something that softmax makes probabilities of, or an image.
+        What the output is then: the probability of the second of two classes, the probabilities
+        of all classes, logits for softmax, or an image.
     fit : PictureFit, optional
-        How a picture is normalised, where that is not the same for all.
+        The normalisation, where it is computed for each image.
     """
 
     kind: Literal["foreign"] = "foreign"
@@ -128,43 +130,43 @@ class OnnxConfig(Architecture):
 
     @property
     def title(self) -> str:
-        """What it is, in a few words."""
+        """Short description."""
         return f"imported: {self.name}"
 
     @property
     def depth(self) -> int:
-        """Not known; 0."""
+        """Always 0, because it is not known."""
         return 0
 
     @property
     def padded(self) -> bool:
-        """Whether it keeps the size of whatever it is given."""
+        """Whether it keeps the size of any allowed input."""
         return all(axis.step and not axis.cut for axis in self.sizes)
 
     @property
     def geometry(self) -> tuple[AxisGeometry, ...]:
-        """Which sizes fit, and what context a tile needs, per axis."""
+        """Allowed sizes, and the context of a tile, per axis."""
         return tuple(axis.geometry for axis in self.sizes)
 
     @property
     def passing(self) -> tuple[AxisGeometry, ...]:
-        """Which sizes can pass at all: those of `geometry`."""
+        """The sizes of `geometry`: nothing else is known of the program."""
         return self.geometry
 
     @property
     def receptive_field(self) -> tuple[int, ...]:
-        """Number of input voxels that one output voxel can see, as far as its halo tells."""
+        """Number of input voxels that one output voxel depends on, according to its halo."""
         return tuple(axis.context + 1 for axis in self.sizes)
 
     @property
     def piece(self) -> tuple[int, ...] | None:
-        """The one input size that it takes, or None where it takes several."""
+        """The only allowed input shape, or None where several are allowed."""
         if all(axis.step for axis in self.sizes):
             return None
         return tuple(axis.smallest for axis in self.sizes)
 
-    def rows(self, input_shape: Sequence[int]) -> list[LayerRow]:
-        """List it as one layer; what it holds in memory is a guess."""
-        held = HELD * prod(input_shape)
+    def layers(self, input_shape: Sequence[int]) -> list[LayerRow]:
+        """List the program as one layer; its memory is estimated with `HELD_PER_VOXEL`."""
+        held = HELD_PER_VOXEL * prod(input_shape)
         shape = self.output_for(input_shape)
         return [LayerRow("program", shape, self.out_channels, held=held)]

@@ -1,23 +1,30 @@
-"""Architectures with a name: published ones, and our sizes."""
+"""Architectures as data: the published ones by name, and our U-Nets by size. Knows no torch."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from napari_unet.errors import InputError
 
 SIZES: dict[int, dict[str, tuple[int, int]]] = {
     2: {"small": (16, 2), "medium": (32, 2), "large": (32, 3)},
-    # Context costs its third power here.
+    # In 3D the cost grows with the third power of the context.
     3: {"small": (16, 1), "medium": (24, 1), "large": (32, 2)},
 }
-"""Channels at the highest resolution, and least number of poolings, per number of dimensions."""
+"""Per number of dimensions and size: channels at the full resolution, least number of poolings."""
 
 MOST_POOLINGS = 3
+"""Largest number of poolings that coarse axes can bring about."""
 
 SIGMAS = (0.7, 1.4, 2.8, 5.6)
 """Scales of the fixed filters, in the finest axis's voxels."""
 
 _CAMVID = {"in_channels": 3, "out_channels": 11}
+"""Channels for colour images and the 11 classes of CamVid."""
+
 _VOC = {"in_channels": 3, "out_channels": 21}
+"""Channels for colour images, the 20 classes of PASCAL VOC and background."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Ronneberger et al. 2015, doi:10.1007/978-3-319-24574-4_28: 572 -> 388.
@@ -93,7 +100,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         # On the way down in the two deepest blocks, on the way up nowhere.
         "dropout": (0.0, 0.0, 0.0, 0.3, 0.3, 0.0, 0.0, 0.0, 0.0),
     },
-    # Jegou et al. 2017, arXiv:1611.09326, table 1; the 11 classes of CamVid.
+    # Jegou et al. 2017, arXiv:1611.09326, table 1.
     "fcdensenet56": {"kind": "fcdensenet", **_CAMVID},
     "fcdensenet67": {
         "kind": "fcdensenet",
@@ -109,29 +116,56 @@ PRESETS: dict[str, dict[str, Any]] = {
         "blocks": (4, 5, 7, 10, 12),
         "bottom": 15,
     },
-    # Long et al. 2015, doi:10.1109/CVPR.2015.7298965; PASCAL VOC's 20 classes and background.
+    # Long et al. 2015, doi:10.1109/CVPR.2015.7298965.
     "fcn32s": {"kind": "fcn", "finest": 32, **_VOC},
     "fcn16s": {"kind": "fcn", "finest": 16, **_VOC},
     "fcn8s": {"kind": "fcn", "finest": 8, **_VOC},
 }
+"""Fields of the published architectures, by name; `kind` says which, "unet" where it is missing."""
 
 
-def sized(size: str, ndim: int, spacing: tuple[float, ...], fast: bool) -> dict[str, Any]:
-    """Return the fields of a network of ours for voxels `spacing` apart."""
+def preset_fields(name: str) -> dict[str, Any]:
+    """Return the fields of a published architecture; without a `kind` it is a U-Net's.
+
+    Raises
+    ------
+    InputError
+        Where there is no preset of that name.
+    """
+    if name not in PRESETS:
+        raise InputError(
+            "There is no such preset", got=repr(name), expected=" or ".join(sorted(PRESETS))
+        )
+    return PRESETS[name]
+
+
+def sized_fields(size: str, ndim: int, spacing: tuple[float, ...], fast: bool) -> dict[str, Any]:
+    """Return the fields of one of our U-Nets, see `UNetConfig.sized`.
+
+    Parameters
+    ----------
+    size : {"small", "medium", "large"}
+        Key in `SIZES`.
+    ndim : int
+        Spatial dimensions.
+    spacing : tuple of float
+        Distance between voxels per axis; only ratios matter.
+    fast : bool
+        Whether there is a stem.
+    """
     base, depth = SIZES[ndim][size]
-    spacing_now = list(spacing)
-    stem = _fine_axes(spacing_now, 2) if fast else (1,) * ndim
-    spacing_now = [d * f for d, f in zip(spacing_now, stem, strict=True)]
+    stem = _fine_axes(spacing, 2) if fast else (1,) * ndim
+    spacing_now = tuple(d * f for d, f in zip(spacing, stem, strict=True))
     kernels: list[tuple[int, ...]] = []
     poolings: list[tuple[int, ...]] = []
-    # Thick slices: pool in the plane, where it is cheap, until voxels are about cubes.
+    # Thick slices: pool within the plane, which is cheap, until voxels are about cubes.
     while len(poolings) < depth or (
         1 in _fine_axes(spacing_now, 2) and len(poolings) < MOST_POOLINGS
     ):
         kernels.append(_fine_axes(spacing_now, 3))
         poolings.append(_fine_axes(spacing_now, 2))
-        spacing_now = [d * f for d, f in zip(spacing_now, poolings[-1], strict=True)]
-    kernels.append((3,) * ndim)  # here at the latest, planes far apart see each other
+        spacing_now = tuple(d * f for d, f in zip(spacing_now, poolings[-1], strict=True))
+    kernels.append((3,) * ndim)  # at the bottom even planes that are far apart are convolved
     channels = [(base * 2**i,) * 2 for i in range(len(poolings) + 1)]
     return {
         "encoder": tuple(channels[:-1]),
@@ -140,24 +174,24 @@ def sized(size: str, ndim: int, spacing: tuple[float, ...], fast: bool) -> dict[
         "kernels": tuple(kernels),
         "poolings": tuple(poolings),
         "stem": stem,
-        # A transposed convolution shows as a checkerboard until it has learned not to: Odena et
-        # al. 2016, doi:10.23915/distill.00003.
+        # Transposed convolutions make checkerboards early in a training: Odena et al. 2016,
+        # doi:10.23915/distill.00003.
         "up": "nearest",
     }
 
 
 def filter_scales(spacing: tuple[float, ...]) -> list[tuple[float, ...]]:
-    """Return the filters' sigmas in voxels, alike in space, for voxels `spacing` apart.
+    """Return the sigmas of the fixed filters per scale and axis, in voxels.
 
-    Where planes are so far apart that the filters would hardly see from one to the next, they
-    keep to the plane.
+    They are isotropic in space for voxels `spacing` apart. Along axes that are too coarse for a
+    scale its sigma is 0: it filters within the plane.
     """
     finest = min(spacing)
     scales = [tuple(round(s * finest / d, 3) for d in spacing) for s in SIGMAS]
     return [tuple(s if s >= SIGMAS[0] else 0.0 for s in scale) for scale in scales]
 
 
-def _fine_axes(spacing: list[float], value: int) -> tuple[int, ...]:
+def _fine_axes(spacing: Sequence[float], value: int) -> tuple[int, ...]:
     """Return `value` for axes less than twice as coarse as the finest, 1 for the others."""
     finest = min(spacing)
     return tuple(value if d < 2 * finest else 1 for d in spacing)

@@ -26,7 +26,7 @@ HEAD_START = 0.1
 """How large the head's weights are at first beside a path of fixed filters."""
 
 
-class UNet(Network):
+class UNet(Network, config=UNetConfig):
     """A U-Net as its configuration describes it.
 
     Parameters

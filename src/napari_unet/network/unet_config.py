@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from napari_unet.errors import InputError
 from napari_unet.geometry.unet_shape import AxisGeometry, LevelShape, UNetShape
 from napari_unet.network.architecture import Architecture, Readout
-from napari_unet.network.layer_trace import LayerTrace
-from napari_unet.network.table import LayerRow
-
-if TYPE_CHECKING:
-    from napari_unet.network.table import LayerRow
+from napari_unet.network.layers import LayerRow, LayerTrace
+from napari_unet.network.presets import filter_scales, preset_fields, sized_fields
 
 Padding = Literal["valid", "same"]
 Norm = Literal["batch", "none"]
@@ -181,7 +178,6 @@ class UNetConfig(Architecture):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-
         check_unet(self)
         return self
 
@@ -261,9 +257,9 @@ class UNetConfig(Architecture):
         kernels = all(k[a] == k[b] for k in per_axis)
         return kernels and self.geometry[a] == self.geometry[b]
 
-    def rows(self, input_shape: Sequence[int]) -> list[LayerRow]:
-        """List the layers for an input of a shape that fits, see `shape_table`."""
-        return unet_rows(self, input_shape)
+    def layers(self, input_shape: Sequence[int]) -> list[LayerRow]:
+        """List the layers for an allowed input shape, see `shape_table`."""
+        return unet_layers(self, input_shape)
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> UNetConfig:
@@ -281,14 +277,12 @@ class UNetConfig(Architecture):
         InputError
             Where there is no preset of that name.
         """
-        from napari_unet.network.kinds import preset
-
-        config = preset(name, **changes)
-        if not isinstance(config, cls):
+        fields = preset_fields(name)
+        if fields.get("kind", "unet") != "unet":
             raise InputError(
                 "This preset is no U-Net", got=name, todo="Use napari_unet.preset instead"
             )
-        return config
+        return cls(**{**fields, **changes})
 
     @classmethod
     def sized(
@@ -325,15 +319,13 @@ class UNetConfig(Architecture):
         padding : {"valid", "same"}
             Convolutions without or with padding.
         """
-        from napari_unet.network.presets import filter_scales, sized
-
         spacing = tuple(spacing or (1.0,) * ndim)
         config = cls(
             ndim=ndim,
             in_channels=in_channels,
             out_channels=out_channels,
             padding=padding,
-            **sized(size, ndim, spacing, fast),
+            **sized_fields(size, ndim, spacing, fast),
         )
         scales = filter(config.can_filter, filter_scales(spacing)) if filters else ()
         return config.model_copy(update={"filters": tuple(scales)})
@@ -435,8 +427,8 @@ def _check_filters(c: UNetConfig) -> None:
             )
 
 
-def unet_rows(config: UNetConfig, input_shape: Sequence[int]) -> list[LayerRow]:
-    """List a U-Net's layers for an input of a shape that fits, see `shape_table`."""
+def unet_layers(config: UNetConfig, input_shape: Sequence[int]) -> list[LayerRow]:
+    """List the layers of a U-Net for an allowed input shape, see `shape_table`."""
     trace, volume = LayerTrace(input_shape, config.in_channels), config.block_volume
     image = trace.last
     if config.filters or config.input_skip:
@@ -456,7 +448,7 @@ def unet_rows(config: UNetConfig, input_shape: Sequence[int]) -> list[LayerRow]:
         trace.concat(f"{name} concat", skips[level])
         _block(config, trace, name, channels, level, config.dropout_above(level))
     _end(config, trace)
-    return trace.rows
+    return trace.layers
 
 
 def _end(config: UNetConfig, trace: LayerTrace) -> None:
@@ -477,9 +469,9 @@ def _filters(config: UNetConfig, trace: LayerTrace) -> None:
     # The features of all scales, and then once more, side by side.
     trace.add("filters", answer.shape, features, kept=2, extra=features * prod(answer.shape))
     one = (1,) * config.ndim
-    row = trace.conv("filters conv 1", HIDDEN, one, activation="relu")
-    # With a scale and a shift per feature, of the norm before it.
-    trace.rows[-1] = replace(row, parameters=row.parameters + 2 * features)
+    layer = trace.conv("filters conv 1", HIDDEN, one, activation="relu")
+    # The norm before it has a scale and a shift per feature.
+    trace.layers[-1] = replace(layer, parameters=layer.parameters + 2 * features)
     trace.conv("filters conv 2", config.out_channels, one)
     trace.take(answer)
 

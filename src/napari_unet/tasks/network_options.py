@@ -8,7 +8,7 @@ from pydantic import Field
 
 from napari_unet.data.image import Border
 from napari_unet.geometry.axes import ChannelAxis
-from napari_unet.network.kinds import AnyNetwork
+from napari_unet.network.registry import AnyNetwork
 from napari_unet.network.unet_config import Padding, Size
 from napari_unet.training.options import TrainingOptions
 

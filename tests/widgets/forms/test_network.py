@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from napari_unet.network.architecture import parameter_count, shape_table
 from napari_unet.network.cost import network_cost
-from napari_unet.network.kinds import preset
 from napari_unet.network.presets import PRESETS
-from napari_unet.network.table import parameter_count, shape_table
+from napari_unet.network.registry import preset
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.widgets.forms.network import (
     PUBLISHED,

@@ -21,7 +21,7 @@ from napari_unet.inference.preview import outputs_in_view
 from napari_unet.model import TrainedModel, Weights
 from napari_unet.network.architecture import Architecture
 from napari_unet.network.blocks import Network
-from napari_unet.network.build import build_network
+from napari_unet.network.build import build_network, load_network
 from napari_unet.network.inference import for_inference
 from napari_unet.tasks.base import options_metadata, preview_warning
 from napari_unet.tasks.images.dataset import (
@@ -94,7 +94,11 @@ class ImageTask:
             _check_start(start, lesson, channels)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
-            fresh = build_network(self.config) if start is None else start.network().train()
+            fresh = (
+                build_network(self.config)
+                if start is None
+                else load_network(start.config, start.weights).train()
+            )
         self.network: Network = fresh
         views = lesson.views
         largest = [max(sizes) for sizes in zip(*(v.spatial_shape for v in views), strict=True)]

@@ -20,7 +20,7 @@ from napari_unet.inference.memory import memory_problem
 from napari_unet.inference.preview import previewed, probabilities
 from napari_unet.model import ClassInfo, InputSpec, TrainedModel, Weights
 from napari_unet.network.blocks import Network, centre_crop
-from napari_unet.network.build import build_network, expand_head
+from napari_unet.network.build import build_network, expand_head, load_network
 from napari_unet.network.inference import for_inference
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.base import options_metadata, preview_warning
@@ -121,7 +121,7 @@ def all_values(known: Iterable[int], painted: Iterable[int]) -> tuple[int, ...]:
 
 def continued_network(model: TrainedModel, classes: int) -> Network:
     """Return the model's network, in training mode, uncalibrated, and with so many classes."""
-    network = model.network()
+    network = load_network(model.config, model.weights)
     shift_head(network, 1 / factors_of(model, len(model.classes)))
     return expand_head(network, classes).train()
 

@@ -16,11 +16,11 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.errors import InputError
-from napari_unet.network.architecture import Architecture
+from napari_unet.network.architecture import Architecture, shape_table
 from napari_unet.network.cost import NetworkCost, megabytes, network_cost
-from napari_unet.network.kinds import preset
+from napari_unet.network.layers import LayerRow
 from napari_unet.network.presets import PRESETS
-from napari_unet.network.table import LayerRow, shape_table
+from napari_unet.network.registry import preset
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.widgets.forms.editors import ChoiceEdit, TextEdit
 from napari_unet.widgets.forms.model_form import ModelForm, form_layout

@@ -1,27 +1,34 @@
-"""All kinds of networks, by name. Knows no torch."""
+"""All architectures by their kind, and the presets by their name. Knows no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, SerializeAsAny
 
+from napari_unet import network
 from napari_unet.errors import InputError
-from napari_unet.network.architecture import Architecture
-from napari_unet.network.densenet_config import DenseNetConfig
-from napari_unet.network.fcn_config import FCNConfig
-from napari_unet.network.onnx_config import OnnxConfig
-from napari_unet.network.presets import PRESETS
-from napari_unet.network.unet_config import UNetConfig
+from napari_unet.network.architecture import ARCHITECTURES, Architecture
+from napari_unet.network.presets import preset_fields
 
-KINDS: dict[str, type[Architecture]] = {
-    "unet": UNetConfig,
-    "fcdensenet": DenseNetConfig,
-    "fcn": FCNConfig,
-    "foreign": OnnxConfig,
-}
-"""Configurations, by the `kind` that files and presets call them."""
+CONFIG_SUFFIX = "_config"
+"""Ending of the modules that define an architecture's configuration."""
+
+
+@cache
+def architectures() -> Mapping[str, type[Architecture]]:
+    """Return the configuration class of every architecture, by kind.
+
+    Imports all modules of this folder that end in `CONFIG_SUFFIX`: each registers its class.
+    """
+    for module in iter_modules(network.__path__, f"{network.__name__}."):
+        if module.name.endswith(CONFIG_SUFFIX):
+            import_module(module.name)
+    return ARCHITECTURES
 
 
 def read_config(values: Mapping[str, Any]) -> Architecture:
@@ -34,12 +41,13 @@ def read_config(values: Mapping[str, Any]) -> Architecture:
     InputError
         Where there is no such kind.
     """
+    kinds = architectures()
     kind = values.get("kind", "unet") if isinstance(values, Mapping) else None
-    if kind not in KINDS:
+    if kind not in kinds:
         raise InputError(
-            "There is no such kind of network", got=repr(kind), expected=" or ".join(KINDS)
+            "There is no such kind of network", got=repr(kind), expected=" or ".join(kinds)
         )
-    return KINDS[kind](**values)
+    return kinds[kind](**values)
 
 
 def preset(name: str, **changes: Any) -> Architecture:
@@ -57,11 +65,7 @@ def preset(name: str, **changes: Any) -> Architecture:
     InputError
         Where there is no preset of that name.
     """
-    if name not in PRESETS:
-        raise InputError(
-            "There is no such preset", got=repr(name), expected=" or ".join(sorted(PRESETS))
-        )
-    return read_config({**PRESETS[name], **changes})
+    return read_config({**preset_fields(name), **changes})
 
 
 def _as_config(value: Any) -> Any:

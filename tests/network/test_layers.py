@@ -12,24 +12,25 @@ from hypothesis import strategies as st
 from torch import nn
 
 from napari_unet.errors import InputError
+from napari_unet.network.architecture import parameter_count, shape_table
 from napari_unet.network.blocks import ConvBlock, Interpolate
 from napari_unet.network.build import build_network
-from napari_unet.network.table import LayerRow, format_table, parameter_count, shape_table
+from napari_unet.network.layers import LayerRow, format_table
 from napari_unet.network.unet import UNet
 from napari_unet.network.unet_config import UNetConfig
 
 
-def parameters_of(rows: list[LayerRow], *beginnings: str) -> int:
-    return sum(row.parameters for row in rows if row.name.startswith(beginnings))
+def parameters_of(layers: list[LayerRow], *beginnings: str) -> int:
+    return sum(layer.parameters for layer in layers if layer.name.startswith(beginnings))
 
 
-def row_named(rows: list[LayerRow], name: str) -> LayerRow:
-    (found,) = [row for row in rows if row.name == name]
+def layer_named(layers: list[LayerRow], name: str) -> LayerRow:
+    (found,) = [layer for layer in layers if layer.name == name]
     return found
 
 
 def test_neurons3d_block_by_block():
-    rows = shape_table(UNetConfig.preset("neurons3d"), (220, 220, 220))
+    layers = shape_table(UNetConfig.preset("neurons3d"), (220, 220, 220))
     blocks = [
         ("encoder 1",),
         ("encoder 2",),
@@ -39,30 +40,32 @@ def test_neurons3d_block_by_block():
         ("decoder 2 conv", "decoder 1 up"),
         ("decoder 1 conv", "head"),
     ]
-    numbers = [parameters_of(rows, *block) for block in blocks]
+    numbers = [parameters_of(layers, *block) for block in blocks]
     assert numbers == [3_696, 20_784, 83_040, 463_168, 475_328, 118_880, 27_714]
-    assert sum(numbers) == sum(row.parameters for row in rows) == 1_192_610
-    assert rows[-1].shape == (132, 132, 132)
+    assert sum(numbers) == sum(layer.parameters for layer in layers) == 1_192_610
+    assert layers[-1].shape == (132, 132, 132)
 
 
 def test_ronneberger2015():
     config = UNetConfig.preset("ronneberger2015")
-    rows = shape_table(config, (572, 572))
+    layers = shape_table(config, (572, 572))
     assert parameter_count(config) == 31_030_658
-    assert row_named(rows, "bottom conv 2") == LayerRow("bottom conv 2", (28, 28), 1024, 9_438_208)
-    assert row_named(rows, "decoder 4 concat").channels == 1024
-    assert rows[-1] == LayerRow("head", (388, 388), 2, 130)
+    assert layer_named(layers, "bottom conv 2") == LayerRow(
+        "bottom conv 2", (28, 28), 1024, 9_438_208
+    )
+    assert layer_named(layers, "decoder 4 concat").channels == 1024
+    assert layers[-1] == LayerRow("head", (388, 388), 2, 130)
 
 
 def test_cicek2016():
-    rows = shape_table(UNetConfig.preset("cicek2016"), (132, 132, 116))
-    assert rows[-1].shape == (44, 44, 28)
-    assert row_named(rows, "decoder 3 concat").channels == 256 + 512
+    layers = shape_table(UNetConfig.preset("cicek2016"), (132, 132, 116))
+    assert layers[-1].shape == (44, 44, 28)
+    assert layer_named(layers, "decoder 3 concat").channels == 256 + 512
 
 
 def test_ndnet_unetv3():
     config = UNetConfig.preset("ndnet_unetv3")
-    rows = shape_table(config, (398, 94, 94))
+    layers = shape_table(config, (398, 94, 94))
     on_the_way = {
         "encoder 1 conv 1": (396, 92, 92),
         "encoder 1 pool": (196, 44, 44),
@@ -72,7 +75,7 @@ def test_ndnet_unetv3():
         "decoder 1 conv 2": (356, 52, 52),
         "head": (354, 50, 50),
     }
-    assert {name: row_named(rows, name).shape for name in on_the_way} == on_the_way
+    assert {name: layer_named(layers, name).shape for name in on_the_way} == on_the_way
     assert parameter_count(config) == 2_407_969
 
 
@@ -89,10 +92,12 @@ def test_each_axis_needs_a_size():
 def test_padded_nets_keep_the_size():
     config = UNetConfig(padding="same", kernels=((3, 3), (5, 1), (3, 3)), up="linear")
     size = config.geometry[0].largest_input(200), config.geometry[1].largest_input(120)
-    rows = shape_table(config, size)
-    assert rows[-1].shape == rows[0].shape == size
+    layers = shape_table(config, size)
+    assert layers[-1].shape == layers[0].shape == size
     assert all(
-        row.shape == size for row in rows if row.name.startswith(("encoder 1 conv", "decoder 1"))
+        layer.shape == size
+        for layer in layers
+        if layer.name.startswith(("encoder 1 conv", "decoder 1"))
     )
 
 
@@ -105,7 +110,8 @@ def test_the_text_is_aligned_and_holds_the_total():
 
 def test_the_table_needs_no_torch():
     code = (
-        "import sys; from napari_unet.network.table import *; from napari_unet import UNetConfig\n"
+        "import sys; from napari_unet import UNetConfig\n"
+        "from napari_unet.network.architecture import parameter_count\n"
         "parameter_count(UNetConfig()); assert 'torch' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -179,9 +185,13 @@ def test_the_table_says_what_torch_does(config, data):
         network = build_network(config).eval()
         seen = watch(network)
         out = network(torch.empty(1, config.in_channels, *sizes))
-    rows = shape_table(config, sizes)
+    layers = shape_table(config, sizes)
     silent = ("input", "space to depth", "depth to space", "input skip")
-    listed = [r for r in rows if r.name not in silent and not r.name.endswith("residual")]
-    assert [(r.shape, r.channels) for r in listed] == seen
-    assert (rows[-1].shape, rows[-1].channels) == (tuple(out.shape[2:]), out.shape[1])
+    listed = [
+        layer
+        for layer in layers
+        if layer.name not in silent and not layer.name.endswith("residual")
+    ]
+    assert [(layer.shape, layer.channels) for layer in listed] == seen
+    assert (layers[-1].shape, layers[-1].channels) == (tuple(out.shape[2:]), out.shape[1])
     assert parameter_count(config) == sum(p.numel() for p in network.parameters())
