@@ -196,7 +196,7 @@ def test_a_model_brings_its_network_along(form, viewer):
     request = form.request()
     assert (request.start, request.ndim) == (named.model, 2)
     assert request.classes[:2] == (5, 1)
-    assert request.network().encoder == TINY.encoder
+    assert request.plan().network.encoder == TINY.encoder
     events = list(quick(request).events(InProcessWorker(), Control()))
     assert events[-1].model.training["continued_from"] == named.model.digest
     assert [c.value for c in events[-1].model.classes] == [5, 1, 2]

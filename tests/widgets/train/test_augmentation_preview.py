@@ -160,7 +160,7 @@ def test_the_size_is_that_of_the_training():
     image = np.random.default_rng(0).normal(size=(400, 380)).astype(np.float32)
     for options in ({}, {"size": "large"}, {"patch": (70, 90)}):
         asked = source(image, **options)
-        config = asked.request.network()
+        config = asked.request.plan().network
         assert asked.read().shape == fitting_input_shape(config, (400, 380), options.get("patch"))
 
 

@@ -343,7 +343,7 @@ def test_the_network_that_follows_is_shown(room, page, task):
     room.viewer.add_image(noisy(), name="good")
     room.viewer.add_image(noisy(), name="picture")
     form = choose(room, task)
-    network = form.request().network()
+    network = form.request().plan().network
     assert (network.in_channels, network.out_channels) == (1 + (task == "inpaint"), 1)
     room.click(form.advanced_section.button)
     room.wait(lambda: form.advanced.network.table.rowCount() > 5)

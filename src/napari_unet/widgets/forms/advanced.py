@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
+from superqt.utils import qdebounced
 
 from napari_unet.errors import NapariUnetError
-from napari_unet.network.architecture import Architecture
 from napari_unet.tasks.network_options import NetworkOptions
+from napari_unet.tasks.plan import TrainingPlan
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.widgets.forms.model_form import ModelForm
 from napari_unet.widgets.forms.network import NetworkTable
-from napari_unet.widgets.qt.event_thread import EventRunner
+from napari_unet.widgets.qt.event_thread import EventRunner, LatestOnly
 
 ELSEWHERE = frozenset(
     {
@@ -36,13 +36,14 @@ ELSEWHERE = frozenset(
 """Options that follow from the layers, or have a place above."""
 
 REPLAN_MS = 300
+"""Milliseconds without another change after which the training is planned anew."""
 
 
 class Planned(Protocol):
     """A training that is not begun yet."""
 
-    def network(self) -> Architecture:
-        """Return the network that would be trained; called in a thread."""
+    def plan(self) -> TrainingPlan:
+        """Return what would be trained; called in a thread."""
 
 
 class AdvancedSettings(QWidget):
@@ -69,21 +70,18 @@ class AdvancedSettings(QWidget):
         self.form = ModelForm(type(options), exclude=ELSEWHERE)
         self.form.setValue(options)
         self.network = NetworkTable()
-        # In a thread, for it may look through large labels and has to import torch.
+        # In a thread, for it may look through large labels.
         self._planner = EventRunner(self)
-        self._due = False
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(REPLAN_MS)
+        self._latest = LatestOnly(self._planner)
+        self._replan_soon = qdebounced(self._latest.request, timeout=REPLAN_MS)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.form)
         layout.addWidget(self.network)
         self.form.valueChanged.connect(self.replan)
-        self._timer.timeout.connect(self._plan)
-        self._planner.happened.connect(self.network.set_network)
-        self._planner.failed.connect(self._no_network)
-        self._planner.ended.connect(self._plan_again)
+        self._latest.due.connect(self._plan)
+        self._planner.happened.connect(self._show_plan)
+        self._planner.failed.connect(self._show_problem)
 
     def value(self, given: Mapping[str, Any] | None = None) -> NetworkOptions:
         """Return all options.
@@ -103,23 +101,18 @@ class AdvancedSettings(QWidget):
     def replan(self) -> None:
         """Show, in a moment, the network that the settings lead to now."""
         if self.isVisible():
-            self._timer.start()
+            self._replan_soon()
 
     def _plan(self) -> None:
-        if self._planner.running:
-            self._due = True
-            return
         try:
             request = self._request()
         except NapariUnetError as error:
-            self._no_network(error)
+            self._show_problem(error)
         else:
-            self._planner.start_call(request.network)
+            self._planner.start_call(request.plan)
 
-    def _plan_again(self) -> None:
-        if self._due:
-            self._due = False
-            self._plan()
+    def _show_plan(self, plan: TrainingPlan) -> None:
+        self.network.set_network(plan.network)
 
-    def _no_network(self, error: NapariUnetError) -> None:
+    def _show_problem(self, error: NapariUnetError) -> None:
         self.network.set_network(None, str(error))

@@ -175,11 +175,8 @@ def built_in() -> SamplePatch:
 
 def _opened(request: TrainRequest) -> tuple[ImageView, LabelView, Shape, tuple[float, ...]]:
     """Return image and labels, a patch's shape as a training chooses it, and the voxels' size."""
-    from napari_unet.tasks.network_choice import fitting_input_shape
-
-    network = request.network()
-    ndim = network.ndim
-    layout = request.layout(0, ndim)
+    plan = request.plan()
+    layout = plan.layouts[0]
     view = ImageView(open_source(request.image.data), layout)
     labels = LabelView(open_source(request.pairs[0][1]), layout.labels)
     if labels.loop_shape + labels.spatial_shape != view.loop_shape + view.spatial_shape:
@@ -187,9 +184,7 @@ def _opened(request: TrainRequest) -> tuple[ImageView, LabelView, Shape, tuple[f
             "Image and labels differ in shape",
             got=f"image {view.source.shape}, labels {labels.source.shape}",
         )
-    shape = fitting_input_shape(network, view.spatial_shape, request.options.patch)
-    spacing = tuple(request.options.spacing or (1.0,) * ndim)[-ndim:]
-    return view, labels, shape, spacing
+    return view, labels, plan.input_shape, plan.spacing
 
 
 def _stand(view: ImageView, point: Sequence[float]) -> tuple[Shape, Shape]:

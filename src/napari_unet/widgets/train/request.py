@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from napari_unet.control import Control
 from napari_unet.data.annotations import AnnotationStore
-from napari_unet.geometry.axes import AxisLayout, find_layout
+from napari_unet.geometry.axes import AxisLayout
 from napari_unet.model import TrainedModel
-from napari_unet.network.architecture import Architecture
-from napari_unet.tasks.images.options import ImageOptions
 from napari_unet.tasks.network_options import NetworkOptions
 from napari_unet.tasks.options import Task
+from napari_unet.tasks.plan import ImageShape, TrainingPlan, choose_ndim, plan_training
+from napari_unet.tasks.segmentation.data import open_all_annotated
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.training.events import TrainingEvent
 from napari_unet.widgets.layers.layer_data import LayerData
@@ -73,14 +73,26 @@ class TrainRequest:
 
     def layout(self, pair: int, ndim: int) -> AxisLayout:
         """Return the roles of an image's axes for a network of so many dimensions."""
-        image, other = self.pairs[pair]
-        return find_layout(
-            image.data.shape,
-            ndim,
-            channel_axis=self.options.channel_axis,
-            names=image.axes,
-            labels_shape=None if other is None else tuple(other.shape),
-            rgb=image.rgb,
+        return self._shapes(ndim)[pair].layout
+
+    def plan(self) -> TrainingPlan:
+        """Return what would be trained; to be called in a thread, for it may read large labels.
+
+        How many planes are read together may still be decided by what the image is like.
+
+        Raises
+        ------
+        InputError
+            Where options, model and images do not fit together.
+        """
+        shapes = self._shapes(self._choose_ndim())
+        channels = shapes[0].channels
+        if self.is_segmentation:
+            channels = max(2, len(self.classes))
+        elif self.task == "restore":
+            channels = shapes[0].target(self.pairs[0][1].shape).channels
+        return plan_training(
+            self.task, shapes, self.options, output_channels=channels, start=self.start
         )
 
     def job(self) -> TrainJob:
@@ -139,60 +151,25 @@ class TrainRequest:
         """Return what goes with each image, as a worker takes it, and the dimensions."""
         others = [other for _, other in self.pairs]
         if isinstance(self.options, SegmentOptions):
-            from napari_unet.tasks.segmentation.data import open_all_annotated
-
-            ndim = self._ndim()
+            ndim = self._choose_ndim()
             images = [image.data for image, _ in self.pairs]
             opened = open_all_annotated(images, others, ndim, self.options)
             return tuple(annotated.store for annotated in opened), ndim
         return tuple(None if other is None else Readable(other) for other in others), self.ndim
 
-    def network(self) -> Architecture:
-        """Return the network that would be trained; to be called in a thread.
+    def _choose_ndim(self) -> Literal[2, 3]:
+        labels = [other for _, other in self.pairs] if self.is_segmentation else []
+        return choose_ndim(self.options, self.ndim, self.start, labels)
 
-        How many planes it sees together may still be decided by what the image is like.
-
-        Raises
-        ------
-        InputError
-            Where the options do not fit together.
-        """
-        from napari_unet.tasks.network_choice import choose_network
-
-        ndim = self._ndim()
-        spacing = self.options.spacing and self.options.spacing[-ndim:]
-        return choose_network(self.options, ndim, self._channels(ndim), spacing, self.start)
-
-    def _ndim(self) -> Literal[2, 3]:
-        """Return the network's dimensions, as set, as of the model, or as is painted."""
-        if self.ndim is not None:
-            return self.ndim
-        if self.start is not None:
-            return self.start.config.ndim
-        if isinstance(self.options, SegmentOptions):
-            from napari_unet.tasks.segmentation.data import choose_ndim
-
-            return choose_ndim([labels for _, labels in self.pairs], self.options)
-        return 2 if self.options.network is None else self.options.network.ndim
-
-    def _channels(self, ndim: int) -> tuple[int, int]:
-        """Return the network's channels in and out."""
-        if not isinstance(self.options, ImageOptions):
-            image, labels = self.pairs[0]
-            axis = image.channel(self.options.channel_axis, tuple(labels.shape))
-            channels = 1 if axis is None else int(image.data.shape[axis])
-            return channels, max(2, len(self.classes))
-        layout = self.layout(0, ndim)
-        channels = layout.channels(self.image.data.shape)
-        masked = 2 if self.task == "inpaint" else 1
-        return channels * (self.options.planes or 1) * masked, self._channels_out(layout, ndim)
-
-    def _channels_out(self, layout: AxisLayout, ndim: int) -> int:
-        """Return the channels of the image that is learned."""
-        image, other = self.pairs[0]
-        shape = tuple(image.data.shape)
-        if self.task != "restore" or tuple(other.shape) == shape:
-            return layout.channels(shape)
-        plain = tuple(n for axis, n in enumerate(shape) if axis != layout.channel)
-        target = tuple(other.shape)
-        return find_layout(target, ndim, labels_shape=plain).channels(target)
+    def _shapes(self, ndim: int) -> list[ImageShape]:
+        """Return the shape and axes of each image for a network of so many dimensions."""
+        return [
+            ImageShape.of(
+                image.data.shape,
+                ndim,
+                self.options,
+                None if other is None else tuple(other.shape),
+                first=number == 0,
+            )
+            for number, (image, other) in enumerate(self.pairs)
+        ]
