@@ -20,13 +20,16 @@ from napari_unet.data.normalisation import Normalisation
 from napari_unet.errors import InputError
 from napari_unet.model import TrainedModel
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.widgets import (
+from napari_unet.widgets.panel import (
+    PanelHost,
+    find_host,
+    find_panel,
     make_predict_panel,
     make_train_panel,
+    open_panel,
     run_prediction,
     toggle_training,
 )
-from napari_unet.widgets.panel import PanelHost, find_host, find_panel, open_panel
 from napari_unet.widgets.qt.style import Palette
 from tests.widgets.conftest import PATIENCE, two_classes
 

@@ -1,4 +1,4 @@
-"""The panel: both pages, one for each viewer, in a dock of the viewer's window."""
+"""The panel, of which each viewer has one, and the commands that the plugin's manifest names."""
 
 from __future__ import annotations
 
@@ -17,33 +17,45 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.errors import InputError
-from napari_unet.widgets import paint_here_next, run_prediction, toggle_training
 from napari_unet.widgets.models import NamedModel, Session
 from napari_unet.widgets.predict.page import PredictPage
 from napari_unet.widgets.qt.style import Palette, later, style_sheet
+from napari_unet.widgets.qt.subscriptions import Subscriptions
 from napari_unet.widgets.train.page import TrainPage
 
 Page = Literal["train", "predict"]
-TOGGLE_KEY, PREDICT_KEY, GUIDE_KEY = "Shift-T", "Shift-R", "Shift-N"
+
+PLUGIN = "napari-unet-live"
+"""The name under which napari knows this plugin."""
+
+TOGGLE_KEY = "Shift-T"
+"""Starts or stops the training."""
+
+PREDICT_KEY = "Shift-R"
+"""Predicts the chosen image."""
+
+GUIDE_KEY = "Shift-N"
+"""Goes to the place where the next stroke would help most."""
 
 
 class UNetPanel(QWidget):
-    """Train and Predict, side by side.
+    """The Train and the Predict page, as tabs.
 
     Parameters
     ----------
     viewer : napari.Viewer
         The viewer whose layers it works with.
+    parent : QWidget, optional
+        The Qt parent.
     """
 
     def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self.session = Session.of(viewer)
-        self.train, self.predict = (
-            TrainPage(viewer, self.session),
-            PredictPage(viewer, self.session),
-        )
+        self.train = TrainPage(viewer, self.session)
+        self.predict = PredictPage(viewer, self.session)
+        self._subscriptions = Subscriptions()
         self.tabs = QTabWidget()
         self.tabs.addTab(self.train, "Train")
         self.tabs.addTab(self.predict, "Predict")
@@ -52,12 +64,12 @@ class UNetPanel(QWidget):
         layout.addWidget(self.tabs)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.train.predictionWanted.connect(self._predict)
-        viewer.events.theme.connect(self._theme_changed)
+        self._subscriptions.connect(self._theme_changed, viewer.events.theme)
         # The manifest declares them as well, but napari 0.9 binds no keys of plugins.
         viewer.bind_key(TOGGLE_KEY, toggle_training, overwrite=True)
         viewer.bind_key(PREDICT_KEY, run_prediction, overwrite=True)
         viewer.bind_key(GUIDE_KEY, paint_here_next, overwrite=True)
-        # A closed viewer may live on in a notebook's variable, and its processes with it.
+        # A closed viewer may stay in a variable of a notebook, and would keep its processes.
         self.destroyed.connect(self.session.worker.close)
         self._theme_changed()
 
@@ -66,10 +78,10 @@ class UNetPanel(QWidget):
         self.tabs.setCurrentWidget(self.train if page == "train" else self.predict)
 
     def release(self) -> None:
-        """End what runs, and follow the viewer no longer."""
+        """Stop what runs, and follow the viewer no longer."""
         for key in (TOGGLE_KEY, PREDICT_KEY, GUIDE_KEY):
             self._viewer.bind_key(key, None, overwrite=True)
-        self._viewer.events.theme.disconnect(self._theme_changed)
+        self._subscriptions.release()
         self.train.runner.stop()
         self.predict.runner.stop()
         self.train.release()
@@ -89,10 +101,17 @@ class UNetPanel(QWidget):
 
 
 class PanelHost(QWidget):
-    """What napari docks: it holds the viewer's panel for as long as it is the one in use.
+    """The widget that napari docks, which contains the viewer's panel.
 
-    napari makes a dock for each of its menu's entries, and gives it the entry's name. There is
-    one panel all the same: it moves from the dock of one entry to that of the other.
+    napari makes one dock per entry of its menu, and names it after the entry. There is only one
+    panel: it moves from the dock of one entry to that of the other.
+
+    Parameters
+    ----------
+    panel : UNetPanel
+        The panel to contain.
+    parent : QWidget, optional
+        The Qt parent.
     """
 
     def __init__(self, panel: UNetPanel, parent: QWidget | None = None) -> None:
@@ -101,17 +120,17 @@ class PanelHost(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(panel)
-        # napari pads what does not want to be tall with empty space below.
+        # Below a widget that does not expand napari adds empty space.
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
     def hand_over(self) -> UNetPanel:
-        """Return the panel and hold it no longer."""
+        """Return the panel, which another host will contain from now on."""
         panel, self.panel = self.panel, None
         assert panel is not None
         return panel
 
     def event(self, event: QEvent | None) -> bool:
-        """Notice that the dock is closed: napari then takes this out of it."""
+        """Release the panel when the dock is closed: napari then takes this widget out of it."""
         changed = event is not None and event.type() == QEvent.Type.ParentChange
         if changed and self.parent() is None:
             if self.panel is not None:
@@ -122,21 +141,21 @@ class PanelHost(QWidget):
 
 
 def open_panel(viewer: Viewer | None, page: Page) -> PanelHost:
-    """Return a widget for napari to dock, which holds the viewer's panel.
+    """Return a widget for napari to dock, which contains the viewer's panel.
 
     Parameters
     ----------
     viewer : napari.Viewer, optional
-        The viewer; the one in use when None.
+        The viewer; the current one when None.
     page : {"train", "predict"}
-        What to show of it.
+        The page in front.
 
     Raises
     ------
     InputError
         Where there is no viewer.
     """
-    viewer = _real(viewer)
+    viewer = _without_proxy(viewer)
     before = find_host(viewer)
     panel = UNetPanel(viewer) if before is None else before.hand_over()
     host = PanelHost(panel)
@@ -147,7 +166,7 @@ def open_panel(viewer: Viewer | None, page: Page) -> PanelHost:
 
 
 def find_host(viewer: Viewer) -> PanelHost | None:
-    """Return what holds the viewer's panel, None where there is no panel."""
+    """Return the widget that contains the viewer's panel, None where there is no panel."""
     docked = viewer.window.dock_widgets.values()
     hosts = (widget for widget in docked if isinstance(widget, PanelHost))
     return next((host for host in hosts if host.panel is not None), None)
@@ -155,12 +174,12 @@ def find_host(viewer: Viewer) -> PanelHost | None:
 
 def find_panel(viewer: Viewer | None) -> UNetPanel | None:
     """Return the viewer's panel, None where it is not open."""
-    host = find_host(_real(viewer))
+    host = find_host(_without_proxy(viewer))
     return None if host is None else host.panel
 
 
-def _real(viewer: Viewer | None) -> Viewer:
-    """Return the viewer itself: comparing the layers of napari's proxy for plugins would fail."""
+def _without_proxy(viewer: Viewer | None) -> Viewer:
+    """Return the viewer itself: layers of napari's proxy for plugins cannot be compared."""
     found = viewer if viewer is not None else napari.current_viewer()
     if found is None:
         raise InputError("There is no viewer", todo="Start napari first")
@@ -169,9 +188,10 @@ def _real(viewer: Viewer | None) -> Viewer:
 
 
 def _take_place(viewer: Viewer, before: PanelHost, host: PanelHost) -> None:
-    """Close the dock of the other entry; put the new one where that was."""
+    """Close the dock of the other entry, and put the new one in its place."""
     old, window = _dock_of(before)
-    floating, geometry, area = old.isFloating(), old.geometry(), window.dockWidgetArea(old)
+    floating, geometry = old.isFloating(), old.geometry()
+    area = window.dockWidgetArea(old)
     viewer.window.remove_dock_widget(before)
 
     def place() -> None:
@@ -182,7 +202,7 @@ def _take_place(viewer: Viewer, before: PanelHost, host: PanelHost) -> None:
         elif window.dockWidgetArea(new) != area:
             window.addDockWidget(area, new)
 
-    # napari docks it when this is over.
+    # napari docks the widget after the function that makes it has returned.
     later(host, place)
 
 
@@ -192,3 +212,50 @@ def _dock_of(host: PanelHost) -> tuple[QDockWidget, QMainWindow]:
     window = dock.parentWidget()
     assert isinstance(window, QMainWindow)
     return dock, window
+
+
+def make_train_panel(napari_viewer: Viewer | None = None) -> PanelHost:
+    """Return the panel, for napari to dock, with the Train page in front.
+
+    There is one panel per viewer. If it is open, it moves to where napari puts what this returns.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer, optional
+        The viewer; the current one when None.
+    """
+    return open_panel(napari_viewer, "train")
+
+
+def make_predict_panel(napari_viewer: Viewer | None = None) -> PanelHost:
+    """Return the same panel with the Predict page in front; see `make_train_panel`."""
+    return open_panel(napari_viewer, "predict")
+
+
+def toggle_training(napari_viewer: Viewer) -> None:
+    """Start the training, or stop the one that runs; without a panel, open it."""
+    panel = find_panel(napari_viewer)
+    if panel is None:
+        napari_viewer.window.add_plugin_dock_widget(PLUGIN, "Train")
+    else:
+        panel.show_page("train")
+        panel.train.toggle()
+
+
+def run_prediction(napari_viewer: Viewer) -> None:
+    """Predict the chosen image with the chosen model; without a panel, open it."""
+    panel = find_panel(napari_viewer)
+    if panel is None:
+        napari_viewer.window.add_plugin_dock_widget(PLUGIN, "Predict")
+    else:
+        panel.show_page("predict")
+        panel.predict.start()
+
+
+def paint_here_next(napari_viewer: Viewer) -> None:
+    """Go to the place where the next stroke would help most; without a panel, open it."""
+    panel = find_panel(napari_viewer)
+    if panel is None:
+        napari_viewer.window.add_plugin_dock_widget(PLUGIN, "Train")
+    else:
+        panel.train.paint_here()

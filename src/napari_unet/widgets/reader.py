@@ -1,4 +1,4 @@
-"""A model that is dropped on the viewer, or opened there, is chosen in the panel."""
+"""The plugin's reader for napari: a model file that is opened there is chosen in the panel."""
 
 from __future__ import annotations
 
@@ -13,28 +13,33 @@ from napari_unet.model import HEADER, SUFFIX
 from napari_unet.workers.jobs import PACKAGE
 
 NO_LAYER: list[Any] = [(None,)]
-"""What a reader of napari returns that has opened something, but no layer."""
+"""The value that a reader of napari returns if it has opened something that is no layer."""
 
 LONGEST = 2**20
-"""Bytes of a package's description that are looked at."""
+"""Bytes of a package's description that are read to recognise it."""
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
-    """Return what opens a file; None where it is no model, so that other readers may try.
+    """Return the function that opens a file; None where it is no model, for other readers to try.
 
-    Only the head of the file is looked at.
+    Only the head of the file is read.
 
     Parameters
     ----------
     path : str or sequence of str
-        One file; several as one stack are never models.
+        One file; several files as one stack are never a model.
     """
     known = isinstance(path, str) and is_model(Path(path))
     return open_model if known else None
 
 
 def open_model(path: str | Sequence[str]) -> list[Any]:
-    """Open the panel of the current viewer with the Predict page and this model; no layer.
+    """Open a model on the Predict page of the current viewer, and add no layer.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        One file or several.
 
     Raises
     ------
@@ -44,8 +49,7 @@ def open_model(path: str | Sequence[str]) -> list[Any]:
     import napari
 
     from napari_unet.errors import InputError
-    from napari_unet.widgets import PLUGIN
-    from napari_unet.widgets.panel import find_panel
+    from napari_unet.widgets.panel import PLUGIN, find_panel
 
     viewer = napari.current_viewer()
     if viewer is None:
@@ -65,12 +69,17 @@ def open_model(path: str | Sequence[str]) -> list[Any]:
 
 
 def is_model(path: Path) -> bool:
-    """Tell whether a file is a model of ours, or a package of a model."""
+    """Tell whether a file is a model in this project's format, or a BioImage.IO model package."""
     try:
         if path.suffix.lower() == SUFFIX:
             return _is_ours(path)
         return path.suffix.lower() == PACKAGE and _is_package(path)
-    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile):  # RuntimeError: a password
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        zipfile.BadZipFile,
+    ):  # Runtime: a password
         return False
 
 

@@ -64,11 +64,16 @@ def bar(bars, model):
     return bar
 
 
+def waits(throttled):
+    """Tell whether a throttled function was called and has not run since."""
+    return throttled._hasPendingEmission
+
+
 def place(bar, at, qtbot):
     """Put the line at a position in the image before."""
-    left, right = bar._line._seen()
-    bar._line.fraction = (at - left) / (right - left)
-    qtbot.waitUntil(lambda: not bar._draw.isActive())
+    left, right = bar._handle._visible_range()
+    bar._handle.fraction = (at - left) / (right - left)
+    qtbot.waitUntil(lambda: not waits(bar._draw_soon))
 
 
 def look(layer):
@@ -173,9 +178,9 @@ def test_in_3d_one_can_blink(model, bar, qtbot):
     bar.set_mode("Blink")
     for _ in range(2):
         assert (one.visible, other.visible) == (True, False)
-        bar._turn_over()
+        bar._show_other()
         assert (one.visible, other.visible) == (False, True)
-        bar._turn_over()
+        bar._show_other()
     assert list(model.layers) == [one, other]
     model.dims.ndisplay = 2
     qtbot.waitUntil(lambda: len(model.layers) == 3)
@@ -260,7 +265,7 @@ def test_whatever_an_image_is_made_of_it_is_cut(bars, qtbot, kind):
     bar.set_mode("Blink")
     assert bar.mode == "Blink"
     model.dims.ndisplay = 3
-    qtbot.waitUntil(lambda: not bar._again.isActive())
+    qtbot.waitUntil(lambda: not waits(bar._restart_soon))
     assert bar.buttons["Blink"].isEnabled() is (kind != "plane")
     assert bar.mode == ("After" if kind == "plane" else "Blink")
     assert len(model.layers) == 2
@@ -271,7 +276,7 @@ def test_new_data_or_another_place_is_followed(bar, model, qtbot):
     bar.set_mode("Split")
     one.data = 255 - one.data
     one.scale = (1, 2, 2)
-    qtbot.waitUntil(lambda: not bar._again.isActive())
+    qtbot.waitUntil(lambda: not waits(bar._restart_soon))
     layer = model.layers[2]
     assert np.shares_memory(layer.data, one.data)
     assert np.array_equal(layer.scale, one.scale)
@@ -327,7 +332,7 @@ def test_all_is_given_back_as_it_was(bars, model, qtbot, ndisplay, end):
     bar.set_layers(one, other)
     for mode in ("Split", "Blink", "Split") if ndisplay == 2 else ("Blink",):
         bar.set_mode(mode)
-        place(bar, 20, qtbot) if mode == "Split" else bar._turn_over()
+        place(bar, 20, qtbot) if mode == "Split" else bar._show_other()
         one.contrast_limits = (7, 1000)
         assert [look(one), look(other)] != looks
     ends = {
@@ -340,7 +345,8 @@ def test_all_is_given_back_as_it_was(bars, model, qtbot, ndisplay, end):
     assert [look(one), look(other)] == looks
     assert list(model.layers) == [one, other]
     assert listeners(model) == (nobody if end == "release" else idle)
-    assert not any(timer.isActive() for timer in (bar._blink, bar._draw, bar._line._rest))
+    assert not bar._blink.isActive()
+    assert not any(map(waits, (bar._draw_soon, bar._restart_soon, bar._handle._at_rest)))
 
 
 @pytest.mark.parametrize("mode", ["Split", "Blink"])
@@ -473,7 +479,7 @@ def test_the_line_can_be_dragged(bar, model, qtbot):
     assert press(bar, model, 29.5, 9.5)
     assert model.cursor.style == "pointing"
     qtbot.waitUntil(lambda: model.layers[2].data.shape[2] == 10)
-    assert bar.slider.value() == round(1000 * bar._line.fraction)
+    assert bar.slider.value() == round(1000 * bar._handle.fraction)
     labels = model.add_labels(np.zeros(SHAPE, np.uint8))
     labels.mode = "paint"
     assert not press(bar, model, 9.5, 30)
@@ -486,12 +492,12 @@ def test_a_line_that_gets_out_of_view_comes_back(bar, model, qtbot):
     place(bar, 5, qtbot)
     camera = model.scene.camera
     camera.zoom, camera.center = 4 * camera.zoom, (0, 20, 45)
-    left, right = bar._line._seen()
+    left, right = bar._handle._visible_range()
     assert left > 5
-    qtbot.waitUntil(lambda: left < bar._line.at < (left + right) / 2)
+    qtbot.waitUntil(lambda: left < bar._handle.at < (left + right) / 2)
     place(bar, 44, qtbot)
     camera.center = (0, 20, 46)
-    qtbot.waitUntil(lambda: not bar._line._rest.isActive())
-    assert bar._line.at == pytest.approx(44)  # it stays at its place in the image
+    qtbot.waitUntil(lambda: not waits(bar._handle._at_rest))
+    assert bar._handle.at == pytest.approx(44)  # it stays at its place in the image
     bar.slider.setValue(500)
-    assert bar._line.at == pytest.approx(sum(bar._line._seen()) / 2)
+    assert bar._handle.at == pytest.approx(sum(bar._handle._visible_range()) / 2)

@@ -8,9 +8,8 @@ from qtpy.QtCore import Qt
 
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.training.events import Suggested
-from napari_unet.widgets import paint_here_next
 from napari_unet.widgets.layers.provenance import RESULT
-from napari_unet.widgets.panel import find_panel
+from napari_unet.widgets.panel import find_panel, paint_here_next
 from napari_unet.widgets.train import suggestion_marker as guide
 from napari_unet.widgets.train.suggestion_marker import SuggestionNavigator
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +18,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import qdebounced, qthrottled
 
 from napari_unet.widgets.layers.compare_layers import (
     DisplayStateGuard,
@@ -28,14 +28,15 @@ from napari_unet.widgets.layers.compare_layers import (
     contrast_is_common,
 )
 from napari_unet.widgets.qt.style import Palette, guard_wheel
+from napari_unet.widgets.qt.subscriptions import Subscriptions
 
 Mode = Literal["After", "Split", "Blink"]
 
 BLINK_MS = 700
-"""How long either image is shown."""
+"""How long either image is shown, in milliseconds."""
 
 DRAW_MS = 30
-"""The line is drawn anew at most about so often."""
+"""The line is drawn again at most once in so many milliseconds."""
 
 FULL = 1000
 """Steps of the slider."""
@@ -46,9 +47,10 @@ TIPS: dict[Mode, str] = {
     "canvas, or the slider.",
     "Blink": "Show the image before and the one after by turns.",
 }
+"""What each mode shows, for the tooltips of the buttons."""
 
 PLACES = ("data", "scale", "translate", "rotate", "shear", "affine")
-"""Events of a layer upon which the line is drawn anew."""
+"""Events of a layer upon which the comparison is started again."""
 
 LONGEST = 28
 """Letters of a layer's name that are shown."""
@@ -57,15 +59,15 @@ LONGEST = 28
 class CompareBar(QWidget):
     """Buttons that compare two images of a viewer, with the same contrast.
 
-    Visibility and contrast of the two layers are changed while they are compared, and are as they
-    were when it is over. Hidden while there is nothing to compare.
+    Visibility and contrast of the two layers are changed while they are compared, and restored
+    afterwards. The widget is hidden while there is nothing to compare.
 
     Parameters
     ----------
     viewer : napari.Viewer
         Where the layers are.
     parent : QWidget, optional
-        What it dies with.
+        The Qt parent.
     """
 
     def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
@@ -73,23 +75,26 @@ class CompareBar(QWidget):
         self._viewer = viewer
         self._pair: tuple[Image, Image] | None = None
         self._mode: Mode = "After"
-        self._loan = DisplayStateGuard(())
-        self._curtain: SwipeLayer | None = None
-        self._turned = False
-        self._links: list[Any] = []
+        self._display_states = DisplayStateGuard(())
+        self._swipe: SwipeLayer | None = None
+        self._shows_before = False
+        self._to_viewer, self._to_view = Subscriptions(), Subscriptions()
         self.buttons: dict[Mode, QPushButton] = {mode: _button(mode) for mode in TIPS}
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.note = QLabel()
-        self._blink = self._timer(BLINK_MS, self._turn_over, once=False)
-        self._draw = self._timer(DRAW_MS, self._draw_line)
-        self._check = self._timer(0, self._follow)
-        self._again = self._timer(0, self._begin_again)
-        self._line = SplitHandle(viewer, self)
-        self._line.moved.connect(self._line_moved)
+        self._blink = QTimer(self)
+        self._blink.setInterval(BLINK_MS)
+        self._blink.timeout.connect(self._show_other)
+        self._draw_soon = qthrottled(self._draw_line, timeout=DRAW_MS, leading=False)
+        # napari is not done yet with its layers or its view when it tells of a change.
+        self._follow_soon = qdebounced(self._follow, timeout=0)
+        self._restart_soon = qdebounced(self._restart, timeout=0)
+        self._handle = SplitHandle(viewer, self)
+        self._handle.moved.connect(self._handle_moved)
         self._arrange()
         self.slider.valueChanged.connect(self._slider_moved)
-        for emitter in self._emitters():
-            emitter.connect(self._changed)
+        events = viewer.layers.events
+        self._to_viewer.connect(self._layers_changed, events.inserted, events.removed)
         self.hide()
 
     @property
@@ -98,7 +103,7 @@ class CompareBar(QWidget):
         return self._mode
 
     def set_layers(self, before: Image | None, after: Image | None) -> None:
-        """Take two images to compare; what was compared before is given back as it was.
+        """Set the two images to compare; those that were compared before are restored.
 
         Parameters
         ----------
@@ -108,43 +113,42 @@ class CompareBar(QWidget):
         pair = None if before is None or after is None else (before, after)
         if pair != self._pair:
             self.set_mode("After")
-            self._pair, self._line.at = pair, None
+            self._pair, self._handle.at = pair, None
         self._follow()
 
     def set_mode(self, mode: Mode) -> None:
-        """Show the images in another way; "After" where they cannot be compared so."""
+        """Show the images in another way; as "After" where they cannot be compared like that."""
         self._clear()
         self._mode = mode if self._ready and not self._problem(mode) else "After"
         self.buttons[self._mode].setChecked(True)
         if self._mode == "After":
-            self._loan.give_back()
+            self._display_states.restore()
         else:
             self._begin()
         self.slider.setVisible(self._mode == "Split")
         self._say()
 
     def release(self) -> None:
-        """Give everything back as it was, and follow the viewer no longer."""
+        """Restore the layers, and follow the viewer no longer."""
         self.set_layers(None, None)
-        self._check.stop()
-        for emitter in self._emitters():
-            emitter.disconnect(self._changed)
+        self._follow_soon.cancel()
+        self._to_viewer.release()
 
     def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Blink no longer: it rests at the image after."""
+        """Stop blinking; the image after stays visible."""
         if self._blink.isActive():
             self._blink.stop()
-            self._turn(before=False)
+            self._show_one(before=False)
         super().hideEvent(event)
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Blink again, if that is what it did."""
+        """Go on blinking, if that is the mode."""
         super().showEvent(event)
         if self._mode == "Blink":
             self._blink.start()
 
     def closeEvent(self, event: QCloseEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Leave nothing behind."""
+        """Restore the layers."""
         self.set_mode("After")
         super().closeEvent(event)
 
@@ -154,7 +158,7 @@ class CompareBar(QWidget):
         return self._pair is not None and all(image in layers for image in self._pair)
 
     @property
-    def _cut(self) -> SplitAxis | None:
+    def _split_axis(self) -> SplitAxis | None:
         return None if self._pair is None else SplitAxis.of(self._viewer, self._pair[0])
 
     def _problem(self, mode: Mode) -> str:
@@ -166,7 +170,7 @@ class CompareBar(QWidget):
             return "There is nothing to compare: both are the same layer."
         if not _overlap(before, after):
             return "Cannot compare: the layers do not lie upon each other."
-        if self._cut is None:
+        if self._split_axis is None:
             return "Cannot compare: the view shows an axis that the image lacks."
         if mode == "Split" and self._viewer.dims.ndisplay != 2:
             return "Split works in 2D; Blink in 3D as well."
@@ -174,61 +178,53 @@ class CompareBar(QWidget):
 
     def _begin(self) -> None:
         assert self._pair is not None
-        if not self._loan.images:
-            self._loan = DisplayStateGuard(self._pair)
-        self._curtain = SwipeLayer(self._viewer, *self._pair)
-        self._connect()
+        if not self._display_states.images:
+            self._display_states = DisplayStateGuard(self._pair)
+        self._swipe = SwipeLayer(self._viewer, *self._pair)
+        self._follow_view()
         if self._mode == "Split":
-            self._line.stand(self._pair[0])
+            self._handle.place_on(self._pair[0])
             self._draw_line()
-            self._curtain.show(before=True, after=True)
+            self._swipe.show(before=True, after=True)
         else:
-            self._curtain.cover()
-            self._turn(before=self.isVisible())
+            self._swipe.cover()
+            self._show_one(before=self.isVisible())
             if self.isVisible():
                 self._blink.start()
         if contrast_is_common(*self._pair):
-            self._loan.share_contrast(dict.fromkeys((*self._pair, self._curtain.front)))
+            self._display_states.share_contrast(dict.fromkeys((*self._pair, self._swipe.front)))
 
     def _clear(self) -> None:
-        """Undo what the present mode did; the layers are borrowed still."""
-        for timer in (self._blink, self._draw, self._again):
-            timer.stop()
-        for emitter in self._links:
-            emitter.disconnect(self._view_changed)
-        self._links = []
-        self._line.release()
-        self._loan.part()
-        if self._curtain is not None:
-            self._curtain.remove()
-            self._curtain = None
+        """Undo what the present mode did; the layers are not restored yet."""
+        self._blink.stop()
+        self._draw_soon.cancel()
+        self._restart_soon.cancel()
+        self._to_view.release()
+        self._handle.release()
+        self._display_states.stop_sharing()
+        if self._swipe is not None:
+            self._swipe.remove()
+            self._swipe = None
 
-    def _connect(self) -> None:
+    def _follow_view(self) -> None:
         assert self._pair is not None
         dims = self._viewer.dims.events
         places = [getattr(image.events, name) for image in self._pair for name in PLACES]
-        self._links = [dims.ndisplay, dims.order, *places]
-        for emitter in self._links:
-            emitter.connect(self._view_changed)
-
-    def _emitters(self) -> tuple[Any, ...]:
-        events = self._viewer.layers.events
-        return events.inserted, events.removed
+        self._to_view.connect(self._view_changed, dims.ndisplay, dims.order, *places)
 
     # What happens around
 
-    def _changed(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
-        """Look at the layers when napari has done with what it does to them."""
-        self._check.start()
+    def _layers_changed(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
+        self._follow_soon()
 
     def _view_changed(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
-        self._again.start()
+        self._restart_soon()
 
-    def _begin_again(self) -> None:
+    def _restart(self) -> None:
         self.set_mode(self._mode)
 
     def _follow(self) -> None:
-        lost = self._curtain is not None and self._curtain.lost
+        lost = self._swipe is not None and self._swipe.lost
         if self._mode != "After" and (lost or not self._ready or self._problem(self._mode)):
             self.set_mode("After")
         self.setVisible(self._ready)
@@ -243,14 +239,14 @@ class CompareBar(QWidget):
         self.note.setVisible(bool(self.note.text()))
 
     def _remark(self) -> str:
-        """Say what is seen where, and what is not alike."""
+        """Return which image is seen where, and in what the two differ."""
         assert self._pair is not None
         before, after = self._pair
         names = [_short(image.name) for image in self._pair]
         if self._mode == "Split":
             said = [f"Left: {names[0]}\nRight: {names[1]}"]
         else:
-            said = [f"Before: {names[0]}" if self._turned else f"After: {names[1]}"]
+            said = [f"Before: {names[0]}" if self._shows_before else f"After: {names[1]}"]
         if not contrast_is_common(before, after):
             said.append("Each has its own contrast: their values are of unlike kinds.")
         if not np.array_equal(before.extent.world, after.extent.world):
@@ -259,40 +255,32 @@ class CompareBar(QWidget):
 
     # Blink
 
-    def _turn_over(self) -> None:
-        self._turn(before=not self._turned)
+    def _show_other(self) -> None:
+        self._show_one(before=not self._shows_before)
 
-    def _turn(self, *, before: bool) -> None:
-        self._turned = before
-        if self._curtain is not None:
-            self._curtain.show(before=before, after=not before)
+    def _show_one(self, *, before: bool) -> None:
+        self._shows_before = before
+        if self._swipe is not None:
+            self._swipe.show(before=before, after=not before)
         self._say()
 
     # Split
 
     def _draw_line(self) -> None:
-        cut, curtain, at = self._cut, self._curtain, self._line.at
-        if cut is None or curtain is None or curtain.lost or at is None:
+        axis, swipe = self._split_axis, self._swipe
+        if axis is None or swipe is None or swipe.lost or self._handle.at is None:
             return
-        curtain.draw(cut, at, Palette.of(self._viewer.theme).accent)
+        swipe.draw(axis, self._handle.at, Palette.of(self._viewer.theme).accent)
 
     def _slider_moved(self, value: int) -> None:
-        self._line.fraction = value / FULL
+        self._handle.fraction = value / FULL
 
-    def _line_moved(self) -> None:
+    def _handle_moved(self) -> None:
         with QSignalBlocker(self.slider):
-            self.slider.setValue(round(FULL * self._line.fraction))
-        if not self._draw.isActive():
-            self._draw.start()
+            self.slider.setValue(round(FULL * self._handle.fraction))
+        self._draw_soon()
 
     # Looks
-
-    def _timer(self, ms: int, call: Callable[[], None], *, once: bool = True) -> QTimer:
-        timer = QTimer(self)
-        timer.setInterval(ms)
-        timer.setSingleShot(once)
-        timer.timeout.connect(call)
-        return timer
 
     def _arrange(self) -> None:
         row, group = QHBoxLayout(), QButtonGroup(self)
@@ -327,10 +315,12 @@ def _button(mode: Mode) -> QPushButton:
 
 
 def _overlap(one: Image, other: Image) -> bool:
-    """Tell whether two images share a place in the world, along the axes that both have."""
+    """Tell whether two images overlap in the world, along the axes that both have."""
     ndim = min(one.ndim, other.ndim)
-    (a, b), (c, d) = one.extent.world[:, -ndim:], other.extent.world[:, -ndim:]
-    return bool(np.all(np.maximum(a, c) <= np.minimum(b, d)))
+    extents = [image.extent.world[:, -ndim:] for image in (one, other)]
+    start = np.maximum(extents[0][0], extents[1][0])
+    stop = np.minimum(extents[0][1], extents[1][1])
+    return bool(np.all(start <= stop))
 
 
 def _short(name: str) -> str:
