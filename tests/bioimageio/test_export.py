@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import io
 import socket
+import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -240,6 +242,35 @@ def test_a_package_says_what_it_is(tmp_path):
         assert b"sky, bird" in package.read("documentation.md")
         assert len(package.read("cover.png")) > 1000
     assert np.isin(shown, image[1]).all(), "the example is the middle of the middle picture"
+
+
+def contents(archive: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        return {name: opened.read(name) for name in opened.namelist()}
+
+
+def test_a_package_holds_no_path_of_the_machine_that_wrote_it(tmp_path):
+    path = export_bioimageio(model(ours_in(2)), tmp_path / "p.zip")
+    files = contents(path.read_bytes())
+    files |= contents(files["weights.pt"])
+    local = [Path(m.__file__).parent for m in (napari_unet, torch)] + [tmp_path, Path.home()]
+    # The home of root is a part of many words.
+    paths = [str(folder) for folder in local if len(folder.parts) > 2]
+    assert len(paths) >= 3
+    found = {n for n, content in files.items() for p in paths if p.encode() in content}
+    assert found == set()
+    assert [name for name in files if "debug" in name and name.endswith("pkl")] == []
+
+
+def test_the_numbers_in_a_program_stay_where_they_can_be_mapped_into_memory():
+    program = programs.as_torchscript(PortableModel(model(FLAT)), torch.randn(1, 1, 22, 22))
+    with zipfile.ZipFile(io.BytesIO(program)) as archive:
+        begins = []
+        for entry in archive.infolist():
+            name, extra = struct.unpack("<HH", program[entry.header_offset :][26:30])
+            begins.append(entry.header_offset + 30 + name + extra)
+    assert len(begins) > 5
+    assert all(begin % 64 == 0 for begin in begins)
 
 
 def test_what_a_package_cannot_say_is_refused(tmp_path):

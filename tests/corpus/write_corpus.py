@@ -14,12 +14,11 @@ Format 1 was written at af2f1a2, format 2 at a4fda27, format 3 at e4d07f8. The p
 - ``told``: what the command line and `list_runs` say about all these, by the newest code.
 
 A new format adds a folder ``format-N`` and leaves the older ones alone. Nothing that is written
-may depend on the machine: paths are relative, and `scrubbed` drops the ones that torch records.
+may depend on the machine: paths are relative.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -249,26 +248,11 @@ def write_package(folder: Path) -> None:
     package = folder / "package.zip"
     image = load_input(case.image, folder)
     export_bioimageio(model, package, image=image, name="corpus cells", authors=["A. Nobody"])
-    package.write_bytes(scrubbed(package.read_bytes()))
     other = folder / "other.zip"
     other.write_bytes(changed(package.read_bytes(), drop=("attachments", "config")))
     foreign = import_bioimageio(other)
     write_model(folder, "imported", foreign, predictions(foreign, case, folder))
     other.unlink()
-
-
-def scrubbed(package: bytes) -> bytes:
-    """Return a package without the paths of source files in it.
-
-    TorchScript records for each line of a program which file it came from.
-    """
-
-    def edit(files: dict[str, bytes], about: dict[str, Any]) -> None:
-        files["weights.pt"] = _rezipped(files["weights.pt"], ".debug_pkl", zipfile.ZIP_STORED)
-        digest = hashlib.sha256(files["weights.pt"]).hexdigest()
-        about["weights"]["torchscript"]["sha256"] = digest
-
-    return _edited(package, edit)
 
 
 def changed(package: bytes, drop: Sequence[str]) -> bytes:
@@ -296,12 +280,6 @@ def _edited(package: bytes, edit: Callable[[dict[str, bytes], dict[str, Any]], N
     edit(files, about)
     files["rdf.yaml"] = yaml.safe_dump(about, sort_keys=False, allow_unicode=True).encode()
     return _zipped(files, zipfile.ZIP_DEFLATED)
-
-
-def _rezipped(archive: bytes, without: str, compression: int) -> bytes:
-    with zipfile.ZipFile(io.BytesIO(archive)) as given:
-        names = [name for name in given.namelist() if not name.endswith(without)]
-        return _zipped({name: given.read(name) for name in names}, compression)
 
 
 def _zipped(files: dict[str, bytes], compression: int) -> bytes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -20,6 +22,20 @@ OPSET = 17
 
 TOLERANCE = 1e-4
 """How far a written program may be from the model, relative to the largest value."""
+
+
+DEBUG_SUFFIX = ".debug_pkl"
+"""Ending of the debug records in a TorchScript archive."""
+
+ALIGNMENT = 64
+"""Bytes at whose multiples the records of a TorchScript archive begin, so that they can be mapped
+into memory."""
+
+LOCAL_HEADER_BYTES = 30
+"""Length of the header in front of each record of a ZIP archive, without its name."""
+
+EXTRA_HEADER = struct.Struct("<2sH")
+"""Type and length of an extra field in a ZIP archive."""
 
 
 @contextmanager
@@ -67,12 +83,42 @@ def as_onnx(module: torch.nn.Module, example: Tensor, free: Sequence[int] | None
 
 @torch.no_grad()
 def as_torchscript(module: torch.nn.Module, example: Tensor) -> bytes:
-    """Return a module as a TorchScript archive; parameters as in `as_onnx`."""
+    """Return a module as a TorchScript archive, without debug records.
+
+    Parameters
+    ----------
+    module, example
+        As in `as_onnx`.
+    """
     file = io.BytesIO()
     with _quiet():
         traced = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
         torch.jit.save(traced, file)
-    return file.getvalue()
+    return without_debug_records(file.getvalue())
+
+
+def without_debug_records(program: bytes) -> bytes:
+    """Return a TorchScript archive without the paths of the source files that it was traced from.
+
+    For each line of a program torch stores the path of the Python file that it comes from, and so
+    the folders of whoever exports it. Nothing but stack traces needs these records.
+    """
+    out = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(program)) as given,
+        zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        for name in given.namelist():
+            if name.endswith(DEBUG_SUFFIX):
+                continue
+            entry = zipfile.ZipInfo(name)
+            # As torch writes it: the content begins at a multiple of `ALIGNMENT`, behind an extra
+            # field (of type "FB", then its length) that fills the gap.
+            begin = out.tell() + LOCAL_HEADER_BYTES + len(name.encode()) + EXTRA_HEADER.size
+            gap = -begin % ALIGNMENT
+            entry.extra = EXTRA_HEADER.pack(b"FB", gap) + b"Z" * gap
+            archive.writestr(entry, given.read(name))
+    return out.getvalue()
 
 
 def run_onnx(program: bytes, x: NDArray[np.float32]) -> NDArray[np.float32]:
