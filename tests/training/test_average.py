@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from napari_unet.training.optimiser import MOST_OF_FEW, ExponentialMovingAverage
+from napari_unet.training.optimiser import EARLY_HORIZON_SHARE, ExponentialMovingAverage
 
 
 def weight_network(value: float) -> nn.Linear:
@@ -57,6 +57,6 @@ def test_statistics_are_averaged_and_counters_copied():
     network.running_mean += 4
     network.num_batches_tracked += 7
     average.update(network)
-    keep = MOST_OF_FEW / (MOST_OF_FEW + 1)
+    keep = EARLY_HORIZON_SHARE / (EARLY_HORIZON_SHARE + 1)
     assert torch.allclose(average.network.running_mean, torch.full((2,), 4 * (1 - keep)))
     assert average.network.num_batches_tracked == 7

@@ -7,7 +7,7 @@ import torch
 
 from napari_unet.network.build import build_network
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.training.optimiser import FILTERS_LEAD, build_optimiser, set_rate
+from napari_unet.training.optimiser import FILTERS_BOOST, build_optimiser, set_learning_rate
 from napari_unet.training.options import TrainingOptions
 
 
@@ -46,8 +46,8 @@ def test_the_classifier_on_fixed_filters_learns_faster_at_first():
     optimiser = build_optimiser(network, TrainingOptions())
     shallow = set(map(id, network.filters.parameters()))
     assert shallow
-    for step, lead in ((0, 1 + FILTERS_LEAD), (10_000, 1.0)):
-        set_rate(optimiser, 0.01, step)
+    for step, lead in ((0, 1 + FILTERS_BOOST), (10_000, 1.0)):
+        set_learning_rate(optimiser, 0.01, step)
         for group in optimiser.param_groups:
             fast = [id(p) in shallow for p in group["params"]]
             assert all(fast) or not any(fast)

@@ -48,7 +48,7 @@ def reader():
 
     yield make
     for one in made:
-        one.end()
+        one.close()
     assert "patches" not in names()
 
 
@@ -77,7 +77,7 @@ def test_what_was_drawn_before_a_change_is_not_given(reader):
     time.sleep(0.1)
     with read.lock:
         state["value"] = 7.0
-        read.drop()
+        read.discard()
     assert [read.next(1).inputs.item() for _ in range(10)] == [7.0] * 10
 
 
@@ -107,17 +107,17 @@ def test_starving_is_told_once_and_so_is_the_end_of_it(reader):
     read, said = reader(draw, 2), []
     while not read.data_starved and len(said) < 1000:
         read.next(1)
-        said.append(read.changed())
+        said.append(read.starvation_change())
     delay["seconds"] = 0.0
     while read.data_starved and len(said) < 2000:
         time.sleep(0.005)  # the network computes
         read.next(1)
-        said.append(read.changed())
+        said.append(read.starvation_change())
     assert [s[:22] for s in said if s] == ["The network waits for ", "Data arrive in time ag"]
 
 
 def test_the_loop_tells_it_too(monkeypatch):
-    monkeypatch.setattr(prefetch, "STARVING", -1.0)  # however busy the machine is with others
+    monkeypatch.setattr(prefetch, "STARVED", -1.0)  # however busy the machine is with others
     monkeypatch.setattr(prefetch, "RECOVERED", -1.0)
     toy = Toy()
     events = list(train_network(toy, options(steps=30, read_ahead=2)))

@@ -119,7 +119,7 @@ def test_a_plateau_is_what_torch_takes_for_one(losses, patience):
     ours = Plateau(0.5, patience)
     for loss in losses:
         theirs.step(loss)
-        ours.judged(loss)
+        ours.record_loss(loss)
         assert ours.rate == pytest.approx(optimiser.param_groups[0]["lr"])
 
 
@@ -129,7 +129,7 @@ def test_every_schedule_warms_up_and_keeps_between_its_limits(name):
     rates: list[float] = []
     for step in range(900):
         rates.append(schedule.rate(step, step / 900))
-        schedule.judged(1.0)
+        schedule.record_loss(1.0)
     assert rates[0] <= 0.1
     assert max(rates) == pytest.approx(1)
     assert min(rates[180:]) >= 0.1 - 1e-9

@@ -1,4 +1,4 @@
-"""A learner that learns next to nothing in next to no time, and does as it is told."""
+"""A task that learns next to nothing in next to no time, and does as it is told."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.segmentation.losses import segmentation_loss
 from napari_unet.training.events import Previewed, Suggested, Validated
 from napari_unet.training.options import TrainingOptions
-from napari_unet.training.task import Batch
+from napari_unet.training.task import Batch, TrainingTask
 
 CONFIG = UNetConfig(encoder=((3,),), bottom=(4,), decoder=((3,),))
 
 
-class Toy:
+class Toy(TrainingTask):
     """Finds where its noise is above zero; `on_batch` is called with a size before each batch."""
 
     class_names, counts, values = ("below", "above"), (5, 7), (1, 2)
-    batch_size, has_labels, annotations_changed, preview_error = 2, True, False, ""
+    batch_size = 2
 
     def __init__(
         self,
@@ -48,12 +48,6 @@ class Toy:
 
     def warnings(self) -> Iterator[str]:
         yield from self.said
-
-    def notes(self) -> Iterator[str]:
-        yield from ()
-
-    def sync_annotations(self) -> None:
-        return None
 
     def batch(self, size: int) -> Batch:
         self.sizes.append(size)
@@ -79,13 +73,13 @@ class Toy:
     def suggest(self, network: nn.Module, device: torch.device) -> Suggested:
         return Suggested(0, ((1, 2),))
 
-    def build_model(self, weights: Weights, facts: dict[str, Any]) -> TrainedModel:
+    def build_model(self, weights: Weights, metadata: dict[str, Any]) -> TrainedModel:
         return TrainedModel(
             self.config,
             weights,
             Normalisation("none", (0.0,), (1.0,)),
             classes=(ClassInfo(1), ClassInfo(2)),
-            training=facts,
+            training=metadata,
         )
 
     def state(self) -> dict[str, Any]:

@@ -1,13 +1,13 @@
-"""Several processes that learn one network together, each from patches of its own.
+"""Several processes that train one network together, each on patches of its own.
 
-After each backward pass the gradients are averaged over the processes, so that all of them take
-the same step (data parallelism; Li et al. 2020, arXiv:2006.15704). The processes are those of
-torch's default process group; without one, nothing here does anything. The norms' running
-statistics are averaged too; each process normalises by its own patches.
+After each backward pass the gradients are averaged over the processes, so that all take the same
+step (data parallelism; Li et al. 2020, arXiv:2006.15704). The processes are those of torch's
+default process group; without one, nothing here has an effect. The norms' running statistics are
+averaged, too; each process normalises by its own patches.
 
-Decisions are taken together, else some would wait for ever for what others no longer send: any
-process can stop or hold up all; the first alone keeps to the budget, sets the learning rate,
-tests, and writes.
+Decisions are taken together, or some processes would wait for ever for what others do not send.
+Any process can stop or pause all. Only the main process keeps the budget, sets the learning rate,
+validates, and writes files.
 """
 
 from __future__ import annotations
@@ -29,62 +29,74 @@ from napari_unet.training.options import TrainingOptions
 from napari_unet.training.task import TrainingTask
 
 LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""Variables by which torchrun and others tell a process which of several it is."""
+"""Environment variables that torchrun and other launchers set in each process."""
 
 PATIENCE = timedelta(hours=1)
-"""How long one process may test or write while the others wait; who dies is noticed at once."""
+"""How long a process may validate or write while the others wait; a dead one is noticed at once."""
 
 NEVER = 2**62
-"""Steps from one test to the next, where another process tests."""
+"""Steps from one validation to the next in a process that does not validate."""
 
-FAR = 0x9E3779B1
-"""Steps between the random streams of two processes, modulo the 32 bits a CPU takes of a seed."""
+RANK_STRIDE = 0x9E3779B1
+"""Distance of the seeds of two processes, modulo the 32 bits that a CPU takes of a seed."""
 
 
 class ProcessGroup:
-    """What the processes of a training tell each other.
+    """The communication between the processes of a training.
 
-    Every method that is not a property must be called by all of them, in the same order.
+    The methods that communicate (`synchronise`, `any`, `broadcast`, `average_gradients`) must be
+    called by all processes, in the same order.
 
     Parameters
     ----------
     device : torch.device
-        Where this process computes, and what its backend (gloo, NCCL) sends from.
+        Where this process computes, and where tensors are for the backend (gloo, NCCL).
 
     Attributes
     ----------
-    rank, size : int
-        Number of this process, from 0, and how many there are.
+    rank : int
+        Number of this process, from 0.
+    size : int
+        Number of processes.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.rank, self.size = rank_and_size()
         self.device = device
-        self._met = False
+        self._has_reduced = False
 
     @property
     def is_main(self) -> bool:
-        """Whether this process is the one that tests, writes and decides."""
+        """Whether this process is the one that validates, writes and decides."""
         return self.rank == 0
 
     @property
-    def facts(self) -> dict[str, int]:
-        """What a model says of it."""
+    def metadata(self) -> dict[str, int]:
+        """What is stored in the model."""
         return {"processes": self.size} if self.size > 1 else {}
 
     def seed_for_rank(self, seed: int) -> int:
         """Return 32 bits of a seed, unlike those of the other processes."""
-        return (seed + self.rank * FAR) % 2**32
+        return (seed + self.rank * RANK_STRIDE) % 2**32
 
-    def part_of(self, options: TrainingOptions) -> TrainingOptions:
-        """Return the options without what the first process does for all."""
+    def options_of_rank(self, options: TrainingOptions) -> TrainingOptions:
+        """Return the options, in other processes without what the main process does for all."""
         if self.is_main:
             return options
         endless = {"steps": None, "seconds": None, "stop_after": None, "test_every": NEVER}
         return options.model_copy(update={**endless, "checkpoint": None, "keep_history": False})
 
-    def begin(self, learner: TrainingTask, network: nn.Module, average: nn.Module) -> None:
-        """Take over the weights of the first process, and draw other patches than it.
+    def synchronise(self, task: TrainingTask, network: nn.Module, average: nn.Module) -> None:
+        """Take over the weights of the main process, and draw other patches than it.
+
+        Parameters
+        ----------
+        task : TrainingTask
+            Draws the patches of this process.
+        network : Module
+            The network that is trained.
+        average : Module
+            The average of its weights.
 
         Raises
         ------
@@ -100,35 +112,35 @@ class ProcessGroup:
         self._check_sizes(len(self._bucket))
         for tensor in (*network.state_dict().values(), *average.state_dict().values()):
             sent = tensor.contiguous()
-            with _answering():
+            with _peer_errors():
                 dist.broadcast(sent, 0)
             tensor.copy_(sent)
-        seed_rank(learner, self.rank)
+        seed_rank(task, self.rank)
 
     def any(self, flag: bool) -> bool:
-        """Tell whether any process says so."""
-        self._met = False
-        return flag if self.size == 1 else self._most(float(flag))[0] > 0
+        """Tell whether the flag is set in any process."""
+        self._has_reduced = False
+        return flag if self.size == 1 else self._maxima(float(flag))[0] > 0
 
     def broadcast(self, value: float) -> float:
-        """Return what the first process says."""
+        """Return the value of the main process."""
         if self.size == 1:
             return value
-        told = torch.tensor([value], dtype=torch.float64, device=self.device)
-        with _answering():
-            dist.broadcast(told, 0)
-        return told.item()
+        sent = torch.tensor([value], dtype=torch.float64, device=self.device)
+        with _peer_errors():
+            dist.broadcast(sent, 0)
+        return sent.item()
 
     @torch.no_grad()
-    def average(self, loss: Tensor) -> float:
+    def average_gradients(self, loss: Tensor) -> float:
         """Average gradients and the norms' statistics in place; return the mean loss.
 
-        What is not finite in one process is finite in none.
+        What is not finite in one process is afterwards finite in none.
 
         Raises
         ------
         MemoryError
-            Where another process ran out of memory: all leave the step out.
+            Where another process ran out of memory: the step is left out by all.
         """
         if self.size == 1:
             return loss.item()
@@ -145,16 +157,16 @@ class ProcessGroup:
         return self._bucket[-2].item()
 
     def skip_step(self, error: BaseException) -> None:
-        """Tell the others, where memory ran out here, that the step is left out.
+        """Tell the other processes that the step is left out, because memory ran out in this one.
 
         Raises
         ------
         OutOfMemoryError
-            Where the others have taken the step already.
+            Where the other processes have taken the step already.
         """
         if self.size == 1 or isinstance(error, RemoteProcessError):
             return
-        if self._met:
+        if self._has_reduced:
             raise OutOfMemoryError(
                 f"Memory ran out in process {self.rank}, and the others have gone on",
                 todo="Choose a smaller network, smaller patches or fewer of them per step",
@@ -173,19 +185,19 @@ class ProcessGroup:
         ]
 
     def _sum(self) -> None:
-        self._met = True
-        with _answering():
+        self._has_reduced = True
+        with _peer_errors():
             dist.all_reduce(self._bucket)
 
-    def _most(self, *values: float) -> list[float]:
-        told = torch.tensor(values, dtype=torch.float64, device=self.device)
-        with _answering():
-            dist.all_reduce(told, dist.ReduceOp.MAX)
-        most: list[float] = told.tolist()
-        return most
+    def _maxima(self, *values: float) -> list[float]:
+        reduced = torch.tensor(values, dtype=torch.float64, device=self.device)
+        with _peer_errors():
+            dist.all_reduce(reduced, dist.ReduceOp.MAX)
+        maxima: list[float] = reduced.tolist()
+        return maxima
 
     def _check_sizes(self, size: int) -> None:
-        largest, smallest = self._most(size, -size)
+        largest, smallest = self._maxima(size, -size)
         if largest != -smallest:
             raise TrainingError(
                 "The processes do not learn the same network",
@@ -198,34 +210,34 @@ class RemoteProcessError(MemoryError):
     """Memory ran out in another process."""
 
 
-def seed_rank(learner: TrainingTask, rank: int) -> None:
-    """Let a learner draw patches that no other process draws; what is held out stays as it is.
+def seed_rank(task: TrainingTask, rank: int) -> None:
+    """Let a task draw patches that no other process draws; what is held out stays the same.
 
-    Its random numbers go on from another place of the same stream, far away.
+    Its random numbers continue from a distant place of the same stream.
 
     Parameters
     ----------
-    learner : TrainingTask
-        Draws by a numpy stream ``random`` and, where it has one, a count ``augmented``.
+    task : TrainingTask
+        Its state has a numpy stream ``random`` and, perhaps, a counter ``augmented``.
     rank : int
-        Number of the process; the first draws what it would draw alone.
+        Number of the process; process 0 draws what it would draw alone.
     """
     if not rank:
         return
-    state = learner.state()
+    state = task.state()
     stream = np.random.PCG64()
     stream.state = state["random"]
     state["random"] = stream.jumped(rank).state
     if "augmented" in state:
-        state["augmented"] += rank * FAR
-    learner.restore(state)
+        state["augmented"] += rank * RANK_STRIDE
+    task.restore(state)
 
 
 @contextmanager
 def joined() -> Iterator[Callable[[], bool]]:
-    """Be one of the processes that torchrun or another launcher started; alone, do nothing.
+    """Join the processes that torchrun or another launcher started, for a while.
 
-    In a group that is there already nothing is done either.
+    Where this process was not started by one, or is in a group already, nothing is done.
 
     Yields
     ------
@@ -242,17 +254,17 @@ def joined() -> Iterator[Callable[[], bool]]:
     def is_first() -> bool:
         try:
             return bool(store.add("napari-unet-said", 1) == 1)
-        except RuntimeError:  # who kept the store is gone
+        except RuntimeError:  # the process that keeps the store has ended
             return True
 
     yield is_first
-    # Not where something failed: this could wait for who is gone.
+    # Not after an error: this could wait for a process that has ended.
     dist.destroy_process_group()
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
-    """Say what it means where the others do not answer."""
+def _peer_errors() -> Iterator[None]:
+    """Turn errors of torch into one that says that another process has ended."""
     try:
         yield
     except RuntimeError as error:

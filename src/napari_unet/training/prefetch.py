@@ -1,4 +1,4 @@
-"""Patches that are read and prepared while the network computes."""
+"""Drawing batches in a thread of its own while the network computes."""
 
 from __future__ import annotations
 
@@ -10,109 +10,122 @@ from threading import Event, Lock, Thread
 
 from napari_unet.training.task import Batch
 
-STARVING, RECOVERED = 0.3, 0.1
-"""Parts of the time of a step that are spent waiting, above and below which it is told."""
+STARVED = 0.3
+"""Part of the time of a step that is spent waiting for data, above which it is reported."""
 
-MEMORY = 0.9
-"""How much of the mean of that part is kept from step to step."""
+RECOVERED = 0.1
+"""Part below which it is reported that data arrive in time again."""
+
+WAITING_DECAY = 0.9
+"""Decay per step of the moving average of that part."""
 
 POLL = 0.2
-"""Seconds after which a waiting thread looks whether it is still wanted."""
+"""Seconds after which the waiting thread checks whether it was closed."""
 
 
 class BatchPrefetcher:
-    """Prepares batches in a thread of its own, a few ahead.
+    """Draws batches in a thread, a few ahead.
 
-    One thread, so that random numbers are drawn in one order. The thread draws while it holds
-    `lock`; whoever changes what is drawn from must hold it, too, and `drop` what was drawn
-    before.
+    There is one thread, so that random numbers are drawn in one order. It draws while it holds
+    `lock`. Whoever changes what batches are drawn from must hold the lock, too, and call
+    `discard`.
 
     Parameters
     ----------
     draw : callable
-        Returns the next batch of a size.
+        Takes a number of patches, returns the next batch of so many.
     ahead : int
-        Batches that wait at most; 0: no thread, each is drawn when it is asked for.
+        Batches that wait at most; 0: no thread, each batch is drawn when it is asked for.
+
+    Attributes
+    ----------
+    data_starved : bool
+        Whether the network waits for data, as last reported by `starvation_change`.
     """
 
     def __init__(self, draw: Callable[[int], Batch], ahead: int) -> None:
-        self._draw, self._ahead = draw, ahead
+        self.data_starved = False
+        self._draw = draw
+        self._ahead = ahead
         self._lock = Lock()
-        self._ready: Queue[tuple[tuple[int, int], Batch | Exception]] = Queue(max(1, ahead))
-        self._ended = Event()
+        self._drawn: Queue[tuple[tuple[int, int], Batch | Exception]] = Queue(max(1, ahead))
+        self._closed = Event()
         self._thread: Thread | None = None
-        self._size, self._drops = 0, 0
-        self._waiting, self._last, self.data_starved = 0.0, 0.0, False
+        self._size = 0
+        self._generation = 0
+        self._waiting_part = 0.0
+        self._last_given = 0.0
 
     @property
     def lock(self) -> AbstractContextManager[object]:
-        """What keeps the thread from drawing."""
+        """Held by the thread while it draws."""
         return self._lock
 
     def next(self, size: int) -> Batch:
-        """Return the next batch.
+        """Return the next batch of `size` patches.
 
         Raises
         ------
         Exception
-            Whatever drawing it has raised.
+            Whatever was raised when the batch was drawn.
         """
         if not self._ahead:
             return self._draw(size)
         self._size = size
         if self._thread is None:
-            self._last = time.monotonic()
+            self._last_given = time.monotonic()
             self._thread = Thread(target=self._run, name="patches", daemon=True)
             self._thread.start()
         began = time.monotonic()
         while True:
-            drawn_for, batch = self._ready.get()
-            if drawn_for == (self._drops, size):  # else from before something changed
+            drawn_for, batch = self._drawn.get()
+            if drawn_for == (self._generation, size):  # else it was drawn before a change
                 break
-        self._note(began)
+        self._measure_wait(began)
         if isinstance(batch, Exception):
             raise batch
         return batch
 
-    def drop(self) -> None:
-        """Forget what was drawn ahead; the caller holds `lock`."""
-        self._drops += 1
+    def discard(self) -> None:
+        """Discard all batches that were drawn ahead; the caller holds `lock`."""
+        self._generation += 1
 
-    def end(self) -> None:
-        """Let the thread end, and wait for it."""
-        self._ended.set()
+    def close(self) -> None:
+        """End the thread, and wait for its end."""
+        self._closed.set()
         if self._thread is not None:
             self._thread.join()
 
-    def changed(self) -> str:
-        """Return a sentence where the network has begun to wait for data, or no longer does."""
-        if not self.data_starved and self._waiting > STARVING:
+    def starvation_change(self) -> str:
+        """Return a sentence if the network has begun, or ceased, to wait for data; else ""."""
+        if not self.data_starved and self._waiting_part > STARVED:
             self.data_starved = True
             return (
                 "The network waits for data: reading and preparing patches takes longer than "
                 "learning from them. Faster storage, larger chunks or less augmentation would help."
             )
-        if self.data_starved and self._waiting < RECOVERED:
+        if self.data_starved and self._waiting_part < RECOVERED:
             self.data_starved = False
             return "Data arrive in time again."
         return ""
 
-    def _note(self, began: float) -> None:
-        """Remember which part of the time since the last batch was spent waiting."""
+    def _measure_wait(self, began: float) -> None:
+        """Average the part of the time since the last batch that was spent waiting."""
         now = time.monotonic()
-        part = (now - began) / max(now - self._last, 1e-9)
-        self._waiting, self._last = MEMORY * self._waiting + (1 - MEMORY) * part, now
+        part = (now - began) / max(now - self._last_given, 1e-9)
+        self._waiting_part = WAITING_DECAY * self._waiting_part + (1 - WAITING_DECAY) * part
+        self._last_given = now
 
     def _run(self) -> None:
-        while not self._ended.is_set():
+        while not self._closed.is_set():
             with self._lock:
-                wanted = (self._drops, self._size)
+                drawn_for = (self._generation, self._size)
                 try:
-                    drawn: Batch | Exception = self._draw(self._size)
+                    batch: Batch | Exception = self._draw(self._size)
                 except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
-                    drawn = error
-            # Not while it holds the lock: whoever waits for that may be who takes the batches.
-            while not self._ended.is_set():
+                    batch = error
+            # The lock is free now: whoever waits for it may be the one who takes the batches.
+            while not self._closed.is_set():
                 with suppress(Full):
-                    self._ready.put((wanted, drawn), timeout=POLL)
+                    self._drawn.put((drawn_for, batch), timeout=POLL)
                     break

@@ -8,23 +8,31 @@ from typing import Any
 from napari_unet.training.options import TrainingOptions
 
 WARM_UP = 0.2
-START, END = 0.05, 0.01
-STEADY_WARM_UP = 30
+"""One cycle: part of the budget over which the learning rate rises to its peak."""
 
-LEAST_GAIN = 1e-4
-"""Part of the best loss that a validation has to gain to count as better."""
+START = 0.05
+"""One cycle: learning rate at the beginning, relative to its peak."""
+
+END = 0.01
+"""One cycle: learning rate at the end, relative to its peak, where none is set."""
+
+STEADY_WARM_UP = 30
+"""All other schedules: steps over which the learning rate rises to its peak."""
+
+MIN_IMPROVEMENT = 1e-4
+"""Part of the best validation loss that another has to be lower to count as an improvement."""
 
 
 class Schedule:
-    """What the learning rate is at each step of one training, relative to its peak.
+    """The learning rate at each step of one training, relative to its peak.
 
-    All but the one-cycle policy, which rises slowly of itself, rise over the first steps: the
-    optimiser knows too few gradients at first to go as far as it later can.
+    All but the one-cycle policy, which has a slow rise of its own, are multiplied by a warm-up
+    over the first steps: the optimiser's statistics rest on too few gradients then.
 
     Parameters
     ----------
     options : TrainingOptions
-        Which schedule, and its parameters. ``"auto"`` is ``"one_cycle"`` with a budget, and
+        The kind of schedule, and its parameters. ``"auto"`` is ``"one_cycle"`` with a budget, and
         ``"constant"`` without.
     """
 
@@ -33,7 +41,7 @@ class Schedule:
         self.kind: str = options.schedule
         if self.kind == "auto":
             self.kind = "constant" if options.open_ended else "one_cycle"
-        self.start_over()
+        self.reset()
 
     def rate(self, step: int, progress: float) -> float:
         """Return the relative learning rate.
@@ -50,23 +58,26 @@ class Schedule:
             return one_cycle(progress, lowest)
         return steady(step) * max(lowest, self._shape(step))
 
-    def judged(self, loss: float) -> None:
-        """Take note of the loss of a validation."""
-        self._plateau.judged(loss)
+    def record_loss(self, loss: float) -> None:
+        """Record the loss of a validation; only the plateau schedule depends on it."""
+        self._plateau.record_loss(loss)
 
-    def start_over(self) -> None:
-        """Compare no longer with losses of before, for there is something else to learn now."""
+    def reset(self) -> None:
+        """Forget earlier validations: the labels have changed, so losses cannot be compared."""
         self._plateau = Plateau(self.options.decay_factor, self.options.patience)
 
     def state(self) -> list[float | None]:
-        """Return what it remembers of the validations so far, as plain JSON."""
-        p = self._plateau
-        return [p.rate, None if p.best == inf else p.best, p.waited]
+        """Return the state that depends on validations, as plain JSON: rate, best loss, waited."""
+        plateau = self._plateau
+        best = None if plateau.best == inf else plateau.best
+        return [plateau.rate, best, plateau.waited]
 
     def restore(self, state: list[Any]) -> None:
-        """Remember what `state` returned."""
-        p = self._plateau
-        p.rate, p.best, p.waited = state[0], inf if state[1] is None else state[1], state[2]
+        """Resume from what `state` returned."""
+        rate, best = state[0], state[1]
+        self._plateau.rate = rate
+        self._plateau.best = inf if best is None else best
+        self._plateau.waited = state[2]
 
     def _shape(self, step: int) -> float:
         o = self.options
@@ -83,9 +94,16 @@ class Schedule:
 def one_cycle(progress: float, lowest: float = END) -> float:
     """Return the learning rate, relative to its peak, at a progress from 0 to 1.
 
-    Rises over the first fifth and falls along a cosine to `lowest`: the one-cycle policy of
-    Smith and Topin 2018, arXiv:1708.07120. A function of progress, not of steps, so that it
-    serves a budget of seconds too.
+    It rises over the first fifth and falls along a cosine to `lowest`: the one-cycle policy of
+    Smith and Topin 2018, arXiv:1708.07120. It is a function of progress, not of steps, so that
+    it serves a budget of seconds, too.
+
+    Parameters
+    ----------
+    progress : float
+        Part of the budget that is used; above 1 it counts as 1.
+    lowest : float
+        Learning rate at the end, relative to the peak.
 
     Examples
     --------
@@ -98,16 +116,25 @@ def one_cycle(progress: float, lowest: float = END) -> float:
 
 
 def steady(step: int) -> float:
-    """Return the learning rate of a training without an end: a warm-up, and then the peak.
+    """Return the relative learning rate of a training without an end: a warm-up, then the peak.
 
-    It need not fall: the average of the weights, whose horizon grows, does what annealing does,
-    and strokes that come late are learned as fast as the first.
+    It need not fall: the average of the weights, whose horizon grows, has the effect of annealing,
+    and labels that come late are learned as fast as the first.
     """
     return min(1.0, (step + 1) / STEADY_WARM_UP)
 
 
 def step_decay(step: int, every: int, factor: float) -> float:
-    """Return the learning rate that is multiplied by a factor every so many steps.
+    """Return the relative learning rate that is multiplied by a factor every so many steps.
+
+    Parameters
+    ----------
+    step : int
+        Steps that were taken already.
+    every : int
+        Steps from one multiplication to the next.
+    factor : float
+        The factor.
 
     Examples
     --------
@@ -118,7 +145,7 @@ def step_decay(step: int, every: int, factor: float) -> float:
 
 
 def warm_restarts(step: int, first: int, growth: float, lowest: float) -> float:
-    """Return the learning rate that falls along a cosine and begins anew, in ever longer cycles.
+    """Return the relative learning rate that falls along a cosine, in ever longer cycles.
 
     With ``T_cur`` the steps since the last restart and ``T_i`` the length of the present cycle,
     ``lowest + (1 - lowest) / 2 * (1 + cos(pi * T_cur / T_i))``: Loshchilov and Hutter 2017,
@@ -133,7 +160,7 @@ def warm_restarts(step: int, first: int, growth: float, lowest: float) -> float:
     growth : float
         How much longer each cycle is than the one before; 1 or more.
     lowest : float
-        Where a cycle ends, relative to the peak.
+        Learning rate at the end of a cycle, relative to the peak.
 
     Examples
     --------
@@ -149,28 +176,42 @@ def warm_restarts(step: int, first: int, growth: float, lowest: float) -> float:
 
 
 class Plateau:
-    """A learning rate that falls each time when validations have brought nothing for a while.
+    """A relative learning rate that falls whenever validation has not improved for a while.
 
     Parameters
     ----------
     factor : float
-        What the rate is multiplied by.
+        The rate is multiplied by it.
     patience : int
-        Validations in a row without a better loss after which it falls.
+        Validations in a row without an improvement after which the rate falls.
+
+    Attributes
+    ----------
+    rate : float
+        The relative learning rate.
+    best : float
+        Least validation loss; infinite before the first.
+    waited : int
+        Validations in a row without an improvement, since the rate fell.
     """
 
     def __init__(self, factor: float, patience: int) -> None:
-        self.factor, self.patience = factor, patience
-        self.rate, self.best, self.waited = 1.0, inf, 0
+        self.factor = factor
+        self.patience = patience
+        self.rate = 1.0
+        self.best = inf
+        self.waited = 0
 
-    def judged(self, loss: float) -> None:
-        """Take note of the loss of a validation; one that is not a number is no better."""
-        if loss < self.best * (1 - LEAST_GAIN):
-            self.best, self.waited = loss, 0
+    def record_loss(self, loss: float) -> None:
+        """Record the loss of a validation; one that is not a number is no improvement."""
+        if loss < self.best * (1 - MIN_IMPROVEMENT):
+            self.best = loss
+            self.waited = 0
             return
         self.waited += 1
         if self.waited == self.patience:
-            self.rate, self.waited = self.rate * self.factor, 0
+            self.rate *= self.factor
+            self.waited = 0
 
 
 def _blend(a: float, b: float, t: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from math import isfinite, nan
 from typing import Any, Literal
 
@@ -20,11 +21,17 @@ from napari_unet.device import (
     using_threads,
 )
 from napari_unet.errors import ModelFileError, OutOfMemoryError, TrainingError
-from napari_unet.model import TrainedModel, weights_of
+from napari_unet.model import TrainedModel, Weights, weights_of
 from napari_unet.network.blocks import best_memory_format, placed
-from napari_unet.training.best_model import BestWeights
-from napari_unet.training.budget import Budget, TimeShare
-from napari_unet.training.checkpoint import Checkpoint, capture, restore, save_checkpoint
+from napari_unet.training.best_model import Best, BestWeights
+from napari_unet.training.budget import Budget, PeriodicActions
+from napari_unet.training.checkpoint import (
+    BestState,
+    Checkpoint,
+    TrainerState,
+    damage_reported,
+    save_checkpoint,
+)
 from napari_unet.training.distributed import ProcessGroup
 from napari_unet.training.events import (
     ClassesGrew,
@@ -38,43 +45,57 @@ from napari_unet.training.events import (
     Validated,
     Warned,
 )
-from napari_unet.training.optimiser import ExponentialMovingAverage, build_optimiser, set_rate
+from napari_unet.training.optimiser import (
+    ExponentialMovingAverage,
+    build_optimiser,
+    optimiser_arrays,
+    restore_optimiser,
+    set_learning_rate,
+)
 from napari_unet.training.options import TrainingOptions
 from napari_unet.training.prefetch import BatchPrefetcher
 from napari_unet.training.schedule import Schedule
 from napari_unet.training.task import TrainingTask
 
 MAX_BAD_STEPS = 10
+"""Steps in a row whose loss is not finite before the training is given up."""
+
 WAIT = 0.1
-"""Seconds between two looks at whether there is anything to learn from again."""
+"""Seconds from one check to the next, while the training is paused or nothing is labelled."""
 
-READ_AHEAD = 4
-"""Batches that are prepared meanwhile, where another device than the CPU computes."""
+BATCHES_AHEAD = 4
+"""Batches that are prepared in advance where another device than the CPU computes."""
 
-FIRST_PREVIEW = 10
-"""Steps before there is anything to show."""
+FIRST_PREVIEW_STEP = 10
+"""Steps before the first preview: earlier there is nothing to see."""
+
+FIRST_VALIDATION_STEP = 20
+"""Steps before the first validation: earlier, batch norm's statistics are arbitrary."""
+
+SEED_STRIDE = 0x9E3779B1
+"""Distance of the generator seeds of two trainings whose seeds differ by 1."""
 
 
 def train_network(
-    learner: TrainingTask,
+    task: TrainingTask,
     options: TrainingOptions,
     control: Control | None = None,
     resume: Checkpoint | None = None,
 ) -> Iterator[TrainingEvent]:
-    """Train; yield what happens.
+    """Train the network of a task; yield what happens.
 
     Parameters
     ----------
-    learner : TrainingTask
-        What to learn, and from what.
+    task : TrainingTask
+        What to learn.
     options : TrainingOptions
         With a budget of steps, seconds or both.
     control : Control, optional
-        Stops or pauses the loop from another thread. Stopping keeps what was learned.
+        Stops or pauses the training from another thread. What was learned until a stop is kept.
     resume : Checkpoint, optional
-        Where an earlier training was; the learner has its network. With the same options the
-        two give the same bits as one that was not interrupted, on a CPU with as many threads,
-        unless seconds decide when it is tested and the tests decide anything.
+        Where an earlier training was interrupted; the task has its network. With the same options
+        the weights are bit for bit those of an uninterrupted training, on a CPU with as many
+        threads, unless validation is timed by seconds and has an influence.
 
     Yields
     ------
@@ -86,6 +107,8 @@ def train_network(
     ------
     TrainingError
         Where the loss stays not finite, or memory does not suffice for a batch of one.
+    ModelFileError
+        Where the checkpoint is damaged or is not of this network.
     """
     control = control or Control()
     device = choose_device(options.device)
@@ -93,284 +116,378 @@ def train_network(
         yield Started(
             device=describe_device(device),
             threads=threads,
-            parameters=sum(p.numel() for p in learner.network.parameters()),
+            parameters=sum(p.numel() for p in task.network.parameters()),
             steps=options.steps,
             seconds=options.seconds,
-            batch_size=options.batch_size or learner.batch_size,
-            patch=learner.input_shape,
-            core=learner.output_shape,
-            class_names=learner.class_names,
-            counts=learner.counts,
-            class_values=learner.values,
+            batch_size=options.batch_size or task.batch_size,
+            patch=task.input_shape,
+            core=task.output_shape,
+            class_names=task.class_names,
+            counts=task.counts,
+            class_values=task.values,
         )
-        yield from map(Decision, learner.notes())
-        yield from map(Warned, learner.warnings())
-        loop = Trainer(learner, options, control, device)
+        yield from map(Decision, task.notes())
+        yield from map(Warned, task.warnings())
+        trainer = Trainer(task, options, control, device)
         if resume is not None:
-            restore(loop, resume)
-        loop.together.begin(learner, loop.network, loop.average.network)
+            trainer.restore(resume.trainer_state())
+        trainer.processes.synchronise(task, trainer.network, trainer.average.network)
         try:
-            yield from loop.run()
+            yield from trainer.run()
         finally:
-            loop.reader.end()
+            trainer.batches.close()
 
 
 class Trainer:
-    """The state of one run."""
+    """One training: network, average, optimiser and counters, and the loop over the steps.
+
+    Parameters
+    ----------
+    task : TrainingTask
+        What to learn; its network is moved to the device and trained in place.
+    options : TrainingOptions
+        Of the training.
+    control : Control
+        Stops, pauses and questions from another thread.
+    device : torch.device
+        Where to compute.
+    """
 
     def __init__(
         self,
-        learner: TrainingTask,
+        task: TrainingTask,
         options: TrainingOptions,
         control: Control,
         device: torch.device,
     ) -> None:
-        self.learner, self.control, self.device = learner, control, device
-        self.together = ProcessGroup(device)
-        self.options = options = self.together.part_of(options)
-        self.layout = best_memory_format(len(learner.input_shape))
-        self.network = placed(learner.network, device, len(learner.input_shape)).train()
+        self.task = task
+        self.control = control
+        self.device = device
+        self.processes = ProcessGroup(device)
+        self.options = self.processes.options_of_rank(options)
+        self.memory_format = best_memory_format(len(task.input_shape))
+        self.network = placed(task.network, device, len(task.input_shape)).train()
         self.average = ExponentialMovingAverage(self.network, options.averaging)
-        self.optimiser = self._new_optimiser()
-        self.schedule = Schedule(options)
-        self.batch_size = options.batch_size or learner.batch_size
+        self.optimiser = build_optimiser(self.network, self.options)
+        self.schedule = Schedule(self.options)
+        self.best_weights = BestWeights(self.options.stop_after)
+        self.batches = BatchPrefetcher(task.batch, _batches_ahead(options, device))
+        self.free_cores = FreeCores() if _makes_way(options, device) else None
+        self.batch_size = options.batch_size or task.batch_size
         self.step = 0
-        self.spent = 0.0
+        self.budget = _budget(self.options)
+        self.elapsed_before = 0.0
         self.bad_steps = 0
-        self.warned = self.untested = False
-        self.last: Validated | None = None
-        self.judge = BestWeights(options.stop_after)
-        usual = 0 if device.type == "cpu" else READ_AHEAD
-        ahead = usual if options.read_ahead is None else options.read_ahead
-        self.reader = BatchPrefetcher(learner.batch, ahead)
-        self.shown: Viewport | None = None
+        self.last_validation: Validated | None = None
+        self.last_view: Viewport | None = None
+        self._told_not_saved = False
+        self._told_not_validated = False
 
     def run(self) -> Iterator[TrainingEvent]:
-        """Take steps until the budget is used or somebody stops it."""
-        endless = self.options.open_ended
-        self.budget = budget = Budget(
-            *(None, None) if endless else (self.options.steps, self.options.seconds)
-        )
-        budget.leave_out(-self.spent)
-        besides = Besides(self, self.spent)
-        free = FreeCores() if self._makes_way else None
+        """Take steps until the budget is used, validation does not improve, or it is stopped."""
+        self.budget.start(self.elapsed_before)
+        periodic = PeriodicActions(self.budget, self.options.checkpoint_seconds)
         while self._goes_on():
-            if free is not None:
-                torch.set_num_threads(free.look())
-            yield from self._take_up()
-            yield from self._answer()
-            rests = self.control.paused or self.control.stopped or not self.learner.has_labels
-            if self.together.any(rests):
+            if self.free_cores is not None:
+                torch.set_num_threads(self.free_cores.look())
+            yield from self._sync_annotations()
+            yield from self._answer_questions()
+            if self._must_wait():
                 yield from self._wait()
                 continue
-            taken = self.step
+            before = self.step
             yield from self._advance()
-            if self.step > taken:
-                yield from besides.after_step()
-        yield from self._finish(budget.elapsed)
+            if self.step > before:
+                yield from self._run_periodic(periodic)
+        yield from self._finish(self.budget.elapsed)
 
-    def _advance(self) -> Iterator[TrainingEvent]:
-        """Take a step, or say why there was none."""
-        budget, endless = self.budget, self.options.open_ended
-        rate = self.schedule.rate(self.step, budget.progress(self.step))
-        rate = self.options.learning_rate * self.together.broadcast(rate)
-        loss, warning = self._attempt(rate)
-        if warning:
-            yield Warned(warning)
-        if told := self.reader.changed():
-            yield Warned(told) if self.reader.data_starved else Decision(told)
-        if loss is None:
+    def train_step(self, rate: float) -> float:
+        """Take one step of the optimiser, on one batch of patches.
+
+        Parameters
+        ----------
+        rate : float
+            The learning rate.
+
+        Returns
+        -------
+        float
+            The loss, averaged over all processes. Not a number where the loss or its gradient was
+            not finite: then the network is as it was before.
+        """
+        # The batch: drawn and augmented by the task, then moved to the device.
+        batch = self.batches.next(self.batch_size).to(self.device, self.memory_format)
+
+        # Forward. This changes the norms' running statistics, so that they are copied first.
+        statistics = [buffer.clone() for buffer in self.network.buffers()]
+        with self._seeded_dropout():
+            outputs = self.network(batch.inputs)
+        loss = self.task.loss(outputs, batch)
+        if self.options.output_penalty:
+            loss = loss + self.options.output_penalty * outputs.square().mean()
+
+        # Backward; then the gradients are averaged over the processes that train together.
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        mean_loss = self.processes.average_gradients(loss)
+
+        # A step that is not finite is left out, as if it had not been.
+        trained = [p for p in self.network.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+        if not isfinite(mean_loss) or not isfinite(norm.item()):
+            for buffer, before in zip(self.network.buffers(), statistics, strict=True):
+                buffer.copy_(before)
+            return nan
+
+        # Clip the gradient, move the weights, and let their average follow.
+        if self.options.clip_gradient is not None:
+            nn.utils.clip_grads_with_norm_(trained, self.options.clip_gradient, norm)
+        set_learning_rate(self.optimiser, rate, self.step)
+        self.optimiser.step()
+        self.average.update(self.network)
+        return mean_loss
+
+    def validate(self) -> Iterator[TrainingEvent]:
+        """Validate the averaged weights on what is held out."""
+        result = self.task.validate(self.average.network, self.device, self.step)
+        if result is None:
+            consequences = self.options.without_tests()
+            if consequences and not self._told_not_validated:
+                yield Warned(f"Nothing is held out to test it by, so {consequences}.")
+            self._told_not_validated = True
             return
-        self.step += 1
-        yield Stepped(
-            self.step,
-            loss,
-            rate,
-            budget.elapsed,
-            budget.remaining(self.step),
-            None if endless else min(1.0, budget.progress(self.step)),
+        self.last_validation = result
+        self.schedule.record_loss(result.loss)
+        self.best_weights.update(result, self.average.network, self.budget.elapsed)
+        yield result
+
+    def preview(self) -> Iterator[TrainingEvent]:
+        """Predict what is looked at, by the averaged weights."""
+        self.last_view = view = self.control.view
+        if view is not None:
+            yield self.task.preview(self.average.network, self.device, self.step, view)
+
+    def snapshot(self) -> Iterator[TrainingEvent]:
+        """Yield the model that would be saved now."""
+        model = self._present_model()
+        yield Snapshot(self.step, self.budget.elapsed, model)
+
+    def save_checkpoint(self) -> Iterator[TrainingEvent]:
+        """Write a checkpoint; where that fails, warn once, and go on."""
+        assert self.options.checkpoint is not None
+        model = self._present_model()
+        options = self.options.model_dump(mode="json")
+        try:
+            save_checkpoint(Checkpoint.of(model, options, self.state()), self.options.checkpoint)
+        except ModelFileError as error:
+            if not self._told_not_saved:
+                yield Warned(f"{error} The training goes on.")
+            self._told_not_saved = True
+
+    def state(self) -> TrainerState:
+        """Return all that is needed to resume the training from here."""
+        return TrainerState(
+            network=weights_of(self.network),
+            average=weights_of(self.average.network),
+            optimiser=optimiser_arrays(self.optimiser),
+            step=self.step,
+            elapsed=self.budget.elapsed,
+            batch_size=self.batch_size,
+            average_updates=self.average.updates,
+            schedule=self.schedule.state(),
+            last_validation=self.last_validation,
+            least_loss=self.best_weights.least_loss,
+            without_gain=self.best_weights.without_gain,
+            best=self._best_state(),
+            task=self.task.state(),
         )
 
-    @property
-    def _makes_way(self) -> bool:
-        o = self.options
-        return o.make_way and o.threads is None and self.device.type == "cpu"
+    def restore(self, state: TrainerState) -> None:
+        """Resume from a state; the network has the same shape.
+
+        Raises
+        ------
+        ModelFileError
+            Where parts of the state do not belong together.
+        """
+        with damage_reported():
+            _load_weights(self.network, state.network)
+            _load_weights(self.average.network, state.average)
+            restore_optimiser(self.optimiser, state.optimiser)
+            self.step = state.step
+            self.batch_size = state.batch_size
+            self.elapsed_before = state.elapsed
+            self.average.updates = state.average_updates
+            self.schedule.restore(state.schedule)
+            self.last_validation = state.last_validation
+            self.best_weights.least_loss = state.least_loss
+            self.best_weights.without_gain = state.without_gain
+            if state.best is not None:
+                network = copy.deepcopy(self.average.network)
+                _load_weights(network, state.best.weights)
+                self.best_weights.best = Best(network, state.best.result, state.best.elapsed)
+            self.task.restore(state.task)
+
+    def _best_state(self) -> BestState | None:
+        best = self.best_weights.best
+        if best is None:
+            return None
+        return BestState(weights_of(best.network), best.result, best.elapsed)
 
     def _goes_on(self) -> bool:
-        """Tell whether there is a next step."""
-        ended = self.control.stopped or self.judge.is_enough
-        return not self.together.any(ended or self.budget.progress(self.step) >= 1)
+        """Tell whether there is another step, in any process."""
+        ended = self.control.stopped or self.best_weights.should_stop
+        return not self.processes.any(ended or self.budget.progress(self.step) >= 1)
+
+    def _must_wait(self) -> bool:
+        """Tell whether no step can be taken now, in any process."""
+        waits = self.control.paused or self.control.stopped or not self.task.has_labels
+        return self.processes.any(waits)
 
     def _wait(self) -> Iterator[TrainingEvent]:
-        """Let some time pass without a step; what is looked at is shown all the same."""
-        if self.can_show and self.control.view != self.shown:
+        """Wait a moment; where another part is looked at meanwhile, preview it."""
+        if self._can_preview and self.control.view != self.last_view:
             began = self.budget.elapsed
             yield from self.preview()
             if self.control.paused:
-                self.budget.leave_out(self.budget.elapsed - began)
+                self.budget.exclude(self.budget.elapsed - began)
         if self.control.paused:
-            self.budget.leave_out(self.control.wait(WAIT))
+            self.budget.exclude(self.control.wait(WAIT))
         else:
             time.sleep(WAIT)
 
-    def _take_up(self) -> Iterator[TrainingEvent]:
-        """Take up new strokes; where a class is new, let the network grow it."""
-        if self.together.size > 1 or not self.learner.annotations_changed:
-            return
-        before = self.learner.counts
-        with self.reader.lock:
-            grow = self.learner.sync_annotations()
-            self.reader.drop()
-        if grow is None:
-            if self.learner.counts != before:
-                self._start_over()
-                yield StrokesChanged(self.learner.counts)
-            return
-        ndim = len(self.learner.input_shape)
-        self.network = placed(grow(self.network), self.device, ndim).train()
-        self.average.network = placed(grow(self.average.network), self.device, ndim).eval()
-        self.average.network.requires_grad_(False)
-        self.optimiser = self._new_optimiser()
-        self._start_over()
-        learner = self.learner
-        yield ClassesGrew(learner.class_names, learner.counts, learner.values)
-
-    def _start_over(self) -> None:
-        """Compare no longer with tests of before, for there is something else to learn now."""
-        self.schedule.start_over()
-        self.judge.start_over()
-
-    def _new_optimiser(self) -> torch.optim.Optimizer:
-        return build_optimiser(self.network, self.options)
-
-    @property
-    def can_show(self) -> bool:
-        """Whether there is something to show, and somebody to look at it."""
-        looked_at = self.control.view is not None and not self.learner.preview_error
-        return looked_at and self.step >= FIRST_PREVIEW
-
-    def preview(self) -> Iterator[TrainingEvent]:
-        """Apply the averaged weights to what is looked at."""
-        self.shown = view = self.control.view
-        if view is not None:
-            yield self.learner.preview(self.average.network, self.device, self.step, view)
-
-    def _answer(self) -> Iterator[TrainingEvent]:
-        """Answer what was asked, as soon as there is something to answer with."""
-        while self.step and (question := self.control.asked()):
-            if question == "keep":
-                yield from self.keep()
-            elif question == "preview":
-                yield from self.preview()
-            else:
-                yield self.learner.suggest(self.average.network, self.device)
-
-    def keep(self) -> Iterator[TrainingEvent]:
-        """Show the weights as they would be saved now."""
-        network = copy.deepcopy(self.average.network)
-        self.learner.calibrate(network, self.device)
-        model = self._model(network, self.step, self.budget.elapsed, self.last)
-        yield Snapshot(self.step, self.budget.elapsed, model)
-
-    def save(self) -> Iterator[TrainingEvent]:
-        """Write the state of the training; where that fails, say so, once, and go on."""
-        network = copy.deepcopy(self.average.network)
-        self.learner.calibrate(network, self.device)
-        model = self._model(network, self.step, self.budget.elapsed, self.last)
-        assert self.options.checkpoint is not None
+    def _advance(self) -> Iterator[TrainingEvent]:
+        """Try to take a step; yield that it was taken, or why not."""
+        rate = self.schedule.rate(self.step, self.budget.progress(self.step))
+        rate = self.options.learning_rate * self.processes.broadcast(rate)
         try:
-            save_checkpoint(capture(self, model), self.options.checkpoint)
-        except ModelFileError as error:
-            if not self.warned:
-                yield Warned(f"{error} The training goes on.")
-            self.warned = True
-
-    def _attempt(self, rate: float) -> tuple[float | None, str]:
-        """Take one step; return its loss, or None and why there was none."""
-        try:
-            loss = self._take_step(rate)
+            loss = self.train_step(rate)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            self.together.skip_step(error)
-            self.batch_size //= 2
-            self.optimiser.zero_grad(set_to_none=True)
-            if not self.batch_size:
-                raise OutOfMemoryError(
-                    f"The memory of {describe_device(self.device)} does not suffice for one patch",
-                    got=f"{self.learner.input_shape} voxels",
-                    todo="Choose a smaller network or smaller patches",
-                ) from error
-            return None, f"Memory ran out: going on with {self.batch_size} patches per step."
+            loss = nan
+            warning = self._halve_batch_size(error)
+        else:
+            warning = self._count_bad_steps(loss)
+        # Not in the block above: while an error is handled, it holds what fills the memory.
+        if warning:
+            yield Warned(warning)
+        if change := self.batches.starvation_change():
+            yield Warned(change) if self.batches.data_starved else Decision(change)
+        if not isfinite(loss):
+            return
+        self.step += 1
+        progress = None if self.options.open_ended else min(1.0, self.budget.progress(self.step))
+        remaining = self.budget.remaining(self.step)
+        yield Stepped(self.step, loss, rate, self.budget.elapsed, remaining, progress)
+
+    def _halve_batch_size(self, error: BaseException) -> str:
+        """Halve the batches because memory ran out; return a warning."""
+        self.processes.skip_step(error)
+        self.batch_size //= 2
+        self.optimiser.zero_grad(set_to_none=True)
+        if not self.batch_size:
+            raise OutOfMemoryError(
+                f"The memory of {describe_device(self.device)} does not suffice for one patch",
+                got=f"{self.task.input_shape} voxels",
+                todo="Choose a smaller network or smaller patches",
+            ) from error
+        return f"Memory ran out: going on with {self.batch_size} patches per step."
+
+    def _count_bad_steps(self, loss: float) -> str:
+        """Count steps in a row whose loss is not finite; return a warning at the first."""
         if isfinite(loss):
             self.bad_steps = 0
-            return loss, ""
+            return ""
         self.bad_steps += 1
         if self.bad_steps >= MAX_BAD_STEPS:
             raise TrainingError(
                 f"The loss or its gradient was not finite {MAX_BAD_STEPS} times in a row",
                 todo="Choose a lower learning rate, and look for extreme pixels in the image",
             )
-        warning = "The loss or its gradient was not finite; that step was left out."
-        return None, warning * (self.bad_steps == 1)
+        if self.bad_steps > 1:
+            return ""
+        return "The loss or its gradient was not finite; that step was left out."
 
-    def _take_step(self, rate: float) -> float:
-        batch = self.reader.next(self.batch_size).to(self.device, self.layout)
-        buffers = [buffer.clone() for buffer in self.network.buffers()]
-        # Dropout draws from torch's global generator: seeded here, and left as it was found.
+    @contextmanager
+    def _seeded_dropout(self) -> Iterator[None]:
+        """Seed torch's global generators, which dropout draws from; restore them afterwards."""
+        seed = self.processes.seed_for_rank(self.options.seed * SEED_STRIDE + self.step)
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            # A CPU's generator takes 32 bits of the seed.
-            torch.manual_seed(
-                self.together.seed_for_rank(self.options.seed * 0x9E3779B1 + self.step)
-            )
-            outputs = self.network(batch.inputs)
-        loss = self.learner.loss(outputs, batch)
-        if self.options.output_penalty:
-            loss = loss + self.options.output_penalty * outputs.square().mean()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        mean_loss = self.together.average(loss)
-        learning = [p for p in self.network.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm([p.grad for p in learning if p.grad is not None])
-        if not isfinite(mean_loss) or not isfinite(norm.item()):
-            # The norms' running statistics have seen it already: without this they never recover.
-            for buffer, before in zip(self.network.buffers(), buffers, strict=True):
-                buffer.copy_(before)
-            return nan
-        if self.options.clip_gradient is not None:
-            nn.utils.clip_grads_with_norm_(learning, self.options.clip_gradient, norm)
-        set_rate(self.optimiser, rate, self.step)
-        self.optimiser.step()
-        self.average.update(self.network)
-        return mean_loss
+            torch.manual_seed(seed)
+            yield
 
-    def validate(self) -> Iterator[TrainingEvent]:
-        """Test the averaged weights on what is held out."""
-        result = self.learner.validate(self.average.network, self.device, self.step)
-        if result is None:
-            lacks = self.options.without_tests()
-            if lacks and not self.untested:
-                yield Warned(f"Nothing is held out to test it by, so {lacks}.")
-            self.untested = True
+    def _run_periodic(self, periodic: PeriodicActions) -> Iterator[TrainingEvent]:
+        """Validate, preview, snapshot and save, each when it is due."""
+        options = self.options
+        if options.test_every:
+            if self.step % options.test_every == 0:
+                yield from self.validate()
+        elif self.step >= FIRST_VALIDATION_STEP:
+            yield from periodic.validation.run(self.validate)
+        if self._can_preview:
+            yield from periodic.preview.run(self.preview)
+        if options.keep_history:
+            yield from periodic.snapshot.run(self.snapshot)
+        if options.checkpoint:
+            yield from periodic.checkpoint.run(self.save_checkpoint)
+
+    @property
+    def _can_preview(self) -> bool:
+        """Whether somebody looks at the image, and there is something to see."""
+        looked_at = self.control.view is not None and not self.task.preview_error
+        return looked_at and self.step >= FIRST_PREVIEW_STEP
+
+    def _answer_questions(self) -> Iterator[TrainingEvent]:
+        """Answer what was asked, after the first step."""
+        while self.step and (question := self.control.asked()):
+            if question == "keep":
+                yield from self.snapshot()
+            elif question == "preview":
+                yield from self.preview()
+            else:
+                yield self.task.suggest(self.average.network, self.device)
+
+    def _sync_annotations(self) -> Iterator[TrainingEvent]:
+        """Take over changed labels; where a class is new, the network gets an output for it."""
+        task = self.task
+        if self.processes.size > 1 or not task.annotations_changed:
             return
-        self.last = result
-        self.schedule.judged(result.loss)
-        self.judge.take(result, self.average.network, self.budget.elapsed)
-        yield result
+        before = task.counts
+        with self.batches.lock:
+            grow = task.sync_annotations()
+            self.batches.discard()
+        if grow is None:
+            if task.counts != before:
+                self._forget_validations()
+                yield StrokesChanged(task.counts)
+            return
+        ndim = len(task.input_shape)
+        self.network = placed(grow(self.network), self.device, ndim).train()
+        self.average.network = placed(grow(self.average.network), self.device, ndim).eval()
+        self.average.network.requires_grad_(False)
+        self.optimiser = build_optimiser(self.network, self.options)
+        self._forget_validations()
+        yield ClassesGrew(task.class_names, task.counts, task.values)
+
+    def _forget_validations(self) -> None:
+        """Do not compare with losses of before, which were computed from other labels."""
+        self.schedule.reset()
+        self.best_weights.reset()
 
     def _finish(self, elapsed: float) -> Iterator[TrainingEvent]:
         if self.options.checkpoint and self.step:
-            yield from self.save()
-        best = self._best()
-        self.learner.calibrate(self.average.network, self.device)
-        # Who stops it does not want to wait.
-        if self.step and self.together.is_main and not self.control.stopped:
-            result = self.learner.validate(self.average.network, self.device, self.step)
+            yield from self.save_checkpoint()
+        best = self._best_model()
+        self.task.calibrate(self.average.network, self.device)
+        # Who stops a training does not want to wait for a validation.
+        if self.step and self.processes.is_main and not self.control.stopped:
+            result = self.task.validate(self.average.network, self.device, self.step)
             if result is not None:
-                self.last = result
+                self.last_validation = result
                 yield result
-        last = self._model(self.average.network, self.step, elapsed, self.last)
+        last = self._model(self.average.network, self.step, elapsed, self.last_validation)
         model = best if best is not None and self.options.keep == "best" else last
         yield Finished(model, self._reason, self.step, elapsed, best)
 
@@ -378,64 +495,49 @@ class Trainer:
     def _reason(self) -> Literal["budget", "stopped", "no gain"]:
         if self.control.stopped:
             return "stopped"
-        return "no gain" if self.judge.is_enough else "budget"
+        return "no gain" if self.best_weights.should_stop else "budget"
 
-    def _best(self) -> TrainedModel | None:
-        """Make a model of the best weights."""
-        best = self.judge.best
+    def _best_model(self) -> TrainedModel | None:
+        """Calibrate the best weights, and make a model of them."""
+        best = self.best_weights.best
         if best is None:
             return None
-        self.learner.calibrate(best.network, self.device)
+        self.task.calibrate(best.network, self.device)
         return self._model(best.network, best.result.step, best.elapsed, best.result)
+
+    def _present_model(self) -> TrainedModel:
+        """Make a model of the averaged weights as they are now, calibrated."""
+        network = copy.deepcopy(self.average.network)
+        self.task.calibrate(network, self.device)
+        return self._model(network, self.step, self.budget.elapsed, self.last_validation)
 
     def _model(
         self, network: nn.Module, step: int, elapsed: float, result: Validated | None
     ) -> TrainedModel:
-        facts: dict[str, Any] = {"steps": step, "seconds": round(elapsed, 2), **self.together.facts}
+        metadata: dict[str, Any] = {"steps": step, "seconds": round(elapsed, 2)}
+        metadata |= self.processes.metadata
         if result is not None:
-            facts["validation"] = result.facts
-        return self.learner.build_model(weights_of(network), facts)
+            metadata["validation"] = result.facts
+        return self.task.build_model(weights_of(network), metadata)
 
 
-FIRST_VALIDATION, FIRST_TEST = 1.0, 20
-"""Seconds and steps before there is anything to test: batch norm's statistics begin anywhere."""
-
-FIRST_KEPT, KEPT_GROWTH = 5.0, 1.25
-"""Seconds before weights are worth keeping, and how the intervals grow from there."""
-
-VALIDATION_SHARE, PREVIEW_SHARE, KEEPING_SHARE = 0.08, 0.15, 0.03
-"""Parts of the time that may go into validation, previews and keeping weights."""
+def _budget(options: TrainingOptions) -> Budget:
+    if options.open_ended:
+        return Budget(None, None)
+    return Budget(options.steps, options.seconds)
 
 
-class Besides:
-    """Tests, shows, keeps and saves the weights now and then.
+def _batches_ahead(options: TrainingOptions, device: torch.device) -> int:
+    """Return how many batches are prepared in advance; by default none on a busy CPU."""
+    if options.read_ahead is not None:
+        return options.read_ahead
+    return 0 if device.type == "cpu" else BATCHES_AHEAD
 
-    Parameters
-    ----------
-    loop : Loop
-        Whose weights they are; it has a budget.
-    spent : float
-        Seconds that an earlier part of the training took.
-    """
 
-    def __init__(self, loop: Trainer, spent: float) -> None:
-        self._loop, budget, every = loop, loop.budget, loop.options.checkpoint_seconds
-        self._testing = TimeShare(budget, FIRST_VALIDATION, 1.0, VALIDATION_SHARE)
-        self._showing = TimeShare(budget, 0.0, 2.0, PREVIEW_SHARE)
-        self._keeping = TimeShare(budget, FIRST_KEPT, 1.0, KEEPING_SHARE, KEPT_GROWTH)
-        self._saving = TimeShare(budget, spent + every, every, KEEPING_SHARE)
+def _makes_way(options: TrainingOptions, device: torch.device) -> bool:
+    """Tell whether the training uses only cores that other programs leave free."""
+    return options.make_way and options.threads is None and device.type == "cpu"
 
-    def after_step(self) -> Iterator[TrainingEvent]:
-        """Do what is due."""
-        loop, options = self._loop, self._loop.options
-        if options.test_every:
-            if loop.step % options.test_every == 0:
-                yield from loop.validate()
-        elif loop.step >= FIRST_TEST:
-            yield from self._testing.spend(loop.validate)
-        if loop.can_show:
-            yield from self._showing.spend(loop.preview)
-        if options.keep_history:
-            yield from self._keeping.spend(loop.keep)
-        if options.checkpoint:
-            yield from self._saving.spend(loop.save)
+
+def _load_weights(network: nn.Module, weights: Weights) -> None:
+    network.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})

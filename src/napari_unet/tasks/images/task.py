@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import log10
 from typing import Any, Literal
 
@@ -32,8 +32,8 @@ from napari_unet.tasks.images.dataset import (
 )
 from napari_unet.tasks.images.options import ImageOptions, RestoreOptions
 from napari_unet.tasks.network_choice import choose_network, fitting_input_shape, output_shape_of
-from napari_unet.training.events import Suggested, Validated
-from napari_unet.training.task import Batch
+from napari_unet.training.events import Validated
+from napari_unet.training.task import Batch, TrainingTask
 
 BATCH_SIZE = {2: 8, 3: 2}
 """Patches per step."""
@@ -45,7 +45,7 @@ WINDOWS = 12
 """Fixed places by which weights are judged."""
 
 
-class ImageTask:
+class ImageTask(TrainingTask):
     """Tells the training loop what an image task learns from, and how it is judged.
 
     Parameters
@@ -64,12 +64,6 @@ class ImageTask:
     InputError
         Where image, network, model and options do not fit together.
     """
-
-    class_names: tuple[str, ...] = ()
-    values: tuple[int, ...] = ()
-    counts: tuple[int, ...] = ()
-    has_labels = True
-    annotations_changed = False
 
     def __init__(
         self,
@@ -186,10 +180,6 @@ class ImageTask:
         turn = SAME if validation else self._turns[int(random.integers(len(self._turns)))]
         return apply_flip(inputs, turn), apply_flip(targets, turn), apply_flip(weights, turn)
 
-    def sync_annotations(self) -> Callable[[nn.Module], nn.Module] | None:
-        """Nothing comes new while it learns."""
-        return None
-
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Return the loss over what has weight."""
         assert batch.weights is not None
@@ -222,9 +212,6 @@ class ImageTask:
         psnr = _psnr(answers, truth) if self.lesson.has_truth else None
         return Validated(step, total / len(truth), "loss", (), len(truth), psnr=psnr)
 
-    def calibrate(self, network: nn.Module, device: torch.device) -> None:
-        """Nothing is left to do."""
-
     @torch.no_grad()
     def preview(
         self, network: nn.Module, device: torch.device, step: int, view: Viewport
@@ -244,11 +231,7 @@ class ImageTask:
         pixels = in_units(lesson.target, outputs, image, missing, view.index, view.region)
         return PreviewedImage(step, view, pixels)
 
-    def suggest(self, network: nn.Module, device: torch.device) -> Suggested:  # noqa: ARG002
-        """No place is better than another: nothing is painted."""
-        return Suggested(0, ())
-
-    def build_model(self, weights: Weights, facts: dict[str, Any]) -> TrainedModel:
+    def build_model(self, weights: Weights, metadata: dict[str, Any]) -> TrainedModel:
         """Make the model."""
         origin = {"continued_from": self._continued_from} if self._continued_from else {}
         return TrainedModel(
@@ -260,7 +243,7 @@ class ImageTask:
             target=self.lesson.target,
             input_spec=self.lesson.input_spec,
             training={
-                **facts,
+                **metadata,
                 **origin,
                 **self.lesson.facts(),
                 **options_metadata(self.options),

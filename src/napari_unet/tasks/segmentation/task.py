@@ -48,7 +48,7 @@ from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.windows import spread_windows
 from napari_unet.training.events import Suggested, Validated
 from napari_unet.training.metrics import iou
-from napari_unet.training.task import Batch
+from napari_unet.training.task import Batch, TrainingTask
 
 
 def confusion_of(outputs: Tensor, targets: Tensor, classes: int) -> Tensor:
@@ -149,7 +149,7 @@ FEW_PIXELS = 50
 """A class with fewer painted pixels than this is worth a warning."""
 
 
-class SegmentationTask:
+class SegmentationTask(TrainingTask):
     """Tells the training loop what a segmentation learns from, and how it is judged.
 
     Parameters
@@ -242,10 +242,6 @@ class SegmentationTask:
                 yield f"Few pixels are painted of {info}: {count}. More strokes will help."
         if not self.sampler.val_count.any():
             yield "Too little is painted to hold anything out: there is no validation."
-
-    def notes(self) -> Iterator[str]:
-        """Nothing is decided that the options do not say."""
-        yield from ()
 
     def batch(self, size: int) -> Batch:
         """Draw patches around painted pixels, and change them at random."""
@@ -425,7 +421,7 @@ class SegmentationTask:
         for view, loop, window in spread:
             yield torch.from_numpy(self.normalisation.apply(view.read_raw(loop, window)))[None]
 
-    def build_model(self, weights: Weights, facts: dict[str, Any]) -> TrainedModel:
+    def build_model(self, weights: Weights, metadata: dict[str, Any]) -> TrainedModel:
         """Make the model."""
         return TrainedModel(
             config=self.config,
@@ -436,7 +432,7 @@ class SegmentationTask:
             spacing=self.spacing,
             input_spec=InputSpec(border=self.painted[0].view.border),
             training={
-                **facts,
+                **metadata,
                 **self._origin(),
                 "strokes": digest_of(self.painted),
                 "painted": dict(zip(self.class_names, self.counts, strict=True)),
@@ -466,12 +462,12 @@ class SegmentationTask:
 
     def _origin(self) -> dict[str, Any]:
         """Return what another training must know to go on from this one."""
-        facts: dict[str, Any] = {}
+        metadata: dict[str, Any] = {}
         if self._shift is not None:
-            facts[CALIBRATION] = self._shift.tolist()
+            metadata[CALIBRATION] = self._shift.tolist()
         if self._continued_from is not None:
-            facts["continued_from"] = self._continued_from
-        return facts
+            metadata["continued_from"] = self._continued_from
+        return metadata
 
 
 def _stack(samples: Sequence[PatchSample]) -> tuple[Tensor, Tensor]:
