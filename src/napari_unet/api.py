@@ -20,12 +20,13 @@ from napari_unet.runs.pictures import SamplePictures, as_lists, sources_of
 from napari_unet.tasks.images.open import ImageTaskName, open_image_task
 from napari_unet.tasks.images.options import ImageOptions
 from napari_unet.tasks.images.task import ImageTask
+from napari_unet.tasks.network_choice import check_start
 from napari_unet.tasks.network_options import NetworkOptions
 from napari_unet.tasks.options import Task, parse_options
+from napari_unet.tasks.plan import choose_ndim
 from napari_unet.tasks.segmentation.data import (
     as_pairs,
     check_classes,
-    choose_ndim,
     count_all,
     digest_of,
     open_all_annotated,
@@ -33,7 +34,7 @@ from napari_unet.tasks.segmentation.data import (
 )
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.pretraining import pretrain, remaining_options
-from napari_unet.tasks.segmentation.task import SegmentationTask, check_start
+from napari_unet.tasks.segmentation.task import SegmentationTask
 from napari_unet.training.checkpoint import load_checkpoint
 from napari_unet.training.events import Finished, TrainingEvent, Warned
 from napari_unet.training.trainer import train_network
@@ -226,9 +227,9 @@ def _train_segmentation(
     if labels is None:
         raise InputError("There is nothing to learn from", expected="labels painted on the image")
     images, masks = as_pairs(image, labels)
-    dimensions = ndim or (start.config.ndim if start else choose_ndim(list(masks), options))
+    dimensions = choose_ndim(options, ndim, start, masks)
     if start is not None:
-        check_start(start, dimensions)
+        check_start(start, "segment", dimensions)
         if options.network is not None:
             raise InputError(
                 "The model to start from brings its network along",
@@ -243,7 +244,7 @@ def _train_segmentation(
             return
     else:
         check_classes(painted, options, known)
-    training_task = SegmentationTask(painted, dimensions, options, start)
+    training_task = SegmentationTask.of(painted, options, start)
     if options.image_first and start is None:
         yield from pretrain(training_task, options, control)
         options = remaining_options(options)
@@ -445,7 +446,7 @@ def _restored_task(
             expected=", ".join(map(str, sorted(known))),
             todo="Start a new training from the checkpoint instead (start)",
         )
-    return SegmentationTask(painted, ndim, options, model)
+    return SegmentationTask.of(painted, options, model)
 
 
 def _differences(training_task: SegmentationTask | ImageTask, model: TrainedModel) -> Iterator[str]:
@@ -453,5 +454,7 @@ def _differences(training_task: SegmentationTask | ImageTask, model: TrainedMode
     if training_task.measured != model.normalisation:
         yield "The images are not those that the training began with: it goes on with these."
     strokes = model.training.get("strokes")
-    if isinstance(training_task, SegmentationTask) and strokes != digest_of(training_task.painted):
+    if not isinstance(training_task, SegmentationTask):
+        return
+    if strokes != digest_of(training_task.annotated):
         yield "The strokes are not those that the training began with: it goes on with these."

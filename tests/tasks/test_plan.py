@@ -27,7 +27,7 @@ def test_a_segmentation_reads_channels_and_gives_classes():
     assert plan.layouts[0].loops == (0,)
     assert plan.network.output_for(plan.input_shape) == plan.output_shape
     assert plan.batch_size == 8
-    assert plan.with_output_channels(4).network.out_channels == 4
+    assert plan.with_classes((1, 2, 3, 9)).network.out_channels == 4
 
 
 def test_planes_and_masks_are_channels_too():

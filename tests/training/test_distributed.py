@@ -124,7 +124,7 @@ def learner(seed=0):
     labels = np.zeros((96, 96), np.uint8)
     labels[5:90:10, 5:40], labels[5:90:10, 50:90] = 1, 2
     options = SegmentOptions(size="small", seed=seed, batch_size=2, patch=(80, 80))
-    return SegmentationTask(open_all_annotated([image], [labels], 2, options), 2, options)
+    return SegmentationTask.of(open_all_annotated([image], [labels], 2, options), options)
 
 
 def test_a_segmentation_draws_and_changes_other_patches_but_holds_out_the_same():

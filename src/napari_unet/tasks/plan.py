@@ -162,6 +162,9 @@ class TrainingPlan:
         Configuration of the network.
     spacing : tuple of float
         Distance between voxels per spatial axis.
+    class_values : tuple of int
+        Label values of the classes, in the order of the network's outputs; empty where the result
+        is an image.
     context_planes : int
         Neighbouring planes that a 2D network reads as channels to predict the middle one; 1 where
         it reads that one alone.
@@ -177,6 +180,7 @@ class TrainingPlan:
     images: tuple[ImageShape, ...]
     network: Architecture
     spacing: tuple[float, ...]
+    class_values: tuple[int, ...]
     context_planes: int
     mask_channel: bool
     input_shape: tuple[int, ...]
@@ -203,10 +207,10 @@ class TrainingPlan:
         """Roles of the images' axes, in order."""
         return tuple(image.layout for image in self.images)
 
-    def with_output_channels(self, count: int) -> TrainingPlan:
-        """Return the same plan for a network with so many classes or channels."""
-        network = self.network.model_copy(update={"out_channels": count})
-        return replace(self, network=network)
+    def with_classes(self, values: Sequence[int]) -> TrainingPlan:
+        """Return the same plan for a network with other classes, given by their label values."""
+        network = self.network.model_copy(update={"out_channels": len(values)})
+        return replace(self, network=network, class_values=tuple(values))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain JSON."""
@@ -219,6 +223,7 @@ class TrainingPlan:
             "context_planes": self.context_planes,
             "mask_channel": self.mask_channel,
             "spacing": list(self.spacing),
+            "class_values": list(self.class_values),
             "network": self.network.model_dump(mode="json"),
             "input_shape": list(self.input_shape),
             "output_shape": list(self.output_shape),
@@ -232,6 +237,7 @@ def plan_training(
     options: NetworkOptions,
     *,
     output_channels: int,
+    class_values: Sequence[int] = (),
     context_planes: int | None = None,
     start: TrainedModel | None = None,
 ) -> TrainingPlan:
@@ -247,6 +253,8 @@ def plan_training(
         Those of the task.
     output_channels : int
         Number of classes, or of the result's channels.
+    class_values : sequence of int
+        Label values of the classes, as far as they are known.
     context_planes : int, optional
         Neighbouring planes that are read as channels; None: as set, as the model to start from
         does, or 1. (Denoising measures the image where it is not set.)
@@ -276,6 +284,7 @@ def plan_training(
         images=tuple(images),
         network=network,
         spacing=spacing,
+        class_values=tuple(class_values),
         context_planes=planes,
         mask_channel=mask_channel,
         input_shape=input_shape,

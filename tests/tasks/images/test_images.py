@@ -241,11 +241,11 @@ def test_what_is_restored_begins_with_the_image_where_that_is_alike():
         (clean, {"readout": "softplus"}),
     ):
         other = open_image_task("restore", seen, goal, 2, RestoreOptions(**options))
-        assert not other.lesson.input_spec.residual
+        assert not other.dataset.input_spec.residual
     older = replace(model, input_spec=replace(model.input_spec, residual=""))
     for start in (model, older):
         again = open_image_task("restore", seen, clean, 2, RestoreOptions(), start)
-        assert again.lesson.input_spec == start.input_spec
+        assert again.dataset.input_spec == start.input_spec
 
 
 def test_holes_are_filled_better_than_by_the_mean_and_the_rest_is_untouched():
@@ -320,8 +320,8 @@ def test_several_images_and_going_on_from_a_model():
 
 def test_what_is_held_out_is_judged_and_never_learned_from():
     learner = open_image_task("denoise", poisson(scene(96, 96)), None, 2, DenoiseOptions())
-    random, lesson = np.random.default_rng(0), learner.lesson
-    for place in learner._places:
+    random, lesson = np.random.default_rng(0), learner.dataset
+    for place in learner._validation_locations:
         drawn = [lesson.example(place, random, validation=False).weights for _ in range(30)]
         judged = lesson.example(place, random, validation=True).weights
         assert judged.any()

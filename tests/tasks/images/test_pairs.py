@@ -18,7 +18,8 @@ from napari_unet.errors import InputError
 from napari_unet.geometry.axes import find_layout
 from napari_unet.geometry.region import Region
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.tasks.segmentation.data import choose_ndim, digest_of, open_all_annotated
+from napari_unet.tasks.plan import choose_ndim
+from napari_unet.tasks.segmentation.data import digest_of, open_all_annotated
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.task import SegmentationTask
 from napari_unet.training.events import ClassesGrew, Finished, Started, Stepped, Warned
@@ -41,7 +42,7 @@ def painted(shape, *values) -> np.ndarray:
 
 def learner(images, labels, **options) -> SegmentationTask:
     parsed = SegmentOptions.parse({**HOW, **options})
-    return SegmentationTask(open_all_annotated(images, labels, 2, parsed), 2, parsed)
+    return SegmentationTask.of(open_all_annotated(images, labels, 2, parsed), parsed)
 
 
 def dark_and_bright():
@@ -92,10 +93,10 @@ def test_of_large_images_each_is_sampled():
 def test_calibration_looks_at_all_images():
     images, labels = dark_and_bright()
     toy = learner(images, labels)
-    means = {round(float(window.mean())) for window in toy._windows()}
+    means = {round(float(window.mean())) for window in toy._calibration_windows()}
     assert means == {-1, 1}
     many = learner([images[0]] * 20, [labels[0]] * 19 + [painted((96, 100), 3, 7)])
-    assert len(list(many._windows())) == 20
+    assert len(list(many._calibration_windows())) == 20
 
 
 def test_a_preview_shows_the_image_that_is_looked_at():
@@ -194,14 +195,14 @@ def test_planes_and_stacks_train_together_in_2d():
 )
 def test_dimensions_follow_the_paint_on_all(shapes, expected):
     labels = [painted(shape, 1, 2) for shape in shapes]
-    assert choose_ndim(labels, SegmentOptions()) == expected
+    assert choose_ndim(SegmentOptions(), labels=labels) == expected
 
 
 def test_an_almost_empty_volume_is_learned_plane_by_plane():
     labels = np.zeros((9, 40, 90), np.uint8)
-    assert choose_ndim(labels, SegmentOptions()) == 2
+    assert choose_ndim(SegmentOptions(), labels=labels) == 2
     labels[4, 3, 3] = 1
-    assert choose_ndim([labels], SegmentOptions()) == 2
+    assert choose_ndim(SegmentOptions(), labels=[labels]) == 2
 
 
 def test_nothing_painted_on_any_image_is_refused():

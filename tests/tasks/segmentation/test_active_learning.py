@@ -51,7 +51,7 @@ def learner(images, stores, ndim=2, **options) -> SegmentationTask:
     patch = (8, 48, 48)[-ndim:]
     parsed = SegmentOptions.parse({"network": network, "patch": patch, "seed": 0, **options})
     pairs = [open_annotated(i, s, ndim, parsed) for i, s in zip(images, stores, strict=True)]
-    return SegmentationTask(pairs, ndim, parsed)
+    return SegmentationTask.of(pairs, parsed)
 
 
 def trained(learning: SegmentationTask, steps: int = 40):
@@ -76,8 +76,8 @@ def flat():
 def fresh(flat) -> tuple[SegmentationTask, torch.nn.Module, AnnotationStore]:
     """The same learner and weights, as if nothing had been asked yet."""
     learning, network, store = flat
-    again = learner([learning.painted[0].view.source.read(Region.whole((SIDE, SIDE)))], [store])
-    again._seen = learning._seen
+    again = learner([learning.annotated[0].view.source.read(Region.whole((SIDE, SIDE)))], [store])
+    again._frequencies = learning._frequencies
     return again, network, store
 
 
@@ -128,7 +128,7 @@ def test_what_is_painted_in_between_is_left_alone(flat):
     learning, network, _ = fresh(flat)
     image, store = painted((SIDE, SIDE))
     again = learner([image], [store])
-    again._seen = learning._seen
+    again._frequencies = learning._frequencies
     for y, x in first:  # after the sampler has looked
         store.write(Region((y, x), (y + 1, x + 1)), np.full((1, 1), 1))
     assert not set(first) & set(again.suggest(network, CPU).places)
@@ -221,7 +221,7 @@ def test_a_thin_line_of_doubt_is_no_place_for_a_stroke(flat):
         second = np.where((x < 60) & (y < 30), 0.25, second)
         return torch.from_numpy(np.stack([1 - second, second]))
 
-    learning._answers = wavering
+    learning._probabilities = wavering
     y, x = learning.suggest(learning.network.eval(), CPU).places[0]
     assert x < 64
     assert y < 34
@@ -229,7 +229,7 @@ def test_a_thin_line_of_doubt_is_no_place_for_a_stroke(flat):
 
 def test_windows_are_unlike_and_some_lie_in_view():
     learning = learner(*([x] for x in painted((SIDE, SIDE))))
-    view = learning.painted[0].view
+    view = learning.annotated[0].view
     grids = [WindowGrid(0, view, (32, 32)), WindowGrid(1, view, (32, 32))]
     looked = Viewport((), Region((100, 150), (130, 190)), 1)
     windows = choose_windows(grids, 12, looked, np.random.default_rng(0))

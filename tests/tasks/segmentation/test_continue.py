@@ -48,7 +48,7 @@ def model() -> TrainedModel:
 
 def learner(model, labels, **options) -> SegmentationTask:
     parsed = SegmentOptions.parse({"steps": 1, **HOW, **options})
-    return SegmentationTask(open_all_annotated([bands()], [labels], 2, parsed), 2, parsed, model)
+    return SegmentationTask.of(open_all_annotated([bands()], [labels], 2, parsed), parsed, model)
 
 
 def random_input(model):

@@ -53,7 +53,7 @@ def learner(
 ) -> SegmentationTask:
     given = {"network": TINY, "patch": (64, 64), "steps": 1, **fields}
     options = SegmentOptions.model_validate(given)
-    return SegmentationTask([open_annotated(image, store, 2, options)], 2, options)
+    return SegmentationTask.of([open_annotated(image, store, 2, options)], options)
 
 
 @pytest.mark.parametrize("augment", [AugmentOptions(), AugmentOptions(elastic=5, jitter=3)])

@@ -47,7 +47,7 @@ def store() -> AnnotationStore:
 
 def learner(image, store, **options) -> SegmentationTask:
     parsed = SegmentOptions.parse({**HOW, **options})
-    return SegmentationTask([open_annotated(image, store, 2, parsed)], 2, parsed)
+    return SegmentationTask.of([open_annotated(image, store, 2, parsed)], parsed)
 
 
 @pytest.mark.parametrize("stem", [(1, 1), (2, 2)])

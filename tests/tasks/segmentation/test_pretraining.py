@@ -10,8 +10,8 @@ from napari_unet.control import Control
 from napari_unet.tasks.segmentation.data import open_all_annotated
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.pretraining import (
+    BUDGET_SHARE,
     SECONDS,
-    SHARE,
     _options,
     pretrain,
     remaining_options,
@@ -33,7 +33,7 @@ def painted():
 def learner(**more):
     image, labels = painted()
     options = SegmentOptions(**{**OPTIONS, **more})
-    return SegmentationTask(open_all_annotated([image], [labels], 2, options), 2, options), options
+    return SegmentationTask.of(open_all_annotated([image], [labels], 2, options), options), options
 
 
 def test_all_but_the_head_is_taken_over():
@@ -52,8 +52,8 @@ def test_all_but_the_head_is_taken_over():
 
 def test_the_budget_is_shared():
     segmentation, options = learner()
-    assert _options(segmentation, options).steps == round(20 * SHARE)
-    assert remaining_options(options).steps == 20 - round(20 * SHARE)
+    assert _options(segmentation, options).steps == round(20 * BUDGET_SHARE)
+    assert remaining_options(options).steps == 20 - round(20 * BUDGET_SHARE)
     segmentation, options = learner(open_ended=True, steps=None)
     assert _options(segmentation, options).seconds == SECONDS
     segmentation, options = learner(steps=None, seconds=60)

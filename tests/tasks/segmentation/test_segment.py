@@ -14,7 +14,8 @@ from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.errors import InputError
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.network_choice import INPUT_VOXELS
-from napari_unet.tasks.segmentation.data import choose_ndim, open_annotated
+from napari_unet.tasks.plan import choose_ndim
+from napari_unet.tasks.segmentation.data import open_annotated
 from napari_unet.tasks.segmentation.losses import IGNORED
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.task import SegmentationTask
@@ -38,7 +39,7 @@ def halves(shape=(96, 96), noise=0.3):
 
 def learner(image, labels, ndim=2, **fields):
     options = SegmentOptions(**{"network": TINY, "steps": 1, "patch": (40,) * ndim, **fields})
-    return SegmentationTask([open_annotated(image, labels, ndim, options)], ndim, options)
+    return SegmentationTask.of([open_annotated(image, labels, ndim, options)], options)
 
 
 IMAGE, LABELS = halves()
@@ -103,7 +104,7 @@ def test_dimensions_follow_the_paint(shape, planes, options, expected):
     labels = np.zeros(shape, np.uint8)
     for plane in planes:
         labels[plane][3, 3] = 1
-    assert choose_ndim(labels, SegmentOptions(**options)) == expected
+    assert choose_ndim(SegmentOptions(**options), labels=[labels]) == expected
 
 
 def test_a_batch_is_what_the_network_and_the_loss_want():
@@ -137,7 +138,7 @@ def test_classes_have_names_and_colours():
         *halves(), zero="background", class_names={3: "membrane"}, class_colors={7: (1, 0, 0, 1)}
     )
     assert toy.class_names == ("background", "membrane", "class 7")
-    assert [c.color for c in toy._classes()] == [None, None, (1, 0, 0, 1)]
+    assert [c.color for c in toy._class_infos()] == [None, None, (1, 0, 0, 1)]
     # 0 is a class now, and every pixel is painted.
     assert sum(toy.counts) == 96 * 96
     assert toy.config.out_channels == 3

@@ -1,4 +1,4 @@
-"""What a network whose result is an image learns from, and how it is judged."""
+"""What a network whose result is an image learns from."""
 
 from __future__ import annotations
 
@@ -18,21 +18,39 @@ from napari_unet.model import InputSpec
 
 @dataclass(frozen=True, slots=True)
 class PatchLocation:
-    """Where an example comes from: which image and picture, what is read, what is learned.
+    """Where an example lies.
 
-    `held` is the share of it that is held out, 0 to 1.
+    Parameters
+    ----------
+    image_index : int
+        Index of the image.
+    loop : tuple of int
+        Index along the looped axes: which plane or volume of the image.
+    input_region, output_region : Region
+        What the network reads and what it predicts, over the spatial axes in voxels. Both may
+        reach beyond the image.
+    held_out : float
+        Share of its voxels that are held out, from 0 to 1.
     """
 
-    image: int
+    image_index: int
     loop: tuple[int, ...]
-    read: Region
-    core: Region
-    held: float = 0.0
+    input_region: Region
+    output_region: Region
+    held_out: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingExample:
-    """Inputs (channel, *read), and targets and weights (channel, *core), float32, normalised."""
+    """An example, normalised.
+
+    Parameters
+    ----------
+    inputs : ndarray of float32, shape (channels, *input_shape)
+        What the network reads.
+    targets, weights : ndarray of float32, shape (channels, *output_shape)
+        What it should predict, and where that counts in the loss; 0: not at all.
+    """
 
     inputs: NDArray[np.float32]
     targets: NDArray[np.float32]
@@ -40,11 +58,11 @@ class TrainingExample:
 
 
 class ImageDataset(Protocol):
-    """What is learned, and from what."""
+    """Images, and how an example is made of a patch of them."""
 
     @property
     def task(self) -> str:
-        """The task's name."""
+        """The task: "denoise", "restore" or "inpaint"."""
 
     @property
     def views(self) -> Sequence[ImageView]:
@@ -52,11 +70,11 @@ class ImageDataset(Protocol):
 
     @property
     def normalisation(self) -> Normalisation:
-        """Of the images, for all of a view's channels."""
+        """Normalisation of the inputs, for all channels of a view."""
 
     @property
     def target(self) -> Normalisation:
-        """Of what comes out."""
+        """Normalisation of the targets."""
 
     @property
     def input_spec(self) -> InputSpec:
@@ -64,79 +82,110 @@ class ImageDataset(Protocol):
 
     @property
     def has_truth(self) -> bool:
-        """Whether the targets are what the result should be, and not noisy themselves."""
+        """Whether the targets are free of noise, so that the PSNR against them means something."""
 
     def notes(self) -> Iterator[str]:
-        """Say what was decided, and why."""
+        """Yield what was decided from the images, and why."""
 
     def warnings(self) -> Iterator[str]:
-        """Say what the user should know."""
+        """Yield what the user should know."""
 
-    def missing(self, image: int) -> ImageView | None:
-        """Return which pixels of an image are missing, if that matters."""
+    def missing(self, image_index: int) -> ImageView | None:
+        """Return the mask of an image's missing pixels; None where none can be missing."""
 
     def example(
-        self, place: PatchLocation, random: np.random.Generator, validation: bool
+        self, location: PatchLocation, random: np.random.Generator, validation: bool
     ) -> TrainingExample:
-        """Return an example; for validation only what is held out has weight, else the rest."""
+        """Return an example.
+
+        Parameters
+        ----------
+        location : PatchLocation
+            Where it lies.
+        random : numpy.random.Generator
+            Draws what is hidden.
+        validation : bool
+            Whether only what is held out has weight; otherwise only the rest has.
+        """
 
     def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         """Return the loss, a scalar."""
 
     def facts(self) -> dict[str, Any]:
-        """Return what a model shall say of how it was made, as plain JSON."""
+        """Return what a model keeps of how it was made, as plain JSON."""
 
 
-def location_at(
+def random_location(
     view: ImageView,
-    image: int,
+    image_index: int,
     random: np.random.Generator,
-    patch: Sequence[int],
-    core: Sequence[int],
-    held: float = 0.0,
+    input_shape: Sequence[int],
+    output_shape: Sequence[int],
+    held_out: float = 0.0,
 ) -> PatchLocation:
-    """Choose a place at random: every voxel is as likely to be learned from as any other.
+    """Draw a patch of an image, all positions alike, with the output inside the image if it fits.
 
     Parameters
     ----------
     view : ImageView
         The image.
-    image : int
-        Its number.
-    random : Generator
-        Chooses.
-    patch, core : sequence of int
-        Spatial shapes of what is read, and of what is learned in the middle of it.
-    held : float
-        Share of its voxels that are held out.
+    image_index : int
+        Its index.
+    random : numpy.random.Generator
+        Draws the position.
+    input_shape, output_shape : sequence of int
+        Spatial shapes of the network's input, and of its output, which lies in the middle of it.
+    held_out : float
+        Share of the voxels that are held out.
     """
     loop = tuple(int(random.integers(n)) for n in view.loop_shape)
     start = tuple(
         int(random.integers(max(1, whole - n + 1)))
-        for n, whole in zip(core, view.spatial_shape, strict=True)
+        for n, whole in zip(output_shape, view.spatial_shape, strict=True)
     )
-    before = tuple((p - c) // 2 for p, c in zip(patch, core, strict=True))
+    margins = [(n - m) // 2 for n, m in zip(input_shape, output_shape, strict=True)]
+    input_start = [a - margin for a, margin in zip(start, margins, strict=True)]
     return PatchLocation(
-        image,
+        image_index,
         loop,
-        Region.of([a - b for a, b in zip(start, before, strict=True)], patch),
-        Region.of(start, core),
-        held,
+        Region.of(input_start, input_shape),
+        Region.of(start, output_shape),
+        held_out,
     )
 
 
-def inside(place: PatchLocation, shape: Sequence[int]) -> NDArray[np.bool_]:
-    """Tell which voxels of the core lie in the image, and are not mirrored."""
+def in_image(location: PatchLocation, shape: Sequence[int]) -> NDArray[np.bool_]:
+    """Tell which voxels of the output region lie in the image.
+
+    Parameters
+    ----------
+    location : PatchLocation
+        Where the patch lies.
+    shape : sequence of int
+        Spatial shape of the image, in voxels.
+
+    Returns
+    -------
+    ndarray of bool, shape output_shape
+    """
     whole = Region.whole(tuple(shape))
-    mask = np.zeros(place.core.shape, bool)
-    part = place.core.intersect(whole)
+    mask = np.zeros(location.output_region.shape, bool)
+    part = location.output_region.intersect(whole)
     if part.size:
-        mask[part.within(place.core).slices] = True
+        mask[part.within(location.output_region).slices] = True
     return mask
 
 
 def middle(array: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:
-    """Return the middle of the last axes of an array."""
+    """Return the middle of the last axes of an array.
+
+    Parameters
+    ----------
+    array : ndarray
+        Its last axes are cropped.
+    shape : sequence of int
+        Their sizes afterwards.
+    """
     pairs = list(zip(array.shape[-len(shape) :], shape, strict=True))
     parts = tuple(slice((have - want) // 2, (have - want) // 2 + want) for have, want in pairs)
     found: NDArray[Any] = array[(slice(None),) * (array.ndim - len(shape)) + parts]

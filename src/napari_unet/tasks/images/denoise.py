@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_unet.data.image import ImageView
@@ -15,7 +16,7 @@ from napari_unet.data.normalisation import Normalisation, fit_normalisation
 from napari_unet.data.split import held_out
 from napari_unet.geometry.region import Region
 from napari_unet.model import InputSpec
-from napari_unet.tasks.images.dataset import PatchLocation, TrainingExample, inside, middle
+from napari_unet.tasks.images.dataset import PatchLocation, TrainingExample, in_image, middle
 from napari_unet.tasks.images.losses import image_loss
 from napari_unet.tasks.images.noise_analysis import NoiseChoice, choose_method, reach
 from napari_unet.tasks.images.options import DenoiseOptions
@@ -43,7 +44,7 @@ class DenoiseDataset:
         What is set.
     noise : tuple of float
         Its variance, where the result is filtered by it, see `InputSpec`; else empty.
-    adds : bool
+    residual : bool
         Whether the network says what to add to the noisy image.
     """
 
@@ -53,12 +54,12 @@ class DenoiseDataset:
     choice: NoiseChoice
     options: DenoiseOptions
     noise: tuple[float, ...]
-    adds: bool
+    residual: bool
     task: str = "denoise"
 
     @classmethod
     def of(
-        cls, views: Sequence[ImageView], options: DenoiseOptions, adds: bool | None
+        cls, views: Sequence[ImageView], options: DenoiseOptions, residual: bool | None
     ) -> DenoiseDataset:
         """Measure one of some images, that with the fewest planes, and choose.
 
@@ -68,7 +69,7 @@ class DenoiseDataset:
             The images, one plane at a time.
         options : DenoiseOptions
             What is set.
-        adds : bool, optional
+        residual : bool, optional
             Whether the network says what to add to the noisy image; None: where that is better.
             One with blind spots never does, for it does not look at it.
 
@@ -78,35 +79,34 @@ class DenoiseDataset:
             Where the images do not allow what is set, or are constant.
         """
         choice = choose_method(min(views, key=lambda v: v.loop_shape[-1:]), options, options.seed)
-        kind = options.normalise if options.normalise != "auto" else "mean_sd"
-        noise: tuple[tuple[float, float], ...] = ()
-        if choice.photon and choice.noise:
-            kind, noise = "photon", tuple((m.gain, m.offset_variance) for m in choice.noise)
-        target, _ = fit_normalisation(
-            views, "mean_sd" if kind == "photon" and not noise else kind, noise=noise
-        )
-        # Where blind spots never look at a pixel, and all that is known of its noise holds.
+        target = _fitted_target(choice, views, options)
+        # A Wiener filter needs white noise, and a network that does not see the pixel itself.
         filters = choice.method == "blind_spot" and choice.white and options.own_share == "auto"
         variances = _noise_variances(choice, views, target) if filters and choice.noise else ()
-        together = [replace(view, context_planes=choice.planes) for view in views]
-        if adds is None:
-            adds = _is_better_added(choice, views, target)
-        adds = adds and choice.method == "neighbours"
-        source = target.repeat(choice.planes)
-        return cls(together, source, target, choice, options, variances, adds)
+        if residual is None:
+            residual = _learns_residual(choice, views, target)
+        return cls(
+            [replace(view, context_planes=choice.planes) for view in views],
+            target.repeat(choice.planes),
+            target,
+            choice,
+            options,
+            variances,
+            residual and choice.method == "neighbours",
+        )
 
     @property
     def input_spec(self) -> InputSpec:
         """How an image is read."""
-        share, view = self.options.own_share, self.views[0]
-        own = 0.0 if share == "auto" else share
+        share = self.options.own_share
+        view = self.views[0]
         return InputSpec(
             self.choice.planes,
             view.periodic_axes,
-            blend=own,
+            blend=0.0 if share == "auto" else share,
             border=view.border,
             noise=self.noise,
-            residual="mean" if self.adds else "",
+            residual="mean" if self.residual else "",
         )
 
     has_truth = False
@@ -123,34 +123,45 @@ class DenoiseDataset:
         """Nothing is missing."""
 
     def example(
-        self, place: PatchLocation, random: np.random.Generator, validation: bool
+        self, location: PatchLocation, random: np.random.Generator, validation: bool
     ) -> TrainingExample:
         """Return an example."""
         if self.choice.method == "neighbours":
-            return self._from_neighbour(place, random, validation)
-        return self._from_surroundings(place, random, validation)
+            return self._from_neighbour(location, random, validation)
+        return self._from_surroundings(location, random, validation)
 
     def _from_surroundings(
-        self, place: PatchLocation, random: np.random.Generator, validation: bool
+        self, location: PatchLocation, random: np.random.Generator, validation: bool
     ) -> TrainingExample:
-        view, o = self.views[place.image], self.options
-        raw = view.read_raw(place.loop, place.read)
+        view = self.views[location.image_index]
+        output_shape = location.output_region.shape
+        raw = view.read_raw(location.loop, location.input_region)
         inputs = self.normalisation.apply(raw)
-        line = self._line
-        # Of lines, which are hidden as a whole, those are held out that begin with such a voxel.
-        heads = place.read if line is None else _flattened(place.read, line)
-        judged = np.broadcast_to(held_out(place.loop, heads, place.held, o.seed), place.read.shape)
-        chance = choose_hidden(place.read.shape, o.hidden, random, line)
+        hidden = self._hidden(location, random, validation)
+        centre = inputs[view.centre_channels]
+        masked = inputs.copy()
+        masked[view.centre_channels] = hide(
+            centre, hidden, random, self.options.replacement, self._line
+        )
+        counts = middle(hidden, output_shape) & in_image(location, view.spatial_shape)
+        finite = middle(np.isfinite(raw[view.centre_channels]), output_shape)
+        weights = (counts & finite).astype(np.float32)
+        return TrainingExample(masked, middle(centre, output_shape), weights)
+
+    def _hidden(
+        self, location: PatchLocation, random: np.random.Generator, validation: bool
+    ) -> NDArray[np.bool_]:
+        """Return which voxels of the input region are hidden, and so become targets."""
+        region = location.input_region
+        # A line, which is hidden as a whole, is held out where its first voxel is.
+        first = region if self._line is None else _flattened(region, self._line)
+        squares = held_out(location.loop, first, location.held_out, self.options.seed)
+        held = np.broadcast_to(squares, region.shape)
+        drawn = choose_hidden(region.shape, self.options.hidden, random, self._line)
+        if not validation:
+            return drawn & ~held
         # Of an image that is held out as a whole, only some pixels can be hidden at a time.
-        held = chance if place.held == 1 else judged
-        hidden = held if validation else chance & ~judged
-        own = inputs[view.centre_channels]
-        targets = middle(own, place.core.shape)
-        seen = inputs.copy()
-        seen[view.centre_channels] = hide(own, hidden, random, o.replacement, line)
-        counts = middle(hidden, place.core.shape) & inside(place, view.spatial_shape)
-        finite = middle(np.isfinite(raw[view.centre_channels]), place.core.shape)
-        return TrainingExample(seen, targets, (counts & finite).astype(np.float32))
+        return drawn if location.held_out == 1 else held
 
     @property
     def _line(self) -> int | None:
@@ -159,18 +170,22 @@ class DenoiseDataset:
         return {"lines_y": ndim - 2, "lines_x": ndim - 1}.get(self.choice.method)
 
     def _from_neighbour(
-        self, place: PatchLocation, random: np.random.Generator, validation: bool
+        self, location: PatchLocation, random: np.random.Generator, validation: bool
     ) -> TrainingExample:
-        view, o = self.views[place.image], self.options
-        inputs = self.normalisation.apply(view.read_raw(place.loop, place.read))
-        # What is seen cannot be learned from: its noise is known.
-        away, plane = reach(self.choice.planes), place.loop[-1]
-        there = [p for p in (plane - away, plane + away) if 0 <= p < view.loop_shape[-1]]
-        beside = (*place.loop[:-1], there[int(random.integers(len(there)))])
-        raw = view.read_raw(beside, place.core)[view.centre_channels]
-        # The same places in all planes: the neighbour shows what was held out.
-        judged = held_out((), place.core, place.held, o.seed, CELL)
-        counts = (judged if validation else ~judged) & inside(place, view.spatial_shape)
+        view = self.views[location.image_index]
+        region = location.output_region
+        inputs = self.normalisation.apply(view.read_raw(location.loop, location.input_region))
+        # A plane that is read cannot be the target: the network would copy its noise.
+        distance = reach(self.choice.planes)
+        plane = location.loop[-1]
+        neighbours = [
+            p for p in (plane - distance, plane + distance) if 0 <= p < view.loop_shape[-1]
+        ]
+        neighbour = neighbours[int(random.integers(len(neighbours)))]
+        raw = view.read_raw((*location.loop[:-1], neighbour), region)[view.centre_channels]
+        # The same squares in all planes: the neighbour would show what is held out.
+        held = held_out((), region, location.held_out, self.options.seed, CELL)
+        counts = (held if validation else ~held) & in_image(location, view.spatial_shape)
         weights = (counts & np.isfinite(raw)).astype(np.float32)
         return TrainingExample(inputs, self.target.apply(raw), weights)
 
@@ -194,13 +209,26 @@ def _flattened(region: Region, axis: int) -> Region:
     return Region(tuple(start), tuple(stop))
 
 
-def _is_better_added(
+def _fitted_target(
+    choice: NoiseChoice, views: Sequence[ImageView], options: DenoiseOptions
+) -> Normalisation:
+    """Return the normalisation of one plane, stabilised where the noise grows with brightness."""
+    if choice.photon and choice.noise:
+        noise = tuple((model.gain, model.offset_variance) for model in choice.noise)
+        return fit_normalisation(views, "photon", noise=noise)[0]
+    if options.normalise == "auto" or options.normalise == "photon":
+        return fit_normalisation(views, "mean_sd")[0]
+    return fit_normalisation(views, options.normalise)[0]
+
+
+def _learns_residual(
     choice: NoiseChoice, views: Sequence[ImageView], target: Normalisation
 ) -> bool:
-    """Tell whether planes are so near to those they are learned from that they are added to."""
+    """Tell whether planes are so near to their targets that the residual is learned."""
     if choice.method != "neighbours":
         return False
-    away, half = -reach(choice.planes), choice.planes // 2
+    away = -reach(choice.planes)
+    half = choice.planes // 2
     for view in views:
         planes = [target.apply(middle_plane(view, z)) for z in range(-half, half + 1)]
         beside = target.apply(middle_plane(view, away))

@@ -16,7 +16,7 @@ from napari_unet.data.normalisation import Normalisation, fit_normalisation
 from napari_unet.data.split import held_out
 from napari_unet.errors import InputError
 from napari_unet.model import InputSpec, ResidualMode
-from napari_unet.tasks.images.dataset import PatchLocation, TrainingExample, inside, middle
+from napari_unet.tasks.images.dataset import PatchLocation, TrainingExample, in_image, middle
 from napari_unet.tasks.images.losses import image_loss
 from napari_unet.tasks.images.options import InpaintOptions
 
@@ -36,7 +36,7 @@ class InpaintDataset:
         For all of a view's channels, and for those of one plane.
     options : InpaintOptions
         What is set.
-    adds : bool
+    residual : bool
         Whether the network adds to a smooth filling, see `InputSpec`.
     """
 
@@ -45,7 +45,7 @@ class InpaintDataset:
     normalisation: Normalisation
     target: Normalisation
     options: InpaintOptions
-    adds: bool
+    residual: bool
     task: str = "inpaint"
 
     @classmethod
@@ -54,7 +54,7 @@ class InpaintDataset:
         views: Sequence[ImageView],
         masks: Sequence[ImageView],
         options: InpaintOptions,
-        adds: bool,
+        residual: bool,
     ) -> InpaintDataset:
         """Bring images and masks together.
 
@@ -64,7 +64,7 @@ class InpaintDataset:
             Images and what is missing of them, one plane at a time.
         options : InpaintOptions
             What is set.
-        adds : bool
+        residual : bool
             Whether the network adds to a smooth filling.
 
         Raises
@@ -87,14 +87,14 @@ class InpaintDataset:
             target.repeat(planes),
             target,
             options,
-            adds,
+            residual,
         )
 
     @property
     def input_spec(self) -> InputSpec:
         """How an image is read."""
         view = self.views[0]
-        residual: ResidualMode = "image" if self.adds else ""
+        residual: ResidualMode = "image" if self.residual else ""
         return InputSpec(
             view.context_planes,
             view.periodic_axes,
@@ -118,22 +118,28 @@ class InpaintDataset:
         return self.masks[image]
 
     def example(
-        self, place: PatchLocation, random: np.random.Generator, validation: bool
+        self, location: PatchLocation, random: np.random.Generator, validation: bool
     ) -> TrainingExample:
         """Return an example."""
-        view, mask, o = self.views[place.image], self.masks[place.image], self.options
-        raw = view.read_raw(place.loop, place.read)
-        known = known_pixels(raw, mask, place.loop, place.read)
+        view = self.views[location.image_index]
+        mask = self.masks[location.image_index]
+        output_shape = location.output_region.shape
+        raw = view.read_raw(location.loop, location.input_region)
+        known = known_pixels(raw, mask, location.loop, location.input_region)
         holes = np.repeat(
-            holes_like(mask, place.read.shape, random), len(raw) // view.context_planes, 0
+            holes_like(mask, location.input_region.shape, random),
+            len(raw) // view.context_planes,
+            0,
         )
         pixels = self.normalisation.apply(raw)
-        judged = held_out(place.loop, place.core, place.held, o.seed, CELL)
-        counts = (judged if validation else ~judged) & inside(place, view.spatial_shape)
-        hidden = middle((holes & known)[view.centre_channels], place.core.shape)
+        held = held_out(
+            location.loop, location.output_region, location.held_out, self.options.seed, CELL
+        )
+        counts = (held if validation else ~held) & in_image(location, view.spatial_shape)
+        hidden = middle((holes & known)[view.centre_channels], output_shape)
         return TrainingExample(
-            with_known(pixels, known & ~holes, smooth=self.adds),
-            middle(pixels[view.centre_channels], place.core.shape),
+            with_known(pixels, known & ~holes, smooth=self.residual),
+            middle(pixels[view.centre_channels], output_shape),
             (hidden & counts).astype(np.float32),
         )
 

@@ -1,4 +1,4 @@
-"""Opening what an image task learns from, and making its learner."""
+"""Opening the images that an image task learns from, and building the task."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from napari_unet.data.image import ImageView
 from napari_unet.data.inputs import missing_view
 from napari_unet.data.source import Source, open_source
 from napari_unet.errors import InputError
-from napari_unet.geometry.axes import find_layout
 from napari_unet.model import TrainedModel
 from napari_unet.tasks.images.dataset import ImageDataset
 from napari_unet.tasks.images.denoise import DenoiseDataset
@@ -22,6 +21,13 @@ from napari_unet.tasks.images.options import (
 )
 from napari_unet.tasks.images.restore import RestoreDataset
 from napari_unet.tasks.images.task import ImageTask
+from napari_unet.tasks.plan import (
+    SPATIAL_AXES,
+    ImageShape,
+    TrainingPlan,
+    choose_ndim,
+    plan_training,
+)
 
 ImageTaskName = Literal["denoise", "restore", "inpaint"]
 
@@ -40,7 +46,7 @@ def open_image_task(
     options: ImageOptions,
     start: TrainedModel | None = None,
 ) -> ImageTask:
-    """Open images and what goes with them, and make the learner.
+    """Open images and what goes with them, and build the task.
 
     Parameters
     ----------
@@ -68,18 +74,46 @@ def open_image_task(
         options = options.model_copy(update={"planes": start.input_spec.context_planes})
     images = [open_source(one) for one in _each(image)]
     others = _others(task, other, len(images))
-    given = options.network.ndim if options.network is not None else None
-    dimensions: Literal[2, 3] = ndim or (start.config.ndim if start else None) or given or 2
+    dimensions = choose_ndim(options, ndim, start)
     views = [
-        _view(one, beside, dimensions, options, first=k == 0)
-        for k, (one, beside) in enumerate(zip(images, others, strict=True))
+        _view(one, paired, dimensions, options, first=k == 0)
+        for k, (one, paired) in enumerate(zip(images, others, strict=True))
     ]
     _check_channels([view.channels for view in views])
-    lesson = _lesson(task, views, others, options, start)
-    return ImageTask(lesson, dimensions, options, start)
+    dataset = _dataset(task, views, others, options, start)
+    return ImageTask(dataset, plan_dataset(dataset, options, start), options, start)
 
 
-def _lesson(
+def plan_dataset(
+    dataset: ImageDataset, options: ImageOptions, start: TrainedModel | None = None
+) -> TrainingPlan:
+    """Plan the training of a network that learns from a dataset.
+
+    Parameters
+    ----------
+    dataset : ImageDataset
+        Opened images; denoising has measured how many planes are read together.
+    options : ImageOptions
+        Those of the task.
+    start : TrainedModel, optional
+        The model that the training goes on from.
+
+    Raises
+    ------
+    InputError
+        Where network, model, images and options do not fit together.
+    """
+    return plan_training(
+        dataset.task,
+        [ImageShape.of_view(view) for view in dataset.views],
+        options,
+        output_channels=len(dataset.target.offset),
+        context_planes=dataset.input_spec.context_planes,
+        start=start,
+    )
+
+
+def _dataset(
     task: ImageTaskName,
     views: Sequence[ImageView],
     others: Sequence[Source | None],
@@ -131,24 +165,15 @@ def _others(task: ImageTaskName, other: object, number: int) -> list[Source | No
 
 def _view(
     source: Source,
-    beside: Source | None,
+    paired: Source | None,
     ndim: Literal[2, 3],
     options: ImageOptions,
     *,
     first: bool,
 ) -> ImageView:
-    names = options.axes
-    if names is not None and not first and len(names) != len(source.shape):
-        names = None
-    layout = find_layout(
-        source.shape,
-        ndim,
-        channel_axis=options.channel_axis,
-        names=names,
-        labels_shape=None if beside is None else beside.shape,
-        rgb=options.rgb,
-    )
-    axes = ("z", "y", "x")[-ndim:]
+    paired_shape = None if paired is None else paired.shape
+    layout = ImageShape.of(source.shape, ndim, options, paired_shape, first=first).layout
+    axes = SPATIAL_AXES[-ndim:]
     wrap = tuple(axis in options.wrap for axis in axes) if options.wrap else ()
     if set(options.wrap) - set(axes):
         raise InputError(
@@ -161,10 +186,7 @@ def _view(
 
 def _goal(view: ImageView, goal: Source) -> ImageView:
     """Open a good image: like the degraded one, with channels of its own or none."""
-    plain = tuple(n for a, n in enumerate(view.source.shape) if a != view.layout.channel)
-    ndim = len(view.spatial_shape)
-    same = goal.shape == view.source.shape
-    layout = view.layout if same else find_layout(goal.shape, ndim, labels_shape=plain)
+    layout = ImageShape.of_view(view).target(goal.shape).layout
     return ImageView(goal, layout, periodic_axes=view.periodic_axes, border=view.border)
 
 

@@ -14,7 +14,7 @@ from napari_unet.data.normalisation import Normalisation, fit_normalisation
 from napari_unet.data.split import held_out
 from napari_unet.errors import InputError
 from napari_unet.model import InputSpec, ResidualMode
-from napari_unet.tasks.images.dataset import PatchLocation, TrainingExample, inside
+from napari_unet.tasks.images.dataset import PatchLocation, TrainingExample, in_image
 from napari_unet.tasks.images.losses import image_loss
 from napari_unet.tasks.images.options import RestoreOptions
 from napari_unet.tasks.images.residual import learns_residual, middle_plane, some_planes
@@ -38,7 +38,7 @@ class RestoreDataset:
         Of the degraded images, for all of a view's channels; and of the good ones.
     options : RestoreOptions
         What is set.
-    adds : bool
+    residual : bool
         Whether the network says what to add to the degraded image, see `InputSpec`.
     """
 
@@ -47,7 +47,7 @@ class RestoreDataset:
     normalisation: Normalisation
     target: Normalisation
     options: RestoreOptions
-    adds: bool
+    residual: bool
     task: str = "restore"
 
     @classmethod
@@ -56,7 +56,7 @@ class RestoreDataset:
         views: Sequence[ImageView],
         goals: Sequence[ImageView],
         options: RestoreOptions,
-        adds: bool | None,
+        residual: bool | None,
     ) -> RestoreDataset:
         """Bring pairs together.
 
@@ -66,7 +66,7 @@ class RestoreDataset:
             Degraded and good images, one plane at a time.
         options : RestoreOptions
             What is set.
-        adds : bool, optional
+        residual : bool, optional
             Whether the network adds to the degraded image; None: where that is better.
 
         Raises
@@ -82,8 +82,8 @@ class RestoreDataset:
         if options.readout == "softplus":
             # What is never negative must begin at 0 after the normalisation as well.
             target = replace(target, offset=(0.0,) * len(target.offset))
-        if adds is None:
-            adds = len(source.offset) == len(target.offset) and all(
+        if residual is None:
+            residual = len(source.offset) == len(target.offset) and all(
                 learns_residual(
                     np.concatenate([source.apply(p) for p in some_planes(view)]),
                     np.concatenate([target.apply(p) for p in some_planes(goal)]),
@@ -91,13 +91,13 @@ class RestoreDataset:
                 for view, goal in zip(views, goals, strict=True)
             )
         together = [replace(view, context_planes=planes) for view in views]
-        return cls(together, goals, source.repeat(planes), target, options, adds)
+        return cls(together, goals, source.repeat(planes), target, options, residual)
 
     @property
     def input_spec(self) -> InputSpec:
         """How an image is read."""
         view = self.views[0]
-        residual: ResidualMode = "image" if self.adds else ""
+        residual: ResidualMode = "image" if self.residual else ""
         return InputSpec(
             view.context_planes, view.periodic_axes, border=view.border, residual=residual
         )
@@ -126,16 +126,18 @@ class RestoreDataset:
 
     def example(
         self,
-        place: PatchLocation,
+        location: PatchLocation,
         random: np.random.Generator,  # noqa: ARG002 - part of the protocol
         validation: bool,
     ) -> TrainingExample:
         """Return an example."""
-        view, goal, o = self.views[place.image], self.goals[place.image], self.options
-        inputs = self.normalisation.apply(view.read_raw(place.loop, place.read))
-        raw = goal.read_raw(place.loop, place.core)
-        judged = held_out(place.loop, place.core, place.held, o.seed, CELL)
-        counts = (judged if validation else ~judged) & inside(place, view.spatial_shape)
+        view = self.views[location.image_index]
+        goal = self.goals[location.image_index]
+        region = location.output_region
+        inputs = self.normalisation.apply(view.read_raw(location.loop, location.input_region))
+        raw = goal.read_raw(location.loop, region)
+        held = held_out(location.loop, region, location.held_out, self.options.seed, CELL)
+        counts = (held if validation else ~held) & in_image(location, view.spatial_shape)
         weights = (counts & np.isfinite(raw)).astype(np.float32)
         return TrainingExample(inputs, self.target.apply(raw), weights)
 

@@ -6,14 +6,15 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Literal
 
 from napari_unet.control import Control
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.data.image import ImageView
-from napari_unet.data.source import Source, open_source
+from napari_unet.data.source import open_source
 from napari_unet.errors import InputError
-from napari_unet.geometry.axes import AxisLayout, find_layout
+from napari_unet.geometry.axes import AxisLayout
+from napari_unet.model import ClassInfo, TrainedModel
+from napari_unet.tasks.plan import ImageShape, TrainingPlan, plan_training
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.training.events import Warned
 
@@ -94,7 +95,7 @@ def open_all_annotated(
     painted: list[AnnotatedImage] = []
     for number, (image, mask) in enumerate(zip(images, labels, strict=True), start=1):
         try:
-            painted.append(_open(image, mask, ndim, options, fits_names=number == 1))
+            painted.append(_open(image, mask, ndim, options, first=number == 1))
         except InputError as error:
             if len(images) == 1:
                 raise
@@ -160,22 +161,12 @@ def digest_of(painted: Sequence[AnnotatedImage]) -> str:
 
 
 def _open(
-    image: object, labels: object, ndim: int, options: SegmentOptions, *, fits_names: bool = True
+    image: object, labels: object, ndim: int, options: SegmentOptions, *, first: bool = True
 ) -> AnnotatedImage:
     """Bring an image and its labels together, whatever is painted."""
     source = open_source(image)
     mask = labels if isinstance(labels, AnnotationStore) else open_source(labels)
-    names = options.axes
-    if not fits_names and names is not None and len(names) != len(source.shape):
-        names = None
-    layout = find_layout(
-        source.shape,
-        ndim,
-        channel_axis=options.channel_axis,
-        names=names,
-        labels_shape=mask.shape,
-        rgb=options.rgb,
-    )
+    layout = ImageShape.of(source.shape, ndim, options, mask.shape, first=first).layout
     expected = tuple(n for a, n in enumerate(source.shape) if a != layout.channel)
     if mask.shape != expected:
         raise InputError(
@@ -190,32 +181,78 @@ def _open(
     return AnnotatedImage(ImageView(source, layout, border=options.border), mask)
 
 
-def choose_ndim(labels: object, options: SegmentOptions) -> Literal[2, 3]:
-    """Choose the given network's, or 3D where 3 of at least 8 planes are painted, or else 2D.
+def class_infos(
+    values: Sequence[int], options: SegmentOptions, start: TrainedModel | None
+) -> tuple[ClassInfo, ...]:
+    """Return names and colours of classes: those of the model to start from, else of the options.
 
-    Of a list of labels one decides for 3D, if none of them is a single plane.
+    Parameters
+    ----------
+    values : sequence of int
+        Label values of the classes.
+    options : SegmentOptions
+        What is set.
+    start : TrainedModel or None
+        The model that a training goes on from.
     """
-    if options.network is not None:
-        return options.network.ndim
-    each = labels if isinstance(labels, list | tuple) else [labels]
-    flat = any(len(_shape(one)) < 3 for one in each)
-    return 3 if not flat and any(_is_volume(one, options) for one in each) else 2
+    known = {info.value: info for info in start.classes} if start else {}
+    infos = []
+    for value in values:
+        usual = "background" if value == 0 else f"class {value}"
+        name = options.class_names.get(value, usual)
+        infos.append(known.get(value) or ClassInfo(value, name, options.class_colors.get(value)))
+    return tuple(infos)
 
 
-def _shape(labels: object) -> tuple[int, ...]:
-    return labels.shape if isinstance(labels, AnnotationStore) else open_source(labels).shape
+def class_values(known: Iterable[int], annotated: Iterable[int]) -> tuple[int, ...]:
+    """Return the label values of all classes.
+
+    Parameters
+    ----------
+    known : iterable of int
+        Those of the model that is started from; they come first, in its order.
+    annotated : iterable of int
+        Those that are annotated; new ones follow in ascending order.
+
+    Examples
+    --------
+    >>> class_values([3, 1], [1, 2, 4])
+    (3, 1, 2, 4)
+    """
+    return tuple(dict.fromkeys([*known, *sorted(annotated)]))
 
 
-def _is_volume(labels: object, options: SegmentOptions) -> bool:
-    """Tell whether labels ask for a 3D network."""
-    if isinstance(labels, AnnotationStore):
-        return labels.spatial_ndim == 3
-    source: Source = open_source(labels)
-    if source.shape[-3] < 8:
-        return False
-    store = AnnotationStore.from_labels(source, find_layout(source.shape, 2, channel_axis=None))
-    planes = {index[-3] for index in store.snapshot().blocks}
-    return options.zero == "background" or len(planes) >= 3
+def plan_segmentation(
+    annotated: Sequence[AnnotatedImage],
+    options: SegmentOptions,
+    start: TrainedModel | None = None,
+) -> TrainingPlan:
+    """Plan a segmentation with the classes that are annotated now.
+
+    Parameters
+    ----------
+    annotated : sequence of AnnotatedImage
+        Images and their annotations.
+    options : SegmentOptions
+        What is set.
+    start : TrainedModel, optional
+        The model that the training goes on from.
+
+    Raises
+    ------
+    InputError
+        Where network, model, images and options do not fit together.
+    """
+    known = [info.value for info in start.classes] if start else []
+    values = class_values(known, count_all(annotated))
+    return plan_training(
+        "segment",
+        [ImageShape.of_view(one.view) for one in annotated],
+        options,
+        output_channels=len(values),
+        class_values=values,
+        start=start,
+    )
 
 
 def wait_for_paint(

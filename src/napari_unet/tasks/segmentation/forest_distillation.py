@@ -110,7 +110,7 @@ class ForestTeacher:
         # It answers about so few pixels at a time that threads would only wait for each other.
         self._trees = trees.fit(features, classes, counts).set_params(n_jobs=1)
 
-    def ask(
+    def predict_unlabelled(
         self, images: Tensor, labels: Tensor, classes: int, random: np.random.Generator
     ) -> Tensor | None:
         """Answer for some unpainted pixels, and mark them among the labels; None without a forest.
@@ -182,7 +182,7 @@ def pop_soft_labels(targets: Tensor, answers: Tensor) -> SoftLabels | None:
     targets : Tensor
         (B, *core), changed in place: marked pixels are -1 afterwards.
     answers : Tensor
-        From `ForestTeacher.ask`.
+        From `ForestTeacher.predict_unlabelled`.
     """
     flat = targets.flatten()
     where = torch.nonzero(flat <= MARKED)[:, 0]

@@ -16,6 +16,7 @@ from napari_unet.control import Control
 from napari_unet.network.blocks import Network
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.images.denoise import DenoiseDataset
+from napari_unet.tasks.images.open import plan_dataset
 from napari_unet.tasks.images.options import DenoiseOptions
 from napari_unet.tasks.images.task import ImageTask
 from napari_unet.tasks.segmentation.options import SegmentOptions
@@ -23,38 +24,41 @@ from napari_unet.tasks.segmentation.task import SegmentationTask
 from napari_unet.training.events import Decision, Finished, TrainingEvent, Warned
 from napari_unet.training.trainer import train_network
 
-SHARE, SECONDS = 1 / 5, 15.0
-"""Part of a budget that goes into learning the image, and how long without one."""
+BUDGET_SHARE = 1 / 5
+"""Part of the budget that goes into learning the image."""
+
+SECONDS = 15.0
+"""How long the image is learned where there is no budget."""
 
 
 def pretrain(
-    learner: SegmentationTask, options: SegmentOptions, control: Control
+    task: SegmentationTask, options: SegmentOptions, control: Control
 ) -> Iterator[TrainingEvent]:
     """Let a segmentation's network learn the image; yield what the user should know.
 
     Parameters
     ----------
-    learner : SegmentLearner
-        Whose network, all but the head and what lies beside it, is changed.
+    task : SegmentationTask
+        Its network is changed, all but the head and the fixed filters.
     options : SegmentOptions
         Of the segmentation.
     control : Control
         Stops or pauses it.
     """
-    first = _options(learner, options)
-    views = [pair.view for pair in learner.painted]
-    teacher = ImageTask(DenoiseDataset.of(views, first, adds=False), learner.config.ndim, first)
+    first = _options(task, options)
+    dataset = DenoiseDataset.of([one.view for one in task.annotated], first, residual=False)
+    pretext = ImageTask(dataset, plan_dataset(dataset, first), first)
     yield Decision("The image is learned first, then the strokes.")
-    for event in train_network(teacher, first, control):
+    for event in train_network(pretext, first, control):
         if isinstance(event, Finished):
-            _take_over(learner.network, event)
+            _copy_weights(task.network, event)
         elif isinstance(event, Warned):
             yield event
 
 
 def remaining_options(options: SegmentOptions) -> SegmentOptions:
     """Return the same with what is left of the budget."""
-    part = 1 - SHARE
+    part = 1 - BUDGET_SHARE
     return options.model_copy(
         update={
             "seconds": options.seconds and options.seconds * part,
@@ -63,13 +67,13 @@ def remaining_options(options: SegmentOptions) -> SegmentOptions:
     )
 
 
-def _options(learner: SegmentationTask, options: SegmentOptions) -> DenoiseOptions:
-    channels = learner.painted[0].view.channels
-    without = {"filters": ()} if isinstance(learner.config, UNetConfig) else {}
-    network = learner.config.model_copy(update={"out_channels": channels, **without})
+def _options(task: SegmentationTask, options: SegmentOptions) -> DenoiseOptions:
+    channels = task.annotated[0].view.channels
+    without = {"filters": ()} if isinstance(task.config, UNetConfig) else {}
+    network = task.config.model_copy(update={"out_channels": channels, **without})
     given: dict[str, Any] = {
-        "seconds": options.seconds and options.seconds * SHARE,
-        "steps": options.steps and max(1, round(options.steps * SHARE)),
+        "seconds": options.seconds and options.seconds * BUDGET_SHARE,
+        "steps": options.steps and max(1, round(options.steps * BUDGET_SHARE)),
         **{name: getattr(options, name) for name in ("seed", "device", "threads", "make_way")},
     }
     if options.open_ended or not (given["seconds"] or given["steps"]):
@@ -81,12 +85,12 @@ def _options(learner: SegmentationTask, options: SegmentOptions) -> DenoiseOptio
         normalise=options.normalise,
         planes=1,
         held_out=0.0,
-        patch=learner.input_shape,
-        spacing=learner.spacing,
+        patch=task.input_shape,
+        spacing=task.plan.spacing,
     )
 
 
-def _take_over(network: Network, event: Finished) -> None:
+def _copy_weights(network: Network, event: Finished) -> None:
     """Copy what was learned, but for the head: that names classes."""
     known = network.state_dict()
     for name, weights in event.model.weights.items():
