@@ -75,9 +75,14 @@ def test_files_are_named_in_the_command_that_makes_the_model_again(painted, tmp_
     tifffile.imwrite(strokes, painted[1], photometric="minisblack")
     napari_unet.fit(image, strokes, runs=tmp_path / "runs", **QUICK)
     (run,) = list_runs(tmp_path / "runs")
-    command = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))["command"]
+    facts = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
+    command = facts["command"]
     assert command.startswith(f"napari-unet train {image} '{strokes}' ")
     assert "--steps 3" in command
+    plan = facts["plan"]
+    assert (plan["axes"], plan["class_values"]) == (["y", "x"], [1, 2])
+    assert plan["input_shape"] == facts["patch"]
+    assert plan["network"]["out_channels"] == 2
 
 
 def test_what_is_no_file_is_named_by_what_it_is():

@@ -168,6 +168,7 @@ class RunState:
                 "batch_size": started and started.batch_size,
                 "patch": started and started.patch,
                 "parameters": started and started.parameters,
+                "plan": dict(started.plan) if started else None,
                 "network": self.model and self.model.config.title,
                 "held_out_loss": last and last.loss,
                 "held_out_pixels": last and last.pixels,

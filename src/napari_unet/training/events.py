@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from napari_unet.control import Previewed, PreviewedImage
@@ -16,7 +17,8 @@ class Started:
 
     `steps` and `seconds` are the budget (None: none of that kind); `patch` is the input's and
     `core` the output's spatial shape in voxels; `counts` the painted pixels per class, and
-    `class_values` their label values, where the output are classes.
+    `class_values` their label values, where the output are classes; `plan` is the training's plan
+    as plain JSON, see `napari_unet.tasks.plan.TrainingPlan.to_dict`.
     """
 
     device: str
@@ -30,6 +32,7 @@ class Started:
     class_names: tuple[str, ...]
     counts: tuple[int, ...]
     class_values: tuple[int, ...] = ()
+    plan: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,6 +127,10 @@ class TrainingTask(ABC):
         """
         return None
 
+    def plan_entry(self) -> dict[str, Any]:
+        """Return what was planned of network, images and shapes, as plain JSON."""
+        return {}
+
     def warnings(self) -> Iterator[str]:
         """Yield, before the first step, sentences that the user should know."""
         yield from ()

@@ -125,6 +125,7 @@ def train_network(
             class_names=task.class_names,
             counts=task.counts,
             class_values=task.values,
+            plan=task.plan_entry(),
         )
         yield from map(Decision, task.notes())
         yield from map(Warned, task.warnings())
