@@ -17,23 +17,30 @@ from napari_unet.widgets.layers.placement import placement
 from napari_unet.widgets.layers.provenance import RESULT, provenance
 
 PAINTS = ("#00aaff", "#ffb000", "#ff3ea5", "#2fe05a", "#8f6bff", "#f4ee42", "#00e5d8", "#ff6b3d")
-"""Colours of strokes: bright on grey pictures, and of unlike lightness for all eyes."""
+"""Colours of strokes: bright upon grey images, and distinct in lightness for the colour-blind."""
 
 DONE = {"denoise": "denoised", "restore": "restored", "inpaint": "filled in"}
-"""What is said of an image when a task is done."""
+"""What is appended to an image's name for its result, by task."""
 
 LOOKS = ("gamma", "interpolation2d", "interpolation3d", "rendering")
-"""How an image is drawn, besides its colours."""
+"""Attributes of an image that its result gets, besides contrast and colours."""
 
 
 def strokes_layer(image: Image, channel_axis: ChannelAxis = "auto") -> Labels:
-    """Return an empty layer to paint on, that lies upon an image and lacks its channels.
+    """Return an empty Labels layer to paint on, of an image's shape without its channels.
 
-    The brush is about a hundredth of the picture wide; label 1 is ready to be painted.
+    The brush is about a hundredth of the image wide; label 1 is selected, and painting is on.
+
+    Parameters
+    ----------
+    image : Image
+        The layer to lie upon.
+    channel_axis : int, None or "auto"
+        The image's axis of channels, as of `napari_unet.geometry.axes.find_layout`.
     """
-    picture = LayerData.of(image)
-    channel = picture.channel(channel_axis)
-    shape = picture.spatial_shape(channel)
+    image_data = LayerData.of(image)
+    channel = image_data.channel(channel_axis)
+    shape = image_data.spatial_shape(channel)
     layer = Labels(
         np.zeros(shape, np.uint8),
         name=f"{image.name} – strokes",
@@ -50,7 +57,19 @@ def strokes_layer(image: Image, channel_axis: ChannelAxis = "auto") -> Labels:
 def result_labels(
     data: NDArray[Any], model: TrainedModel, image: Image, dropped: int | None
 ) -> Labels:
-    """Return a layer for predicted labels, upon the image and in the classes' colours."""
+    """Return a layer for predicted labels, upon the image and in the classes' colours.
+
+    Parameters
+    ----------
+    data : ndarray of int
+        The labels, which are not copied; of the image's shape without the axis of channels.
+    model : TrainedModel
+        What predicts.
+    image : Image
+        What is predicted.
+    dropped : int, optional
+        The image's axis of channels; None where it has none, or is RGB.
+    """
     colours: dict[int | None, Any] = {c.value: class_colour(c) for c in model.classes}
     named = {"index": [c.value for c in model.classes], "class": [str(c) for c in model.classes]}
     return Labels(
@@ -67,7 +86,15 @@ def result_labels(
 def result_probabilities(
     data: NDArray[Any], model: TrainedModel, image: Image, dropped: int | None
 ) -> list[Image]:
-    """Return a layer per class for predicted probabilities, from black to the class's colour."""
+    """Return a layer per class for predicted probabilities, from black to the class's colour.
+
+    Parameters
+    ----------
+    data : ndarray of float32, shape (class, ...)
+        The probabilities, which are not copied.
+    model, image, dropped
+        As of `result_labels`.
+    """
     return [
         Image(
             channel,
@@ -96,7 +123,7 @@ def result_images(
     Parameters
     ----------
     data : ndarray
-        As `napari_unet.inference.request.allocated` tells; it is not copied.
+        Of the shape that `napari_unet.inference.request.allocated` returns; it is not copied.
     model : TrainedModel
         What predicts.
     image : Image
@@ -104,9 +131,10 @@ def result_images(
     channel : int, optional
         The image's axis of channels.
     request : mapping, optional
-        What else to say of how it was made, see `provenance`.
+        How it is predicted, see `napari_unet.widgets.layers.provenance.provenance`.
     """
-    name, count = f"{image.name} – {DONE.get(model.task, 'result')}", model.config.out_channels
+    name = f"{image.name} – {DONE.get(model.task, 'result')}"
+    count = model.config.out_channels
     looks = {look: getattr(image, look) for look in LOOKS}
     looks["contrast_limits"] = tuple(image.contrast_limits)
     rgb = bool(image.rgb) and count in (3, 4)
@@ -131,16 +159,18 @@ def result_images(
 
 
 def note_layer(data: Any, name: str, note: str, where: Mapping[str, Any], **looks: Any) -> Image:
-    """Return a layer that shows something about a result, and says so when asked for its making.
+    """Return a layer that shows a measurement of a result, with a note as its provenance.
 
     Parameters
     ----------
     data : array
-        What it shows.
-    name, note : str
-        What it is called, and what it is.
+        The pixels.
+    name : str
+        The layer's name.
+    note : str
+        What it shows, as a sentence.
     where : mapping
-        As `placement` returns it.
+        Its placement, see `napari_unet.widgets.layers.placement.placement`.
     **looks
         Other arguments of an Image layer.
     """

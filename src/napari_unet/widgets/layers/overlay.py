@@ -1,4 +1,4 @@
-"""A layer upon an image that holds no more than what is worth showing of it."""
+"""Layers that show a preview upon an image, and cover only a part of a large one."""
 
 from __future__ import annotations
 
@@ -20,22 +20,33 @@ from napari_unet.widgets.layers.placement import insert_above, placement
 from napari_unet.widgets.layers.view_geometry import canvas_axes
 
 MOST_SHOWN = {2: 1 << 20, 3: 1 << 22}
-"""Displayed voxels up to which a layer covers its whole image: napari draws all of them anew
-whenever one has changed. A larger image is covered only where the view is."""
+"""Most displayed voxels of a layer that covers its whole image, by number of displayed axes.
+
+napari draws all of them again whenever one has changed. A larger image is covered only where the
+view is.
+"""
 
 MOST_KEPT = 1 << 26
-"""Voxels up to which a layer covers its whole image, displayed or not."""
+"""Most voxels of a layer that covers its whole image, displayed or not."""
+
+LINKED = ("contrast_limits", "gamma", "colormap")
+"""Attributes that change together in a preview and the layer whose look it has."""
 
 
 class Overlay:
-    """A layer that is written into in place, and moves where it cannot cover its image.
+    """A layer that is written into in place; where it cannot cover its image, it moves.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Where the layer goes.
+        Where the layer is inserted.
     make : callable
-        Returns a new layer for an array; the layer's place in the world comes by keywords.
+        Returns a new layer for an array; its placement in the world is passed as keywords.
+
+    Attributes
+    ----------
+    layer : Labels or Image, optional
+        The layer, once something was written.
     """
 
     def __init__(self, viewer: Viewer, make: Callable[..., Labels | Image]) -> None:
@@ -55,15 +66,15 @@ class Overlay:
         Parameters
         ----------
         image : Image
-            What to lie upon.
+            The layer to cover.
         channel : int, optional
             The image's axis that the overlay lacks.
         place : Region
             Over the image's other axes, in voxels.
         values : ndarray, shape place.shape
-            Colours may be a last axis. What is not shown is 0, or NaN in floats: transparent.
+            Colours may be a last axis. 0, or NaN in floats, is transparent.
         above : Layer, optional
-            What a new layer goes directly above of, if it is there; else that is the image.
+            The layer above which a new one is inserted, if it is in the viewer; else the image.
         """
         shape = tuple(n for a, n in enumerate(array_shape(image)) if a != channel)
         cover = Region.whole(shape) if self._is_small(shape) else place
@@ -83,10 +94,10 @@ class Overlay:
             if np.array_equal(layer.translate, where["translate"]):
                 layer.refresh(thumbnail=False, highlight=False, extent=False)
             else:
-                layer.translate = where["translate"]  # draws it anew by itself
+                layer.translate = where["translate"]  # draws the layer as well
 
     def remove(self) -> None:
-        """Take the layer away."""
+        """Remove the layer."""
         if self.layer is not None and self.layer in self._viewer.layers:
             self._viewer.layers.remove(self.layer)
         self.layer = None
@@ -106,15 +117,18 @@ def _filled(
     return data
 
 
-LINKED = ("contrast_limits", "gamma", "colormap")
-"""What a preview and the layer that it looks like change together."""
-
-
 @dataclass(frozen=True)
 class OverlayBlock:
-    """Values, where they belong, and the image's axis that they lack, if any.
+    """Values to show upon an image, and their place.
 
-    `values` has the shape of `place`, over the image's other axes; colours are a last axis.
+    Parameters
+    ----------
+    channel : int, optional
+        The image's axis that the values lack.
+    place : Region
+        Over the image's other axes, in voxels.
+    values : ndarray, shape place.shape
+        Colours may be a last axis.
     """
 
     channel: int | None
@@ -123,7 +137,17 @@ class OverlayBlock:
 
 
 def place_of(layout: AxisLayout, view: Viewport, channels: int = 1) -> Region:
-    """Return where a preview belongs in an array with these axes; of channels all are shown."""
+    """Return the place of a preview in an array.
+
+    Parameters
+    ----------
+    layout : AxisLayout
+        Roles of the axes of the array.
+    view : Viewport
+        What is previewed.
+    channels : int
+        Number of channels, all of which are part of the place, if the array has such an axis.
+    """
     spans = dict(zip(layout.loops, ((i, i + 1) for i in view.index), strict=True))
     spans |= zip(layout.spatial, zip(view.region.start, view.region.stop, strict=True), strict=True)
     if layout.channel is not None:
@@ -135,15 +159,15 @@ def place_of(layout: AxisLayout, view: Viewport, channels: int = 1) -> Region:
 def image_block(preview: PreviewedImage, image: Image, layout: AxisLayout) -> OverlayBlock:
     """Return what to show of a preview.
 
-    With the image's channels all of them; then its slider, or its colours, work here too. With
-    others the first.
+    Where it has as many channels as the image, all of them are shown, with the image's slider or
+    as colours; else only the first.
 
     Parameters
     ----------
     preview : PreviewedImage
         What to show.
     image : Image
-        Upon which it will lie.
+        The layer to cover.
     layout : AxisLayout
         Roles of the image's axes.
     """
@@ -152,8 +176,8 @@ def image_block(preview: PreviewedImage, image: Image, layout: AxisLayout) -> Ov
     if layout.channel is None or len(pixels) != layout.channels(shape):
         return OverlayBlock(layout.channel, flat, pixels[0].astype(np.float32).reshape(flat.shape))
     if image.rgb:
-        colors = _as_colors(pixels, np.dtype(image.dtype))
-        return OverlayBlock(layout.channel, flat, colors.reshape(*flat.shape, 4))
+        colours = _as_colours(pixels, np.dtype(image.dtype))
+        return OverlayBlock(layout.channel, flat, colours.reshape(*flat.shape, 4))
     place = place_of(layout, preview.view, len(pixels))
     before = sum(axis < layout.channel for axis in layout.spatial)
     values = np.moveaxis(pixels.astype(np.float32), 0, before)
@@ -161,21 +185,21 @@ def image_block(preview: PreviewedImage, image: Image, layout: AxisLayout) -> Ov
 
 
 def image_layer(data: NDArray[Any], like: Image, **how: Any) -> Image:
-    """Return a layer that covers what is below it, and looks like another one.
+    """Return a layer that covers the layers below, with the look of another one.
 
     Parameters
     ----------
     data : ndarray
-        Of floats, NaN where it is transparent; or colours, then of integers or from 0 to 1.
+        Floats, NaN where it is transparent; or colours, as integers or from 0 to 1.
     like : Image
-        Whose contrast and colormap it has.
+        Whose contrast and colormap it gets.
     **how
-        Its name and place.
+        Other arguments of an Image layer: its name and placement.
     """
     over = {"blending": "translucent_no_depth", **how}
-    colors = data.ndim > len(how["scale"])
-    if colors or like.rgb:
-        return Image(data, rgb=colors, **over)
+    is_rgb = data.ndim > len(how["scale"])
+    if is_rgb or like.rgb:
+        return Image(data, rgb=is_rgb, **over)
     return Image(
         data,
         rgb=False,
@@ -189,12 +213,20 @@ def image_layer(data: NDArray[Any], like: Image, **how: Any) -> Image:
 
 
 def link_looks(viewer: Viewer, one: Image, other: Image) -> None:
-    """Let two layers of a viewer have the same contrast and colormap from now on."""
+    """Link the contrast and colormap of two layers, if both are in the viewer and not RGB.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layers are.
+    one, other : Image
+        The layers to link.
+    """
     if not (one.rgb or other.rgb) and one in viewer.layers and other in viewer.layers:
         viewer.layers.link_layers([one, other], LINKED)
 
 
-def _as_colors(pixels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _as_colours(pixels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return colours as napari takes them, opaque: the last axis is RGBA."""
     top: Any = 1 if dtype.kind == "f" else np.iinfo(dtype).max
     values = np.moveaxis(np.clip(pixels[:3], 0, top), 0, -1)

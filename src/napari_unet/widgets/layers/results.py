@@ -1,4 +1,4 @@
-"""The layers that a running prediction fills."""
+"""Layers that a running prediction writes into."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from napari import Viewer
 from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
+from superqt.utils import qthrottled
 
 from napari_unet.data.image import ImageView
 from napari_unet.geometry.axes import AxisLayout
@@ -22,17 +23,20 @@ from napari_unet.widgets.layers.compare_layers import contrast_is_common
 from napari_unet.widgets.layers.factory import result_images, result_labels, result_probabilities
 from napari_unet.widgets.layers.placement import insert_above
 from napari_unet.widgets.layers.view_geometry import ViewGeometry
+from napari_unet.widgets.qt.subscriptions import Subscriptions
 
 REFRESH_MS = 200
+"""Least time between two refreshes of the layers, in milliseconds."""
+
 MOST_KEPT = 1 << 30
-"""Bytes of probabilities that are kept for refining without being asked for."""
+"""Most bytes of probabilities that are kept for refining although nobody asked for them."""
 
 SHARE = 5
-"""A refresh may take one part in so many of the time."""
+"""Refreshes take at most one part in so many of the time."""
 
 
 class LabelsAndProbabilities:
-    """Takes probabilities like an array, and keeps the likeliest labels as well.
+    """Takes probabilities as an array does, and writes the likeliest labels into a second array.
 
     Parameters
     ----------
@@ -57,33 +61,35 @@ class LabelsAndProbabilities:
 
 
 class Results(QObject):
-    """Shows what a thread writes into the arrays of some layers.
+    """Layers whose arrays a thread writes into, refreshed as tiles are finished.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Where the layers go: right above the image, and the layer that was active stays so.
+        Where the layers are inserted, directly above the image.
     image : Image
         The layer that is predicted.
     layers : sequence of Layer
-        What is shown; the last one is the result proper.
+        The layers to show; the last one is the main result.
     layout : AxisLayout
         Roles of the axes of the layers.
     out : array-like
         What the prediction writes into.
     parent : QObject
-        What it dies with.
+        The Qt parent.
 
     Attributes
     ----------
+    image : Image
+        The layer that is predicted.
     layers : list of Layer
-        Those that are still there.
+        Those that are still in the viewer.
     main : Layer
-        The result proper.
+        The main result.
     out : array-like
         What the prediction writes into.
     mainRemoved : Signal()
-        The user removed the result proper.
+        The user removed the main result.
     """
 
     mainRemoved = Signal()  # noqa: N815 - Qt's way of naming
@@ -99,30 +105,35 @@ class Results(QObject):
     ) -> None:
         super().__init__(parent)
         self._viewer, self.image = viewer, image
-        self.layers, self.main, self.out = list(layers), layers[-1], out
+        self.layers, self.main = list(layers), layers[-1]
+        self.out = out
         self._layout = layout
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(REFRESH_MS)
-        self._timer.timeout.connect(self.refresh)
+        self._subscriptions = Subscriptions()
+        self._refresh_soon = qthrottled(self.refresh, timeout=REFRESH_MS, leading=False)
         insert_above(viewer.layers, image, self.layers)
-        viewer.layers.events.removed.connect(self._removed)
+        self._subscriptions.connect(self._removed, viewer.layers.events.removed)
 
     def tile_done(self, tile: TileDone) -> None:
-        """Show a tile soon, if the slice in view has a part of it."""
-        if not self._timer.isActive() and self._in_view(tile):
-            self._timer.start()
+        """Show a finished tile soon, if the slice in view intersects it."""
+        if self._in_view(tile):
+            self._refresh_soon()
 
     def refresh(self) -> None:
-        """Show what is there; the longer that takes, the later it is done again."""
+        """Draw the layers again; the longer that takes, the later it is done the next time."""
         began = time.monotonic()
         for layer in self.layers:
             layer.refresh(thumbnail=False, highlight=False, extent=False)
         took = round(1000 * (time.monotonic() - began))
-        self._timer.setInterval(max(REFRESH_MS, SHARE * took))
+        self._refresh_soon.setTimeout(max(REFRESH_MS, SHARE * took))
 
     def finish(self, *, complete: bool) -> None:
-        """Show all; say in the names if it is not all there is."""
+        """End the prediction: draw the layers, and append "(partial)" to names if it was stopped.
+
+        Parameters
+        ----------
+        complete : bool
+            Whether all tiles were predicted.
+        """
         self.release()
         for layer in self.layers:
             if not complete:
@@ -138,8 +149,8 @@ class Results(QObject):
 
     def release(self) -> None:
         """Follow the viewer no longer."""
-        self._timer.stop()
-        self._viewer.layers.events.removed.disconnect(self._removed)
+        self._refresh_soon.cancel()
+        self._subscriptions.release()
 
     def _removed(self, event: Any) -> None:
         if event.value in self.layers:
@@ -148,7 +159,7 @@ class Results(QObject):
             self.mainRemoved.emit()
 
     def _in_view(self, tile: TileDone) -> bool:
-        """Tell whether the slice that the viewer shows goes through a tile."""
+        """Tell whether the slice that the viewer shows intersects a tile."""
         shape = self.main.data.shape[: self.main.ndim]
         spans = [slice(0, n) for n in shape]
         for axis, index in zip(self._layout.loops, tile.index, strict=True):
@@ -161,7 +172,7 @@ class Results(QObject):
 
 
 class LabelResults(Results):
-    """Layers for predicted classes: the labels, and their probabilities if they are wanted.
+    """Layers for predicted classes: the labels and, on request, their probabilities.
 
     Parameters
     ----------
@@ -172,14 +183,14 @@ class LabelResults(Results):
     view : ImageView
         The image as the model sees it.
     probabilities : bool
-        Whether they are wanted as layers beside the labels.
+        Whether there is a layer of probabilities per class beside the labels.
 
     Attributes
     ----------
     model : TrainedModel
         What predicts.
     labels : Labels
-        The result proper.
+        The main result.
     kept : array-like, optional
         The probabilities, where they are kept.
     """
@@ -220,14 +231,14 @@ class ImageResults(Results):
     view : ImageView
         The image as the model sees it.
     request : mapping
-        What is said of how it was made, see `napari_unet.widgets.layers.provenance.provenance`.
+        How it is predicted, see `napari_unet.widgets.layers.provenance.provenance`.
 
     Attributes
     ----------
     model : TrainedModel
         What predicts.
     picture : Image
-        The result proper.
+        The main result.
     layout : AxisLayout
         Roles of the axes of the image.
     """
@@ -251,7 +262,13 @@ class ImageResults(Results):
         )
 
     def finish(self, *, complete: bool) -> None:
-        """Show all; what is of another kind than the image gets a contrast of its own."""
+        """End the prediction; what has other units than the image gets a contrast of its own.
+
+        Parameters
+        ----------
+        complete : bool
+            Whether all tiles were predicted.
+        """
         super().finish(complete=complete)
         for layer in self.layers:
             if self.model.task == "restore" and isinstance(layer, Image) and not layer.rgb:
@@ -261,7 +278,7 @@ class ImageResults(Results):
 
 
 def _kept(model: TrainedModel, view: ImageView, *, shown: bool) -> Any:
-    """Return where probabilities go: floats to be shown, bytes to refine, or nowhere."""
+    """Return the array of probabilities: floats to show, bytes to refine, None if too large."""
     shape, _ = allocated(model, view, "probabilities")
     if shown:
         return allocate(model, view, "probabilities")

@@ -1,4 +1,4 @@
-"""Which part of an image is in view, and how much of that a preview takes."""
+"""The part of an image that is in view, for previews and for measurements of a plane."""
 
 from __future__ import annotations
 
@@ -17,22 +17,33 @@ from numpy.typing import NDArray
 from napari_unet.control import Viewport
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
-from napari_unet.widgets.layers.layer_data import LayerData, array_shape
+from napari_unet.widgets.layers.layer_data import array_shape, largest_level
 from napari_unet.widgets.layers.view_geometry import ViewGeometry
 
 MOST_PIXELS = 768
 """Side of the largest preview of a plane, in pixels; of a larger view the middle is shown."""
 
 MOST_VOXELS_3D = MOST_PIXELS**2
-"""A box has at most so many voxels: it then takes about as long as a plane."""
+"""Most voxels of a preview in 3D, which then takes about as long as one of a plane."""
 
 ALIGNED = 8
-"""A box begins at multiples of so many voxels, so that not every nudge asks for another one."""
+"""A preview in 3D begins at multiples of so many voxels, so that few moves need a new one."""
+
+MOST = 1024
+"""Largest side of a plane that is measured, in pixels; of a larger one the middle of the view."""
 
 
 @dataclass(frozen=True)
 class VisibleRegion:
-    """What to preview, if anything, and what to say of it (nothing where all is shown)."""
+    """The part of an image to preview.
+
+    Parameters
+    ----------
+    view : Viewport, optional
+        The part; None where no preview is possible.
+    note : str
+        What is not shown, as a sentence for the user; empty where everything is.
+    """
 
     view: Viewport | None
     note: str = ""
@@ -43,9 +54,9 @@ def find_visible_region(
 ) -> VisibleRegion:
     """Return the part of an image that is in view, or of a large view the middle.
 
-    In 3D it is a box around the centre of the camera, with sides that are equally long in the
-    world; a 2D network shows the plane at which the sliders stand. A pyramid is previewed at full
-    resolution.
+    In 3D it is a box around the centre of the camera, whose sides are equally long in world
+    units; with a 2D network it is the plane at which the sliders stand. A pyramid is previewed at
+    full resolution.
 
     Parameters
     ----------
@@ -56,7 +67,7 @@ def find_visible_region(
     layout : AxisLayout
         Roles of the image's axes.
     pair : int
-        The number of the image, for the `Viewport`.
+        The number of the image among those of the training, for the `Viewport`.
     """
     geometry = ViewGeometry(viewer, image)
     on_canvas = geometry.canvas_axes
@@ -103,10 +114,13 @@ def _visible(geometry: ViewGeometry, axes: Sequence[int]) -> Region:
 
 
 def _box(sizes: Sequence[int], spacing: Sequence[float]) -> list[int]:
-    """Return the shape of the largest allowed box whose sides, where they can, are equally long."""
+    """Return the shape of the largest box with sides of one length, where the image is that long.
+
+    The length is in world units; the box has at most `MOST_VOXELS_3D` voxels.
+    """
     left, sides = float(MOST_VOXELS_3D), list(sizes)
     order = sorted(range(len(sizes)), key=lambda axis: sizes[axis] * spacing[axis])
-    for done, axis in enumerate(order):  # an axis that is short leaves more to the others
+    for done, axis in enumerate(order):  # a short axis leaves more voxels to the others
         free = order[done:]
         length = (left * prod(spacing[i] for i in free)) ** (1 / len(free))
         if sizes[axis] * spacing[axis] > length:
@@ -118,18 +132,22 @@ def _box(sizes: Sequence[int], spacing: Sequence[float]) -> list[int]:
 
 
 def _middle(seen: Region, centre: Sequence[float], most: Sequence[int], step: int) -> Region:
-    """Return the part of a region around a point, with sides of at most so many voxels."""
+    """Return the part of a region around a point, with sides of at most `most` voxels.
+
+    It begins at multiples of `step`, where the region is large enough.
+    """
     start, stop = [], []
-    for a, b, middle, n in zip(seen.start, seen.stop, centre, most, strict=True):
-        first = round((middle - n / 2 + 0.25) / step) * step
-        first = max(a, min(first, b - n))
+    for axis, size in enumerate(most):
+        low, high = seen.start[axis], seen.stop[axis]
+        first = round((centre[axis] - size / 2 + 0.25) / step) * step
+        first = max(low, min(first, high - size))
         start.append(first)
-        stop.append(min(b, first + n))
+        stop.append(min(high, first + size))
     return Region(tuple(start), tuple(stop))
 
 
 def _note(region: Region, seen: Region, flat: bool, pyramid: bool) -> str:
-    """Say what is not shown."""
+    """Return a sentence on what is not shown; empty where all of the view is."""
     if region == seen:
         return ""
     size = " × ".join(str(n) for n in region.shape if n > 1 or not flat)
@@ -140,23 +158,20 @@ def _note(region: Region, seen: Region, flat: bool, pyramid: bool) -> str:
     return f"Showing the middle {size} pixels of the view{scale}; zoom in for the rest."
 
 
-MOST = 1024
-"""Sides of what is measured of a plane, in pixels; of a larger plane what is around the middle of
-the view."""
-
-
 @dataclass(frozen=True)
 class Plane:
-    """A part of a picture: one plane of it, or the middle of one.
+    """A plane of an image, or a part of one.
 
     Parameters
     ----------
     start, size : tuple of int
-        Along the layer's axes, in voxels; the size is 1 on all but two of them.
+        Along the layer's axes, in voxels; the size is 1 along all but two of them.
     names : tuple of str
-        What the axes are called.
+        Names of the layer's axes.
+    axes : tuple of two int
+        Axes of the plane, y and x.
     colours : bool
-        Whether the array has another axis behind these, with colours.
+        Whether the array has a last axis of colours (RGB).
     """
 
     start: tuple[int, ...]
@@ -166,7 +181,19 @@ class Plane:
     colours: bool = False
 
     def read(self, array: Any, *, mean: bool = True) -> NDArray[Any]:
-        """Return these pixels (y, x) of an array; of colours the mean, or (y, x, colour)."""
+        """Return the pixels of this plane.
+
+        Parameters
+        ----------
+        array : array-like
+            With the layer's axes, and a last one of colours if `colours` is set.
+        mean : bool
+            Whether to return the mean of the colours.
+
+        Returns
+        -------
+        ndarray, shape (y, x) or (y, x, colours)
+        """
         spans = zip(self.start, self.size, strict=True)
         where = tuple(
             slice(a, a + n) if axis in self.axes else a for axis, (a, n) in enumerate(spans)
@@ -176,18 +203,30 @@ class Plane:
 
     def __str__(self) -> str:
         y, x = (self.size[axis] for axis in self.axes)
-        at = [
-            f"{name} {a}"
-            for axis, (name, a) in enumerate(zip(self.names, self.start, strict=True))
+        parts = [
+            f"{name} {first}"
+            for axis, (name, first) in enumerate(zip(self.names, self.start, strict=True))
             if axis not in self.axes
         ]
-        mean = ["mean of the colours"] * self.colours
-        return ", ".join([*at, f"{y} × {x} pixels", *mean])
+        parts.append(f"{y} × {x} pixels")
+        if self.colours:
+            parts.append("mean of the colours")
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True, eq=False)
 class PredictionPair:
-    """What is measured: a layer, the result made of it, and the roles of their axes."""
+    """A predicted image and its result, to be measured.
+
+    Parameters
+    ----------
+    image : Image
+        What was predicted.
+    result : Image
+        The result.
+    layout : AxisLayout
+        Roles of the axes of the image.
+    """
 
     image: Image
     result: Image
@@ -195,17 +234,17 @@ class PredictionPair:
 
     @property
     def arrays(self) -> tuple[Any, Any]:
-        """The pixels of both, of pyramids those of the largest level."""
-        return LayerData.of(self.image).data, LayerData.of(self.result).data
+        """The arrays of both at full resolution."""
+        return largest_level(self.image), largest_level(self.result)
 
     @property
     def alike(self) -> bool:
-        """Whether both have one shape, so that one can be taken from the other."""
+        """Whether both have the same shape, so that they can be subtracted."""
         before, after = self.arrays
         return tuple(before.shape) == tuple(after.shape)
 
     def plane(self, viewer: Viewer) -> Plane | None:
-        """Return the plane in view, None where the view is outside."""
+        """Return the plane of the image that is in view, None where the view is outside."""
         return find_plane(viewer, self.image, self.layout)
 
 
@@ -217,9 +256,9 @@ def find_plane(viewer: Viewer, image: Image, layout: AxisLayout) -> Plane | None
     viewer : napari.Viewer
         Whose sliders and camera tell what is in view.
     image : Image
-        One of its layers; of a pyramid the largest level counts.
+        One of its layers; of a pyramid at full resolution.
     layout : AxisLayout
-        Roles of its axes: the last two of space are those of the plane.
+        Roles of its axes; the plane has the last two spatial ones.
 
     Returns
     -------

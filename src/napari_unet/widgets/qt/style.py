@@ -1,4 +1,4 @@
-"""Small parts that all pages are made of, and the style they share."""
+"""Small widgets that all pages use, and their style sheet."""
 
 from __future__ import annotations
 
@@ -24,10 +24,15 @@ from qtpy.QtWidgets import (
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours as ``#rrggbb``.
+    """Colours of a theme, as ``#rrggbb``.
 
-    The first ones are the theme's own; napari has none for curves, so these come in two shades,
-    for dark and for light backgrounds.
+    Parameters
+    ----------
+    background, foreground, primary, secondary, text, warning : str
+        The theme's own.
+    error, accent, on_accent, contrast : str
+        For errors, for the main button and its text, and for curves: napari's themes have none of
+        these, so there is one set for dark and one for light themes.
     """
 
     background: str
@@ -43,7 +48,7 @@ class Palette:
 
     @classmethod
     def of(cls, theme_id: str) -> Palette:
-        """Return the colours of a theme of napari, such as ``"dark"``."""
+        """Return the colours of one of napari's themes, such as ``"dark"``."""
         theme = get_theme(theme_id)
         names = ("background", "foreground", "primary", "secondary", "text", "warning")
         own = {name: getattr(theme, name).as_hex(format="long") for name in names}
@@ -58,11 +63,11 @@ class Palette:
 
 
 WIDTH = 330
-"""Width at which nothing is cut off, in pixels."""
+"""Least width of a page, in pixels, at which nothing is cut off."""
 
 
 def style_sheet(palette: Palette) -> str:
-    """Return the style of our own parts in the colours of a theme; all else is napari's."""
+    """Return the style sheet of this plugin's widgets; all else keeps napari's style."""
     p = palette
     return f"""
         QLabel[unet="heading"] {{ font-weight: bold; padding: 6px 0px 1px 0px; }}
@@ -101,14 +106,22 @@ def style_sheet(palette: Palette) -> str:
 
 
 def heading(text: str) -> QLabel:
-    """Return a heading of a few fields."""
+    """Return a label for the heading of a group of fields."""
     label = QLabel(text)
     label.setProperty("unet", "heading")
     return label
 
 
 def main_button(text: str, tip: str) -> QPushButton:
-    """Return the one button of a page that one cannot miss."""
+    """Return the most prominent button of a page.
+
+    Parameters
+    ----------
+    text : str
+        Its text.
+    tip : str
+        Its tooltip.
+    """
     button = QPushButton(text)
     button.setProperty("unet", "main")
     button.setToolTip(tip)
@@ -116,7 +129,16 @@ def main_button(text: str, tip: str) -> QPushButton:
 
 
 def later(owner: QObject, call: Callable[[], None]) -> None:
-    """Call something when Qt has done what is due now, unless the owner is gone by then."""
+    """Call a function once, after the events that are pending now, unless the owner is deleted.
+
+    Parameters
+    ----------
+    owner : QObject
+        The parent of the timer.
+    call : callable
+        The function, without arguments.
+    """
+    # Not superqt's qdebounced: each call is of a function of its own, and none may be dropped.
     timer = QTimer(owner)
     timer.setSingleShot(True)
     timer.timeout.connect(call)
@@ -125,7 +147,15 @@ def later(owner: QObject, call: Callable[[], None]) -> None:
 
 
 def plain_table(columns: int, row_height: int) -> tuple[QTableWidget, QHeaderView]:
-    """Return a table without lines, row numbers and selection, and the header of its columns."""
+    """Return an empty table without grid, row numbers and selection, and its column header.
+
+    Parameters
+    ----------
+    columns : int
+        Number of columns.
+    row_height : int
+        Height of a row, in pixels.
+    """
     table = QTableWidget(0, columns)
     rows, header = table.verticalHeader(), table.horizontalHeader()
     assert rows is not None
@@ -139,7 +169,13 @@ def plain_table(columns: int, row_height: int) -> tuple[QTableWidget, QHeaderVie
 
 
 class Notice(QLabel):
-    """Some sentences that stay until they are replaced; hidden while there are none."""
+    """Shows sentences until they are replaced; hidden while there are none.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+        The Qt parent.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -150,17 +186,33 @@ class Notice(QLabel):
         self.hide()
 
     def say(self, text: str, kind: Literal["info", "warning", "error"] = "info") -> None:
-        """Replace what is said."""
+        """Show a text instead of the present one.
+
+        Parameters
+        ----------
+        text : str
+            The text; empty to hide the notice.
+        kind : {"info", "warning", "error"}
+            Decides its colour.
+        """
         self.setProperty("kind", kind)
         self.setText(text)
         self.setVisible(bool(text))
         style = self.style()
-        if style is not None:  # Qt looks at properties once, unless it is told
+        if style is not None:  # Qt reads the properties only once otherwise
             style.unpolish(self)
             style.polish(self)
 
     def add(self, text: str, kind: Literal["info", "warning"] = "warning") -> None:
-        """Add a sentence, unless it is there already; a warning stays one."""
+        """Append a sentence, unless it is shown already; a warning remains a warning.
+
+        Parameters
+        ----------
+        text : str
+            The sentence.
+        kind : {"info", "warning"}
+            Its kind, if what is shown before is no warning.
+        """
         lines = self.text().splitlines()
         if text not in lines:
             informs = not lines or self.property("kind") == "info"
@@ -168,7 +220,7 @@ class Notice(QLabel):
 
 
 class _WheelGuard(QObject):
-    """Lets the wheel scroll the panel, unless the editor under it was clicked before."""
+    """Lets the mouse wheel scroll the panel, unless the editor under it has the focus."""
 
     def eventFilter(self, target: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
         if event is None or event.type() != QEvent.Type.Wheel:
@@ -180,18 +232,27 @@ class _WheelGuard(QObject):
 
 
 def guard_wheel(editor: QWidget) -> None:
-    """Keep the wheel from changing a value that merely passes under the pointer."""
+    """Keep the mouse wheel from changing a value while the panel is scrolled."""
     editor.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     editor.installEventFilter(_WheelGuard(editor))
 
 
 class Section(QWidget):
-    """A heading that folds what is below it.
+    """A heading that shows and hides the widget below it.
+
+    Parameters
+    ----------
+    title : str
+        The heading.
+    content : QWidget
+        What is shown and hidden; hidden at first.
+    parent : QWidget, optional
+        The Qt parent.
 
     Attributes
     ----------
     opened : Signal()
-        It was unfolded.
+        The content is shown from now on.
     """
 
     opened = Signal()
@@ -218,7 +279,15 @@ class Section(QWidget):
 
 
 class Scroll(QScrollArea):
-    """A page that scrolls up and down rather than being squeezed."""
+    """A page that scrolls vertically, and is never narrower than its content.
+
+    Parameters
+    ----------
+    content : QWidget
+        The page.
+    parent : QWidget, optional
+        The Qt parent.
+    """
 
     def __init__(self, content: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -229,22 +298,23 @@ class Scroll(QScrollArea):
         self.setWidget(content)
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Keep the content as wide as there is room, bar or no bar."""
+        """Adapt the least width, which depends on the scroll bar."""
         super().resizeEvent(event)
         self._fit()
 
     def eventFilter(self, target: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
-        """Never be narrower than the content."""
+        """Adapt the least width when the layout of the content changes."""
         if event is not None and event.type() == QEvent.Type.LayoutRequest:
             self._fit()
         return super().eventFilter(target, event)
 
     def show_part(self, part: QWidget) -> None:
-        """Scroll up or down to a part, when the layout has settled."""
+        """Scroll to a part of the page, after pending changes of the layout."""
         later(part, lambda: self._scroll_to(part))
 
     def _scroll_to(self, part: QWidget) -> None:
-        content, bar, viewport = self.widget(), self.verticalScrollBar(), self.viewport()
+        content, viewport = self.widget(), self.viewport()
+        bar = self.verticalScrollBar()
         if content is None or bar is None or viewport is None:
             return
         top = part.mapTo(content, QPoint(0, 0)).y()
