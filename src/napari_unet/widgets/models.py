@@ -1,4 +1,4 @@
-"""Models come from files and go into files."""
+"""The models of a session: kept, chosen, described, read from files and written to files."""
 
 from __future__ import annotations
 
@@ -27,14 +27,19 @@ from napari_unet.workers.process import SubprocessWorker, Worker
 
 
 class ModelSaver(QObject):
-    """Asks where to, and writes in a thread.
+    """Saves a model to a file that the user chooses, in a thread.
+
+    Parameters
+    ----------
+    parent : QWidget
+        The Qt parent, and that of the file dialog.
 
     Attributes
     ----------
     said : Signal(str)
-        A file was written.
+        A sentence on the file that was written.
     failed : Signal(object)
-        It could not be; a `NapariUnetError`.
+        The `NapariUnetError` if it could not be written.
     """
 
     said = Signal(str)
@@ -53,7 +58,15 @@ class ModelSaver(QObject):
         return self._runner.running
 
     def save(self, name: str, model: TrainedModel) -> None:
-        """Ask where to put a model, and put it there."""
+        """Ask for a file, and save a model there.
+
+        Parameters
+        ----------
+        name : str
+            The name of the file that is proposed, without suffix.
+        model : TrainedModel
+            What to save.
+        """
         proposed, kinds = f"{name}{SUFFIX}", f"Models (*{SUFFIX})"
         path, _ = QFileDialog.getSaveFileName(self._parent, "Save model", proposed, kinds)
         if path and not self._runner.running:
@@ -65,31 +78,43 @@ class ModelSaver(QObject):
 
 
 new_worker: Callable[[], Worker] = SubprocessWorker
-"""Makes what trains and predicts for a session; tests put `InProcessWorker` in its place."""
+"""Makes the worker of a session; tests put `InProcessWorker` in its place."""
 
 
 @dataclass(frozen=True, eq=False)
 class NamedModel:
-    """A model, and what it is called here."""
+    """A model of a session.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the panel.
+    model : TrainedModel
+        The model.
+    """
 
     name: str
     model: TrainedModel
 
 
 def read_model(path: str) -> tuple[str, TrainedModel]:
-    """Return the name and the model in a file; to be called in a thread."""
+    """Return the name of a file without suffix, and the model in it; called in a thread."""
     model = load_model(path)
-    model.digest  # noqa: B018 - computed once, and not in the GUI's thread
+    model.digest  # noqa: B018 - computed once and kept, here rather than in the GUI's thread
     return Path(path).stem, model
 
 
 class Session(QObject):
-    """Keeps the models for as long as the viewer lives.
+    """The models and the worker of a viewer, kept for as long as the viewer exists.
 
     Attributes
     ----------
+    models : list of NamedModel
+        In the order in which they were added.
+    worker : Worker
+        Trains and predicts, in a process of its own.
     modelAdded : Signal(object)
-        There is another `NamedModel`.
+        The `NamedModel` that was added.
     """
 
     modelAdded = Signal(object)  # noqa: N815 - Qt's way of naming
@@ -102,11 +127,24 @@ class Session(QObject):
 
     @classmethod
     def of(cls, viewer: ViewerModel) -> Session:
-        """Return the session of a viewer: it outlives a panel that is closed and opened again."""
+        """Return the session of a viewer, which outlives its panel."""
         return _sessions.setdefault(viewer, cls())
 
     def add(self, name: str, model: TrainedModel) -> NamedModel:
-        """Keep a model; one with the same weights is kept once."""
+        """Add a model, unless one with the same architecture and weights is there already.
+
+        Parameters
+        ----------
+        name : str
+            What to call it; the beginning of its fingerprint is appended.
+        model : TrainedModel
+            The model.
+
+        Returns
+        -------
+        NamedModel
+            The added one, or the one that was there.
+        """
         for known in self.models:
             if known.model.digest == model.digest:
                 return known
@@ -123,26 +161,29 @@ EXPORT_TIP = (
     "Write a package for Fiji, ilastik, QuPath and all programs that read BioImage.IO models. The "
     "middle of the chosen image becomes its example."
 )
+"""Tooltip of the button that exports a model."""
 
 
 class ModelFiles(QWidget):
-    """Two buttons: one opens models and packages, the other one writes a package.
+    """Two buttons: one opens models and packages, the other one exports a package.
 
     Parameters
     ----------
     session : Session
-        Where opened models go.
-    wanted : callable
-        Returns what is to be written to a path; None where no model is chosen.
+        Opened models are added to it.
+    export_job : callable
+        Returns the export of the chosen model to a path; None where no model is chosen.
+    parent : QWidget, optional
+        The Qt parent.
 
     Attributes
     ----------
     opened : Signal(object)
-        A file was read; the `NamedModel`.
+        The `NamedModel` that was read from a file.
     said : Signal(str)
-        What is done.
+        A sentence on what is being done.
     failed : Signal(object)
-        Something cannot be read or written; a `NapariUnetError`.
+        The `NapariUnetError` if a file cannot be read or written.
     """
 
     opened = Signal(object)
@@ -152,11 +193,11 @@ class ModelFiles(QWidget):
     def __init__(
         self,
         session: Session,
-        wanted: Callable[[str], ExportJob | None],
+        export_job: Callable[[str], ExportJob | None],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._session, self._wanted = session, wanted
+        self._session, self._export_job = session, export_job
         self._waiting: list[str] = []
         self._exportable = False
         self._loader, self._writer = EventRunner(self), EventRunner(self)
@@ -178,18 +219,18 @@ class ModelFiles(QWidget):
         self._show_state()
 
     def open_file(self, path: str) -> None:
-        """Read a model's file or a package, elsewhere; several are read one after the other."""
+        """Read a model file or a package, in a thread; several are read one after the other."""
         self._waiting.append(path)
         if not self._loader.running:
             self._read_next()
 
     def set_exportable(self, exportable: bool) -> None:
-        """Say whether there is a model to be written."""
+        """Set whether there is a model to export."""
         self._exportable = exportable
         self._show_state()
 
     def release(self) -> None:
-        """Read and write nothing more."""
+        """Stop reading and writing."""
         self._waiting.clear()
         self._loader.abandon()
         self._writer.abandon()
@@ -220,7 +261,7 @@ class ModelFiles(QWidget):
     def _export_clicked(self) -> None:
         kinds = f"BioImage.IO packages (*{PACKAGE})"
         path, _ = QFileDialog.getSaveFileName(self, "Export model", f"model{PACKAGE}", kinds)
-        job = self._wanted(path) if path else None
+        job = self._export_job(path) if path else None
         if job is not None and not self._writer.running:
             self.said.emit(f"Exporting {Path(path).name} …")
             self._writer.start(partial(self._session.worker.run, job))
@@ -232,7 +273,20 @@ class ModelFiles(QWidget):
 
 
 class ModelChooser(QComboBox):
-    """Chooses one of the session's models; a new one becomes the choice."""
+    """Chooses one of the session's models; one that is added becomes the choice.
+
+    Parameters
+    ----------
+    session : Session
+        Whose models are offered.
+    parent : QWidget, optional
+        The Qt parent.
+
+    Attributes
+    ----------
+    valueChanged : Signal()
+        Another model is chosen.
+    """
 
     valueChanged = Signal()  # noqa: N815 - Qt's way of naming
 
@@ -263,7 +317,7 @@ class ModelChooser(QComboBox):
 
 
 def describe_model(model: TrainedModel) -> str:
-    """Return what one wants to know of a model, as rich text."""
+    """Return task, classes, training and fingerprint of a model, as rich text."""
     config = model.config
     classes = "&nbsp; ".join(map(_class_text, model.classes))
     lines = {
@@ -277,10 +331,10 @@ def describe_model(model: TrainedModel) -> str:
 
 
 def _channels(model: TrainedModel) -> str:
-    """Say what goes in, and what comes out if that is something else."""
-    given, planes = model.image_channels, model.input_spec.context_planes
-    made = given if model.target is None else model.config.out_channels
-    parts = [count(given, "channel") + (f" in, {made} out" if made != given else "")]
+    """Return the number of input channels, and of output channels if that is another one."""
+    inputs, planes = model.image_channels, model.input_spec.context_planes
+    outputs = inputs if model.target is None else model.config.out_channels
+    parts = [count(inputs, "channel") + (f" in, {outputs} out" if outputs != inputs else "")]
     if planes > 1:
         parts.append(f"{count(planes, 'plane')} together")
     return ", ".join(parts)
@@ -308,7 +362,11 @@ def _training(facts: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-FRESH, FILE = "A fresh network", "A model file …"
+FRESH = "A fresh network"
+"""The entry for a training that starts from no model."""
+
+FILE = "A model file …"
+"""The entry that asks for a file."""
 
 
 class StartChooser(QComboBox):
@@ -317,16 +375,18 @@ class StartChooser(QComboBox):
     Parameters
     ----------
     session : Session
-        Whose models are offered; one that is opened here joins them.
+        Whose models are offered; one that is opened here is added to it.
     task : str
-        What the models must have been trained for.
+        The task of the models that are offered.
+    parent : QWidget, optional
+        The Qt parent.
 
     Attributes
     ----------
     valueChanged : Signal()
         Something else is chosen.
     failed : Signal(object)
-        A file could not be opened; a `NapariUnetError`.
+        The `NapariUnetError` if a file cannot be opened.
     """
 
     valueChanged = Signal()  # noqa: N815 - Qt's way of naming
@@ -349,7 +409,7 @@ class StartChooser(QComboBox):
         self.currentIndexChanged.connect(self._picked)
 
     def value(self) -> TrainedModel | None:
-        """Return the model to start from; None is a fresh network."""
+        """Return the model to start from, None for a fresh network."""
         return None if self._chosen is None else self._chosen.model
 
     def setValue(self, value: NamedModel | None) -> None:  # noqa: N802 - Qt's name
@@ -364,7 +424,7 @@ class StartChooser(QComboBox):
             self._loader.start_call(partial(read_model, path))
 
     def _fill(self, _: object = None) -> None:
-        """Offer what there is; a new model is offered, and the choice stays."""
+        """Fill in the entries; the choice stays."""
         models = self._models()
         with QSignalBlocker(self):
             self.clear()
@@ -380,7 +440,7 @@ class StartChooser(QComboBox):
             self._chosen = models[index - 1] if index > 0 else None
             self.valueChanged.emit()
             return
-        self._fill()  # until the file is read, what was chosen before
+        self._fill()  # shows the choice of before until the file is read
         path, _ = QFileDialog.getOpenFileName(self, "Start from a model", "", f"*{SUFFIX}")
         if path:
             self.open_file(path)

@@ -1,1 +1,1 @@
-"""Qt alone: threads, style and text; nothing of napari and nothing of the task."""
+"""Threads, subscriptions, style and text of the widgets; no layer and no option of a task."""

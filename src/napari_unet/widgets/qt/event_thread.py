@@ -1,10 +1,10 @@
-"""The bridge: runs an iterator of events in a thread and tells a panel what happens.
+"""Runs an iterator of events in a thread, and emits what it yields as Qt signals.
 
-It is a plain thread and Qt signals, and not superqt's ``GeneratorWorker``, for that one has three
-traps. A generator that raises ``RuntimeError`` (as torch does when memory runs out) emits neither
-``errored`` nor ``finished``, and a panel would wait for ever. ``worker.quit()`` leaves a generator
-suspended, so that its ``finally`` runs later, in the GUI's thread. And while it works it replaces
-``warnings.showwarning`` for the whole program, for ever if two workers overlap.
+It is a plain thread, and not superqt's ``GeneratorWorker``, for three reasons. There, a generator
+that raises ``RuntimeError`` (as torch does when memory runs out) emits neither ``errored`` nor
+``finished``, and a panel would wait for ever. ``worker.quit()`` leaves a generator suspended, so
+that its ``finally`` runs later, in the thread of the GUI. And while a worker runs,
+``warnings.showwarning`` is replaced for the whole program, for ever if two workers overlap.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from napari_unet.control import Control, Question, Viewport
 from napari_unet.errors import NapariUnetError
 
 Events = Callable[[Control], Iterable[object]]
+"""Makes the iterator of events of a run; it polls the control for requests to pause or stop."""
 
 GRACE = 1.0
-"""Seconds that a closing panel waits for its thread."""
+"""Seconds that a panel waits for its thread when it is closed."""
 
 _log = logging.getLogger(__name__)
 
 
 class UnexpectedError(NapariUnetError):
-    """Something failed that nobody foresaw; its cause is chained, and in the log."""
+    """An unexpected failure; the original exception is its cause, and in the log."""
 
 
 def as_ours(error: Exception) -> NapariUnetError:
-    """Return an error that can be shown: ours as it is, any other one wrapped."""
+    """Return an error that can be shown: one of this package as it is, any other one wrapped."""
     if isinstance(error, NapariUnetError):
         return error
     text = (str(error).splitlines() or [""])[0]
@@ -49,22 +50,22 @@ def as_ours(error: Exception) -> NapariUnetError:
 class EventRunner(QObject):
     """Runs one iterator of events at a time, in a thread of its own.
 
-    The thread is stopped, and shortly waited for, when this object is destroyed or the program
-    ends: whoever closes the window that holds it need not think of it.
+    The thread is stopped, and waited for at most `GRACE` seconds, when this object is destroyed
+    or the program ends.
 
     Parameters
     ----------
     parent : QObject
-        What it belongs to, and dies with.
+        The Qt parent.
 
     Attributes
     ----------
     happened : Signal(object)
-        One thing that the iterator yielded.
+        An event that the iterator yielded.
     failed : Signal(object)
-        The iterator raised; a `NapariUnetError`.
+        The exception that the iterator raised, as a `NapariUnetError`.
     ended : Signal()
-        It is over, however it ended, and its thread has ended. Always the last signal of a run.
+        The run and its thread have ended. Always the last signal of a run.
     """
 
     happened = Signal(object)
@@ -75,22 +76,22 @@ class EventRunner(QObject):
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self._slot = _Slot()
-        # A signal from a thread reaches each of its receivers by itself, and others may come in
-        # between: so one receiver alone, which then tells all in one go.
+        # A signal from another thread is delivered to each receiver as an event of its own, with
+        # other events in between. So there is one receiver, which emits `ended` to all at once.
         self._over.connect(self._end)
-        # Whichever comes first: the end of this object, or of the program.
+        # Whichever comes first: this object is deleted, or the program ends.
         finalize(self, self._slot.clear)
         self.destroyed.connect(self._slot.clear)
 
     def start(self, events: Events) -> None:
-        """Begin; `events` is called in the thread, with the control that it shall poll."""
+        """Start a run; `events` is called in the thread, with the control that it has to poll."""
         if self._slot.run is not None:
             raise UnexpectedError("This is running already")
         self._slot.run = _Run(events, self._tell)
         self._slot.run.start()
 
     def start_call(self, function: Callable[[], object]) -> None:
-        """Begin a function; what it returns becomes the only event."""
+        """Start a run that calls a function, and whose only event is what that returns."""
 
         def events(_: Control) -> Iterator[object]:
             yield function()
@@ -99,41 +100,41 @@ class EventRunner(QObject):
 
     @property
     def running(self) -> bool:
-        """Whether something runs, up to and including its last signal."""
+        """Whether a run is under way; False from its signal `ended` on."""
         return self._slot.run is not None
 
     @property
     def paused(self) -> bool:
-        """Whether what runs was asked to wait."""
+        """Whether the run was asked to pause."""
         return self._control.paused
 
     @property
     def stopping(self) -> bool:
-        """Whether what runs was asked to end early."""
+        """Whether the run was asked to stop."""
         return self._control.stopped
 
     def stop(self) -> None:
-        """Ask what runs to end early; its last events still arrive."""
+        """Ask the run to end early; its last events are still emitted."""
         self._control.stop()
 
     def pause(self) -> None:
-        """Ask what runs to wait."""
+        """Ask the run to pause."""
         self._control.pause()
 
     def resume(self) -> None:
-        """Let what runs go on."""
+        """Let the run continue."""
         self._control.resume()
 
     def ask(self, question: Question) -> None:
-        """Ask what runs something; the answer comes among what happens."""
+        """Ask the run a question; the answer is one of its events."""
         self._control.ask(question)
 
     def look(self, view: Viewport | None) -> None:
-        """Ask what runs for previews of something; None for none."""
+        """Ask the run for previews of a part of an image; None for no previews."""
         self._control.look(view)
 
     def abandon(self) -> None:
-        """Stop what runs, hear no more of it, and wait for it shortly."""
+        """Stop the run without further signals, and wait for it at most `GRACE` seconds."""
         self._slot.clear()
 
     @property
@@ -141,37 +142,36 @@ class EventRunner(QObject):
         return Control() if self._slot.run is None else self._slot.run.control
 
     def _tell(self, kind: str, *payload: object) -> None:
-        """Emit a signal (called in the thread; Qt carries it over to the GUI's)."""
+        """Emit a signal; called in the thread of the run, received in that of the GUI."""
         try:
             getattr(self, kind).emit(*payload)
         except RuntimeError:
-            # Qt deletes its half of this object a moment before `destroyed` reaches us.
+            # Qt deletes its part of this object a moment before it emits `destroyed`.
             if isalive(self):
                 raise
 
     def _end(self, run: _Run) -> None:
-        if self._slot.run is not run:  # it was abandoned while this was on its way
+        if self._slot.run is not run:  # abandoned while the signal was under way
             return
-        run.join(GRACE)  # this was the last that it had to do
+        run.join(GRACE)  # emitting this signal was its last action
         self._slot.run = None
         self.ended.emit()
 
 
 class LatestOnly(QObject):
-    """Lets a runner answer only the latest request.
+    """Starts a run per request; of requests during a run only the latest is answered, after it.
 
-    A request that comes while the runner is busy waits; of several the last one counts, for
-    whoever answers `due` reads the settings of that moment.
+    Whoever is connected to `due` starts the run with the settings of that moment.
 
     Parameters
     ----------
     runner : EventRunner
-        Runs what is begun upon `due`. It is the parent of this object.
+        Executes the runs. It is the Qt parent of this object.
 
     Attributes
     ----------
     due : Signal()
-        The runner is free and something was requested: begin now.
+        The runner is free, and a run was requested: start it now.
     """
 
     due = Signal()
@@ -200,13 +200,13 @@ class LatestOnly(QObject):
 
 
 class _Slot:
-    """Holds what a runner runs, and outlives the runner."""
+    """Holds the run of a runner, and outlives the runner."""
 
     def __init__(self) -> None:
         self.run: _Run | None = None
 
     def clear(self, *_: object) -> None:
-        """Stop what runs, let nothing more be heard of it, and wait for it shortly."""
+        """Stop the run without further signals, and wait for it at most `GRACE` seconds."""
         run, self.run = self.run, None
         if run is not None:
             run.cut()
@@ -214,7 +214,7 @@ class _Slot:
 
 
 class _Run:
-    """One thread at work. Cut off, it knows nothing of Qt any more, and ends at its next event."""
+    """A thread that iterates over events; after `cut` it emits nothing more, and ends soon."""
 
     def __init__(self, events: Events, tell: Callable[..., None]) -> None:
         self.control = Control()
@@ -226,7 +226,7 @@ class _Run:
         self._thread.start()
 
     def cut(self) -> None:
-        """Ask it to end, and let nothing of it be heard from now on."""
+        """Ask it to end, and emit nothing from now on."""
         self.control.stop()
         with self._lock:
             self._tell = None

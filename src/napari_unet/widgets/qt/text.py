@@ -1,4 +1,7 @@
-"""Lists and mappings as text: ``64, 64``, level by level ``32, 32; 64, 64``, and ``1=0.5``."""
+"""Values as text that the user reads and writes: lists, mappings, names and counts.
+
+Lists are written ``64, 64``, nested ones ``32, 32; 64, 64``, and mappings ``1=0.5``.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,15 @@ from typing import Any
 
 
 def read_list(text: str, depth: int = 1) -> Any:
-    """Return the tuple that a text stands for; what is no number stays text.
+    """Return the tuple that a text stands for; words that are no numbers stay strings.
 
     Parameters
     ----------
     text : str
-        Numbers between commas or blanks; with ``depth=2`` groups of these between semicolons.
+        Numbers separated by commas or blanks; with ``depth=2`` groups of these separated by
+        semicolons.
     depth : {0, 1, 2}
-        How deep the tuple is nested; 0 is one value by itself.
+        Levels of nesting of the tuple; 0 is a single value.
 
     Examples
     --------
@@ -45,7 +49,7 @@ def write_list(value: Any) -> str:
 
 
 def read_mapping(text: str) -> dict[Any, Any]:
-    """Return the mapping that a text stands for; what is no number stays text.
+    """Return the mapping that a text stands for; words that are no numbers stay strings.
 
     Examples
     --------
@@ -77,7 +81,7 @@ def _number(word: str) -> Any:
 
 
 def humanise(name: str) -> str:
-    """Return a field's name as a label.
+    """Return the name of a field as a label.
 
     Examples
     --------
@@ -109,10 +113,11 @@ NAMES = {
     "silu": "SiLU",
     "ssim": "SSIM",
 }
+"""Labels of choices and fields that `humanise` would not get right."""
 
 
 def named(value: object) -> str:
-    """Return the name of a choice or a field as people know it.
+    """Return the label of a choice or a field.
 
     Examples
     --------
@@ -124,7 +129,7 @@ def named(value: object) -> str:
 
 
 def sizes(shape: tuple[int, ...]) -> str:
-    """Return a shape.
+    """Return a shape as text.
 
     Examples
     --------
