@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from napari_unet.data.augment_options import AugmentOptions
+from napari_unet.fields import REQUIRED, FieldDescription, fields_of
 from napari_unet.network.densenet_config import DenseNetConfig
 from napari_unet.network.fcn_config import FCNConfig
 from napari_unet.network.unet_config import UNetConfig
@@ -43,34 +41,27 @@ def table(model: type[BaseModel]) -> str:
     rows = [
         "| Option | Default | Allowed | Meaning |",
         "|---|---|---|---|",
-        *(row(name, field) for name, field in model.model_fields.items()),
+        *map(row, fields_of(model).values()),
     ]
     return "\n".join(rows)
 
 
-def row(name: str, field: FieldInfo) -> str:
+def row(field: FieldDescription) -> str:
     """Return the row of one field."""
-    cells = [f"`{name}`", f"`{default(field)}`", allowed(field), field.description or ""]
+    cells = [f"`{field.name}`", f"`{default(field)}`", allowed(field), field.help]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def default(field: FieldInfo) -> Any:
+def default(field: FieldDescription) -> str:
     """Return what the field is where nothing is said."""
-    value = field.get_default(call_default_factory=True)
-    if value is PydanticUndefined:
+    value = field.default
+    if value is REQUIRED:
         return "required"
     return f"{type(value).__name__}()" if isinstance(value, BaseModel) else repr(value)
 
 
-def allowed(field: FieldInfo) -> str:
+def allowed(field: FieldDescription) -> str:
     """Return the limits of a number, or the choices, for people."""
-    limits = [
-        f"{sign}{getattr(part, key):g}"
-        for part in field.metadata
-        for key, sign in SIGNS.items()
-        if getattr(part, key, None) is not None
-    ]
-    choices = getattr(field.annotation, "__args__", ())
-    if choices and all(isinstance(choice, str | int) for choice in choices):
-        limits = [f"`{choice}`" for choice in choices]
-    return ", ".join(limits)
+    if field.choices:
+        return ", ".join(f"`{choice}`" for choice in field.choices)
+    return ", ".join(f"{SIGNS[name]}{limit:g}" for name, limit in field.limits.items())

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import typer
 from pydantic import ValidationError
 
-from napari_unet.cli.options import reader
 from napari_unet.data.augment_options import CHANGES, AugmentOptions
+from napari_unet.fields import FieldDescription
 from napari_unet.tasks.segmentation.options import SegmentOptions
 
 OLD = {
@@ -92,7 +91,7 @@ def test_options_are_checked(wrong: dict[str, Any]) -> None:
     ],
 )
 def test_the_command_line_reads_it(text: str, meant: AugmentOptions) -> None:
-    assert reader(AugmentOptions)(text).value == meant
+    assert FieldDescription.of_type(AugmentOptions).read(text) == meant
 
 
 @pytest.mark.parametrize(
@@ -109,6 +108,6 @@ def test_the_command_line_reads_it(text: str, meant: AugmentOptions) -> None:
     ],
 )
 def test_the_command_line_says_what_is_wrong_in_one_line(text: str, reason: str) -> None:
-    with pytest.raises(typer.BadParameter, match=reason) as caught:
-        reader(AugmentOptions)(text)
+    with pytest.raises(ValueError, match=reason) as caught:
+        FieldDescription.of_type(AugmentOptions).read(text)
     assert "\n" not in str(caught.value)

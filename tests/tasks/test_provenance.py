@@ -177,6 +177,24 @@ def test_a_training_on_two_pairs_that_went_on_can_be_repeated_too(model, tmp_pat
     assert load_model("model.safetensors").digest == further.digest
 
 
+@pytest.mark.parametrize("rate", [{}, {"learning_rate": 0.003}])
+def test_denoising_that_went_on_can_be_repeated_at_its_rate(rate, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    image = picture()[0]
+    tifffile.imwrite("a.tif", image)
+    how = {
+        "task": "denoise", "method": "blind_spot", "normalise": "mean_sd", "own_share": 0.1,
+        "batch_size": 2, "threads": 1, "device": "cpu", "spacing": (1, 1), "steps": 2,
+    }  # fmt: skip
+    start = napari_unet.fit(image, size="small", **how)
+    start.save("start.safetensors")
+    further = napari_unet.fit(image, start=start, **how, **rate)
+    command = train_command(with_sources(further, [(Origin("a", "a.tif"),)]))
+    assert f"--learning-rate {rate.get('learning_rate', 0.0015)}" in command
+    run(command)
+    assert load_model("model.safetensors").digest == further.digest
+
+
 def test_names_that_the_command_line_cannot_read_are_left_out(model):
     odd = changed(model, {"class_names": {"1": "a, b"}, "size": "small"})
     assert "class-names" not in train_command(odd)

@@ -8,21 +8,32 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial, wraps
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
-from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ValidationError
 
+from napari_unet.fields import (
+    REQUIRED,
+    FieldDescription,
+    alternatives,
+    fields_of,
+    flag_of,
+    is_model,
+    write_value,
+)
 from napari_unet.network.architecture import Architecture
 
-_LIMITS = {"gt": "above", "ge": "from", "lt": "below", "le": "to"}
-_WORDS = {int: "INT", float: "NUMBER", str: "TEXT"}
+LIMIT_WORDS = {"gt": "above", "ge": "from", "lt": "below", "le": "to"}
+"""How the limits of a number are said in help texts."""
+
+METAVARS = {int: "INT", float: "NUMBER", str: "TEXT"}
+"""How plain values are called in help texts."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,7 @@ def with_options(
     but : tuple of str
         Fields to leave out.
     """
-    fields = {n: f for n, f in model.model_fields.items() if n in (names or (n,)) and n not in but}
+    fields = fields_of(model, names, but)
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
@@ -59,7 +70,7 @@ def with_options(
 
         own = inspect.signature(command, eval_str=True).parameters.values()
         kept = [p.replace(kind=p.KEYWORD_ONLY) for p in own if p.name != "options"]
-        parameters = [*kept, *(_parameter(name, field) for name, field in fields.items())]
+        parameters = [*kept, *map(_parameter, fields.values())]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
         return run
@@ -69,122 +80,71 @@ def with_options(
 
 def sizes_of(text: str) -> tuple[int, ...]:
     """Read a shape such as ``512,512``."""
-    sizes: tuple[int, ...] = reader(tuple[int, ...])(text).value
+    sizes: tuple[int, ...] = reader(FieldDescription.of_type(tuple[int, ...]))(text).value
     return sizes
 
 
-def reader(annotation: Any, limits: tuple[Any, ...] = ()) -> Callable[[str], _Given]:
-    """Return what reads a value of that type from the command line.
+def reader(field: FieldDescription) -> Callable[[str], _Given]:
+    """Return what reads a field's value from the command line, as `FieldDescription.read` does.
 
-    Lists are written ``1,2,3``, mappings ``1=a,2=b``, and None is ``none``. Models are written
-    like mappings, with ``field.key=value`` for a field that is one, and ``none`` is what a model
-    calls ``off()``.
+    A network is read from the name of a preset, or from a file of JSON with its fields.
     """
-    adapter: TypeAdapter[Any] = TypeAdapter(
-        Annotated[annotation, *limits] if limits else annotation
-    )
-    kinds = {get_origin(kind) or kind for kind in _alternatives(annotation)}
-    model = next(filter(_is_model, kinds), None)
-    if model is Architecture:
-        return partial(_read_network, adapter)
-
-    def read(text: str) -> _Given:
-        if NoneType in kinds and text.lower() == "none":
-            return _Given(None)
-        raw: Any = text
-        if kinds & {tuple, dict}:
-            raw = text.split(",")
-        if dict in kinds:
-            raw = dict(pair.partition("=")[::2] for pair in raw)
-        if model is not None:
-            raw = model.off() if text.lower() == "none" and hasattr(model, "off") else _nested(text)
-        try:
-            return _Given(adapter.validate_python(raw))
-        except ValidationError as error:
-            raise typer.BadParameter(f"{text}: {_reason(error, model)}.") from error
-
-    return read
+    return partial(_read_network if Architecture in field.types else _read, field)
 
 
-def _read_network(adapter: TypeAdapter[Any], text: str) -> _Given:
-    """Read the name of a preset, or a file of JSON with a network's fields."""
+def _read(field: FieldDescription, text: str) -> _Given:
+    try:
+        return _Given(field.read(text))
+    except ValueError as error:
+        raise typer.BadParameter(f"{text}: {error}.") from error
+
+
+def _read_network(field: FieldDescription, text: str) -> _Given:
     try:
         given = json.loads(Path(text).read_text("utf-8")) if text.endswith(".json") else text
-        return _Given(adapter.validate_python(given))
+        return _Given(field.check(given))
     except ValidationError as error:
         raise typer.BadParameter(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
     except (OSError, ValueError) as error:
         raise typer.BadParameter(f"{text}: {error}") from error
 
 
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
-
-
-def _nested(text: str) -> dict[str, Any]:
-    """Read ``a=1,b.c=2`` as ``{"a": "1", "b": {"c": "2"}}``."""
-    found: dict[str, Any] = {}
-    for pair in text.split(","):
-        name, _, value = pair.partition("=")
-        name, _, key = name.strip().partition(".")
-        if not key:
-            found[name] = value.strip()
-        elif isinstance(found.setdefault(name, {}), dict):
-            found[name][key] = value.strip()
-    return found
-
-
-def _reason(error: ValidationError, model: Any) -> str:
-    """Return the first reason for refusal; of a model with the field, or the fields there are."""
-    first = error.errors()[0]
-    message = first["msg"][:1].lower() + first["msg"][1:]
-    if model is None:
-        return message
-    name = ".".join(str(part) for part in first["loc"] if part != "[key]")
-    if first["type"] == "extra_forbidden":
-        return f"there is no {name or 'empty name'}; there are {', '.join(model.model_fields)}"
-    return f"{name}: {message}"
-
-
 def _value(typed: Any) -> Any:
     return typed.value if isinstance(typed, _Given) else typed
 
 
-def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
-    flag, help_text = "--" + name.replace("_", "-"), _help(field)
-    if field.annotation is bool:
-        switch = typer.Option(f"{flag}/--no{flag[1:]}", help=help_text)
-        annotation: Any = Annotated[bool | None, switch]
+def _parameter(field: FieldDescription) -> inspect.Parameter:
+    if field.types == (bool,):
+        switch = f"{field.flag}/{flag_of(field.name, off=True)}"
+        annotation: Any = Annotated[bool | None, typer.Option(switch, help=_help(field))]
     else:
-        parser = reader(field.annotation, tuple(field.metadata))
         option = typer.Option(
-            flag, parser=parser, metavar=_metavar(field.annotation), help=help_text
+            field.flag, parser=reader(field), metavar=_metavar(field.annotation), help=_help(field)
         )
         annotation = Annotated[Any, option]
     return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+        field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
     )
 
 
-def _help(field: FieldInfo) -> str:
-    facts = [" ".join(_limits(field))] if field.metadata else []
-    default = field.get_default(call_default_factory=True)
-    if default is not None and default != {}:
-        facts.append(f"default {_written(default)}")
-    return (field.description or "") + (f" ({'; '.join(facts)})" if facts else "")
+def _help(field: FieldDescription) -> str:
+    facts = list(filter(None, (" ".join(_limits(field)),)))
+    if field.default not in (None, {}, (), REQUIRED):
+        facts.append(f"default {_written(field.default)}")
+    return field.help + (f" ({'; '.join(facts)})" if facts else "")
 
 
-def _limits(field: FieldInfo) -> Iterator[str]:
-    for limit in field.metadata:
-        for word, sign in _LIMITS.items():
-            if hasattr(limit, word):
-                yield f"{sign} {getattr(limit, word):g}"
+def _limits(field: FieldDescription) -> Iterator[str]:
+    for name, limit in field.limits.items():
+        yield f"{LIMIT_WORDS[name]} {limit:g}"
 
 
 def _written(value: Any) -> str:
     if isinstance(value, BaseModel):
         set_to = {name: part for name, part in value.model_dump().items() if part}
         return ", ".join(f"{name}={_written(part)}" for name, part in set_to.items())
+    if isinstance(value, Mapping):
+        return write_value(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
@@ -192,27 +152,18 @@ def _written(value: Any) -> str:
 
 def _metavar(annotation: Any) -> str:
     """Return how a value of that type is written: ``INT|auto``, ``NUMBER,...``."""
-    if annotation in _WORDS:
-        return _WORDS[annotation]
-    if annotation is Architecture:
+    kinds = [kind for kind in alternatives(annotation) if kind is not NoneType]
+    if len(kinds) > 1:
+        return "|".join(map(_metavar, kinds))
+    kind, parts = kinds[0], get_args(kinds[0])
+    if kind in METAVARS:
+        return METAVARS[kind]
+    if kind is Architecture:
         return "NAME|FILE.json"
-    if _is_model(annotation):
+    if is_model(kind):
         return "NAME=VALUE,..."
-    origin, parts = get_origin(annotation), get_args(annotation)
-    if origin is Literal:
+    if get_origin(kind) is Literal:
         return "|".join(map(str, parts))
-    if origin is tuple:
-        return f"{_metavar(parts[0])},..."
-    if origin is dict:
+    if get_origin(kind) is dict:
         return f"{_metavar(parts[0])}={_metavar(parts[1])},..."
-    return "|".join(_metavar(kind) for kind in _alternatives(annotation) if kind is not NoneType)
-
-
-def _alternatives(annotation: Any) -> Iterator[Any]:
-    if get_origin(annotation) is Annotated:
-        yield from _alternatives(get_args(annotation)[0])
-    elif get_origin(annotation) in (Union, UnionType):
-        for part in get_args(annotation):
-            yield from _alternatives(part)
-    else:
-        yield annotation
+    return f"{_metavar(parts[0])},..."

@@ -32,7 +32,18 @@ Keep = Annotated[
 Missing = Annotated[
     Path, typer.Argument(help="Not 0 where pixels are missing; none: those that are NaN.")
 ]
-Dimensions = Annotated[int, typer.Option(min=2, max=3, help="2: plane by plane; 3: in 3D.")]
+Dimensions = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        max=3,
+        help="2: plane by plane; 3: in 3D (default: as a model or network that is given, else 2).",
+    ),
+]
+Start = Annotated[
+    Path | None,
+    typer.Option(help="Go on from this model of the same task, with its network."),
+]
 
 
 @app.command()
@@ -45,7 +56,8 @@ def denoise(
         list[Path] | None, typer.Argument(metavar="IMAGE OUTPUT", help="Further ones.")
     ] = None,
     model: Keep = None,
-    ndim: Dimensions = 2,
+    start: Start = None,
+    ndim: Dimensions = None,
     flips: Flips = False,
     runs: Runs = None,
     tensorboard: Board = False,
@@ -56,7 +68,7 @@ def denoise(
     It learns for 60 seconds unless --seconds or --steps is given; Ctrl-C ends that early.
     """
     files = _grouped([image, output, *(more or [])], ("an image", "what to write"))
-    kept = {"runs": runs, "tensorboard": tensorboard, "processes": processes}
+    kept = {"runs": runs, "tensorboard": tensorboard, "processes": processes, "start": start}
     _learn_and_write("denoise", files, ndim, {**options, **kept}, model, flips)
 
 
@@ -71,7 +83,8 @@ def inpaint(
         list[Path] | None, typer.Argument(metavar="IMAGE MASK OUTPUT", help="Further ones.")
     ] = None,
     model: Keep = None,
-    ndim: Dimensions = 2,
+    start: Start = None,
+    ndim: Dimensions = None,
     flips: Flips = False,
     runs: Runs = None,
     tensorboard: Board = False,
@@ -84,7 +97,7 @@ def inpaint(
     """
     given = [image, mask, output, *(more or [])]
     files = _grouped(given, ("an image", "a mask or none", "what to write"))
-    kept = {"runs": runs, "tensorboard": tensorboard, "processes": processes}
+    kept = {"runs": runs, "tensorboard": tensorboard, "processes": processes, "start": start}
     _learn_and_write("inpaint", files, ndim, {**options, **kept}, model, flips)
 
 
@@ -98,7 +111,8 @@ def restore(
     more: Annotated[
         list[Path] | None, typer.Argument(metavar="IMAGE TARGET", help="Further pairs.")
     ] = None,
-    ndim: Dimensions = 2,
+    start: Start = None,
+    ndim: Dimensions = None,
     runs: Runs = None,
     tensorboard: Board = False,
     processes: Processes = 1,
@@ -112,7 +126,7 @@ def restore(
         raise typer.BadParameter(f"{images[-1]} has no target: give both of each pair.")
     check_output(output, (), [*images, *targets])
     grid = read_axes_metadata(image, len(open_source(image).shape))
-    kept = {"runs": runs, "tensorboard": tensorboard, "processes": processes}
+    kept = {"runs": runs, "tensorboard": tensorboard, "processes": processes, "start": start}
     _learn("restore", images, targets, grid, ndim, {**options, **kept}, output)
 
 
@@ -144,7 +158,7 @@ def _grouped(paths: Sequence[Path], kinds: Sequence[str]) -> list[_Files]:
 def _learn_and_write(
     task: str,
     files: Sequence[_Files],
-    ndim: int,
+    ndim: int | None,
     options: dict[str, Any],
     model: Path | None,
     flips: bool,
@@ -172,7 +186,7 @@ def _learn(
     images: Sequence[Path],
     others: Sequence[Path | None] | None,
     grid: AxesMetadata,
-    ndim: int,
+    ndim: int | None,
     options: dict[str, Any],
     output: Path | None,
 ) -> TrainedModel:

@@ -10,6 +10,7 @@ from typing import Any
 
 from napari_unet._version import __version__
 from napari_unet.errors import InputError
+from napari_unet.fields import fields_of, write_flags
 from napari_unet.model import SUFFIX, TrainedModel
 from napari_unet.tasks.network_choice import choose_network
 from napari_unet.tasks.options import OPTIONS
@@ -109,30 +110,41 @@ def train_command(model: TrainedModel, output: str = MODEL_FILE) -> str:
     """Return what to type to train such a model: on files, and for as many steps as it took."""
     task = model.task
     pairs = [[o.file for o in pair] for pair in _pairs(model) or (UNKNOWN[task],)]
-    given = dict(model.training.get("options", {}))
-    if given.get("open_ended"):
-        given.setdefault("schedule", "constant")
-    told = {
-        "ndim": model.config.ndim,
-        "steps": max(1, int(model.training.get("steps", 1))),
-        "seed": model.training.get("seed", 0),
-        "start": START_FILE if "continued_from" in model.training else None,
-        # Even where it was never said: a file may say otherwise.
-        "spacing": model.spacing or None,
-        **{k: v for k, v in given.items() if k not in _UNTOLD | _BY_HAND and _sayable(v)},
-    }
-    told = {k: v for k, v in told.items() if v is not None or k not in ("spacing", "start")}
+    told = _settings(model)
     if task in ("denoise", "inpaint"):  # they write a result for each image at once
         named = [RESULT, *(f"result-{k}.tif" for k in range(2, len(pairs) + 1))]
-        none = ["none"] * (task == "inpaint")  # in place of a mask
         for pair, result in zip(pairs, named, strict=True):
-            pair += [*none[len(pair) - 1 :], result]
+            if task == "inpaint" and len(pair) == 1:
+                pair.append("none")  # in place of a mask
+            pair.append(result)
         output_flag = "--model"
     else:
         output_flag = "--output"
     name = "train" if task == "segment" else task
     files = [file for pair in pairs for file in pair]
-    return _command(name, *files, output_flag, output, *_flags(told))
+    return _command(name, *files, output_flag, output, *write_flags(told))
+
+
+def _settings(model: TrainedModel) -> dict[str, Any]:
+    """Return what the command line is told of how a model was trained, by the names of flags."""
+    facts = model.training
+    fields = fields_of(OPTIONS[model.task], but=_UNTOLD | _BY_HAND)
+    given = dict(facts.get("options", {}))
+    told = {
+        "ndim": model.config.ndim,
+        "steps": max(1, int(facts.get("steps", 1))),
+        "seed": facts.get("seed", 0),
+    }
+    if given.get("open_ended"):
+        given.setdefault("schedule", "constant")
+    if "continued_from" in facts:
+        told["start"] = START_FILE
+        # Only options that differ from the defaults are stored, and continuing has another one.
+        given.setdefault("learning_rate", fields["learning_rate"].default)
+    if model.spacing:  # even where it was never said: a file may say otherwise
+        given.setdefault("spacing", model.spacing)
+    known = {name: value for name, value in given.items() if name in fields}
+    return told | {name: v for name, v in known.items() if fields[name].is_readable(v)}
 
 
 def predict_command(
@@ -143,10 +155,13 @@ def predict_command(
 ) -> str:
     """Return what to type to predict an image from its file."""
     result = f"{re.sub(r'.*[/]|[.][^./]*$', '', image.file)}-prediction.tif"
-    kind = ["--probabilities"] * probabilities + ["--flips"] * bool(request.get("flips"))
-    kind += [] if mask is None else ["--mask", mask.file]
-    flags = [*kind, *_flags({k: v for k, v in request.items() if k != "flips"})]
-    return _command("predict", MODEL_FILE, image.file, "--output", result, *flags)
+    kind = ["--probabilities"] if probabilities else []
+    if request.get("flips"):
+        kind.append("--flips")
+    if mask is not None:
+        kind += ["--mask", mask.file]
+    flags = write_flags({k: v for k, v in request.items() if k != "flips"})
+    return _command("predict", MODEL_FILE, image.file, "--output", result, *kind, *flags)
 
 
 def rows(made: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -208,39 +223,6 @@ def _pairs(model: TrainedModel) -> list[tuple[Origin, ...]]:
 
 def _command(*words: str) -> str:
     return shlex.join(("napari-unet", *words))
-
-
-def _flags(options: Mapping[str, Any]) -> Iterator[str]:
-    """Write options as the command line reads them (`napari_unet.cli.options`)."""
-    for name, value in options.items():
-        flag = name.replace("_", "-")
-        if isinstance(value, bool):
-            yield f"--{flag}" if value else f"--no-{flag}"
-        else:
-            yield from (f"--{flag}", _written(value))
-
-
-def _written(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, Mapping):
-        return ",".join(f"{k}={v}" for k, v in _flat(value).items())
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _flat(value: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return ``{"a": {"b": 1}}`` as ``{"a.b": 1}``."""
-    found: dict[str, Any] = {}
-    for name, part in value.items():
-        inner = part if isinstance(part, Mapping) else {"": part}
-        found |= {f"{name}.{key}" if key else str(name): p for key, p in inner.items()}
-    return found
-
-
-def _sayable(value: Any) -> bool:
-    """Tell whether the command line could read a value back."""
-    parts = _flat(value).values() if isinstance(value, Mapping) else ()
-    return value not in ({}, [], ()) and not any("," in str(part) for part in parts)
 
 
 def _notes(model: TrainedModel, predicted: Sequence[Origin]) -> Iterator[str]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from types import NoneType
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.errors import InputError
+from napari_unet.fields import FieldDescription, fields_of, is_model
 from napari_unet.widgets.forms.augmentation import AugmentEdit
 from napari_unet.widgets.forms.editors import (
     HUGE,
@@ -26,6 +25,9 @@ from napari_unet.widgets.forms.editors import (
 from napari_unet.widgets.qt.text import named, read_list, read_mapping, write_list, write_mapping
 
 M = TypeVar("M", bound=BaseModel)
+
+LEAST_STEP = 1e-6
+"""How far the arrows of a spin box stay from a limit that does not belong to the range."""
 
 
 class ModelForm(QWidget, Generic[M]):
@@ -60,9 +62,8 @@ class ModelForm(QWidget, Generic[M]):
         self.editors: dict[str, Any] = {}
         self._reasons: dict[str, QLabel] = {}
         self._layout = form_layout(self)
-        for name, field in model.model_fields.items():
-            if name not in exclude:
-                self._add(name, field)
+        for field in fields_of(model, but=exclude).values():
+            self._add(field)
         self._general = _reason_label()
         self._layout.addRow(self._general)
         self.setValue(self._base)
@@ -111,13 +112,13 @@ class ModelForm(QWidget, Generic[M]):
             return _reasons(error)
         return {}
 
-    def _add(self, name: str, field: FieldInfo) -> None:
-        editor = make_editor(field)
-        editor.setToolTip(field.description or "")
+    def _add(self, field: FieldDescription) -> None:
+        name, editor = field.name, make_editor(field)
+        editor.setToolTip(field.help)
         editor.setAccessibleName(named(name))
         editor.valueChanged.connect(lambda *_: self._edited())
         label = QLabel(named(name))
-        label.setToolTip(field.description or "")
+        label.setToolTip(field.help)
         box, reason = QWidget(), _reason_label()
         inside = QVBoxLayout(box)
         inside.setContentsMargins(0, 0, 0, 0)
@@ -157,29 +158,28 @@ def form_layout(parent: QWidget | None = None) -> QFormLayout:
     return layout
 
 
-def make_editor(field: FieldInfo) -> Any:
+def make_editor(field: FieldDescription) -> Any:
     """Return the editor that fits a field's type and limits."""
-    kinds = [a for a in _alternatives(field.annotation) if a is not NoneType]
-    optional = len(kinds) < len(_alternatives(field.annotation))
-    kind = kinds[0]
-    if kind is str and optional:
+    kind = field.types[0]
+    if kind is str and field.optional:
         return _path_editor()
     if get_origin(kind) is dict:
         key = get_args(kind)[0]
         if get_origin(key) is Literal:
-            return WeightsEdit(get_args(key), field.description or "")
+            return WeightsEdit(get_args(key), field.help)
         return TextEdit(read_mapping, write_mapping)
-    if len(kinds) > 1 or get_origin(kind) is tuple:
-        return _text_editor(kinds, optional)
-    editor = _simple_editor(kind, field)
-    if optional and not isinstance(editor, TextEdit):
+    if len(field.types) > 1 or get_origin(kind) is tuple:
+        return _text_editor(field)
+    editor = _simple_editor(field)
+    if field.optional and not isinstance(editor, TextEdit):
         return OptionalEdit(editor, _limits(field)[0] if kind in (int, float) else kind())
     return editor
 
 
-def _simple_editor(kind: Any, field: FieldInfo) -> Any:
-    if get_origin(kind) is Literal:
-        return ChoiceEdit(literal_choices(get_args(kind)))
+def _simple_editor(field: FieldDescription) -> Any:
+    kind = field.types[0]
+    if field.choices:
+        return ChoiceEdit(literal_choices(field.choices))
     if kind is bool:
         return SwitchEdit()
     if kind in (int, float):
@@ -187,7 +187,7 @@ def _simple_editor(kind: Any, field: FieldInfo) -> Any:
         return NumberEdit(whole=kind is int, low=low, high=high)
     if kind is AugmentOptions:
         return AugmentEdit()
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
+    if is_model(kind):
         return ModelForm(kind)
     return TextEdit(str, str)
 
@@ -197,37 +197,26 @@ def _path_editor() -> TextEdit:
     return TextEdit(lambda text: text or None, lambda value: value or "")
 
 
-def _text_editor(kinds: list[Any], optional: bool) -> TextEdit:
-    depth = _depth(kinds[0]) if len(kinds) == 1 else 0
+def _text_editor(field: FieldDescription) -> TextEdit:
+    depth = _depth(field.types[0]) if len(field.types) == 1 else 0
 
     def read(text: str) -> Any:
         value = read_list(text, depth)
-        return None if optional and depth and not value else value
+        return None if field.optional and depth and not value else value
 
     # Where it is one value of several types, None has to be a word to be told from emptiness.
     return TextEdit(read, write_list if depth else str)
-
-
-def _alternatives(annotation: Any) -> tuple[Any, ...]:
-    if get_origin(annotation) in (None, Literal, tuple, dict):
-        return (annotation,)
-    flat: list[Any] = []
-    for part in get_args(annotation):
-        flat.extend(_alternatives(part))
-    return tuple(flat)
 
 
 def _depth(kind: Any) -> int:
     return 1 + _depth(get_args(kind)[0]) if get_origin(kind) is tuple else 0
 
 
-def _limits(field: FieldInfo) -> tuple[float, float]:
+def _limits(field: FieldDescription) -> tuple[float, float]:
     """Return where the arrows of a spin box may go: the limits that belong to the range."""
-    low = next((m.ge for m in field.metadata if hasattr(m, "ge")), None)
-    high = next((m.le for m in field.metadata if hasattr(m, "le")), None)
-    above = next((m.gt for m in field.metadata if hasattr(m, "gt")), None)
-    floor = low if low is not None else -HUGE if above is None else above + 1e-6
-    return float(floor), float(HUGE if high is None else high)
+    above = field.limits.get("gt", -HUGE)
+    low = field.limits.get("ge", above if above == -HUGE else above + LEAST_STEP)
+    return float(low), float(field.limits.get("le", HUGE))
 
 
 def _reasons(error: ValidationError) -> dict[str, str]:

@@ -12,7 +12,8 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.errors import InputError
-from napari_unet.tasks.options import Task, options_of
+from napari_unet.fields import fields_of
+from napari_unet.tasks.options import Task
 from napari_unet.widgets.forms.editors import ChoiceEdit
 from napari_unet.widgets.forms.layer_combo import LayerCombo
 from napari_unet.widgets.forms.model_form import form_layout, make_editor
@@ -129,14 +130,14 @@ class ImageForm(TaskForm):
         session: Session | None = None,
         parent: QWidget | None = None,
     ) -> None:
-        options, second = options_of(task), SECOND.get(task)
+        second = SECOND.get(task)
         tips = TIPS if second is None else {**TIPS, second.name: second.tip}
         super().__init__(viewer, task, DIMENSIONS, tips, session, parent)
         self.other: PairedLayerCombo | None = None
         self.new = QPushButton("New layer to mark them", self)
         self.new.setToolTip("Add an empty Labels layer upon the image: paint what is missing.")
         self.new.clicked.connect(self._add_mask)
-        method = options.model_fields.get("method")
+        method = fields_of(self._options).get("method")
         self.method = None if method is None else make_editor(method)
         data: dict[str, QWidget] = {"Image": self.image}
         if second is not None:
