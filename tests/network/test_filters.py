@@ -16,7 +16,7 @@ from napari_unet.network.filters import ScaleFilters
 from napari_unet.network.inference import for_inference
 from napari_unet.network.presets import PRESETS, SIGMAS
 from napari_unet.network.registry import preset
-from napari_unet.network.unet import HEAD_START
+from napari_unet.network.unet import HEAD_SCALE
 from napari_unet.network.unet_config import FEATURES, UNetConfig, filter_radius
 from tests.geometry.strategies import filtered_configs
 from tests.network.test_inference import NORMS, trained_looking
@@ -148,7 +148,7 @@ def test_they_are_added_and_not_saved():
     saved, before = with_filters.state_dict(), without.state_dict()
     # What the network adds begins small, so that the filters speak first.
     for name in before:
-        start = HEAD_START if name.startswith("head.") else 1.0
+        start = HEAD_SCALE if name.startswith("head.") else 1.0
         assert torch.equal(saved[name], before[name] * start)
     without.load_state_dict({name: saved[name] for name in before})
     assert not any("kernel" in name for name in saved)

@@ -97,7 +97,13 @@ class Architecture(BaseModel, ABC):
         return tuple(AxisGeometry(axis.stride, 0, 0) for axis in self.geometry)
 
     def is_alike(self, a: int, b: int) -> bool:
-        """Tell whether the network treats two spatial axes, given by index, in the same way."""
+        """Tell whether the network treats two spatial axes in the same way.
+
+        Parameters
+        ----------
+        a, b : int
+            Indices of the axes.
+        """
         return self.geometry[a] == self.geometry[b]
 
     def input_for(self, shape: Sequence[int]) -> tuple[int, ...]:
@@ -134,7 +140,7 @@ class PaddedArchitecture(Architecture):
     """An architecture that is always padded, and treats all axes in the same way."""
 
     readout: Readout = Field(
-        "linear", description="What the result passes last; softplus is never negative."
+        "linear", description="Function of the output: none, or softplus, which is never negative."
     )
 
     @property

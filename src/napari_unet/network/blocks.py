@@ -1,4 +1,4 @@
-"""The pieces that U-Nets are built of."""
+"""Building blocks of networks, and the base class of all networks."""
 
 from __future__ import annotations
 
@@ -13,21 +13,27 @@ from torch.nn import functional as F
 from napari_unet.geometry.unet_shape import transposed_padding
 from napari_unet.network.architecture import Architecture
 
-# Callables, as torch types sizes as pairs and triples where ours have any length.
+# The layers are typed as callables: torch types sizes as pairs and triples, ours are of any length.
 CONV: dict[int, Callable[..., nn.Conv2d | nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+"""Convolutions, by the number of spatial dimensions."""
+
 TRANSPOSED: dict[int, Callable[..., nn.ConvTranspose2d | nn.ConvTranspose3d]] = {
     2: nn.ConvTranspose2d,
     3: nn.ConvTranspose3d,
 }
+"""Transposed convolutions, by the number of spatial dimensions."""
+
 BATCH_NORM: dict[int, Callable[..., nn.BatchNorm2d | nn.BatchNorm3d]] = {
     2: nn.BatchNorm2d,
     3: nn.BatchNorm3d,
 }
+"""Batch norms, by the number of spatial dimensions."""
+
 POOL: dict[str, dict[int, Callable[..., nn.Module]]] = {
     "max": {2: nn.MaxPool2d, 3: nn.MaxPool3d},
     "average": {2: nn.AvgPool2d, 3: nn.AvgPool3d},
 }
-AnyModule = TypeVar("AnyModule", bound=nn.Module)
+"""Poolings, by `UNetConfig.down` and the number of spatial dimensions."""
 
 ACTIVATION: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -36,10 +42,25 @@ ACTIVATION: dict[str, type[nn.Module]] = {
     "gelu": nn.GELU,
     "silu": nn.SiLU,
 }
+"""Nonlinearities, by `UNetConfig.activation`."""
+
+SOFTPLUS_BETA = 5.0
+"""Sharpness of the softplus readout; the larger, the closer to a ReLU."""
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
+AnyConv = TypeVar("AnyConv", nn.Conv2d, nn.Conv3d, nn.Conv2d | nn.Conv3d)
 
 
 def centre_crop(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """Cut the centre of spatial `shape` out of x (batch, channel, *spatial)."""
+    """Return the centre of a tensor.
+
+    Parameters
+    ----------
+    x : Tensor
+        (batch, channel, *spatial).
+    shape : sequence of int
+        Spatial shape of the result, in voxels; nowhere larger than that of `x`.
+    """
     index = tuple(
         slice((have - want) // 2, (have - want) // 2 + want)
         for have, want in zip(x.shape[2:], shape, strict=True)
@@ -51,17 +72,33 @@ def space_to_depth(x: Tensor, block: Sequence[int]) -> Tensor:
     """Move blocks of voxels into channels: (B, C, *spatial) -> (B, C * prod(block), *coarse).
 
     The generalisation of `torch.pixel_unshuffle` to any number of axes and any block.
+
+    Parameters
+    ----------
+    x : Tensor
+        (batch, channel, *spatial); each size is a multiple of the block's.
+    block : sequence of int
+        Size of a block per axis, in voxels.
     """
     batch, channels, *spatial = x.shape
     n = len(block)
     split = [s for size, f in zip(spatial, block, strict=True) for s in (size // f, f)]
-    coarse, fine = range(2, 2 + 2 * n, 2), range(3, 3 + 2 * n, 2)
+    coarse = range(2, 2 + 2 * n, 2)
+    fine = range(3, 3 + 2 * n, 2)
     x = x.reshape(batch, channels, *split).permute(0, 1, *fine, *coarse)
     return x.reshape(batch, -1, *(size // f for size, f in zip(spatial, block, strict=True)))
 
 
 def depth_to_space(x: Tensor, block: Sequence[int]) -> Tensor:
-    """Move channels back into blocks of voxels; the inverse of `space_to_depth`."""
+    """Move channels back into blocks of voxels; the inverse of `space_to_depth`.
+
+    Parameters
+    ----------
+    x : Tensor
+        (batch, channel * prod(block), *coarse).
+    block : sequence of int
+        Size of a block per axis, in voxels.
+    """
     batch, _, *spatial = x.shape
     n = len(block)
     x = x.reshape(batch, -1, *block, *spatial)
@@ -71,17 +108,25 @@ def depth_to_space(x: Tensor, block: Sequence[int]) -> Tensor:
     )
 
 
+def he_normal(conv: AnyConv) -> AnyConv:
+    """Return a convolution with He-normal weights and, where it has one, a bias of 0."""
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return conv
+
+
 class ConvBlock(nn.Module):
-    """Convolutions, each with its norm and nonlinearity; dropout at the end.
+    """Convolutions, each with norm and nonlinearity; dropout after the last one.
 
     Parameters
     ----------
     ndim : int
         Spatial dimensions.
     in_channels : int
-        Channels that come in.
+        Channels of the input.
     channels : sequence of int
-        Channels behind each convolution.
+        Channels of the output of each convolution.
     kernel : sequence of int
         Kernel size per axis, odd.
     padded : bool
@@ -91,13 +136,13 @@ class ConvBlock(nn.Module):
     dropout : float
         Rate.
     residual : bool
-        Add the (cropped, projected) input before the last nonlinearity.
+        Whether the (cropped, projected) input is added before the last nonlinearity.
     stride : int or sequence of int
-        Of every convolution.
+        Stride of every convolution.
     biases : bool
         Whether convolutions without a norm have a bias.
     slope : float
-        Of a leaky ReLU.
+        Slope of a leaky ReLU for negative inputs.
     """
 
     def __init__(
@@ -117,17 +162,12 @@ class ConvBlock(nn.Module):
         slope: float = 0.01,
     ) -> None:
         super().__init__()
-        widths = [in_channels, *channels]
         padding = tuple(k // 2 for k in kernel) if padded else (0,) * ndim
+        bias = biases and norm == "none"
         layers: list[nn.Module] = []
-        for a, b in pairwise(widths):
-            conv = CONV[ndim](
-                a, b, tuple(kernel), stride, padding=padding, bias=biases and norm == "none"
-            )
-            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-            if conv.bias is not None:
-                nn.init.zeros_(conv.bias)
-            layers.append(conv)
+        for a, b in pairwise([in_channels, *channels]):
+            conv = CONV[ndim](a, b, tuple(kernel), stride, padding=padding, bias=bias)
+            layers.append(he_normal(conv))
             if norm == "batch":
                 layers.append(BATCH_NORM[ndim](b))
             leak = {"negative_slope": slope} if activation == "leaky_relu" else {}
@@ -143,7 +183,7 @@ class ConvBlock(nn.Module):
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (batch, channel, *spatial) to (batch, channels[-1], *smaller or same)."""
+        """Map (batch, in_channels, *spatial) to (batch, channels[-1], *smaller or same)."""
         y: Tensor = self.layers(x)
         if self.shortcut is not None:
             y = y + centre_crop(self.shortcut(x), y.shape[2:])
@@ -152,7 +192,17 @@ class ConvBlock(nn.Module):
 
 
 class Interpolate(nn.Module):
-    """Parameterless upsampling; a valid linear one cuts the voxels it would have to invent."""
+    """Upsampling without weights, by nearest neighbours or linear interpolation.
+
+    Parameters
+    ----------
+    factor : sequence of int
+        Upsampling factor per axis.
+    linear : bool
+        Whether it interpolates linearly.
+    valid : bool
+        Whether linear interpolation cuts off the outermost voxels, which it would extrapolate.
+    """
 
     def __init__(self, factor: Sequence[int], linear: bool, valid: bool) -> None:
         super().__init__()
@@ -161,7 +211,7 @@ class Interpolate(nn.Module):
         self.cut = tuple(f // 2 if linear and valid else 0 for f in factor)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (batch, channel, *spatial) to factor times the size, less the cut border."""
+        """Map (batch, channel, *spatial) to `factor` times the size, without the cut border."""
         shape = [n * f for n, f in zip(x.shape[2:], self.factor, strict=True)]
         up = F.interpolate(x, size=shape, mode=self.mode)
         if not any(self.cut):
@@ -176,33 +226,63 @@ def up_convolution(
     kernel: Sequence[int],
     **options: Any,
 ) -> nn.ConvTranspose2d | nn.ConvTranspose3d:
-    """Return a transposed convolution from so many channels to so many, `factor` times as large."""
-    pads, more = zip(*map(transposed_padding, kernel, factor), strict=True)
-    into, out = channels
+    """Return a transposed convolution whose output is `factor` times as large as its input.
+
+    Parameters
+    ----------
+    ndim : int
+        Spatial dimensions.
+    channels : tuple of int
+        Channels of the input and of the output.
+    factor, kernel : sequence of int
+        Upsampling factor and size of the kernel, per axis.
+    **options
+        Further options of the layer, such as ``bias=False``.
+    """
+    paddings, output_paddings = zip(*map(transposed_padding, kernel, factor), strict=True)
     return TRANSPOSED[ndim](
-        into, out, tuple(kernel), tuple(factor), padding=pads, output_padding=more, **options
+        *channels,
+        tuple(kernel),
+        tuple(factor),
+        padding=paddings,
+        output_padding=output_paddings,
+        **options,
     )
 
 
 def best_memory_format(ndim: int) -> torch.memory_format:
-    """Return the layout in which convolutions of `ndim` dimensions run fastest."""
+    """Return the memory format in which convolutions of `ndim` dimensions run fastest."""
     return torch.channels_last if ndim == 2 else torch.channels_last_3d
 
 
 def placed(network: AnyModule, device: torch.device, ndim: int) -> AnyModule:
-    """Bring a network to a device, in the layout that is fastest there."""
-    # torch's types know no `memory_format` for modules.
+    """Return a network on a device, in the memory format that is fastest there.
+
+    Parameters
+    ----------
+    network : Module
+        The network, which is moved.
+    device : torch.device
+        The device.
+    ndim : int
+        Spatial dimensions.
+    """
+    # The types of torch lack `memory_format` for modules.
     moved: AnyModule = network.to(device, memory_format=best_memory_format(ndim))  # type: ignore[call-overload]
     return moved
 
 
-BETA = 5.0
-"""How sharply softplus bends."""
-
-
 def read_out(x: Tensor, readout: str) -> Tensor:
-    """Let the result through, or softplus of it, which is never negative."""
-    return F.softplus(x, BETA) if readout == "softplus" else x
+    """Apply the readout to the output of the last layer.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any shape.
+    readout : {"linear", "softplus"}
+        Nothing, or softplus, which is never negative.
+    """
+    return F.softplus(x, SOFTPLUS_BETA) if readout == "softplus" else x
 
 
 class Network(nn.Module):

@@ -1,4 +1,4 @@
-"""From a configuration to a network."""
+"""Networks built from their configurations, with fresh or given weights."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ def build_network(config: Architecture) -> Network:
     >>> sum(p.numel() for p in network.parameters())
     31030658
     """
-    # `Network` lies beside its configuration and registers itself when it is imported: the
-    # configuration cannot import it, because it must not need torch.
+    # The module beside that of the configuration defines the network, and registers it.
     import_module(type(config).__module__.removesuffix(CONFIG_SUFFIX))
     return NETWORKS[type(config)](config)
 
@@ -82,8 +81,8 @@ def expand_head(network: Network, number: int) -> Network:
     """
     config = network.config
     grown = build_network(config.with_channels(config.in_channels, number))
-    state, fresh = network.state_dict(), grown.state_dict()
-    for name, values in fresh.items():
+    state = network.state_dict()
+    for name, values in grown.state_dict().items():
         known = state[name].to(values)
         if values.shape == known.shape:
             values.copy_(known)

@@ -1,4 +1,4 @@
-"""What fits through a network, and what that costs; nothing is built. Knows no torch."""
+"""Allowed input sizes of a network, and its cost in operations and memory. Knows no torch."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from napari_unet.errors import InputError
 from napari_unet.network.architecture import Architecture, shape_table
 from napari_unet.network.layers import LayerRow
 
-NUMBER = 4
-"""Bytes of a number."""
+BYTES = 4
+"""Bytes of a number (float32)."""
 
-COPIES = 5
-"""Times that training holds the weights: with gradient, both moments of Adam, and average."""
+WEIGHT_COPIES = 5
+"""Copies of the weights in a training: themselves, gradient, two moments of Adam, and average."""
 
-WORK = 1.5
-"""What convolutions need to work in, and what the allocator keeps, in times what they hold."""
+OVERHEAD = 1.5
+"""Memory of a prediction as a multiple of its tensors: workspaces and what the allocator keeps."""
 
-USUAL = {2: 512, 3: 128}
-"""Side of an output that is large enough to judge a network by, per number of dimensions."""
+USUAL_OUTPUT = {2: 512, 3: 128}
+"""Side in voxels of an output whose cost per voxel is typical, per number of dimensions."""
 
 
 @dataclass(frozen=True)
 class NetworkCost:
-    """What follows from an architecture and a wished input. All sizes are per spatial axis.
+    """Sizes and costs of an architecture for a wished input. All sizes are per spatial axis.
 
     Parameters
     ----------
@@ -34,10 +34,10 @@ class NetworkCost:
     wished : tuple of int
         The input that was asked for, in voxels.
     cropped : tuple of int or None
-        The largest input that fits and is nowhere larger than the wished one; None where there
+        The largest allowed input that is nowhere larger than the wished one; None where there
         is none.
     padded : tuple of int
-        The smallest input that fits and is nowhere smaller.
+        The smallest allowed input that is nowhere smaller than the wished one.
     batch : int
         Images per training step.
     layers : tuple of LayerRow
@@ -53,47 +53,47 @@ class NetworkCost:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The input that is counted with: the wished one if it fits, else the nearest."""
+        """The input that the costs are for: `cropped`, or `padded` where there is none."""
         return self.layers[0].shape
 
     @property
     def output(self) -> tuple[int, ...]:
-        """What comes out, in voxels."""
+        """Size of the output, in voxels."""
         return self.layers[-1].shape
 
     @property
     def crop(self) -> tuple[int, ...]:
-        """By how many voxels the output is smaller, on each side."""
+        """Voxels by which the output is smaller than the input, on each side."""
         return tuple(axis.context // 2 for axis in self.config.passing)
 
     @property
     def context(self) -> tuple[int, ...]:
-        """What a tile reads beyond what it writes, both sides together."""
+        """Voxels that a tile reads beyond those that it writes, both sides together."""
         return tuple(axis.context for axis in self.config.geometry)
 
     @property
     def receptive_field(self) -> tuple[int, ...]:
-        """Input voxels that one output voxel can see."""
+        """Input voxels that one output voxel depends on."""
         return self.config.receptive_field
 
     @property
     def step(self) -> tuple[int, ...]:
-        """Step between allowed inputs."""
+        """Step between allowed inputs, in voxels."""
         return tuple(axis.stride for axis in self.config.passing)
 
     @property
     def smallest(self) -> tuple[int, ...]:
-        """The smallest allowed input."""
+        """The smallest allowed input, in voxels."""
         return tuple(axis.smallest_input for axis in self.config.passing)
 
     @property
     def parameters(self) -> int:
-        """Trainable numbers."""
+        """Number of trainable parameters."""
         return sum(layer.parameters for layer in self.layers)
 
     @property
     def multiply_adds(self) -> int:
-        """Of all convolutions."""
+        """Multiply-adds of all convolutions, for an image of `shape`."""
         return sum(layer.multiply_adds for layer in self.layers)
 
     @property
@@ -110,25 +110,25 @@ class NetworkCost:
     def training_bytes(self) -> int:
         """Estimate of the memory that a training step with that batch needs."""
         kept = self.batch * sum(layer.kept for layer in self.layers)
-        return NUMBER * (kept + COPIES * self.parameters)
+        return BYTES * (kept + WEIGHT_COPIES * self.parameters)
 
     @property
     def prediction_bytes(self) -> int:
         """Estimate of the memory that a prediction needs."""
-        return int(held_bytes(self.layers)) + NUMBER * self.parameters
+        return int(held_bytes(self.layers)) + BYTES * self.parameters
 
 
 def network_cost(
     config: Architecture, wished: Sequence[int] | None = None, batch: int = 1
 ) -> NetworkCost:
-    """Return what follows from an architecture.
+    """Return the sizes and costs of an architecture.
 
     Parameters
     ----------
     config : Architecture
         The architecture.
     wished : sequence of int, optional
-        An input per spatial axis, in voxels; any size will do. By default one that fits.
+        An input per spatial axis, in voxels, allowed or not. By default `usual_input`.
     batch : int
         Images per training step.
 
@@ -161,13 +161,13 @@ def network_cost(
 
 
 def usual_input(config: Architecture) -> tuple[int, ...]:
-    """Return an input that fits, large enough to judge a network by."""
-    return tuple(axis.input_for(USUAL[config.ndim]) for axis in config.passing)
+    """Return an allowed input with an output of at least `USUAL_OUTPUT` voxels a side."""
+    return tuple(axis.input_for(USUAL_OUTPUT[config.ndim]) for axis in config.passing)
 
 
 def held_bytes(layers: Sequence[LayerRow]) -> float:
-    """Estimate the most memory that a prediction holds at once, besides the weights, in bytes."""
-    return NUMBER * WORK * max(layer.held for layer in layers)
+    """Estimate the peak memory of a prediction without the weights, in bytes."""
+    return BYTES * OVERHEAD * max(layer.held for layer in layers)
 
 
 def megabytes(size: int) -> str:

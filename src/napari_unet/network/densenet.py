@@ -5,19 +5,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from napari_unet.network.blocks import BATCH_NORM, CONV, POOL, Network, read_out, up_convolution
+from napari_unet.network.blocks import (
+    BATCH_NORM,
+    CONV,
+    POOL,
+    Network,
+    he_normal,
+    read_out,
+    up_convolution,
+)
 from napari_unet.network.densenet_config import FACTOR, KERNEL, UP_KERNEL, DenseNetConfig
 
 
 class DenseBlock(nn.Module):
-    """Layers of which each reads what all those before it put out.
+    """Layers of which each reads the concatenated outputs of all those before it.
 
     Parameters
     ----------
     config : DenseNetConfig
-        For the growth, the dropout and the number of dimensions.
+        Growth, dropout and number of dimensions are used.
     in_channels : int
-        Channels that come in.
+        Channels of the input.
     layers : int
         Number of layers.
     """
@@ -31,14 +39,14 @@ class DenseBlock(nn.Module):
         self.out_channels = widths[-1]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (batch, channel, *spatial) to the same, with the new channels behind the old."""
+        """Map (batch, channel, *spatial) to the input concatenated with the new channels."""
         for layer in self.layers:
             x = torch.cat((x, layer(x)), dim=1)
         return x
 
 
 class DenseNet(Network, config=DenseNetConfig):
-    """An FC-DenseNet as its configuration describes it.
+    """The network of a `DenseNetConfig`.
 
     Parameters
     ----------
@@ -50,11 +58,15 @@ class DenseNet(Network, config=DenseNetConfig):
 
     def __init__(self, config: DenseNetConfig) -> None:
         super().__init__()
-        self.config, n = config, config.ndim
-        self.first = _he_normal(CONV[n](config.in_channels, config.first, KERNEL, padding="same"))
-        self.encoder, self.downs = nn.ModuleList(), nn.ModuleList()
-        self.ups, self.decoder = nn.ModuleList(), nn.ModuleList()
-        width, skips = config.first, []
+        self.config = config
+        n = config.ndim
+        self.first = he_normal(CONV[n](config.in_channels, config.first, KERNEL, padding="same"))
+        self.encoder = nn.ModuleList()
+        self.downs = nn.ModuleList()
+        self.ups = nn.ModuleList()
+        self.decoder = nn.ModuleList()
+        width = config.first
+        skips: list[int] = []
         for layers in config.blocks:
             self.encoder.append(DenseBlock(config, width, layers))
             width += layers * config.growth
@@ -63,25 +75,26 @@ class DenseNet(Network, config=DenseNetConfig):
             skips.append(width)
         self.bottom = DenseBlock(config, width, config.bottom)
         width += config.bottom * config.growth
-        # On the way up only what a block has made goes on, but into the head all of it.
-        self._made = [m * config.growth for m in (config.bottom, *reversed(config.blocks))]
-        for made, layers in zip(self._made, reversed(config.blocks), strict=False):
-            self.ups.append(up_convolution(n, (made, made), (FACTOR,) * n, (UP_KERNEL,) * n))
-            block = DenseBlock(config, made + skips.pop(), layers)
+        # Only the new channels of a block are upsampled; the head reads all channels of the last.
+        self._new = [m * config.growth for m in (config.bottom, *reversed(config.blocks))]
+        for new, layers in zip(self._new, reversed(config.blocks), strict=False):
+            self.ups.append(up_convolution(n, (new, new), (FACTOR,) * n, (UP_KERNEL,) * n))
+            block = DenseBlock(config, new + skips.pop(), layers)
             self.decoder.append(block)
             width = block.out_channels
         self.head = CONV[n](width, config.out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the network, see `Network.forward`."""
-        x, skips = self.first(x), []
+        x = self.first(x)
+        skips = []
         for block, down in zip(self.encoder, self.downs, strict=True):
             x = block(x)
             skips.append(x)
             x = down(x)
         x = self.bottom(x)
-        for made, up, block in zip(self._made, self.ups, self.decoder, strict=False):
-            x = block(torch.cat((skips.pop(), up(x[:, -made:])), dim=1))
+        for new, up, block in zip(self._new, self.ups, self.decoder, strict=False):
+            x = block(torch.cat((skips.pop(), up(x[:, -new:])), dim=1))
         return read_out(self.head(x), self.config.readout)
 
 
@@ -90,13 +103,6 @@ def _norm_conv(config: DenseNetConfig, into: int, out: int, kernel: int) -> nn.S
     return nn.Sequential(
         BATCH_NORM[config.ndim](into),
         nn.ReLU(inplace=True),
-        _he_normal(CONV[config.ndim](into, out, kernel, padding=kernel // 2)),
+        he_normal(CONV[config.ndim](into, out, kernel, padding=kernel // 2)),
         nn.Dropout(config.dropout) if config.dropout else nn.Identity(),
     )
-
-
-def _he_normal(conv: nn.Conv2d | nn.Conv3d) -> nn.Conv2d | nn.Conv3d:
-    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-    assert conv.bias is not None
-    nn.init.zeros_(conv.bias)
-    return conv

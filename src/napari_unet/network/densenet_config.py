@@ -42,15 +42,15 @@ class DenseNetConfig(PaddedArchitecture):
     """
 
     kind: Literal["fcdensenet"] = "fcdensenet"
-    first: int = Field(48, ge=1, description="Channels behind the first convolution.")
+    first: int = Field(48, ge=1, description="Channels of the first convolution.")
     growth: int = Field(12, ge=1, description="Channels that each layer adds.")
     blocks: tuple[int, ...] = Field(
         (4, 4, 4, 4, 4),
-        description="Layers of each dense block on the way down, from the full resolution; the "
-        "way up mirrors it.",
+        description="Layers of each dense block of the encoder, from the full resolution; the "
+        "decoder mirrors it.",
     )
     bottom: int = Field(4, ge=1, description="Layers at the lowest resolution.")
-    dropout: float = Field(0.2, ge=0, lt=1, description="Dropout rate behind each convolution.")
+    dropout: float = Field(0.2, ge=0, lt=1, description="Dropout rate after each convolution.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -14,7 +14,7 @@ from napari_unet.network.fcn_config import BOTTOM_KERNEL, KERNEL, FCNConfig
 
 
 class FCN(Network, config=FCNConfig):
-    """An FCN as its configuration describes it.
+    """The network of an `FCNConfig`.
 
     Parameters
     ----------
@@ -61,14 +61,20 @@ class FCN(Network, config=FCNConfig):
 def _block(
     config: FCNConfig, into: int, channels: tuple[int, ...], kernel: int, dropout: float = 0.0
 ) -> ConvBlock:
-    sides, n = (kernel,) * config.ndim, config.ndim
     return ConvBlock(
-        n, into, channels, sides, padded=True, norm="none", activation="relu", dropout=dropout
+        config.ndim,
+        into,
+        channels,
+        (kernel,) * config.ndim,
+        padded=True,
+        norm="none",
+        activation="relu",
+        dropout=dropout,
     )
 
 
 def _score(config: FCNConfig, into: int) -> nn.Module:
-    """Return a 1x1 convolution to classes; like the published one it begins at zero."""
+    """Return a 1x1 convolution to classes, initialised with 0 like the published one."""
     score = CONV[config.ndim](into, config.out_channels, 1)
     for parameter in score.parameters():
         nn.init.zeros_(parameter)
@@ -78,8 +84,9 @@ def _score(config: FCNConfig, into: int) -> nn.Module:
 def _up(
     config: FCNConfig, factor: int, *, bias: bool = False
 ) -> nn.ConvTranspose2d | nn.ConvTranspose3d:
-    """Return a transposed convolution, class by class, that begins as linear interpolation."""
-    n, classes = config.ndim, config.out_channels
+    """Return a transposed convolution per class, initialised as linear interpolation."""
+    n = config.ndim
+    classes = config.out_channels
     sides = (2 * factor,) * n
     up = up_convolution(n, (classes,) * 2, (factor,) * n, sides, groups=classes, bias=bias)
     with torch.no_grad():
@@ -90,6 +97,18 @@ def _up(
 
 
 def linear_kernel(factor: int, ndim: int) -> Tensor:
-    """Return the kernel (2 * factor per axis) with which a transposed convolution interpolates."""
+    """Return the kernel with which a transposed convolution interpolates linearly.
+
+    Parameters
+    ----------
+    factor : int
+        Upsampling factor along every axis.
+    ndim : int
+        Number of axes.
+
+    Returns
+    -------
+    Tensor, shape (2 * factor, ...)
+    """
     distance = (torch.arange(2 * factor) + 0.5 - factor).abs() / factor
     return reduce(lambda kernel, side: kernel.unsqueeze(-1) * side, [1 - distance] * ndim)

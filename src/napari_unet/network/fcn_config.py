@@ -52,13 +52,16 @@ class FCNConfig(PaddedArchitecture):
 
     kind: Literal["fcn"] = "fcn"
     finest: Literal[8, 16, 32] = Field(
-        32, description="Voxels per step of the finest layer whose answer is used."
+        32, description="Voxels per step of the finest layer whose scores are used."
     )
     width: float = Field(
-        1.0, gt=0, le=1, description="Factor of all numbers of channels but those in and out."
+        1.0,
+        gt=0,
+        le=1,
+        description="Factor of all numbers of channels but those of input and output.",
     )
     dropout: float = Field(
-        DROPOUT, ge=0, lt=1, description="Dropout rate behind the two wide layers at the bottom."
+        DROPOUT, ge=0, lt=1, description="Dropout rate after the two wide layers at the bottom."
     )
 
     @property
@@ -74,7 +77,7 @@ class FCNConfig(PaddedArchitecture):
 
     @property
     def blocks(self) -> tuple[tuple[int, ...], ...]:
-        """Channels behind each convolution, block by block."""
+        """Channels of each convolution, block by block."""
         return tuple(tuple(map(self._scaled, block)) for block in BLOCKS)
 
     @property

@@ -1,7 +1,7 @@
-"""A network that another program made: an ONNX graph, run by onnxruntime.
+"""Imported networks: ONNX graphs, run by onnxruntime.
 
-A graph is data: it names operations of a fixed set, and onnxruntime computes them. Nothing that a
-file could bring along is executed.
+A graph is data: it names operations of a fixed set, which onnxruntime computes. No code in a file
+is executed.
 """
 
 from __future__ import annotations
@@ -20,16 +20,19 @@ from napari_unet.network.blocks import Network
 from napari_unet.network.onnx_config import OnnxConfig, Step
 
 PROGRAM = "program"
-"""Name of the program among the weights: its file as bytes."""
+"""Name of the program among the weights, which holds its file as bytes."""
 
-TINY = 1e-20
-"""Probabilities below this are as good as none; their logarithm is finite."""
+LEAST_PROBABILITY = 1e-20
+"""Smaller probabilities are raised to this, so that their logarithm is finite."""
+
+_DTYPES = {"tensor(double)": np.float64, "tensor(float16)": np.float16}
+"""Types of inputs by onnxruntime's names, where they are not float32."""
 
 
 class OnnxNetwork(Network, config=OnnxConfig):
-    """A program of another origin that predicts as networks of ours do.
+    """A program from another origin as a `Network`: it predicts, but cannot be trained.
 
-    Its weights are the bytes of its file. It has no head, and cannot learn.
+    Its weights are the bytes of its file. It has no head.
 
     Parameters
     ----------
@@ -42,47 +45,49 @@ class OnnxNetwork(Network, config=OnnxConfig):
     def __init__(self, config: OnnxConfig) -> None:
         super().__init__()
         self.config = config
-        # A parameter, so that it tells the device like those of every network.
+        # As a parameter it tells the device of the network, like the weights of others.
         self.program = nn.Parameter(torch.empty(0, dtype=torch.uint8), requires_grad=False)
         self._session: Any = None
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
-        """Take over a program of any length."""
+        """Load a program of any length."""
         if prefix + PROGRAM in state_dict:
             self.program.data = torch.empty_like(state_dict[prefix + PROGRAM])
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the session out of copies, which make their own."""
+        """Leave the session out of copies, which open their own."""
         return {**self.__dict__, "_session": None}
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, in_channels, *spatial) to (batch, out_channels, *spatial).
 
-        Classes come as logarithms of their probabilities, so that softmax gives these back.
+        Classes are returned as the logarithms of their probabilities, which softmax inverts.
 
         Raises
         ------
         InputError
-            Where the program does not take this input.
+            Where the program does not accept this input.
         """
         for step in self.config.before:
-            x = applied(step, x)
+            x = apply_step(step, x)
         y = self._whole(x) if self.config.piece is None else self._pieces(x)
         for step in self.config.after:
-            y = applied(step, y)
+            y = apply_step(step, y)
         if self.config.result == "probability":
             y = torch.cat([1 - y, y], 1)
-        known = self.config.result.startswith("probabilit")
-        return y.clamp(min=TINY).log() if known else y
+        if self.config.result in ("probability", "probabilities"):
+            return y.clamp(min=LEAST_PROBABILITY).log()
+        return y
 
     def _pieces(self, x: Tensor) -> Tensor:
-        """Run a program of one size over an input that is as long as several, without a seam."""
-        size, axes = self.config.piece, self.config.geometry
+        """Run a program of one size piece by piece over a larger input, without seams."""
+        size = self.config.piece
         assert size is not None
         y: Tensor | None = None
-        shape = [g.output_for(n) for g, n in zip(axes, x.shape[2:], strict=True)]
-        steps, halo = [g.stride for g in axes], [axis.halo for axis in self.config.sizes]
+        shape = self.config.output_for(x.shape[2:])
+        steps = [g.stride for g in self.config.geometry]
+        halo = [axis.halo for axis in self.config.sizes]
         starts = [range(0, n, step) for n, step in zip(shape, steps, strict=True)]
         for start in product(*starts):
             part = self._whole(x[_box(start, size)])
@@ -93,25 +98,25 @@ class OnnxNetwork(Network, config=OnnxConfig):
         return y
 
     def _whole(self, x: Tensor) -> Tensor:
-        """Run the program, with its axes in the order it wants them in."""
+        """Run the program with its own order of axes; without a batch axis image by image."""
         c = self.config
         batches = [x] if "b" in c.inputs else torch.split(x, 1)
-        inside = [_ordered(part, c.inputs).contiguous().cpu().numpy() for part in batches]
-        found = [torch.from_numpy(self._run(part)).to(x.device, torch.float32) for part in inside]
-        return torch.cat([_standard(y, c.outputs, c.ndim) for y in found])
+        inputs = [_ordered(part, c.inputs).contiguous().cpu().numpy() for part in batches]
+        outputs = [torch.from_numpy(self._run(part)).to(x.device, torch.float32) for part in inputs]
+        return torch.cat([_standard(y, c.outputs, c.ndim) for y in outputs])
 
     def _run(self, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        session = self._started()
-        given = session.get_inputs()[0]
-        x = x.astype(_DTYPES.get(given.type, np.float32))
+        session = self._opened()
+        first = session.get_inputs()[0]
+        x = x.astype(_DTYPES.get(first.type, np.float32))
         try:
-            y: np.ndarray[Any, Any] = session.run(None, {given.name: x})[0]
-        except Exception as error:  # its exceptions have no base class of their own
+            y: np.ndarray[Any, Any] = session.run(None, {first.name: x})[0]
+        except Exception as error:  # the exceptions of onnxruntime have no base class of their own
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError("The imported program failed", got=reason) from error
         return y
 
-    def _started(self) -> Any:
+    def _opened(self) -> Any:
         if self._session is None:
             if not len(self.program):
                 raise InputError(
@@ -123,9 +128,6 @@ class OnnxNetwork(Network, config=OnnxConfig):
         return self._session
 
 
-_DTYPES = {"tensor(double)": np.float64, "tensor(float16)": np.float16}
-
-
 def open_program(program: bytes, device: torch.device | None = None) -> Any:
     """Return onnxruntime's session for a program.
 
@@ -134,12 +136,12 @@ def open_program(program: bytes, device: torch.device | None = None) -> Any:
     program : bytes
         An ONNX file.
     device : torch.device, optional
-        A CUDA device is used where onnxruntime knows it too; else the CPU.
+        A CUDA device is used where onnxruntime supports it; otherwise the CPU.
 
     Raises
     ------
     InputError
-        Where onnxruntime is not installed, or does not take the program.
+        Where onnxruntime is not installed, or does not accept the program.
     """
     try:
         import onnxruntime
@@ -148,26 +150,38 @@ def open_program(program: bytes, device: torch.device | None = None) -> Any:
             "Imported models run with onnxruntime, which is not installed",
             todo='Run: pip install "napari-unet-live[bioimageio]"',
         ) from error
-    onnxruntime.disable_telemetry_events()  # only builds for Windows send any
+    onnxruntime.disable_telemetry_events()  # builds for Windows would send some
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = torch.get_num_threads()
-    wanted = ["CUDAExecutionProvider"] if device is not None and device.type == "cuda" else []
-    there = [p for p in wanted if p in onnxruntime.get_available_providers()]
+    providers = ["CPUExecutionProvider"]
+    cuda = "CUDAExecutionProvider"
+    if (
+        device is not None
+        and device.type == "cuda"
+        and cuda in onnxruntime.get_available_providers()
+    ):
+        providers.insert(0, cuda)
     try:
-        return onnxruntime.InferenceSession(
-            program, options, providers=[*there, "CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(program, options, providers=providers)
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError("onnxruntime does not take this program", got=reason) from error
 
 
-def applied(step: Step, x: Tensor) -> Tensor:
-    """Do one step to (batch, channel, *spatial)."""
-    a, b = (
-        x.new_tensor(v or (0.0,)).reshape(1, -1, *(1,) * (x.ndim - 2)) for v in (step.a, step.b)
-    )
+def apply_step(step: Step, x: Tensor) -> Tensor:
+    """Apply one operation to a batch.
+
+    Parameters
+    ----------
+    step : Step
+        The operation.
+    x : Tensor
+        (batch, channel, *spatial).
+    """
+    per_channel = (1, -1, *(1,) * (x.ndim - 2))
+    a = x.new_tensor(step.a or (0.0,)).reshape(per_channel)
+    b = x.new_tensor(step.b or (0.0,)).reshape(per_channel)
     match step.name:
         case "linear":
             return (x - a) / b
@@ -182,23 +196,25 @@ def applied(step: Step, x: Tensor) -> Tensor:
 
 
 def _box(start: Sequence[int], size: Sequence[int]) -> tuple[slice | EllipsisType, ...]:
-    """Return the last axes' part of an array."""
+    """Return the index of a box over the last axes of an array."""
     return (..., *(slice(a, a + n) for a, n in zip(start, size, strict=True)))
 
 
 def _ordered(x: Tensor, order: str) -> Tensor:
-    """Bring (b, c, *space) into another order, without the axes that are not in it."""
+    """Return (b, c, *space) in another order of axes; b and c, of size 1, may be missing there."""
     have = "bc" + "zyx"[-(x.ndim - 2) :]
     for axis in "bc":
         if axis not in order:
-            x, have = x.squeeze(have.index(axis)), have.replace(axis, "")
+            x = x.squeeze(have.index(axis))
+            have = have.replace(axis, "")
     return x.permute(*(have.index(axis) for axis in order))
 
 
 def _standard(y: Tensor, order: str, ndim: int) -> Tensor:
-    """Bring what came out into the order (b, c, *space)."""
+    """Return an output in the order (b, c, *space)."""
     want = "bc" + "zyx"[-ndim:]
     for axis in "bc":
         if axis not in order:
-            y, order = y.unsqueeze(0), axis + order
+            y = y.unsqueeze(0)
+            order = axis + order
     return y.permute(*(order.index(axis) for axis in want))

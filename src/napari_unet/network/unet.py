@@ -1,4 +1,4 @@
-"""The U-Net itself."""
+"""The U-Net. Ronneberger et al. 2015, doi:10.1007/978-3-319-24574-4_28."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from napari_unet.network.blocks import (
 from napari_unet.network.filters import FilterPath
 from napari_unet.network.unet_config import UNetConfig
 
-HEAD_START = 0.1
-"""How large the head's weights are at first beside a path of fixed filters."""
+HEAD_SCALE = 0.1
+"""Factor of the initial weights of the head beside a path of fixed filters."""
 
 
 class UNet(Network, config=UNetConfig):
-    """A U-Net as its configuration describes it.
+    """The network of a `UNetConfig`.
 
     Parameters
     ----------
@@ -61,12 +61,11 @@ class UNet(Network, config=UNetConfig):
             padding=tuple(k // 2 for k in config.head_kernel) if self._padded else 0,
             bias=config.biases,
         )
-
         if config.block_volume > 1:
-            _start_alike(self.head, config.block_volume)
+            _tie_blocks(self.head, config.block_volume)
         self.filters = FilterPath(config) if config.filters else None
         if self.filters is not None:
-            _start_small(self.head)
+            _scale_down(self.head)
 
     @property
     def _padded(self) -> bool:
@@ -102,15 +101,17 @@ class UNet(Network, config=UNetConfig):
         )
 
     def _pool(self, channels: int, level: int) -> nn.Module:
-        """Return what lowers the resolution behind `level`."""
-        c, factor = self.config, self.config.poolings[level]
+        """Return the layer that lowers the resolution after `level`."""
+        c = self.config
+        factor = c.poolings[level]
         if c.down != "strided":
             return POOL[c.down][c.ndim](factor)
         return self._convolutions(channels, (channels,), c.down_kernel(level), stride=factor)
 
     def _up(self, channels: int, level: int) -> int:
-        """Append the upsampling into `level`; return its number of channels."""
-        c, factor = self.config, self.config.poolings[level]
+        """Append the upsampling to the resolution of `level`; return its number of channels."""
+        c = self.config
+        factor = c.poolings[level]
         if c.up != "transposed":
             self.ups.append(Interpolate(factor, c.up == "linear", not self._padded))
             return channels
@@ -133,7 +134,8 @@ class UNet(Network, config=UNetConfig):
             (batch, out_channels, *spatial): logits. With valid convolutions smaller than `x` by
             the geometry's context; with padded ones of the same size.
         """
-        image, skips = x, []
+        image = x
+        skips = []
         x = space_to_depth(x, self.config.stem) if self.config.block_volume > 1 else x
         for block, pool in zip(self.encoder, self.pools, strict=True):
             x = block(x)
@@ -151,8 +153,8 @@ class UNet(Network, config=UNetConfig):
 
 
 @torch.no_grad()
-def _start_alike(head: nn.Module, volume: int) -> None:
-    """Give all voxels of a block the same weights, so that an untrained network shows no grid.
+def _tie_blocks(head: nn.Module, volume: int) -> None:
+    """Give all voxels of a block the same weights, so that an untrained network makes no grid.
 
     Aitken et al. 2017, arXiv:1707.02937.
     """
@@ -161,7 +163,7 @@ def _start_alike(head: nn.Module, volume: int) -> None:
 
 
 @torch.no_grad()
-def _start_small(head: nn.Module) -> None:
-    """Let the fixed filters beside the network speak first: what it adds begins near nothing."""
+def _scale_down(head: nn.Module) -> None:
+    """Scale the initial weights down, so that at first the fixed filters dominate the result."""
     for parameter in head.parameters():
-        parameter.mul_(HEAD_START)
+        parameter.mul_(HEAD_SCALE)

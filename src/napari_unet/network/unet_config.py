@@ -1,4 +1,4 @@
-"""The configuration of a U-Net: one frozen object that answers questions of size in integers."""
+"""The configuration of a U-Net: its fields, their checks, and its layers. Knows no torch."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ FEATURES = 4
 """Features that the filters compute per scale and channel of the image."""
 
 HIDDEN = 16
-"""Channels between the two convolutions behind the filters."""
+"""Channels between the two convolutions after the filters."""
 
 STRIDED_KERNEL = 3
-"""Kernel of a convolution with a stride, along axes that it makes coarser."""
+"""Kernel of a strided convolution, along the axes whose resolution it lowers."""
 
 LEAST_SIGMA = 0.5
-"""Below this a sampled Gaussian is none any more, in voxels."""
+"""Smallest standard deviation of a filter, in voxels: smaller Gaussians are not sampled well."""
 
 
 def filter_radius(sigma: float) -> int:
-    """Return how far a filter of standard deviation `sigma` reaches, both in voxels.
+    """Return the radius of a filter of standard deviation `sigma`, both in voxels.
 
-    Three sigma for the Gaussian and one voxel for differences.
+    It is three sigma for the Gaussian and one voxel for differences.
     """
     return int(3 * sigma + 0.5) + 1 if sigma else 0
 
@@ -63,10 +63,10 @@ def filter_radius(sigma: float) -> int:
 class UNetConfig(Architecture):
     """All that defines a U-Net's architecture.
 
-    A level of the encoder is a block of convolutions and a pooling; below the last one lies the
-    bottom; a level of the decoder is an upsampling, the concatenation with the encoder's output
-    at that resolution, and a block of convolutions. All sizes are in voxels, axes in the order
-    (y, x) or (z, y, x).
+    A level of the encoder is a block of convolutions and a pooling. The bottom is a block at the
+    lowest resolution. A level of the decoder is an upsampling, the concatenation with the output of
+    the encoder at that resolution, and a block of convolutions. All sizes are in voxels, axes in
+    the order (y, x) or (z, y, x).
 
     Raises
     ------
@@ -83,14 +83,14 @@ class UNetConfig(Architecture):
     kind: Literal["unet"] = "unet"
     encoder: Blocks = Field(
         ((32, 32), (64, 64)),
-        description="Channels behind each convolution, level by level from the full resolution.",
+        description="Channels of each convolution, level by level from the full resolution.",
     )
     bottom: tuple[int, ...] = Field(
-        (128, 128), description="Channels behind each convolution at the lowest resolution."
+        (128, 128), description="Channels of each convolution at the lowest resolution."
     )
     decoder: Blocks = Field(
         ((64, 64), (32, 32)),
-        description="Channels behind each convolution, level by level from the lowest resolution.",
+        description="Channels of each convolution, level by level from the lowest resolution.",
     )
     poolings: Blocks = Field(
         (), description="Pooling factor per axis, level by level; empty means 2 everywhere."
@@ -106,13 +106,13 @@ class UNetConfig(Architecture):
     stem: tuple[int, ...] = Field(
         (),
         description="Side of the pixel blocks that are moved into channels before the first "
-        "convolution and back behind the last, per axis; empty means 1, that is none.",
+        "convolution and back after the last, per axis; empty means 1, that is none.",
     )
     filters: Scales = Field(
         (),
-        description="Scales of fixed filters (smoothing, gradient, curvature) whose answers go "
-        "into the result by a short way: standard deviation per axis in voxels, 0 for axes that "
-        "are left out; empty means no filters.",
+        description="Scales of fixed filters (smoothing, gradient, curvature), whose features are "
+        "classified and added to the result: standard deviation per axis in voxels, 0 for axes "
+        "that are left out; empty means no filters.",
     )
     down: Down = Field(
         "max",
@@ -122,8 +122,8 @@ class UNetConfig(Architecture):
     padding: Padding = Field(
         "valid", description="Valid convolutions, or padded ones that keep the size."
     )
-    norm: Norm = Field("batch", description="Batch norm behind each convolution, or none.")
-    activation: Activation = Field("relu", description="Nonlinearity behind each convolution.")
+    norm: Norm = Field("batch", description="Batch norm after each convolution, or none.")
+    activation: Activation = Field("relu", description="Nonlinearity after each convolution.")
     slope: float = Field(
         0.01, ge=0, le=1, description="Slope of a leaky ReLU where its input is negative."
     )
@@ -151,7 +151,7 @@ class UNetConfig(Architecture):
     residual: bool = Field(False, description="Add each block's input to its output.")
     input_skip: bool = Field(False, description="Add the network's input to its output.")
     readout: Readout = Field(
-        "linear", description="What the result passes last; softplus is never negative."
+        "linear", description="Function of the output: none, or softplus, which is never negative."
     )
     bottom_multiple: int = Field(
         1, ge=1, description="The size that enters the bottom must be a multiple of this."
@@ -160,14 +160,14 @@ class UNetConfig(Architecture):
     @model_validator(mode="before")
     @classmethod
     def _fill(cls, data: Any) -> Any:
-        """Write out what an empty field stands for, so that equal networks have equal configs."""
+        """Replace empty fields by what they stand for, so that equal networks are equal configs."""
         if not isinstance(data, dict):
             return data
         data = dict(data)
         ndim = data.get("ndim", 2)
         encoder = _as_blocks(data.get("encoder", cls.model_fields["encoder"].default))
         if ndim not in (2, 3) or not isinstance(encoder, list | tuple):
-            return data  # the fields' own checks say what is wrong
+            return data  # the checks of the fields report it
         depth = len(encoder)
         data["poolings"] = data.get("poolings") or ((2,) * ndim,) * depth
         data["kernels"] = data.get("kernels") or ((3,) * ndim,) * (depth + 1)
@@ -182,9 +182,9 @@ class UNetConfig(Architecture):
         return self
 
     def can_filter(self, sigma: Sequence[float]) -> bool:
-        """Tell whether filters of that size, in voxels per axis, see no more than the network.
+        """Tell whether filters of standard deviation `sigma` per axis lie within the context.
 
-        Then tiles, which read the network's context and no more, stay exact.
+        Then tiles, which read no more than the network's context, are exact.
         """
         return all(
             filter_radius(s) <= g.context // 2 for s, g in zip(sigma, self.geometry, strict=True)
@@ -192,7 +192,7 @@ class UNetConfig(Architecture):
 
     @property
     def title(self) -> str:
-        """What it is, in a few words."""
+        """Short description."""
         return f"{self.ndim}D U-Net, {self.depth} poolings, {self.padding} convolutions"
 
     @property
@@ -202,17 +202,17 @@ class UNetConfig(Architecture):
 
     @property
     def padded(self) -> bool:
-        """Whether padded convolutions keep the size, or valid ones cut it."""
+        """Whether convolutions are padded and keep the size; otherwise they are valid."""
         return self.padding == "same"
 
     def down_kernel(self, level: int) -> tuple[int, ...]:
-        """Return the kernel per axis of the convolution with a stride that leaves a level."""
+        """Return the kernel, per axis, of the strided convolution after a level of the encoder."""
         return tuple(STRIDED_KERNEL if f > 1 else 1 for f in self.poolings[level])
 
     def dropout_above(self, level: int) -> float:
         """Return the dropout rate of a level of the decoder, counted from the full resolution."""
-        own = self.dropout[self.depth + 1 :]
-        return own[self.depth - 1 - level] if own else self.dropout[level]
+        decoder = self.dropout[self.depth + 1 :]
+        return decoder[self.depth - 1 - level] if decoder else self.dropout[level]
 
     def axis_shape(self, axis: int) -> UNetShape:
         """Return the network's shape along one axis."""
@@ -237,13 +237,13 @@ class UNetConfig(Architecture):
 
     @property
     def geometry(self) -> tuple[AxisGeometry, ...]:
-        """Which sizes fit, and what context a tile needs, per axis."""
+        """Allowed sizes, and the context of a tile, per axis."""
         shapes = [self.axis_shape(axis) for axis in range(self.ndim)]
         return tuple(s.valid() if self.padding == "valid" else s.same() for s in shapes)
 
     @property
     def receptive_field(self) -> tuple[int, ...]:
-        """Number of input voxels that one output voxel can see, per axis."""
+        """Number of input voxels that one output voxel depends on, per axis."""
         return tuple(self.axis_shape(axis).receptive_field for axis in range(self.ndim))
 
     @property
@@ -252,7 +252,13 @@ class UNetConfig(Architecture):
         return prod(self.stem)
 
     def is_alike(self, a: int, b: int) -> bool:
-        """Tell whether the network treats two spatial axes alike."""
+        """Tell whether the network treats two spatial axes in the same way.
+
+        Parameters
+        ----------
+        a, b : int
+            Indices of the axes.
+        """
         per_axis = (*self.kernels, self.head_kernel, self.up_kernel or (0,) * self.ndim)
         kernels = all(k[a] == k[b] for k in per_axis)
         return kernels and self.geometry[a] == self.geometry[b]
@@ -297,12 +303,12 @@ class UNetConfig(Architecture):
         filters: bool = True,
         padding: Padding = "valid",
     ) -> UNetConfig:
-        """Return a network of ours in one of three sizes.
+        """Return one of our networks, in one of three sizes.
 
         Parameters
         ----------
         size : {"small", "medium", "large"}
-            Sets the channels at the highest resolution, and the number of poolings.
+            Channels at the full resolution, and number of poolings.
         ndim : {2, 3}
             Spatial dimensions.
         in_channels, out_channels : int
@@ -311,11 +317,11 @@ class UNetConfig(Architecture):
             Distance between voxels per axis. Coarse axes are neither pooled nor convolved until
             the others are as coarse.
         fast : bool
-            Begin with a stem that moves each block of two voxels a side into channels: two to
-            three times as many steps in the same time on a CPU.
+            Whether a stem moves blocks of two voxels a side into channels: a CPU then computes
+            two to three times as many steps in the same time.
         filters : bool
-            Add the answers of fixed filters, at the scales that the network's context holds: it
-            then learns from few strokes what it would need many for.
+            Whether fixed filters are added, at all scales that lie within the network's context:
+            the network then needs fewer strokes.
         padding : {"valid", "same"}
             Convolutions without or with padding.
         """
@@ -332,12 +338,12 @@ class UNetConfig(Architecture):
 
 
 def check_unet(config: UNetConfig) -> None:
-    """Refuse a configuration whose fields do not go together.
+    """Check that the fields of a configuration are consistent.
 
     Raises
     ------
     ValueError
-        With the first reason.
+        Where they are not, with the first reason.
     """
     _check_lengths(config)
     _check_values(config)
@@ -362,7 +368,10 @@ def _check_lengths(c: UNetConfig) -> None:
     for name in ("poolings", "kernels"):
         if any(len(sizes) != c.ndim for sizes in getattr(c, name)):
             raise ValueError(f"{name} must have {c.ndim} sizes per level, one per axis")
-    for name in ("head_kernel", "stem", *["up_kernel"] * bool(c.up_kernel)):
+    per_axis = ["head_kernel", "stem"]
+    if c.up_kernel:
+        per_axis.append("up_kernel")
+    for name in per_axis:
         if len(getattr(c, name)) != c.ndim:
             raise ValueError(f"{name} must have {c.ndim} sizes, one per axis")
 
@@ -429,7 +438,8 @@ def _check_filters(c: UNetConfig) -> None:
 
 def unet_layers(config: UNetConfig, input_shape: Sequence[int]) -> list[LayerRow]:
     """List the layers of a U-Net for an allowed input shape, see `shape_table`."""
-    trace, volume = LayerTrace(input_shape, config.in_channels), config.block_volume
+    trace = LayerTrace(input_shape, config.in_channels)
+    volume = config.block_volume
     image = trace.last
     if config.filters or config.input_skip:
         trace.wait()
@@ -452,9 +462,14 @@ def unet_layers(config: UNetConfig, input_shape: Sequence[int]) -> list[LayerRow
 
 
 def _end(config: UNetConfig, trace: LayerTrace) -> None:
-    volume, valid = config.block_volume, not config.padded
-    out = config.out_channels * volume
-    trace.conv("head", out, config.head_kernel, valid=valid, bias=config.biases)
+    volume = config.block_volume
+    trace.conv(
+        "head",
+        config.out_channels * volume,
+        config.head_kernel,
+        valid=not config.padded,
+        bias=config.biases,
+    )
     fine = [n * f for n, f in zip(trace.last.shape, config.stem, strict=True)]
     if volume > 1:
         trace.add("depth to space", fine, config.out_channels)
@@ -465,15 +480,16 @@ def _end(config: UNetConfig, trace: LayerTrace) -> None:
 
 
 def _filters(config: UNetConfig, trace: LayerTrace) -> None:
-    features, answer = FEATURES * len(config.filters) * config.in_channels, trace.wait()
-    # The features of all scales, and then once more, side by side.
-    trace.add("filters", answer.shape, features, kept=2, extra=features * prod(answer.shape))
+    features = FEATURES * len(config.filters) * config.in_channels
+    logits = trace.wait()
+    # The features of all scales, and once more their concatenation.
+    trace.add("filters", logits.shape, features, kept=2, extra=features * prod(logits.shape))
     one = (1,) * config.ndim
     layer = trace.conv("filters conv 1", HIDDEN, one, activation="relu")
     # The norm before it has a scale and a shift per feature.
     trace.layers[-1] = replace(layer, parameters=layer.parameters + 2 * features)
     trace.conv("filters conv 2", config.out_channels, one)
-    trace.take(answer)
+    trace.take(logits)
 
 
 def _block(
@@ -484,7 +500,8 @@ def _block(
     level: int,
     rate: float,
 ) -> None:
-    ahead, norm = trace.last, config.norm == "batch"
+    source = trace.last
+    norm = config.norm == "batch"
     for i, out in enumerate(channels, start=1):
         trace.conv(
             f"{name} conv {i}",
@@ -494,12 +511,13 @@ def _block(
             bias=config.biases and not norm,
             norm=norm,
             activation=config.activation,
-            dropout=rate * (i == len(channels)),
+            dropout=rate if i == len(channels) else 0.0,
         )
     if config.residual:
-        same, last = ahead.channels == channels[-1], trace.last
-        weights = 0 if same else (ahead.channels + config.biases) * last.channels
-        sums = 0 if same else ahead.numbers * last.channels
+        same = source.channels == channels[-1]
+        last = trace.last
+        weights = 0 if same else (source.channels + config.biases) * last.channels
+        sums = 0 if same else source.numbers * last.channels
         trace.add(
             f"{name} residual",
             last.shape,
@@ -507,12 +525,13 @@ def _block(
             weights,
             multiply_adds=sums,
             kept=0,
-            extra=ahead.numbers,
+            extra=source.numbers,
         )
 
 
 def _down(config: UNetConfig, trace: LayerTrace, name: str, level: int) -> None:
-    factor, norm = config.poolings[level], config.norm == "batch"
+    factor = config.poolings[level]
+    norm = config.norm == "batch"
     if config.down != "strided":
         trace.pool(f"{name} pool", factor, indices=config.down == "max")
         return
@@ -533,6 +552,6 @@ def _up(config: UNetConfig, trace: LayerTrace, name: str, factor: Sequence[int])
         out = channels // 2 if config.up_channels == "halve" else channels
         trace.up_conv(name, out, config.up_kernel or factor, factor, bias=config.biases)
         return
-    # What an interpolation would have to invent at the border is cut off.
+    # Valid interpolation cuts off what it would extrapolate.
     cut = config.up == "linear" and not config.padded
-    trace.up(name, factor, [f // 2 * cut for f in factor])
+    trace.up(name, factor, [f // 2 if cut else 0 for f in factor])
