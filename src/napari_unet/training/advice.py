@@ -1,7 +1,7 @@
-"""What is worth saying about a training, in plain words, and what would help.
+"""Advice about a running training, in plain words: what is wrong and what would help.
 
-The rules are careful: held-out strokes are few, so their loss is noisy, and in the first seconds
-it may jump. Advice that comes too late costs little; advice that is wrong is never read again.
+The rules are cautious. Few pixels are held out, so the validation loss is noisy, and it may jump
+in the first seconds. Late advice costs little; wrong advice is never read again.
 """
 
 from __future__ import annotations
@@ -23,57 +23,99 @@ from napari_unet.training.events import (
 from napari_unet.training.metrics import Table, recall, shares, truths
 
 NOT_FINITE = "was not finite"
-"""How the trainer's warning of a step that was left out reads."""
+"""Part of the trainer's warning that a step was left out."""
 
-FEW_AFTER, FEW_PIXELS, FEW_SHARE, ENOUGH_PIXELS = 20.0, 50, 1 / 50, 1000
-"""Seconds of patience; pixels that are few; a share of the largest class that is; enough anyway."""
+FEW_AFTER = 20.0
+"""Few labels: seconds after a change of the labels before they are called few."""
 
-LEARNED_AFTER, LASTING_STEPS, LASTING_SECONDS = 150, 50, 10.0
-"""Steps before the table of what was learned means anything; how long a finding has to last."""
+FEW_PIXELS = 50
+"""Few labels: fewer pixels of a class than this are few."""
 
-MISREAD, LEARNED, CONFUSED, RISING = 0.5, 0.7, 0.25, 0.05
-"""Recall of strokes that contradict; of others that do not; share taken for another; gain."""
+FEW_SHARE = 1 / 50
+"""Few labels: fewer pixels than this part of the largest class are few, too."""
 
-GAIN, LEAST_GAIN = 0.02, 0.002
-"""A lower loss than this, relative and absolute, is none worth waiting for."""
+ENOUGH_PIXELS = 1000
+"""Few labels: so many pixels are enough, however many other classes have."""
 
-PATIENCE, PATIENCE_SHARE = 60.0, 0.4
-"""Seconds, or part of the time gone, without a gain before more training is called useless."""
+TABLE_AFTER = 150
+"""Alike and contradicting classes: steps before the training's confusion table is meaningful."""
 
-IMAGE_SHARE = 0.1
-"""Of the gain that counts, what counts where the result is an image: most of such a loss is noise
-that nobody can tell beforehand, and what is learned is small beside it."""
+LASTING_STEPS = 50
+"""Steps that a finding has to last before it is reported."""
 
-RISE, LEAST_RISE, FALL, SMOOTHED = 1.15, 0.02, 0.95, 9
-"""Validation loss over its best, training loss against then, and validations in a median."""
+LASTING_SECONDS = 10.0
+"""Seconds that a finding has to last before it is reported, where no others are given."""
 
+RISING = 0.05
+"""Rise of the measure of a finding above which it improves by itself and is not reported yet."""
 
-BY_HEART = {
+LOW_RECALL = 0.5
+"""Contradicting labels: the recall of the class is lower than this."""
+
+HIGH_RECALL = 0.7
+"""Contradicting labels: the recall of another class is at least this."""
+
+CONFUSED_SHARE = 0.25
+"""Alike classes: more than this part of each of the two is taken for the other."""
+
+SMOOTHED = 9
+"""Overfitting: validations in a running median of the loss."""
+
+RISE = 1.15
+"""Overfitting: least ratio of the smoothed validation loss to its best."""
+
+LEAST_RISE = 0.02
+"""Overfitting: least difference of the smoothed validation loss to its best."""
+
+FALL = 0.95
+"""Overfitting: largest ratio of the training loss to what it was at the best validation."""
+
+GAIN = 0.02
+"""No gain: part of the validation loss that it has to fall to make waiting worth while."""
+
+LEAST_GAIN = 0.002
+"""No gain: absolute fall of the validation loss that counts, where that part is less."""
+
+PATIENCE = 60.0
+"""No gain: seconds that are waited for a gain, at least."""
+
+PATIENCE_SHARE = 0.4
+"""No gain: part of the time so far that is waited for a gain, at least."""
+
+IMAGE_GAIN_FACTOR = 0.1
+"""No gain: factor on the gain that counts, where the result is an image. Most of such a loss is
+noise that cannot be predicted, and what is still learned is small beside it."""
+
+LOSS_WEIGHT = 0.05
+"""Weight of a step in the moving average of the training loss."""
+
+OVERFITTING_ADVICE = {
     True: "It learns your strokes by heart: more strokes elsewhere will help",
     False: "It learns the pixels by heart: more images, or a smaller network, will help",
 }
+"""By whether labels are learned from."""
 
-WHAT_HELPS = {
+NO_GAIN_ADVICE = {
     True: "New strokes where it is wrong will.",
     False: "Stop it; if the result is not good enough, try a larger network.",
 }
-"""By whether something is painted."""
+"""By whether labels are learned from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """One line for the user.
+    """One sentence for the user.
 
     Parameters
     ----------
     key : str
-        The same for the same situation; a newer line with this key replaces an older one.
+        Names the situation; newer advice with this key replaces older advice.
     message : str
-        What is the matter and what would help.
+        What is wrong and what would help.
     kind : {"info", "warning"}
-        Whether something is wrong, or could merely be better.
+        "warning" if something is wrong, "info" if it could be better.
     classes : tuple of str
-        The names of the classes it speaks of.
+        Names of the classes that it is about.
     """
 
     key: str
@@ -83,8 +125,8 @@ class Advice:
 
 
 @dataclass(frozen=True, slots=True)
-class _Test:
-    """A validation, and when it was."""
+class _Validation:
+    """A validation: its loss, and step, time and training loss at that moment."""
 
     step: int
     elapsed: float
@@ -92,122 +134,149 @@ class _Test:
     training: float
 
 
-class Adviser:
-    """Listens to the events of one training, in their order, and speaks up where it helps.
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """Since when something has been found, and its measure then."""
 
-    Each line is said once; it may come again when its cause had gone in the meantime.
+    step: int
+    elapsed: float
+    level: float
+
+
+class Adviser:
+    """Gives advice from the events of one training, in their order.
+
+    Each piece of advice is given once, and again where its cause had disappeared meanwhile.
     """
 
     def __init__(self) -> None:
         self._names: tuple[str, ...] = ()
         self._counts: tuple[int, ...] = ()
         self._held_out: tuple[float, ...] = ()
-        self._step, self._elapsed, self._endless = 0, 0.0, False
+        self._step = 0
+        self._elapsed = 0.0
+        self._endless = False
         self._loss: float | None = None
-        self._left_out, self._counted = 0, True
-        self._painted = True
-        self._said: set[str] = set()
-        self._strokes_changed()
+        self._steps_left_out = 0
+        self._counts_checked = True
+        self._has_labels = True
+        self._given: set[str] = set()
+        self._forget_findings()
 
     def feed(self, event: object) -> list[Advice]:
-        """Take the next event, of whatever kind; return what is to be said now.
+        """Process the next event; return the advice to give now.
 
         Parameters
         ----------
         event : TrainingEvent
-            Others are of no interest.
+            Of whatever kind.
 
         Returns
         -------
         list of Advice
-            Mostly empty.
+            Usually empty.
         """
         match event:
             case Started() | ClassesGrew():
-                self._painted = bool(event.class_names)
-                self._know(event.class_names, event.counts)
+                self._has_labels = bool(event.class_names)
+                self._set_counts(event.class_names, event.counts)
             case StrokesChanged():
-                self._know(self._names, event.counts)
+                self._set_counts(self._names, event.counts)
             case Stepped():
-                return list(self._stepped(event))
+                return list(self._after_step(event))
             case Warned() if NOT_FINITE in event.message:
-                return list(self._not_finite())
+                return list(self._after_bad_step())
             case Validated():
-                return list(self._judge(event))
+                return list(self._after_validation(event))
         return []
 
-    def _know(self, names: tuple[str, ...], counts: tuple[int, ...]) -> None:
-        """Take other strokes; where a class has got more, it may be called few again."""
+    def _set_counts(self, names: tuple[str, ...], counts: tuple[int, ...]) -> None:
+        """Take over new counts of labels; where a class has more, it may be called few again."""
         for name, before, now in zip(self._names, self._counts, counts, strict=False):
             if now > before:
-                self._said.discard(f"few:{name}")
-        self._names, self._counts, self._counted = names, counts, False
-        self._strokes_changed()
+                self._given.discard(f"few:{name}")
+        self._names = names
+        self._counts = counts
+        self._counts_checked = False
+        self._forget_findings()
 
-    def _strokes_changed(self) -> None:
-        """Begin anew: what was found about other strokes is void."""
-        self._said = {key for key in self._said if key.startswith(("few:", "not finite"))}
-        self._since: dict[str, tuple[int, float, float]] = {}
-        self._tests: list[_Test] = []
-        self._best: tuple[float, _Test] | None = None
-        self._changed = self._step
+    def _forget_findings(self) -> None:
+        """Forget what was found about other labels."""
+        self._given = {key for key in self._given if key.startswith(("few:", "not finite"))}
+        self._findings: dict[str, _Finding] = {}
+        self._validations: list[_Validation] = []
+        self._best: tuple[float, _Validation] | None = None
+        self._labels_changed_at = self._step
 
-    def _stepped(self, event: Stepped) -> Iterator[Advice]:
+    def _after_step(self, event: Stepped) -> Iterator[Advice]:
         self._step, self._elapsed = event.step, event.elapsed
         self._endless = event.progress is None
         before = event.loss if self._loss is None else self._loss
-        self._loss = 0.95 * before + 0.05 * event.loss
-        if not self._counted and self._elapsed >= FEW_AFTER:
-            self._counted = True
+        self._loss = (1 - LOSS_WEIGHT) * before + LOSS_WEIGHT * event.loss
+        if not self._counts_checked and self._elapsed >= FEW_AFTER:
+            self._counts_checked = True
             yield from self._few_strokes()
 
-    def _say(
+    def _give(
         self,
         key: str,
         message: str,
         kind: Literal["info", "warning"] = "info",
         classes: Sequence[str] = (),
     ) -> Iterator[Advice]:
-        if key not in self._said:
-            self._said.add(key)
+        if key not in self._given:
+            self._given.add(key)
             yield Advice(key, message, kind, tuple(classes))
 
     def _lasts(
         self, key: str, holds: bool, level: float = 0, seconds: float = LASTING_SECONDS
     ) -> bool:
-        """Tell whether something has been found all the time for so long, without rising."""
-        if not holds:
-            self._since.pop(key, None)
-            return False
-        step, elapsed, first = self._since.setdefault(key, (self._step, self._elapsed, level))
-        if level > first + RISING:
-            self._since[key] = (self._step, self._elapsed, level)
-            return False
-        return self._step - step >= LASTING_STEPS and self._elapsed - elapsed >= seconds
+        """Tell whether a finding has lasted long enough, without improving by itself.
 
-    def _not_finite(self) -> Iterator[Advice]:
-        self._left_out += 1
-        if self._left_out > 1:
-            yield from self._say(
+        Parameters
+        ----------
+        key : str
+            Names the finding.
+        holds : bool
+            Whether it is found now.
+        level : float
+            The measure of the finding; while it rises, it improves by itself.
+        seconds : float
+            How long it has to last, besides `LASTING_STEPS`.
+        """
+        if not holds:
+            self._findings.pop(key, None)
+            return False
+        now = _Finding(self._step, self._elapsed, level)
+        since = self._findings.setdefault(key, now)
+        if level > since.level + RISING:
+            self._findings[key] = now
+            return False
+        return now.step - since.step >= LASTING_STEPS and now.elapsed - since.elapsed >= seconds
+
+    def _after_bad_step(self) -> Iterator[Advice]:
+        self._steps_left_out += 1
+        if self._steps_left_out > 1:
+            yield from self._give(
                 "not finite",
                 "Steps were left out again and again, for the loss was not finite: choose a lower "
                 "learning rate, and look for extreme pixels in the image.",
                 "warning",
             )
 
-    def _judge(self, event: Validated) -> Iterator[Advice]:
+    def _after_validation(self, event: Validated) -> Iterator[Advice]:
         held_out = truths(event.confusion)
         if held_out != self._held_out:
-            self._strokes_changed()
+            self._forget_findings()
         self._held_out = held_out
         training = event.loss if self._loss is None else self._loss
-        self._tests.append(_Test(event.step, self._elapsed, event.loss, training))
-        long_enough = event.step - self._changed >= LEARNED_AFTER
+        self._validations.append(_Validation(event.step, self._elapsed, event.loss, training))
+        long_enough = event.step - self._labels_changed_at >= TABLE_AFTER
         if long_enough and len(event.learned) == len(self._names) > 1:
             alike: set[str] = set()
             yield from self._look_alike(event.learned, alike)
             yield from self._contradicting(event.learned, alike)
-        yield from self._by_heart()
+        yield from self._overfitting()
         yield from self._no_gain()
 
     def _few_strokes(self) -> Iterator[Advice]:
@@ -216,17 +285,20 @@ class Adviser:
         for name, count, held_out in zip(self._names, self._counts, known, strict=True):
             if max(count, held_out) < few:
                 text = f"“{name}” has few strokes ({_pixels(count)}): paint more of it."
-                yield from self._say(f"few:{name}", text, classes=(name,))
+                yield from self._give(f"few:{name}", text, classes=(name,))
 
     def _look_alike(self, learned: Table, alike: set[str]) -> Iterator[Advice]:
+        """Advise on pairs of classes that are taken for each other; add their names to `alike`."""
         parts = shares(learned)
         for a, first in enumerate(self._names):
             for b, second in enumerate(self._names[:a]):
                 taken = min(parts[a][b] or 0.0, parts[b][a] or 0.0)
-                key, holds = f"alike:{second}:{first}", taken > CONFUSED
-                alike |= {first, second} if holds else set()
-                if self._lasts(key, holds, -taken):
-                    yield from self._say(
+                key = f"alike:{second}:{first}"
+                confused = taken > CONFUSED_SHARE
+                if confused:
+                    alike |= {first, second}
+                if self._lasts(key, confused, -taken):
+                    yield from self._give(
                         key,
                         f"“{second}” and “{first}” look alike to the network: paint more of both "
                         "where they differ most, or make them one class.",
@@ -234,71 +306,76 @@ class Adviser:
                     )
 
     def _contradicting(self, learned: Table, alike: set[str]) -> Iterator[Advice]:
+        """Advise on classes not in `alike` that are missed where they were learned from."""
         found = recall(learned)
         others = max((r for r in found if r is not None), default=0.0)
         for name, hit in zip(self._names, found, strict=True):
-            misread = hit is not None and hit < MISREAD and others >= LEARNED and name not in alike
-            if self._lasts(f"contradict:{name}", misread, hit or 0.0):
-                yield from self._say(
+            missed = hit is not None and hit < LOW_RECALL and others >= HIGH_RECALL
+            if self._lasts(f"contradict:{name}", missed and name not in alike, hit or 0.0):
+                yield from self._give(
                     f"contradict:{name}",
                     f"Strokes of “{name}” contradict the image or each other: look at them again.",
                     "warning",
                     (name,),
                 )
 
-    def _by_heart(self) -> Iterator[Advice]:
-        """Say so where it gets better on what it learns from, and worse on what is held out."""
-        latest = self._tests[-SMOOTHED:]
+    def _overfitting(self) -> Iterator[Advice]:
+        """Advise where the training loss falls while the validation loss rises."""
+        latest = self._validations[-SMOOTHED:]
         if len(latest) < SMOOTHED:
             return
-        smooth, now = median(t.loss for t in latest), latest[-1]
+        smooth = median(v.loss for v in latest)
+        now = latest[-1]
         if self._best is None or smooth < self._best[0]:
             self._best = smooth, latest[SMOOTHED // 2]
         best, then = self._best
-        noise = _noise([t.loss for t in self._tests[-3 * SMOOTHED :]])
+        noise = _noise([v.loss for v in self._validations[-3 * SMOOTHED :]])
         rises = smooth - best > max((RISE - 1) * best, LEAST_RISE, 2 * noise)
         falls = now.training < FALL * then.training
         if self._lasts("by heart", rises and falls, seconds=2 * LASTING_SECONDS):
-            self._said.add("no gain")  # it would say the same in other words
-            yield from self._say(
+            self._given.add("no gain")  # it would mean the same
+            yield from self._give(
                 "by heart",
-                f"{BY_HEART[self._painted]}; the best moment was at step {then.step:,}.",
+                f"{OVERFITTING_ADVICE[self._has_labels]}; "
+                f"the best moment was at step {then.step:,}.",
                 "warning",
             )
 
     def _no_gain(self) -> Iterator[Advice]:
-        """Say so where the loss now is what it was long ago.
+        """Advise where the validation loss is what it was long ago.
 
-        Only without a budget: a learning rate that falls brings its gain at the end.
+        Only without a budget: a falling learning rate brings its gain at the end.
         """
         wait = max(PATIENCE, PATIENCE_SHARE * self._elapsed)
-        third, now = wait / 3, self._elapsed
-        before = [t.loss for t in self._tests if abs(now - wait - t.elapsed) <= third / 2]
-        recent = [t.loss for t in self._tests if t.elapsed > now - third]
-        whole = self._tests[0].elapsed <= now - wait - third / 2
+        third = wait / 3
+        now = self._elapsed
+        before = [v.loss for v in self._validations if abs(now - wait - v.elapsed) <= third / 2]
+        recent = [v.loss for v in self._validations if v.elapsed > now - third]
+        whole = self._validations[0].elapsed <= now - wait - third / 2
         if not (self._endless and whole and len(before) > 2 and len(recent) > 2):
             return
         level = median(before)
-        share = 1.0 if self._painted else IMAGE_SHARE
-        gain, least = level - median(recent), share * max(GAIN * level, LEAST_GAIN)
+        share = 1.0 if self._has_labels else IMAGE_GAIN_FACTOR
+        gain = level - median(recent)
+        least = share * max(GAIN * level, LEAST_GAIN)
         doubt = _noise(recent) * (1 / len(before) + 1 / len(recent)) ** 0.5
         if gain > 3 * max(least, doubt):
-            self._said.discard("no gain")
+            self._given.discard("no gain")
         if self._lasts("no gain", gain < least, seconds=third / 2):
-            yield from self._say(
+            yield from self._give(
                 "no gain",
                 f"No gain for {_minutes(wait)}: more training brings nothing. "
-                f"{WHAT_HELPS[self._painted]}",
+                f"{NO_GAIN_ADVICE[self._has_labels]}",
             )
 
 
 def _noise(losses: Sequence[float]) -> float:
-    """Return the standard deviation from test to test, robustly: trends and jumps do not count."""
+    """Return the standard deviation from one loss to the next, robust to trends and jumps."""
     return 1.05 * median(abs(b - a) for a, b in pairwise(losses))
 
 
 def _pixels(count: int) -> str:
-    return f"{count:,} pixel" + "s" * (count != 1)
+    return "1 pixel" if count == 1 else f"{count:,} pixels"
 
 
 def _minutes(seconds: float) -> str:

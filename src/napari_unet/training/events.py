@@ -1,4 +1,4 @@
-"""What a training tells whoever watches it: a widget, a command line, a test."""
+"""The events of a training, for whoever follows it: a widget, a command line, a test."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from napari_unet.training.metrics import accuracy, dice, mean
 class Started:
     """The training is about to take its first step.
 
-    `steps` and `seconds` are the budget (None: none of that kind); `patch` is the input's and
-    `core` the output's spatial shape in voxels; `counts` the painted pixels per class, and
-    `class_values` their label values, where the output are classes; `plan` is the training's plan
-    as plain JSON, see `napari_unet.tasks.plan.TrainingPlan.to_dict`.
+    `steps` and `seconds` are the budget (None: no limit); `patch` is the spatial shape of the
+    network's input and `core` that of its output in voxels; `counts` are the labelled pixels per
+    class, and `class_values` the label values of the classes; both are empty where the output is
+    an image. `plan` is the training's plan as plain JSON, see
+    `napari_unet.tasks.plan.TrainingPlan.to_dict`.
     """
 
     device: str
@@ -37,9 +38,10 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Stepped:
-    """One step was taken; times in seconds without pauses, `progress` from 0 to 1.
+    """One step was taken.
 
-    Without a budget, `progress` and `remaining` are None.
+    `elapsed` and `remaining` are seconds without pauses; `progress` is the part of the budget
+    that is used, 0 to 1. Without a budget, `progress` and `remaining` are None.
     """
 
     step: int
@@ -52,7 +54,7 @@ class Stepped:
 
 @dataclass(frozen=True, slots=True)
 class ClassesGrew:
-    """A class was painted that was not there before; the network has learned to name it."""
+    """A label was painted that is a new class; the network has an output for it now."""
 
     class_names: tuple[str, ...]
     counts: tuple[int, ...]
@@ -61,22 +63,22 @@ class ClassesGrew:
 
 @dataclass(frozen=True, slots=True)
 class StrokesChanged:
-    """Something was painted or erased; `counts` are the painted pixels per class now."""
+    """Labels were painted or erased; `counts` are the labelled pixels per class now."""
 
     counts: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """The averaged weights were tested on what is held out.
+    """The averaged weights were validated on what is held out.
 
-    `scores` has one number per class (IoU, 0 to 1; None where the class is not held out) or one
-    for the whole image; `pixels` is the number of voxels that all of it rests on. The tables
-    count voxels, truth by rows and answers by columns: `confusion` what is held out, `learned`
-    what the latest steps learned from (older ones fade, so those are fractions of voxels).
+    `scores` has one number per class (IoU, 0 to 1; None where nothing of the class is held out);
+    `pixels` is the number of held-out voxels. The tables count voxels, true classes by rows and
+    predicted ones by columns: `confusion` of what is held out, `learned` of what the latest steps
+    learned from (a moving average, so its numbers are fractions).
 
-    `psnr` is the peak signal-to-noise ratio in dB against targets that are no noisy images, with
-    what those targets span for the data range; None where there are no such targets.
+    `psnr` is the peak signal-to-noise ratio in dB, where targets are free of noise: the range of
+    the targets is taken for the peak. None where there are no such targets.
     """
 
     step: int
@@ -95,7 +97,7 @@ class Validated:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a model says of it, as plain JSON."""
+        """What is stored of it in a model, as plain JSON."""
         facts: dict[str, Any] = {self.metric: self.scores} if self.scores else {}
         if self.confusion:
             facts |= {"Dice": dice(self.confusion), "accuracy": accuracy(self.confusion)}
@@ -115,10 +117,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Suggested:
-    """Where the next strokes would help most, the best place first.
+    """Where more labels would help most, the best place first.
 
-    Each place is an index along the looped axes and then the spatial ones, in voxels, as in the
-    labels of pair number `pair`; none where nothing was found.
+    Each place is an index along the looped axes and then the spatial ones, in voxels, into the
+    labels of image number `pair`, from 0; empty where no place was found.
     """
 
     pair: int
@@ -150,9 +152,9 @@ Noted = Decision
 class Finished:
     """The training ended.
 
-    The model holds averaged weights: the last ones, or the best, as the options say. `best` are
-    those with the least loss on what is held out, None where nothing was tested. The reason is
-    "no gain" where `TrainingOptions.stop_after` tests brought none.
+    The model holds averaged weights: the last or the best, as the options say. `best` has those
+    with the least validation loss; None where nothing was validated. The reason is "no gain"
+    where `TrainingOptions.stop_after` validations in a row brought no improvement.
     """
 
     model: TrainedModel
