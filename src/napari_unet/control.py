@@ -1,4 +1,4 @@
-"""How the outside steers a loop that runs in another thread."""
+"""Control of a running training from another thread, and what is asked of it there."""
 
 from __future__ import annotations
 
@@ -16,9 +16,16 @@ from napari_unet.geometry.region import Region
 
 @dataclass(frozen=True, slots=True)
 class Viewport:
-    """What somebody looks at: `index` along the looped axes, `region` of the spatial ones.
+    """The part of an image that is looked at.
 
-    `pair` is the number of the image, from 0, where several are learned from together.
+    Parameters
+    ----------
+    index : tuple of int
+        Index along the looped axes.
+    region : Region
+        Part of the spatial axes, in voxels.
+    pair : int
+        Number of the image, from 0, where several are learned from.
     """
 
     index: tuple[int, ...]
@@ -28,10 +35,19 @@ class Viewport:
 
 @dataclass(frozen=True, slots=True)
 class Previewed:
-    """What weights say of the part that is looked at.
+    """The prediction of a segmentation for the part that is looked at.
 
-    `labels` are label values and `unsure` goes from 0 (one class is certain) to 1 (two are
-    equally likely), both of the spatial shape of ``view.region``.
+    Parameters
+    ----------
+    step : int
+        Steps of the training that were taken.
+    view : Viewport
+        The part that is looked at.
+    labels : ndarray
+        Label values, of the spatial shape of ``view.region``.
+    unsure : ndarray
+        Uncertainty of the same shape: 0 where one class is certain, 1 where two are equally
+        likely.
     """
 
     step: int
@@ -42,9 +58,16 @@ class Previewed:
 
 @dataclass(frozen=True, slots=True)
 class PreviewedImage:
-    """What weights make of the part that is looked at, where the result is an image.
+    """The prediction of an image task for the part that is looked at.
 
-    `image` has shape (channel, *spatial of ``view.region``) and is in intensity units.
+    Parameters
+    ----------
+    step : int
+        Steps of the training that were taken.
+    view : Viewport
+        The part that is looked at.
+    image : ndarray
+        (channel, *spatial shape of ``view.region``), in intensity units.
     """
 
     step: int
@@ -53,14 +76,14 @@ class PreviewedImage:
 
 
 Question = Literal["keep", "suggest", "preview"]
-"""What can be asked of a training: its weights as they are, where a stroke would help most, or a
-preview that does not wait until one is due."""
+"""What can be asked of a training: "keep" for a snapshot of its weights, "suggest" for the places
+where labels would help most, "preview" for a preview before the next one is due."""
 
 
 class Control:
-    """Stop, pause and resume, asked for in one thread and obeyed in another.
+    """Stops, pauses and resumes a training from another thread, and asks questions.
 
-    The loop polls between steps, so all three answer within a step. Stopping ends a pause.
+    The training checks it between steps, so that it reacts within a step. A stop ends a pause.
     """
 
     def __init__(self) -> None:
@@ -71,50 +94,50 @@ class Control:
         self._questions: deque[Question] = deque()
 
     def ask(self, question: Question) -> None:
-        """Ask something; the answer comes among the events, during a pause as well."""
+        """Ask a question; the answer is one of the events, also during a pause."""
         self._questions.append(question)
 
     def asked(self) -> Question | None:
-        """Return what was asked and is not answered yet, each question once; None for nothing."""
+        """Return the next question, each once; None where there is no further one."""
         return self._questions.popleft() if self._questions else None
 
     def look(self, view: Viewport | None) -> None:
-        """Ask for previews of a part of the image; None for none."""
+        """Ask for previews of a part of the image; None: for none."""
         self._view = view
 
     @property
     def view(self) -> Viewport | None:
-        """What previews are wanted of, if any."""
+        """The part of the image that previews are asked for; None: no previews."""
         return self._view
 
     def stop(self) -> None:
-        """Ask the loop to end; what it has so far is kept."""
+        """End the training after the present step; what was learned is kept."""
         self._stop.set()
         self._go.set()
 
     def pause(self) -> None:
-        """Ask the loop to wait before its next step."""
+        """Pause the training before the next step."""
         self._go.clear()
-        # Looked at last, so that a stop at the same moment is not waited upon for ever.
+        # Checked last, so that a stop in another thread at the same moment ends this pause, too.
         if self._stop.is_set():
             self._go.set()
 
     def resume(self) -> None:
-        """Let the loop go on."""
+        """End a pause."""
         self._go.set()
 
     @property
     def stopped(self) -> bool:
-        """Whether the loop was asked to end."""
+        """Whether the training was stopped."""
         return self._stop.is_set()
 
     @property
     def paused(self) -> bool:
-        """Whether the loop was asked to wait."""
+        """Whether the training is paused."""
         return not self._go.is_set()
 
     def wait(self, timeout: float | None = None) -> float:
-        """Wait while paused, at most so many seconds; return the seconds that took."""
+        """Wait for the end of a pause, at most `timeout` seconds; return the seconds waited."""
         if self._go.is_set():
             return 0.0
         began = time.monotonic()

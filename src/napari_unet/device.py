@@ -1,4 +1,4 @@
-"""Choosing where to compute, and with how many cores."""
+"""The device that torch computes on, the number of cores, and errors of memory."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def choose_device(name: str = "auto") -> torch.device:
     Parameters
     ----------
     name : {"auto", "cuda", "mps", "cpu"}
-        "auto" takes the first of these that this computer has. Of several processes that learn
-        together each takes a GPU of its own; Apple's cannot be shared.
+        "auto": the first of the others that this computer has. Of several processes that train
+        together each takes a GPU of its own; an Apple GPU cannot be shared.
 
     Raises
     ------
     InputError
-        Where the named device is not there, or there are fewer GPUs than processes.
+        Where this computer does not have the device, or has fewer GPUs than processes.
     """
     together = rank_and_size()[1] > 1
     available = {
@@ -46,9 +46,9 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def rank_and_size() -> tuple[int, int]:
-    """Return which of the processes that learn together this is, from 0, and how many they are.
+    """Return the number of this process, from 0, and the number of processes that train together.
 
-    They are those of torch's default process group; without one, this process is alone: (0, 1).
+    They are those of torch's default process group; without one: (0, 1).
     """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return 0, 1
@@ -57,20 +57,20 @@ def rank_and_size() -> tuple[int, int]:
 
 def _own_gpu() -> torch.device:
     """Return the GPU of this process: that of its rank on this computer."""
-    there = torch.cuda.device_count()
-    # Without the variable each process may have been given just one GPU to see.
-    local = int(os.environ.get("LOCAL_RANK", rank_and_size()[0] % there))
-    if local >= there:
+    count = torch.cuda.device_count()
+    # Without the variable, a launcher may have made one GPU visible to each process.
+    local = int(os.environ.get("LOCAL_RANK", rank_and_size()[0] % count))
+    if local >= count:
         raise InputError(
             "Each process needs a GPU of its own",
-            got=f"process {local + 1} on a computer with {there}",
+            got=f"process {local + 1} on a computer with {count}",
             todo="Start fewer processes, or compute on the CPU (device: cpu)",
         )
     return torch.device("cuda", local)
 
 
 def describe_device(device: torch.device) -> str:
-    """Return the device's name for people, such as "CPU" or "NVIDIA GeForce RTX 4090"."""
+    """Return the name of a device to show, such as "CPU" or "NVIDIA GeForce RTX 4090"."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return {"mps": "Apple GPU"}.get(device.type, device.type.upper())
@@ -78,7 +78,13 @@ def describe_device(device: torch.device) -> str:
 
 @contextmanager
 def using_threads(count: int | None) -> Iterator[int]:
-    """Compute with `count` cores in this thread for a while; None leaves the number as it is."""
+    """Let torch use `count` threads within the context; None: as many as before.
+
+    Yields
+    ------
+    int
+        The number of threads.
+    """
     before = torch.get_num_threads()
     if count is not None:
         torch.set_num_threads(count)
@@ -97,46 +103,47 @@ def count_cores() -> int:
 
 
 class FreeCores:
-    """Tells how many cores nobody else computes on.
+    """Measures how many cores are not used by other programs.
 
-    Torch's threads wait for each other in every layer: on two cores of which one is wanted by
-    another program, two threads are slower than one, and the other program is slower too.
+    Torch's threads wait for each other in every layer. On two cores of which another program uses
+    one, two threads are slower than one, and the other program is slower, too.
     """
 
-    LONG = 2.0
-    """Seconds that are looked at together."""
+    INTERVAL = 2.0
+    """Seconds that are averaged."""
 
     NEGLIGIBLE = 0.3
-    """A core that others use this much of the time is still taken for free."""
+    """A core that others use for this part of the time still counts as free."""
 
     def __init__(self) -> None:
         self.cores = self.free = count_cores()
         self._before = self._times()
 
-    def look(self) -> int:
-        """Return the number of free cores, at least 1; found anew every few seconds."""
-        if time.monotonic() - self._before[0] >= self.LONG:
+    def measure(self) -> int:
+        """Return the number of free cores, at least 1; measured every `INTERVAL` seconds."""
+        if time.monotonic() - self._before[0] >= self.INTERVAL:
             now = self._times()
-            wall, busy, own = (b - a for a, b in zip(self._before, now, strict=True))
+            passed, used = now[0] - self._before[0], now[1] - self._before[1]
             self._before = now
-            others = max(0.0, busy - own) / wall
+            others = max(0.0, used) / passed
             self.free = min(self.cores, max(1, self.cores - ceil(others - self.NEGLIGIBLE)))
         return self.free
 
     @staticmethod
-    def _times() -> tuple[float, float, float]:
-        """Return the time, and how long all and this process have computed, in core seconds."""
-        everybody, me = psutil.cpu_times()._asdict(), psutil.Process().cpu_times()
+    def _times() -> tuple[float, float]:
+        """Return the time, and the core seconds used by other processes."""
+        everybody = psutil.cpu_times()._asdict()
+        own = psutil.Process().cpu_times()
         # Guests are counted in the time of their host as well.
-        resting = ("idle", "iowait", "guest", "guest_nice")
-        busy = sum(seconds for kind, seconds in everybody.items() if kind not in resting)
-        return time.monotonic(), busy, me.user + me.system
+        not_busy = ("idle", "iowait", "guest", "guest_nice")
+        busy = sum(seconds for kind, seconds in everybody.items() if kind not in not_busy)
+        return time.monotonic(), busy - (own.user + own.system)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error of torch means that memory ran out, on any device."""
-    # What the CPU says on Linux and macOS, on Windows, and what MPS and some calls of CUDA say.
-    said = ("can't allocate memory", "not enough memory", "out of memory")
+    # Of the CPU on Linux and macOS, on Windows, and of MPS and some calls of CUDA.
+    messages = ("can't allocate memory", "not enough memory", "out of memory")
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in said)
+        isinstance(error, RuntimeError) and any(message in str(error) for message in messages)
     )

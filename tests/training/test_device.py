@@ -74,20 +74,20 @@ def test_other_errors_are_not_taken_for_it(error):
 
 def test_cores_that_others_compute_on_are_left_to_them(monkeypatch):
     """Others take 0, 0.2, 0.6 and 2.5 of 4 cores, for 10 s each, and in the end all of them."""
-    times = iter([(0, 0, 0), (10, 5, 5), (20, 12, 10), (30, 28, 20), (40, 63, 30), (50, 113, 30)])
+    times = iter([(0, 0), (10, 0), (20, 2), (30, 8), (40, 33), (50, 83)])
     monkeypatch.setattr(device, "count_cores", lambda: 4)
     monkeypatch.setattr(device.FreeCores, "_times", staticmethod(lambda: next(times)))
     now = iter(range(10, 60, 10))
     monkeypatch.setattr(device.time, "monotonic", lambda: next(now))
     free = device.FreeCores()
-    assert [free.look() for _ in range(5)] == [4, 4, 3, 1, 1]
+    assert [free.measure() for _ in range(5)] == [4, 4, 3, 1, 1]
 
 
 def test_it_is_looked_seldom_who_computes():
     free = device.FreeCores()
-    assert 1 <= free.look() <= free.cores == device.count_cores()
+    assert 1 <= free.measure() <= free.cores == device.count_cores()
     before = free._before
-    free.look()
+    free.measure()
     assert free._before is before
 
 

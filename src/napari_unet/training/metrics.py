@@ -1,6 +1,6 @@
-"""What a table of confusion says. Plain numbers, so that whoever shows them needs no torch.
+"""Scores from confusion tables, as plain numbers, without torch.
 
-A table counts voxels, truth by rows and answers by columns; counts may be fractions.
+A table counts voxels, true classes by rows and predicted ones by columns; counts may be fractions.
 """
 
 from __future__ import annotations
@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 Table = Sequence[Sequence[float]]
+"""A confusion table."""
+
 Scores = tuple[float | None, ...]
+"""One score per class; None where it is not defined."""
 
 
 def truths(table: Table) -> tuple[float, ...]:
-    """Return the voxels that belong to each class.
+    """Return the number of voxels of each class.
 
     Examples
     --------
@@ -23,40 +26,40 @@ def truths(table: Table) -> tuple[float, ...]:
 
 
 def iou(table: Table) -> Scores:
-    """Return intersection over union per class; None for a class that is not in the truth.
+    """Return intersection over union per class; None for a class without voxels.
 
     Examples
     --------
     >>> iou(((8, 2), (0, 0)))
     (0.8, None)
     """
-    return _each(table, lambda hit, truth, answer: hit / (truth + answer - hit))
+    return _each(table, lambda hit, true, predicted: hit / (true + predicted - hit))
 
 
 def dice(table: Table) -> Scores:
-    """Return Dice's coefficient, also called F1, per class; None where iou has None.
+    """Return the Dice coefficient (F1 score) per class; None for a class without voxels.
 
     Examples
     --------
     >>> dice(((8, 4), (0, 4)))
     (0.8, 0.6666666666666666)
     """
-    return _each(table, lambda hit, truth, answer: 2 * hit / (truth + answer))
+    return _each(table, lambda hit, true, predicted: 2 * hit / (true + predicted))
 
 
 def recall(table: Table) -> Scores:
-    """Return per class the part of its voxels that is found; None where there are none.
+    """Return the recall per class; None for a class without voxels.
 
     Examples
     --------
     >>> recall(((8, 2), (3, 1)))
     (0.8, 0.25)
     """
-    return _each(table, lambda hit, truth, _: hit / truth)
+    return _each(table, lambda hit, true, _: hit / true)
 
 
 def accuracy(table: Table) -> float | None:
-    """Return the part of all voxels that is right; None for an empty table.
+    """Return the part of all voxels that is predicted correctly; None for an empty table.
 
     Examples
     --------
@@ -68,7 +71,7 @@ def accuracy(table: Table) -> float | None:
 
 
 def shares(table: Table) -> tuple[Scores, ...]:
-    """Return each row as parts of its sum; Nones where the row is empty.
+    """Return each row divided by its sum; Nones where the row is empty.
 
     Examples
     --------
@@ -82,7 +85,7 @@ def shares(table: Table) -> tuple[Scores, ...]:
 
 
 def mean(scores: Sequence[float | None]) -> float | None:
-    """Return the mean of the scores there are; None where there are none.
+    """Return the mean of the scores that are not None; None where all are.
 
     Examples
     --------
@@ -94,9 +97,9 @@ def mean(scores: Sequence[float | None]) -> float | None:
 
 
 def _each(table: Table, score: Callable[[float, float, float], float]) -> Scores:
-    """Score each class by its hits, its voxels and the answers that name it."""
-    answers = [sum(column) for column in zip(*table, strict=True)]
+    """Score each class by its correct voxels, its voxels and the voxels predicted as it."""
+    predicted = [sum(column) for column in zip(*table, strict=True)]
     return tuple(
-        score(table[k][k], truth, answers[k]) if truth else None
-        for k, truth in enumerate(truths(table))
+        score(table[k][k], true, predicted[k]) if true else None
+        for k, true in enumerate(truths(table))
     )

@@ -1,4 +1,4 @@
-"""What can be set about any training: declared once, for form, command line and docs."""
+"""Options of every training, declared once for form, command line and documentation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ScheduleName = Literal["auto", "one_cycle", "constant", "step", "plateau", "warm
 
 
 class TrainingOptions(BaseModel):
-    """Options of the training loop, whatever it learns."""
+    """Options of the training loop, of every task."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -149,17 +149,17 @@ class TrainingOptions(BaseModel):
         return schedule
 
     def without_tests(self) -> str:
-        """Return what comes of it, in words, where nothing is held out; empty if nothing does."""
-        comes = {
+        """Return the consequences, in words, if nothing is held out; empty where there are none."""
+        consequences = {
             "the learning rate stays at its peak": self.schedule == "plateau",
             "the training does not end by itself": self.stop_after is not None,
             "the last weights are kept for the best": self.keep == "best",
         }
-        return " and ".join(text for text, holds in comes.items() if holds)
+        return " and ".join(text for text, holds in consequences.items() if holds)
 
     @classmethod
     def parse(cls, options: dict[str, Any]) -> Self:
-        """Build from keywords.
+        """Return options from keywords.
 
         Raises
         ------

@@ -190,7 +190,7 @@ class Trainer:
         periodic = PeriodicActions(self.budget, self.options.checkpoint_seconds)
         while self._goes_on():
             if self.free_cores is not None:
-                torch.set_num_threads(self.free_cores.look())
+                torch.set_num_threads(self.free_cores.measure())
             yield from self._sync_annotations()
             yield from self._answer_questions()
             if self._must_wait():
