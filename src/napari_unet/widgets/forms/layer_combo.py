@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QComboBox, QWidget
 from napari_unet.widgets.layers.layer_data import array_shape
 from napari_unet.widgets.layers.provenance import is_result
 from napari_unet.widgets.qt.style import guard_wheel
+from napari_unet.widgets.qt.subscriptions import Subscriptions
 
 
 class LayerCombo(QComboBox):
@@ -56,8 +57,11 @@ class LayerCombo(QComboBox):
         self.setMinimumContentsLength(8)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         guard_wheel(self)
-        for emitter in self._emitters():
-            emitter.connect(self._follow)
+        events = viewer.layers.events
+        self._subscriptions = Subscriptions()
+        self._subscriptions.connect(
+            self._follow, events.inserted, events.removed, events.reordered, events.renamed
+        )
         self.currentIndexChanged.connect(lambda _: self.layerChanged.emit())
         self._follow()
 
@@ -82,12 +86,7 @@ class LayerCombo(QComboBox):
 
     def release(self) -> None:
         """Follow the viewer no longer."""
-        for emitter in self._emitters():
-            emitter.disconnect(self._follow)
-
-    def _emitters(self) -> tuple[Any, ...]:
-        events = self._viewer.layers.events
-        return events.inserted, events.removed, events.reordered, events.renamed
+        self._subscriptions.release()
 
     def _follow(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
         before = self.layer()
