@@ -24,13 +24,13 @@ class Viewport:
         Index along the looped axes.
     region : Region
         Part of the spatial axes, in voxels.
-    pair : int
+    image_index : int
         Number of the image, from 0, where several are learned from.
     """
 
     index: tuple[int, ...]
     region: Region
-    pair: int = 0
+    image_index: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,5 +50,8 @@ def test_valid_networks_need_their_context():
 def test_windows_to_look_into_fit_any_patch(config):
     patch = fitting_input_shape(config, (64, 700))
     probe = UncertaintyProbe.of(config, patch, None)
-    assert all(n % g.stride == 0 and n > 0 for g, n in zip(config.geometry, probe.box, strict=True))
+    assert all(
+        n % g.stride == 0 and n > 0
+        for g, n in zip(config.geometry, probe.window_shape, strict=True)
+    )
     assert probe.count >= 2

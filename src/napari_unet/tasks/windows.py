@@ -1,4 +1,4 @@
-"""Which parts of images to look into, where there is no time for all of them."""
+"""Windows of images: a sample of them, where predicting everything would take too long."""
 
 from __future__ import annotations
 
@@ -22,61 +22,71 @@ class WindowGrid:
 
     Parameters
     ----------
-    pair : int
-        The number of the image.
+    image_index : int
+        Index of the image.
     image : ImageView
         The image.
-    box : tuple of int
+    window_shape : tuple of int
         Shape of a window along the spatial axes, in voxels.
     """
 
-    pair: int
+    image_index: int
     image: ImageView
-    box: Shape
+    window_shape: Shape
 
     @property
     def shape(self) -> Shape:
         """Number of windows along looped and spatial axes."""
-        sizes = zip(self.image.spatial_shape, self.box, strict=True)
+        sizes = zip(self.image.spatial_shape, self.window_shape, strict=True)
         return self.image.loop_shape + tuple(-(-n // b) for n, b in sizes)
 
     def window(self, number: int) -> Viewport:
-        """Return one of the windows, counted from 0."""
+        """Return one of the windows, by its index in C order."""
         return self._at(tuple(map(int, np.unravel_index(number, self.shape))))
 
     def around(
-        self, looked: Viewport, count: int, random: np.random.Generator
+        self, visible: Viewport, count: int, random: np.random.Generator
     ) -> Iterator[Viewport]:
-        """Iterate over windows that what is looked at touches: that in its middle, then others."""
+        """Iterate over windows that overlap the visible region: that in its middle, then others.
+
+        Parameters
+        ----------
+        visible : Viewport
+            The visible region.
+        count : int
+            Number of the others, at most.
+        random : numpy.random.Generator
+            Draws them.
+        """
         spans = [
             range(max(0, a // b), min(n, -(-c // b)))
             for a, c, b, n in zip(
-                looked.region.start,
-                looked.region.stop,
-                self.box,
-                self.shape[len(looked.index) :],
+                visible.region.start,
+                visible.region.stop,
+                self.window_shape,
+                self.shape[len(visible.index) :],
                 strict=True,
             )
         ]
         if not all(spans):
             return
         cells = list(product(*spans))
-        ends = zip(looked.region.start, looked.region.stop, self.box, spans, strict=True)
+        ends = zip(visible.region.start, visible.region.stop, self.window_shape, spans, strict=True)
         middle = tuple(min((a + c) // 2 // b, s[-1]) for a, c, b, s in ends)
-        yield self._at(looked.index + middle)
+        yield self._at(visible.index + middle)
         for i in random.choice(len(cells), min(count, len(cells)), replace=False):
-            yield self._at(looked.index + cells[i])
+            yield self._at(visible.index + cells[i])
 
     def _at(self, cell: Shape) -> Viewport:
         loops = len(self.image.loop_shape)
-        start = tuple(i * b for i, b in zip(cell[loops:], self.box, strict=True))
-        return Viewport(cell[:loops], Region.of(start, self.box), self.pair)
+        start = tuple(i * b for i, b in zip(cell[loops:], self.window_shape, strict=True))
+        return Viewport(cell[:loops], Region.of(start, self.window_shape), self.image_index)
 
 
 def choose_windows(
-    grids: Sequence[WindowGrid], count: int, looked: Viewport | None, random: np.random.Generator
+    grids: Sequence[WindowGrid], count: int, visible: Viewport | None, random: np.random.Generator
 ) -> list[Viewport]:
-    """Choose windows at random, up to a quarter of them around what somebody looks at.
+    """Choose windows at random, up to a quarter of them around the visible region.
 
     Parameters
     ----------
@@ -84,24 +94,29 @@ def choose_windows(
         One per image.
     count : int
         How many at most; no window comes twice.
-    looked : Viewport, optional
-        What is looked at; the window in its middle is the first.
+    visible : Viewport, optional
+        The visible region; the window in its middle is the first.
     random : numpy.random.Generator
+        Draws the windows.
     """
     ends = np.cumsum([prod(grid.shape) for grid in grids])
     chosen: dict[Viewport, None] = {}
     for grid in grids:
-        if looked is not None and grid.pair == looked.pair:
-            chosen |= dict.fromkeys(grid.around(looked, count // 4, random))
+        if visible is not None and grid.image_index == visible.image_index:
+            chosen |= dict.fromkeys(grid.around(visible, count // 4, random))
     for number in random.choice(int(ends[-1]), min(count, int(ends[-1])), replace=False):
-        which = int(np.searchsorted(ends, number, "right"))
-        first = int(ends[which - 1]) if which else 0
-        chosen[grids[which].window(int(number) - first)] = None
+        image = int(np.searchsorted(ends, number, "right"))
+        first = int(ends[image - 1]) if image else 0
+        chosen[grids[image].window(int(number) - first)] = None
     return list(chosen)[:count]
 
 
 def spread_windows(
-    images: Sequence[ImageView], patch: Shape, core: Shape, count: int, seed: int
+    images: Sequence[ImageView],
+    input_shape: Shape,
+    output_shape: Shape,
+    count: int,
+    seed: int,
 ) -> Iterator[tuple[ImageView, Shape, Region]]:
     """Yield windows from all over some images, the same ones for the same seed.
 
@@ -109,12 +124,12 @@ def spread_windows(
     ----------
     images : sequence of ImageView
         Each gets as many, and at least one.
-    patch, core : tuple of int
+    input_shape, output_shape : tuple of int
         Shape of a window, and of its middle, which lies inside the image where it can.
     count : int
-        How many in all.
+        Number of windows in all.
     seed : int
-        Where they lie.
+        Decides where they lie.
 
     Yields
     ------
@@ -128,8 +143,9 @@ def spread_windows(
         view = images[k % len(images)]
         loop = tuple(int(random.integers(n)) for n in view.loop_shape)
         middle = [
-            int(random.integers(max(1, n - c + 1)))
-            for n, c in zip(view.spatial_shape, core, strict=True)
+            int(random.integers(max(1, n - m + 1)))
+            for n, m in zip(view.spatial_shape, output_shape, strict=True)
         ]
-        start = tuple(a - (p - c) // 2 for a, p, c in zip(middle, patch, core, strict=True))
-        yield view, loop, Region.of(start, patch)
+        margins = [(n - m) // 2 for n, m in zip(input_shape, output_shape, strict=True)]
+        start = [a - margin for a, margin in zip(middle, margins, strict=True)]
+        yield view, loop, Region.of(start, input_shape)

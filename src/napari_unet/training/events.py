@@ -120,10 +120,10 @@ class Suggested:
     """Where more labels would help most, the best place first.
 
     Each place is an index along the looped axes and then the spatial ones, in voxels, into the
-    labels of image number `pair`, from 0; empty where no place was found.
+    labels of image number `image_index`, from 0; empty where no place was found.
     """
 
-    pair: int
+    image_index: int
     places: tuple[tuple[int, ...], ...]
 
 

@@ -104,12 +104,12 @@ def test_a_preview_shows_the_image_that_is_looked_at():
     network, cpu = toy.network.eval(), torch.device("cpu")
     region = Region((100, 10), (130, 80))  # beyond the end of the first image
     shown = toy.preview(network, cpu, 0, Viewport((), region, 1))
-    assert (shown.view.pair, shown.labels.shape) == (1, (30, 70))
+    assert (shown.view.image_index, shown.labels.shape) == (1, (30, 70))
     box = Region((10, 10), (40, 40))
     views = [Viewport((), box, pair) for pair in (0, 1)]
     dark, bright = (toy.preview(network, cpu, 0, view).unsure for view in views)
     assert not np.allclose(dark, bright)
-    assert Viewport((), box).pair == 0
+    assert Viewport((), box).image_index == 0
 
 
 def test_strokes_on_any_image_are_taken_up():

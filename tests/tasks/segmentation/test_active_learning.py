@@ -12,7 +12,11 @@ from napari_unet.control import Control, Viewport
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.geometry.region import Region
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.tasks.segmentation.active_learning import features_of, nearest, novelty
+from napari_unet.tasks.segmentation.active_learning import (
+    features_of,
+    nearest_distances,
+    novelty,
+)
 from napari_unet.tasks.segmentation.data import open_annotated
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.task import SegmentationTask
@@ -84,7 +88,7 @@ def fresh(flat) -> tuple[SegmentationTask, torch.nn.Module, AnnotationStore]:
 def test_the_texture_that_was_not_painted_comes_first(flat):
     learning, network, _ = fresh(flat)
     found = learning.suggest(network, CPU)
-    assert found.pair == 0
+    assert found.image_index == 0
     assert len(found.places) == 5
     assert all(x >= 2 * SIDE // 3 - 8 for _, x in found.places[:2])
     assert sum(x >= 2 * SIDE // 3 - 8 for _, x in found.places) >= 4
@@ -109,7 +113,7 @@ def test_no_place_is_near_paint_nor_near_another_nor_named_before(flat):
     for a, b in combinations(every, 2):
         assert np.linalg.norm(a - b) > 2 * stroke
     strokes = np.argwhere(store.read(Region.whole(store.shape)))
-    assert nearest(np.array(every, float), strokes.astype(float)).min() > stroke
+    assert nearest_distances(np.array(every, float), strokes.astype(float)).min() > stroke
 
 
 def test_when_all_is_named_it_begins_again():
@@ -158,10 +162,10 @@ def test_in_a_volume():
     assert all(0 <= i < n for p in found.places for i, n in zip(p, shape, strict=True))
     assert found.places[0][2] >= 2 * shape[2] // 3 - 8
     strokes = np.argwhere(store.read(Region.whole(shape))) * [2, 1, 1]
-    assert nearest(np.array(found.places) * [2.0, 1, 1], strokes.astype(float)).min() > 8
+    assert nearest_distances(np.array(found.places) * [2.0, 1, 1], strokes.astype(float)).min() > 8
 
 
-def test_of_several_pairs_the_one_with_the_strange_part_is_named():
+def test_of_several_pairs_the_one_with_the_novel_part_is_suggested():
     plain = textures((150, 150))
     plain[:, 100:] = plain[:, :50]
     stores = [AnnotationStore((150, 150), 2), AnnotationStore((180, 180), 2)]
@@ -169,7 +173,7 @@ def test_of_several_pairs_the_one_with_the_strange_part_is_named():
         paint(store, store.shape)
     learning = learner([plain, textures((180, 180))], stores)
     found = learning.suggest(trained(learning, 20), CPU)
-    assert found.pair == 1
+    assert found.image_index == 1
     assert found.places[0][1] >= 112
 
 
@@ -235,7 +239,7 @@ def test_windows_are_unlike_and_some_lie_in_view():
     windows = choose_windows(grids, 12, looked, np.random.default_rng(0))
     assert len(set(windows)) == 12
     assert windows[0] == Viewport((), Region((96, 160), (128, 192)), 1)
-    assert {w.pair for w in windows} == {0, 1}
+    assert {w.image_index for w in windows} == {0, 1}
     every = choose_windows(grids, 1000, None, np.random.default_rng(0))
     assert len(every) == 2 * 8 * 8
     covered = np.zeros((256, 256), int)
@@ -244,7 +248,7 @@ def test_windows_are_unlike_and_some_lie_in_view():
     assert (covered == 2).all()
 
 
-def test_looks_tell_brightness_contrast_and_steepness_apart():
+def test_features_tell_brightness_contrast_and_steepness_apart():
     rng = np.random.default_rng(0)
     flat, noise = np.zeros((1, 16, 16), np.float32), rng.normal(size=(1, 16, 16))
     smooth = np.sin(np.arange(16) / 4)[None, None] * np.ones((1, 16, 1)) * 1.5

@@ -250,14 +250,14 @@ def shown_on(painted, name):
 
 
 def test_the_pair_that_is_selected_is_the_one_previewed(painted, pairs, training):
-    assert training.views[-1].pair == 0
+    assert training.views[-1].image_index == 0
     select(painted, "other strokes")
-    painted.wait(lambda: training.views[-1].pair == 1)
+    painted.wait(lambda: training.views[-1].image_index == 1)
     assert training.views[-1].region.shape[0] == 48
     painted.wait(lambda: "other – live preview" in painted.viewer.layers)
     assert painted.viewer.layers["other – live preview"].data.shape == (48, 80)
     select(painted, "picture")
-    painted.wait(lambda: training.views[-1].pair == 0)
+    painted.wait(lambda: training.views[-1].image_index == 0)
 
 
 def test_an_earlier_moment_goes_along_to_another_pair(painted, pairs):

@@ -237,8 +237,8 @@ class ImageTask(TaskBase):
         """
         assert isinstance(network, Network)
         dataset = self.dataset
-        image = dataset.views[view.pair]
-        missing = dataset.missing(view.pair)
+        image = dataset.views[view.image_index]
+        missing = dataset.missing(view.image_index)
         outputs = outputs_in_view(
             for_inference(network, device),
             dataset.normalisation,

@@ -1,15 +1,15 @@
-"""Where the next strokes would help most.
+"""Active learning: where the next annotations would help most.
 
-A place is worth painting on where the network wavers, by the margin between its two likeliest
-classes (Scheffer, Decomain and Wrobel 2001, doi:10.1007/3-540-44816-0_31), or where the image looks
-like nothing that was painted: the network may be sure there, and wrong. The second is measured in
-the spirit of core sets (Sener and Savarese 2018, arXiv:1708.00489), by the distance to the nearest
-painted example; but between plain statistics of the image, not between features of the network,
-for those see what tells the painted classes apart and may be blind to anything else.
+A place is worth annotating where the network is uncertain, by the margin between its two likeliest
+classes (Scheffer, Decomain and Wrobel 2001, doi:10.1007/3-540-44816-0_31), or where the image is
+unlike everything annotated: the network may be certain there, and wrong. This novelty is measured
+in the spirit of core sets (Sener and Savarese 2018, arXiv:1708.00489), by the distance to the
+nearest annotated example; but between plain statistics of the image, not between features of the
+network, which tell the annotated classes apart and may be blind to anything else.
 
-All of it is judged in cells about as wide as a brush, and each cell together with its neighbours.
-So what wins is an area, rather than a noisy pixel or the thin line between two classes, where every
-network wavers and no stroke would help.
+Both are computed in cells about as wide as a brush, and averaged over neighbouring cells. So an
+area wins, rather than a noisy pixel or the thin line between two classes, where every network is
+uncertain and no annotation would help.
 """
 
 from __future__ import annotations
@@ -37,16 +37,17 @@ from napari_unet.training.events import Suggested
 
 Floats = NDArray[np.floating[Any]]
 
-LEAST = 0.02
-"""Differences far below the noise of a normalised image mean nothing."""
+LEAST_DIFFERENCE = 0.02
+"""Smaller differences, in standard deviations of the image, lie far below its noise."""
 
 
-def mean_of_cells(x: NDArray[Any], cell: tuple[int, ...]) -> Floats:
+def cell_means(x: NDArray[Any], cell: tuple[int, ...]) -> Floats:
     """Return the mean of each cell.
 
     Parameters
     ----------
     x : ndarray, shape (channels, *spatial)
+        Values per voxel.
     cell : tuple of int
         Shape of a cell, in voxels; what is left over at the end of an axis is dropped.
 
@@ -56,7 +57,7 @@ def mean_of_cells(x: NDArray[Any], cell: tuple[int, ...]) -> Floats:
 
     Examples
     --------
-    >>> mean_of_cells(np.array([[1, 3, 5, 7, 9]]), (2,))
+    >>> cell_means(np.array([[1, 3, 5, 7, 9]]), (2,))
     array([[2., 6.]])
     """
     grid = [n // c for n, c in zip(x.shape[1:], cell, strict=True)]
@@ -80,49 +81,63 @@ def features_of(x: NDArray[np.float32], cell: tuple[int, ...]) -> Floats:
     -------
     ndarray, shape (3 * channels, *cells)
     """
-    level = mean_of_cells(x, cell)
-    contrast = np.sqrt(np.maximum(mean_of_cells(x * x, cell) - level * level, 0))
+    level = cell_means(x, cell)
+    contrast = np.sqrt(np.maximum(cell_means(x * x, cell) - level * level, 0))
     steps = sum(np.abs(np.diff(x, axis=a, prepend=x.take([0], a))) for a in (-2, -1))
-    steep = mean_of_cells(np.asarray(steps), cell)
-    return np.concatenate([level, np.log(contrast + LEAST), np.log(steep + LEAST)])
+    steepness = cell_means(np.asarray(steps), cell)
+    logarithms = [np.log(values + LEAST_DIFFERENCE) for values in (contrast, steepness)]
+    return np.concatenate([level, *logarithms])
 
 
-def novelty(looks: Floats, known: Floats, patches: NDArray[np.int64]) -> Floats:
-    """Return how unlike all that is known each cell is.
+def novelty(features: Floats, annotated: Floats, patches: NDArray[np.int64]) -> Floats:
+    """Return how unlike everything annotated each cell is.
 
     Parameters
     ----------
-    looks : ndarray, shape (n, features)
-        What cells look like.
-    known : ndarray, shape (m, features)
-        What painted cells look like.
+    features : ndarray, shape (n, features)
+        Features of cells.
+    annotated : ndarray, shape (m, features)
+        Features of annotated cells.
     patches : ndarray of int, shape (m,)
-        In which patch each was seen. How far one painted cell usually lies from those of other
-        patches is the measure for all distances.
+        Index of the patch that each annotated cell lies in. The usual distance of an annotated
+        cell from those of other patches is the unit of all distances.
 
     Returns
     -------
     ndarray, shape (n,)
-        From 0 (just like something painted) to 1; a half at twice the usual distance.
+        From 0 (like something annotated) to 1; a half at twice the usual distance.
     """
-    spread = np.concatenate([looks, known]).std(0)
-    spread[spread == 0] = 1
-    looks, known = looks / spread, known / spread
-    usual = float(np.median([_elsewhere(known, patches, i) for i in np.unique(patches)]))
-    squared = nearest(looks, known) ** 2
-    return squared / (squared + max(2 * usual, LEAST) ** 2)
+    deviation = np.concatenate([features, annotated]).std(0)
+    deviation[deviation == 0] = 1
+    scaled = annotated / deviation
+    distances = [_distance_to_others(scaled, patches, i) for i in np.unique(patches)]
+    usual = float(np.median(distances))
+    squared = nearest_distances(features / deviation, scaled) ** 2
+    return squared / (squared + max(2 * usual, LEAST_DIFFERENCE) ** 2)
 
 
-def _elsewhere(known: Floats, patches: NDArray[np.int64], patch: int) -> float:
+def _distance_to_others(features: Floats, patches: NDArray[np.int64], patch: int) -> float:
     """Return the median distance of the cells of one patch to the nearest of the others."""
     here = patches == patch
-    return 0.0 if here.all() else float(np.median(nearest(known[here], known[~here])))
+    if here.all():
+        return 0.0
+    return float(np.median(nearest_distances(features[here], features[~here])))
 
 
-def nearest(points: Floats, others: Floats) -> Floats:
-    """Return the distance of each point (n, axes) to the nearest of others (m, axes).
+def nearest_distances(points: Floats, others: Floats) -> Floats:
+    """Return the distance of each point to the nearest of other points.
 
-    Infinite where there are no others.
+    Parameters
+    ----------
+    points : ndarray, shape (n, axes)
+        The points.
+    others : ndarray, shape (m, axes)
+        The other points.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Infinite where there are no other points.
     """
     from scipy.spatial import cKDTree
 
@@ -133,226 +148,302 @@ def nearest(points: Floats, others: Floats) -> Floats:
 
 
 Shape = tuple[int, ...]
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
-BUDGET = {2: 1 << 19, 3: 5 << 18}
-"""Voxels that go through the network per question: about half a second of one core."""
+VOXEL_BUDGET = {2: 1 << 19, 3: 5 << 18}
+"""Voxels per suggestion that go through the network: about half a second of one core."""
 
 CELL = 8
 """Side of a cell, in voxels of the finest axis."""
 
-PLACES, REMEMBERED = 5, 40
-"""Places per answer, and how many earlier ones are kept away from."""
+PLACES = 5
+"""Number of places per suggestion, at most."""
+
+REMEMBERED = 40
+"""Number of suggested places that later suggestions keep away from."""
 
 EXAMPLES = 48
-"""Patches around paint that tell what painted areas look like."""
+"""Number of patches around annotations whose features are compared with."""
 
-STROKE, LONGEST = 1 / 20, 48
-"""Length of a stroke: a part of the image's shorter side, and at most so many voxels."""
+STROKE_SHARE = 1 / 20
+"""Length of a stroke as a part of the image's shorter side."""
+
+LONGEST_STROKE = 48
+"""Length of a stroke in voxels, at most."""
 
 PLANES = 4
-"""So many looped steps (planes, time points) away an image is another one."""
+"""Planes or time points so many steps apart count as different images."""
 
 
 @dataclass(frozen=True)
 class UncertaintyProbe:
-    """How to look into an image with the network as it is.
+    """Windows to predict with the network as it is now.
 
     Parameters
     ----------
-    box : tuple of int
-        Shape of the windows to look into, in voxels.
+    window_shape : tuple of int
+        Shape of the windows, in voxels.
     count : int
-        How many of them.
-    answer : callable
-        Returns the probabilities (class, *box) of a part of an image.
+        Number of windows.
+    predict : callable
+        Returns the probabilities (class, *window_shape) of a window of an image.
     calibration : callable, optional
-        Returns what to multiply the classes with, given probabilities (voxels, classes).
+        Returns factors for the classes, given probabilities (voxels, classes).
     """
 
-    box: Shape
+    window_shape: Shape
     count: int
-    answer: Callable[[Viewport], Tensor]
+    predict: Callable[[Viewport], Tensor]
     calibration: Callable[[Tensor], Tensor] | None = None
 
     @classmethod
-    def of(cls, config: Architecture, patch: Shape, *answers: Any) -> UncertaintyProbe:
-        """Return one with windows twice as wide as what training patches teach.
+    def of(
+        cls,
+        config: Architecture,
+        input_shape: Shape,
+        predict: Callable[[Viewport], Tensor],
+        calibration: Callable[[Tensor], Tensor] | None = None,
+    ) -> UncertaintyProbe:
+        """Return a probe whose windows are twice as wide as the network's output in training.
 
-        Larger windows hold less mere context, smaller ones see more of the image. What a padded
-        network learns from may be no larger than its context, or smaller.
+        Larger windows need less context per voxel, smaller ones see more of the image. The input
+        of a padded network in training may be no larger than its context, or smaller.
+
+        Parameters
+        ----------
+        config : Architecture
+            The network.
+        input_shape : tuple of int
+            Spatial shape of its input in training.
+        predict, calibration : callable
+            As of the class.
         """
         widths = (1,) * (config.ndim - 2) + (2, 2)
-        box = tuple(
+        window_shape = tuple(
             max(1, round(w * (n - g.context) / g.stride)) * g.stride
-            for w, n, g in zip(widths, patch, config.geometry, strict=True)
+            for w, n, g in zip(widths, input_shape, config.geometry, strict=True)
         )
-        count = BUDGET[config.ndim] // prod(config.input_for(box))
-        return cls(box, max(2, count), *answers)
+        count = VOXEL_BUDGET[config.ndim] // prod(config.input_for(window_shape))
+        return cls(window_shape, max(2, count), predict, calibration)
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """What was found in one window.
+    """Features and predictions in a window.
 
-    `grid` is the number of cells per spatial axis; `centres` are theirs, (cells, axes) in voxels,
-    looped axes first; `looks` (cells, features); `answers` (class, *box).
+    Parameters
+    ----------
+    image_index : int
+        The image that it lies in.
+    cell : tuple of int
+        Shape of a cell, in voxels.
+    grid : tuple of int
+        Number of cells per spatial axis.
+    centres : ndarray of int, shape (cells, axes)
+        Centres of the cells in voxels, looped axes first.
+    features : ndarray, shape (cells, features)
+        See `features_of`.
+    probabilities : Tensor
+        (class, *window_shape).
     """
 
-    pair: int
+    image_index: int
     cell: Shape
     grid: Shape
-    centres: Places
-    looks: Floats
-    answers: Tensor
+    centres: Indices
+    features: Floats
+    probabilities: Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """Cells of one pair, the best first; `scale` turns voxels into lengths of a stroke."""
+    """Cells of one image, the most useful first.
 
-    pair: int
-    centres: Places
+    Parameters
+    ----------
+    image_index : int
+        The image.
+    centres : ndarray of int, shape (cells, axes)
+        Centres of the cells in voxels, looped axes first.
+    scores : ndarray, shape (cells,)
+        How useful an annotation there would be, descending.
+    scale : ndarray, shape (axes,)
+        Factors from voxels to lengths of a stroke.
+    """
+
+    image_index: int
+    centres: Indices
     scores: Floats
     scale: Floats
 
 
 class AnnotationSuggester:
-    """Finds places, and remembers which ones it has named.
+    """Suggests places to annotate, and remembers which ones it has suggested.
 
     Parameters
     ----------
     sampler : PatchSampler
-        Images and what is painted on them; up to date.
+        Images and their annotations; up to date.
     spacing : tuple of float
         Distance between voxels per spatial axis.
     seed : int
-        Decides, with the number of questions so far, which windows are looked into.
+        Decides, with the number of suggestions so far, which windows are predicted.
     """
 
     def __init__(self, sampler: PatchSampler, spacing: tuple[float, ...], seed: int) -> None:
-        self._sampler, self._seed, self._asked = sampler, seed, 0
-        self._weights = np.array(spacing) / min(spacing)
-        self._cell = tuple(max(1, round(CELL / w)) for w in self._weights)
-        self._named: deque[tuple[int, Shape]] = deque(maxlen=REMEMBERED)
+        self._sampler = sampler
+        self._seed = seed
+        self._suggestions = 0
+        self._relative_spacing = np.array(spacing) / min(spacing)
+        self._cell = tuple(max(1, round(CELL / n)) for n in self._relative_spacing)
+        self._suggested: deque[tuple[int, Shape]] = deque(maxlen=REMEMBERED)
 
-    def suggest(self, probe: UncertaintyProbe, looked: Viewport | None = None) -> Suggested:
-        """Name the most useful unpainted places of one pair.
+    def suggest(self, probe: UncertaintyProbe, visible: Viewport | None = None) -> Suggested:
+        """Suggest the most useful places of one image that are not annotated.
 
         Parameters
         ----------
-        probe : Probe
-            Asks the network.
-        looked : Viewport, optional
-            What somebody looks at; some windows always lie there.
+        probe : UncertaintyProbe
+            The windows to predict, and the network.
+        visible : Viewport, optional
+            The visible region; some windows always lie there.
 
         Returns
         -------
         Suggested
-            At most `PLACES`, not within a stroke of any paint, and two strokes from each other
-            and from places named before.
+            At most `PLACES`, not within a stroke of any annotation, and two strokes from each
+            other and from places suggested before.
         """
-        random = np.random.default_rng((self._seed, self._asked))
-        self._asked += 1
-        pairs = [i for i, p in enumerate(self._sampler.pairs) if not p.store.zero_is_class]
-        if not pairs or not self._sampler.train_count.any():
+        random = np.random.default_rng((self._seed, self._suggestions))
+        self._suggestions += 1
+        annotated = self._sampler.pairs
+        images = [i for i, one in enumerate(annotated) if not one.store.zero_is_class]
+        if not images or not self._sampler.train_count.any():
             return Suggested(0, ())
-        grids = [WindowGrid(i, self._sampler.pairs[i].view, probe.box) for i in pairs]
-        views = choose_windows(grids, probe.count, looked, random)
-        windows = [self._look(view, probe) for view in views]
-        strange = novelty(np.concatenate([w.looks for w in windows]), *self._examples(random))
-        scores = _scores(windows, strange, probe)
-        ranked = [self._rank(pair, windows, scores) for pair in pairs]
+        grids = [WindowGrid(i, annotated[i].view, probe.window_shape) for i in images]
+        views = choose_windows(grids, probe.count, visible, random)
+        windows = [self._predicted(view, probe) for view in views]
+        features = np.concatenate([window.features for window in windows])
+        scores = _scores(windows, novelty(features, *self._examples(random)), probe)
+        ranked = [self._rank(image, windows, scores) for image in images]
         found = self._best(ranked)
-        if not found.places and self._named:
-            self._named.clear()  # all was named: begin again
+        if not found.places and self._suggested:
+            self._suggested.clear()  # everything was suggested once: begin again
             found = self._best(ranked)
-        self._named.extend((found.pair, place) for place in found.places)
+        self._suggested.extend((found.image_index, place) for place in found.places)
         return found
 
-    def _look(self, view: Viewport, probe: UncertaintyProbe) -> Window:
-        image, box = self._sampler.pairs[view.pair].view, view.region
-        cell = tuple(min(c, n) for c, n in zip(self._cell, box.shape, strict=True))
-        grid = tuple(n // c for n, c in zip(box.shape, cell, strict=True))
+    def _predicted(self, view: Viewport, probe: UncertaintyProbe) -> Window:
+        """Return features and predictions of a window."""
+        image = self._sampler.pairs[view.image_index].view
+        region = view.region
+        cell = tuple(min(c, n) for c, n in zip(self._cell, region.shape, strict=True))
+        grid = tuple(n // c for n, c in zip(region.shape, cell, strict=True))
         axes = [
-            a + np.arange(n) * c + c // 2 for a, n, c in zip(box.start, grid, cell, strict=True)
+            a + np.arange(n) * c + c // 2 for a, n, c in zip(region.start, grid, cell, strict=True)
         ]
-        inside = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(grid))
-        index = np.tile(np.array(view.index, np.int64), (len(inside), 1))
-        pixels = self._sampler.normalisation.apply(image.read_raw(view.index, box))
-        looks = features_of(pixels, cell).reshape(-1, len(inside)).T
-        centres = np.hstack([index, inside])
-        return Window(view.pair, cell, grid, centres, looks, probe.answer(view))
+        spatial = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(grid))
+        loops = np.tile(np.array(view.index, np.int64), (len(spatial), 1))
+        pixels = self._sampler.normalisation.apply(image.read_raw(view.index, region))
+        return Window(
+            view.image_index,
+            cell,
+            grid,
+            np.hstack([loops, spatial]),
+            features_of(pixels, cell).reshape(-1, len(spatial)).T,
+            probe.predict(view),
+        )
 
-    def _examples(self, random: np.random.Generator) -> tuple[Floats, Places]:
-        """Return what painted cells look like (n, features), and in which patch each was seen."""
-        looks, patches = [], []
+    def _examples(self, random: np.random.Generator) -> tuple[Floats, Indices]:
+        """Return features of annotated cells (n, features), and the index of each one's patch."""
+        features = []
+        patches = []
         shape = tuple(4 * c for c in self._cell)
         for number in range(EXAMPLES):
             sample = self._sampler.draw(shape, random)
-            painted = mean_of_cells((sample.labels != IGNORED)[None], self._cell)[0] > 0
-            looks.append(features_of(sample.image, self._cell)[:, painted].T)
-            patches.append(np.full(int(painted.sum()), number))
-        return np.concatenate(looks), np.concatenate(patches)
+            annotated = cell_means((sample.labels != IGNORED)[None], self._cell)[0] > 0
+            features.append(features_of(sample.image, self._cell)[:, annotated].T)
+            patches.append(np.full(int(annotated.sum()), number))
+        return np.concatenate(features), np.concatenate(patches)
 
-    def _rank(self, pair: int, windows: Sequence[Window], scores: Sequence[Floats]) -> Ranked:
-        """Return the cells of a pair that lie in the image and away from paint, the best first."""
-        view = self._sampler.pairs[pair].view
-        shape, loops = view.loop_shape + view.spatial_shape, len(view.loop_shape)
-        stroke = min(LONGEST, max(CELL, int(STROKE * min(view.spatial_shape[-2:]))))
-        scale = np.concatenate([np.full(loops, 1 / PLANES), self._weights / stroke])
-        mine = [(w.centres, s) for w, s in zip(windows, scores, strict=True) if w.pair == pair]
+    def _rank(
+        self, image_index: int, windows: Sequence[Window], scores: Sequence[Floats]
+    ) -> Ranked:
+        """Return the cells in an image that are away from annotations, the most useful first."""
+        view = self._sampler.pairs[image_index].view
+        shape = view.loop_shape + view.spatial_shape
+        loops = len(view.loop_shape)
+        share = int(STROKE_SHARE * min(view.spatial_shape[-2:]))
+        stroke = min(LONGEST_STROKE, max(CELL, share))
+        scale = np.concatenate([np.full(loops, 1 / PLANES), self._relative_spacing / stroke])
+        mine = [
+            (window.centres, score)
+            for window, score in zip(windows, scores, strict=True)
+            if window.image_index == image_index
+        ]
         centres = np.concatenate([np.zeros((0, len(shape)), np.int64), *(c for c, _ in mine)])
         score = np.concatenate([np.zeros(0), *(s for _, s in mine)])
         free: NDArray[np.bool_] = np.all(centres < np.array(shape), axis=1)
-        painted = _painted_cells(self._sampler.splits[pair], (1,) * loops + self._cell, shape)
-        free[free] = nearest(centres[free] * scale, painted * scale) > 1 + CELL / stroke
+        split = self._sampler.splits[image_index]
+        annotated = _annotated_cells(split, (1,) * loops + self._cell, shape)
+        distances = nearest_distances(centres[free] * scale, annotated * scale)
+        free[free] = distances > 1 + CELL / stroke
         order = np.flatnonzero(free)[np.argsort(-score[free], kind="stable")]
-        return Ranked(pair, centres[order], score[order], scale)
+        return Ranked(image_index, centres[order], score[order], scale)
 
     def _best(self, ranked: Sequence[Ranked]) -> Suggested:
-        """Take the pair with the best place, and of that pair the best places."""
-        found = [(r, places) for r in ranked if (places := self._spread(r))]
+        """Return the best places of the image that has the best one."""
+        found = [(cells, chosen) for cells in ranked if (chosen := self._best_apart(cells))]
         if not found:
             return Suggested(0, ())
-        best, places = max(found, key=lambda item: item[0].scores[item[1][0]])
-        return Suggested(best.pair, tuple(tuple(map(int, best.centres[i])) for i in places))
+        cells, chosen = max(found, key=lambda item: item[0].scores[item[1][0]])
+        places = tuple(tuple(map(int, cells.centres[i])) for i in chosen)
+        return Suggested(cells.image_index, places)
 
-    def _spread(self, cells: Ranked) -> list[int]:
-        """Return which cells are best, none of them near another, nor near one named before."""
-        store, at = self._sampler.pairs[cells.pair].store, cells.centres * cells.scale
-        before = [np.array(place) * cells.scale for i, place in self._named if i == cells.pair]
-        free, found = nearest(at, np.array(before)) > 2, list[int]()
+    def _best_apart(self, cells: Ranked) -> list[int]:
+        """Return the indices of the best cells that are near no other and none suggested before."""
+        store = self._sampler.pairs[cells.image_index].store
+        positions = cells.centres * cells.scale
+        suggested = [
+            np.array(place) * cells.scale
+            for image, place in self._suggested
+            if image == cells.image_index
+        ]
+        free = nearest_distances(positions, np.array(suggested)) > 2
+        found: list[int] = []
         while free.any() and len(found) < PLACES:
             best = int(free.argmax())
             free[best] = False
             place = tuple(map(int, cells.centres[best]))
             if not store.read(Region.of(place, (1,) * len(place))).any():
                 found.append(best)
-                free &= np.linalg.norm(at - at[best], axis=1) > 2
+                free &= np.linalg.norm(positions - positions[best], axis=1) > 2
         return found
 
 
-def _scores(windows: Sequence[Window], strange: Floats, probe: UncertaintyProbe) -> list[Floats]:
-    """Return how useful the cells of each window are, from 0 to 2; `strange` is that of all."""
+def _scores(windows: Sequence[Window], novelties: Floats, probe: UncertaintyProbe) -> list[Floats]:
+    """Return how useful the cells of each window are, from 0 to 2.
+
+    `novelties` are those of the cells of all windows, one after the other.
+    """
     from scipy import ndimage
 
-    every = torch.cat([w.answers.flatten(1).T for w in windows])
+    every = torch.cat([window.probabilities.flatten(1).T for window in windows])
     factors = torch.ones(every.shape[1]) if probe.calibration is None else probe.calibration(every)
-    ends = np.cumsum([len(w.centres) for w in windows])
+    ends = np.cumsum([len(window.centres) for window in windows])
     scores = []
-    for window, odd in zip(windows, np.split(strange, ends[:-1]), strict=True):
-        answers = window.answers * factors.view(-1, *(1,) * len(window.grid))
-        wavering = unsure(answers / answers.sum(0)).numpy()[None]
-        score = mean_of_cells(wavering, window.cell)[0] + odd.reshape(window.grid)
-        # Beyond the edge all is as usual: mirrored, a line along the edge would be an area.
+    for window, novel in zip(windows, np.split(novelties, ends[:-1]), strict=True):
+        calibrated = window.probabilities * factors.view(-1, *(1,) * len(window.grid))
+        uncertainty = unsure(calibrated / calibrated.sum(0)).numpy()[None]
+        score = cell_means(uncertainty, window.cell)[0] + novel.reshape(window.grid)
+        # The median continues the window: mirrored, a line along its edge would be an area.
         usual = float(np.median(score))
         scores.append(ndimage.uniform_filter(score, 3, mode="constant", cval=usual).ravel())
     return scores
 
 
-def _painted_cells(split: Split, cell: Shape, shape: Shape) -> Floats:
-    """Return the centres (n, axes) of all cells that hold paint, held out or not, in voxels."""
+def _annotated_cells(split: Split, cell: Shape, shape: Shape) -> Floats:
+    """Return the centres (n, axes) of all annotated cells, held out or not, in voxels."""
     coords = [c for index in (split.train_index, split.val_index) for c in index.values()]
     size = np.array(cell)
     grid = -(-np.array(shape) // size)

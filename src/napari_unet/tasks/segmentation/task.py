@@ -351,7 +351,7 @@ class SegmentationTask(TaskBase):
 
     def _probabilities(self, network: Network, view: Viewport) -> Tensor:
         """Return the probabilities (class, *spatial) of a region of one of the images."""
-        image = self.annotated[view.pair].view
+        image = self.annotated[view.image_index].view
         return probabilities(network, self.normalisation, image, view)
 
     @property

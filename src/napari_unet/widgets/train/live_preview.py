@@ -161,7 +161,7 @@ class LivePreview(QObject):
         """Write a preview into the layers; make them if there are none."""
         if self._image is None or self._image not in self._viewer.layers or not self.enabled:
             return
-        if preview.view.pair != self._pair:
+        if preview.view.image_index != self._pair:
             return  # of the image that was looked at a moment ago
         if isinstance(preview, PreviewedImage):
             self._show_image(preview)

@@ -265,11 +265,11 @@ class TrainPage(QWidget):
         return self._request.layout(pair, len(self._started.patch))
 
     def _show_places(self, event: Suggested) -> None:
-        image, labels = self._pairs[event.pair]
+        image, labels = self._pairs[event.image_index]
         if image not in self._viewer.layers:
             return
         strokes = labels if labels in self._viewer.layers else None
-        if not self.guide.show(event, image, self._layout(event.pair), strokes):
+        if not self.guide.show(event, image, self._layout(event.image_index), strokes):
             self.notice.say("No place stands out at the moment.")
 
     def _look_back(self, kept: Snapshot | None) -> None:
