@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from napari_unet.data.image import Border
 from napari_unet.data.normalisation import Normalisation
-from napari_unet.data.writers import write_whole
+from napari_unet.data.writers import write_atomically
 from napari_unet.errors import InputError, ModelFileError
 from napari_unet.header import VERSION
 from napari_unet.network.architecture import Architecture
@@ -281,7 +281,7 @@ def write_model_file(
     if notes is not None:
         told[NOTES] = json.dumps(notes)
     try:
-        write_whole(path, save(arrays, told))
+        write_atomically(path, save(arrays, told))
     except OSError as error:
         raise ModelFileError(
             f"The model could not be saved to {path}",

@@ -264,8 +264,8 @@ FAILURES = {
     "predict m2.safetensors image.tif -o old.tif --tile 64": "one size per spatial axis",
     "predict m2.safetensors image.tif -o old.zarr --tile 2,2": "too small for the network",
     "predict m2.safetensors image.tif -o old.png": "expected .tif or .tiff or .zarr",
-    "predict m2.safetensors image.tif -o image.tif": "would overwrite what is read",
-    "predict m2.safetensors old.zarr/0 -o old.zarr": "would overwrite what is read",
+    "predict m2.safetensors image.tif -o image.tif": "would overwrite an input",
+    "predict m2.safetensors old.zarr/0 -o old.zarr": "would overwrite an input",
     "predict m2.safetensors image.tif -o strange.zarr": "taken by something else",
     "info image.tif": "is no model of napari-unet",
 }

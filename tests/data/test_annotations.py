@@ -163,9 +163,9 @@ def test_from_labels_never_reads_the_whole() -> None:
 
 @pytest.mark.parametrize("labels", [np.full((3, 3), -1), np.ones((3, 3)), np.full((3, 3), 2**31)])
 def test_refused_labels(labels: NDArray[Any]) -> None:
-    with pytest.raises(InputError, match="Labels are"):
+    with pytest.raises(InputError, match="Labels have to be"):
         _painted(labels)
-    with pytest.raises(InputError, match="Labels are"):
+    with pytest.raises(InputError, match="Labels have to be"):
         AnnotationStore.from_labels(open_source(labels), find_layout((3, 3), 2))
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from napari_unet.data.augment import Augmenter, bend
+from napari_unet.data.augment import Augmenter, adjust_gamma
 from napari_unet.data.augment_options import CHANGES, AugmentOptions
 
 OFF = AugmentOptions.off().model_dump()
@@ -151,23 +151,23 @@ def test_shifts_are_of_the_asked_length_and_take_the_labels_along(
 def test_gamma_bends_the_own_range_of_each_picture() -> None:
     image = torch.linspace(-2, 3, 200).view(2, 1, 10, 10)
     for exponent in (0.5, 1.0, 2.0):
-        bent = bend(image, torch.full((2,), exponent))
+        bent = adjust_gamma(image, torch.full((2,), exponent))
         for before, after in zip(image.flatten(1), bent.flatten(1), strict=True):
             low, high = before[0], before[-1]
             expected = low + (high - low) * ((before - low) / (high - low)) ** exponent
             torch.testing.assert_close(after, expected)
             assert (torch.diff(after) > 0).all()
             torch.testing.assert_close(after[[0, -1]], before[[0, -1]])
-    darker = bend(image, torch.tensor([2.0, 0.5]))
+    darker = adjust_gamma(image, torch.tensor([2.0, 0.5]))
     assert (darker[0, 0, 4, 4], -darker[1, 0, 4, 4]) < (image[0, 0, 4, 4], -image[1, 0, 4, 4])
 
 
 def test_gamma_takes_all_channels_together_and_leaves_flat_pictures_alone() -> None:
     image = torch.stack([torch.zeros(4, 4), torch.ones(4, 4), torch.full((4, 4), 0.5)])[None]
-    bent = bend(image, torch.tensor([2.0]))
+    bent = adjust_gamma(image, torch.tensor([2.0]))
     torch.testing.assert_close(bent[0, :, 0, 0], torch.tensor([0.0, 1.0, 0.25]))
     flat = torch.full((2, 1, 4, 4), -7.0)
-    assert torch.equal(bend(flat, torch.tensor([0.5, 2.0])), flat)
+    assert torch.equal(adjust_gamma(flat, torch.tensor([0.5, 2.0])), flat)
 
 
 def test_gamma_is_as_strong_as_asked() -> None:

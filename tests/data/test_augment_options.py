@@ -55,8 +55,8 @@ def test_nothing_goes_without_saying_twice() -> None:
 def test_off_is_off() -> None:
     assert not any(AugmentOptions.off().model_dump().values())
     never = AugmentOptions(noise=0.3, chance=dict.fromkeys(CHANGES, 0.0))
-    assert never.made() == AugmentOptions.off()
-    some = AugmentOptions(noise=0.3, chance={"noise": 0.0, "scale": 0.5}).made()
+    assert never.effective() == AugmentOptions.off()
+    some = AugmentOptions(noise=0.3, chance={"noise": 0.0, "scale": 0.5}).effective()
     assert (some.noise, some.scale, some.chance) == (0.0, 0.25, {"scale": 0.5})
 
 

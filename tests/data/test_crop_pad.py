@@ -96,7 +96,7 @@ def test_results_come_back_to_their_place(axes, data):
 def test_arrays_without_voxels_are_refused():
     axes = preset("semantic2d").passing
     for shape in ((16,), (0, 16)):
-        with pytest.raises(InputError, match="needs voxels along each spatial axis"):
+        with pytest.raises(InputError, match="at least one voxel along each spatial axis"):
             crop_or_pad(np.zeros(shape), axes)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet.data.image import ImageView
-from napari_unet.data.inputs import around, fill_smoothly, missing_view, read_inputs
+from napari_unet.data.inputs import fill_context, fill_smoothly, missing_view, read_inputs
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.data.source import open_source
 from napari_unet.geometry.axes import find_layout
@@ -71,5 +71,5 @@ def test_planes_are_filled_each_for_itself():
     whole = fill_smoothly(image, known)
     for z in range(3):
         assert np.array_equal(whole[:, z], fill_smoothly(image[:, z], known[:, z]))
-    wide, inner = around(Region((1, 5, 5), (2, 20, 20)))
+    wide, inner = fill_context(Region((1, 5, 5), (2, 20, 20)))
     assert (wide.start[0], wide.stop[0], inner[0]) == (1, 2, slice(0, 1))

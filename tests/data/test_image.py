@@ -126,7 +126,7 @@ def test_labels_of_a_stack() -> None:
 def test_refused() -> None:
     with pytest.raises(InputError, match="whole numbers"):
         LabelView(open_source(np.zeros((3, 3))), find_layout((3, 3), 2))
-    with pytest.raises(InputError, match="no channel"):
+    with pytest.raises(InputError, match="cannot have a channel axis"):
         LabelView(open_source(np.zeros((3, 3, 2), int)), find_layout((3, 3, 2), 2, rgb=True))
     for layout in (AxisLayout((), None, (0, 1)), AxisLayout((0,), 0, (1, 2))):
         with pytest.raises(InputError, match="axes do not fit"):

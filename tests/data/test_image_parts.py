@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.data.flips import SAME, apply_flip, flips_and_rotations, undo_flip
+from napari_unet.data.flips import IDENTITY, apply_flip, flips_and_rotations, undo_flip
 from napari_unet.data.image import ImageView
 from napari_unet.data.inputs import known_pixels, missing_view, only_known, read_inputs
-from napari_unet.data.masking import MOST, REACH, choose_hidden, hide, holes_like
+from napari_unet.data.masking import MAX_HIDDEN, REACH, choose_hidden, draw_gaps, hide
 from napari_unet.data.normalisation import Normalisation, fit_normalisation
 from napari_unet.data.source import open_source
 from napari_unet.data.split import held_out
@@ -89,11 +89,14 @@ def test_a_line_is_told_by_other_lines_alone(axis):
 def test_turns_are_undone():
     x = torch.arange(2 * 3 * 4 * 4.0).reshape(2, 3, 4, 4)
     ways = flips_and_rotations()
-    assert ways[0] == SAME
+    assert ways[0] == IDENTITY
     assert len({tuple(apply_flip(x, way).flatten().tolist()) for way in ways}) == 8
     assert all(torch.equal(undo_flip(apply_flip(x, way), way), x) for way in ways)
-    assert apply_flip(x, SAME) is x
-    assert flips_and_rotations(square=False, mirrored=(False, True)) == (SAME, (False, False, True))
+    assert apply_flip(x, IDENTITY) is x
+    assert flips_and_rotations(square=False, mirrored=(False, True)) == (
+        IDENTITY,
+        (False, False, True),
+    )
 
 
 def test_neighbouring_planes_are_read_as_channels_and_mirrored_at_the_ends():
@@ -115,7 +118,7 @@ def test_neighbouring_planes_are_read_as_channels_and_mirrored_at_the_ends():
 def test_planes_that_cannot_be_are_refused():
     with pytest.raises(InputError, match="odd"):
         view(np.zeros((5, 8, 8)), context_planes=2)
-    with pytest.raises(InputError, match="single picture"):
+    with pytest.raises(InputError, match="single image"):
         view(np.zeros((8, 8)), context_planes=3)
     with pytest.raises(InputError, match="wrap"):
         view(np.zeros((8, 8)), periodic_axes=(True,))
@@ -164,14 +167,14 @@ def test_holes_are_like_those_that_are_there():
     mask[:, :, 20:23] = 1  # a dead detector block
     shown = view(np.zeros((4, 64, 64)))
     found = [
-        holes_like(missing_view(shown, open_source(mask)), (16, 16), np.random.default_rng(k))
+        draw_gaps(missing_view(shown, open_source(mask)), (16, 16), np.random.default_rng(k))
         for k in range(20)
     ]
     for holes in found:
-        assert 0 < holes.mean() <= MOST
+        assert 0 < holes.mean() <= MAX_HIDDEN
         columns = holes[0].all(axis=0)
         assert np.array_equal(holes[0], np.broadcast_to(columns, (16, 16)))
-    none = holes_like(missing_view(shown, None), (16, 16), np.random.default_rng(0))
+    none = draw_gaps(missing_view(shown, None), (16, 16), np.random.default_rng(0))
     assert none.shape == (1, 16, 16)
     assert none.any()
 

@@ -144,7 +144,7 @@ def test_through_json(pairs: list[tuple[float, float]]) -> None:
     ],
 )
 def test_refused_dicts(values: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match="no normalisation"):
+    with pytest.raises(InputError, match="not a normalisation"):
         Normalisation.from_dict(values)
 
 

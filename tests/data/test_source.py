@@ -139,7 +139,7 @@ def test_group_without_pyramid(tmp_path: Path) -> None:
         (np.array([["a"]]), "dtype"),
         (np.array([[None]]), "object"),
         (np.zeros((0, 4)), "empty"),
-        (3.0, "no picture"),
+        (3.0, "cannot be opened as an image"),
         (np.array(3.0), "empty"),
         (None, "NoneType"),
         ({"a": 1}, "dict"),

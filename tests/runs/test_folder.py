@@ -138,7 +138,7 @@ def test_a_disk_that_is_full_at_the_end_is_said_before_the_model_is_handed_out(
     for event in recorded:
         heard.append(event)
         if len(heard) == len(events) - 1:
-            monkeypatch.setattr(folders, "write_whole", full)
+            monkeypatch.setattr(folders, "write_atomically", full)
         if isinstance(event, Finished):
             break
     assert [e for e in heard if e in events] == events

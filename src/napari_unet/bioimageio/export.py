@@ -23,7 +23,7 @@ from napari_unet.bioimageio.description import MODEL, checked_name, class_names,
 from napari_unet.bioimageio.onnx_export import OPSET, run_onnx, written
 from napari_unet.bioimageio.portable import PortableModel
 from napari_unet.data.image import ImageView
-from napari_unet.data.writers import write_whole
+from napari_unet.data.writers import write_atomically
 from napari_unet.errors import InputError, ModelFileError
 from napari_unet.geometry.region import Region
 from napari_unet.inference.request import Request, find_view
@@ -411,7 +411,7 @@ def _write(path: Path, files: dict[str, bytes], entries: dict[str, Any]) -> Path
             package.writestr(name, content)
     _check(whole)
     try:
-        write_whole(path, whole.getvalue())
+        write_atomically(path, whole.getvalue())
     except OSError as error:
         raise ModelFileError(
             f"The package could not be written to {path}",

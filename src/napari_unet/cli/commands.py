@@ -17,7 +17,7 @@ from napari_unet.cli.output import OUT, follow, say
 from napari_unet.cli.work import Board, Runs, learn, write_prediction
 from napari_unet.data.metadata import read_axes_metadata
 from napari_unet.data.source import open_source
-from napari_unet.data.writers import PICTURES, check_output
+from napari_unet.data.writers import IMAGE_SUFFIXES, check_output
 from napari_unet.header import header_schema
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.training.events import Finished, Started, Validated
@@ -144,7 +144,7 @@ def predict(
     from napari_unet.inference.request import Request
 
     inputs = [path for path in (image, model, mask) if path is not None]
-    check_output(output, PICTURES, inputs)
+    check_output(output, IMAGE_SUFFIXES, inputs)
     trained, source = napari_unet.load_model(model), open_source(image)
     grid = read_axes_metadata(image, len(source.shape))
     if probabilities:

@@ -19,7 +19,7 @@ from napari_unet.cli.work import Board, Runs, learn, watch, write_prediction
 from napari_unet.control import Control
 from napari_unet.data.metadata import AxesMetadata, read_axes_metadata
 from napari_unet.data.source import Source, open_source
-from napari_unet.data.writers import PICTURES, check_output
+from napari_unet.data.writers import IMAGE_SUFFIXES, check_output
 from napari_unet.model import TrainedModel
 from napari_unet.tasks.images.options import DenoiseOptions, InpaintOptions, RestoreOptions
 from napari_unet.training.events import Finished, Validated
@@ -167,7 +167,7 @@ def _learn_and_write(
     inputs = [path for each in files for path in each.inputs]
     outputs = [each.output for each in files]
     for output in outputs:
-        check_output(output, PICTURES, inputs)
+        check_output(output, IMAGE_SUFFIXES, inputs)
     if len({output.resolve() for output in outputs}) < len(outputs):
         raise typer.BadParameter("two results would be written to one file.")
     if model is not None:

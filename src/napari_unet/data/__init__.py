@@ -1,4 +1,4 @@
-"""Pictures, painted labels and what is drawn from them for training.
+"""Reading images and annotations, and preparing training patches.
 
-Nothing here imports torch but what changes patches: the augmentation, and the turns of images.
+Only the augmentation and the flips import torch.
 """

@@ -1,4 +1,4 @@
-"""What is painted, kept block by block where there is paint, written while others read."""
+"""Painted labels, stored sparsely in blocks; they can be written while they are read."""
 
 from __future__ import annotations
 
@@ -21,22 +21,24 @@ from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
 
 Index = tuple[int, ...]
+"""Index of a block or cell, over all axes."""
 
-#: Side of the cells that a digest is taken over, whatever the blocks.
 DIGEST_SIDE = 64
-#: Largest part of the labels that is scanned at once, in blocks along the last two axes.
+"""Side of the cells that a digest is computed over, in voxels, for any size of the blocks."""
+
 SCAN_BLOCKS = 8
+"""Largest part of the labels that is read at once, in blocks along the last two axes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """One block of label values; it never changes, a new one takes its place."""
+    """An immutable block of label values; a write replaces whole blocks."""
 
     labels: NDArray[Any]
 
     @cached_property
     def counts(self) -> Mapping[int, int]:
-        """Number of voxels per label value, 0 left out."""
+        """Number of voxels per label value, without 0."""
         flat = self.labels.ravel()
         if flat.dtype == np.uint8:
             tally = np.bincount(flat)
@@ -51,18 +53,18 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """All that is painted at one moment; it never changes.
+    """Immutable snapshot of the painted labels of an image.
 
     Parameters
     ----------
     shape : tuple of int
-        Shape of the labels, looped axes first.
+        Shape of the labels, loop axes first.
     block_shape : tuple of int
         Shape of the blocks (those at the end may be smaller).
     zero_is_class : bool
-        Whether 0 is a class like any other (finished masks) or means "not painted".
+        Whether 0 is a class (in complete masks), or means "not painted".
     blocks : mapping of block index to Block
-        Only those with a label other than 0.
+        Those with a label other than 0.
     version : int
         Number of writes so far that changed anything.
     """
@@ -74,12 +76,12 @@ class Annotations:
     version: int = 0
 
     def region(self, index: Index) -> Region:
-        """Return where a block lies."""
+        """Return the region of a block."""
         start = tuple(i * n for i, n in zip(index, self.block_shape, strict=True))
         return Region.of(start, self.block_shape).intersect(Region.whole(self.shape))
 
-    def touched(self, region: Region) -> Iterator[tuple[Index, Region]]:
-        """Iterate over the blocks, painted or not, that a region inside the labels touches."""
+    def blocks_in(self, region: Region) -> Iterator[tuple[Index, Region]]:
+        """Yield index and region of the blocks that a region intersects, painted or not."""
         if not region.size:
             return
         spans = [
@@ -95,15 +97,19 @@ class Annotations:
         Parameters
         ----------
         region : Region
-            Over all axes, looped ones first, in voxels.
+            Over all axes, loop axes first, in voxels.
+
+        Returns
+        -------
+        ndarray of int32, shape region.shape
         """
         out = np.zeros(region.shape, np.int32)
         box = region.intersect(Region.whole(self.shape))
-        for index, place in self.touched(box):
+        for index, block_region in self.blocks_in(box):
             block = self.blocks.get(index)
             if block is not None:
-                part = place.intersect(box)
-                out[part.within(region).slices] = block.labels[part.within(place).slices]
+                part = block_region.intersect(box)
+                out[part.within(region).slices] = block.labels[part.within(block_region).slices]
         return out
 
     @cached_property
@@ -119,7 +125,7 @@ class Annotations:
         return dict(sorted(counts.items()))
 
     def changes_since(self, before: Annotations) -> dict[Index, Block | None]:
-        """Return the blocks that are others than before; None for those that are gone."""
+        """Return the blocks that differ from an earlier snapshot; None for removed blocks."""
         changes: dict[Index, Block | None] = {
             index: block
             for index, block in self.blocks.items()
@@ -128,7 +134,7 @@ class Annotations:
         return changes | dict.fromkeys(before.blocks.keys() - self.blocks.keys())
 
     def digest(self) -> str:
-        """Return the sha256 of what is painted, the same however it is divided into blocks."""
+        """Return the SHA-256 of the painted labels, independent of the division into blocks."""
         digest = sha256(repr((self.shape, self.zero_is_class)).encode())
         ndim = len(self.shape)
         sides = (1,) * (ndim - 3) + (DIGEST_SIDE,) * min(ndim, 3)
@@ -142,6 +148,7 @@ class Annotations:
         return digest.hexdigest()
 
     def _cells(self, sides: tuple[int, ...]) -> list[Index]:
+        """Return the indices of the cells of this shape that intersect a block."""
         cells: set[Index] = set()
         for index in self.blocks:
             box = self.region(index)
@@ -151,25 +158,25 @@ class Annotations:
 
 
 class AnnotationStore:
-    """The painted labels of one picture, written by the viewer while the training reads.
+    """The painted labels of an image, written by the viewer while a training reads them.
 
-    A write makes new blocks and then puts them all in place at once, so that a reader sees all
-    of a write or nothing of it, and waits for nobody.
+    A write makes a new snapshot and replaces the current one atomically, so a reader sees all of
+    a write or nothing of it, and never waits.
 
-    With ``zero_is_class=False`` a 0 means "not painted": it counts nowhere. With ``True`` (for
-    finished masks) it means "background": every voxel is labelled, blocks without any other
-    label are still not kept, and their voxels count as label 0.
+    With ``zero_is_class=False`` a 0 means "not painted" and is ignored. With ``True`` (complete
+    masks) it means "background": every voxel is labelled; blocks without any other label are
+    still not stored, and their voxels count as label 0.
 
     Parameters
     ----------
     shape : tuple of int
         ``(*loop_shape, *spatial_shape)``, in voxels.
     spatial_ndim : int
-        How many of the last axes are space.
+        Number of spatial axes, which are the last ones.
     block : int
         Side of the blocks along the spatial axes, in voxels.
     zero_is_class : bool
-        What 0 means.
+        Whether 0 is a class.
 
     Examples
     --------
@@ -197,21 +204,21 @@ class AnnotationStore:
     def from_labels(
         cls, labels: Source, layout: AxisLayout, *, block: int = 64, zero_is_class: bool = False
     ) -> AnnotationStore:
-        """Read what is already painted, part by part; the whole is never in memory.
+        """Read labels part by part, without loading all of them.
 
         Parameters
         ----------
         labels : Source
             Integers, 0 and above.
         layout : AxisLayout
-            Roles of the axes, of the labels or of the picture they belong to.
+            Roles of the axes of the labels, or of their image.
         block, zero_is_class
-            As for the class.
+            See the class.
 
         Raises
         ------
         InputError
-            For labels that are no integers, or negative.
+            If the labels are not integers, or negative.
         """
         view = LabelView(labels, layout.labels)
         store = cls(
@@ -232,17 +239,17 @@ class AnnotationStore:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the labels, looped axes first."""
+        """Shape of the labels, loop axes first."""
         return self._now.shape
 
     @property
     def spatial_ndim(self) -> int:
-        """How many of the last axes are space."""
+        """Number of spatial axes, which are the last ones."""
         return self._spatial_ndim
 
     @property
     def zero_is_class(self) -> bool:
-        """Whether 0 means "background" rather than "not painted"."""
+        """Whether 0 is a class ("background"), and not "unpainted"."""
         return self._now.zero_is_class
 
     @property
@@ -251,7 +258,7 @@ class AnnotationStore:
         return self._now.version
 
     def snapshot(self) -> Annotations:
-        """Return what is painted now; later writes do not change it. Costs nothing."""
+        """Return the current labels, which later writes do not change; nothing is copied."""
         return self._now
 
     def write(self, region: Region, values: NDArray[Any]) -> None:
@@ -260,27 +267,28 @@ class AnnotationStore:
         Parameters
         ----------
         region : Region
-            Over all axes, looped ones first, in voxels; inside the labels.
-        values : ndarray of int, shape `region.shape`
+            Over all axes, loop axes first, in voxels; inside the labels.
+        values : ndarray of int, shape region.shape
+            Label values.
 
         Raises
         ------
         InputError
-            For labels that are negative or no integers, and for a region that does not fit.
+            If labels are negative or not integers, or the region does not fit.
         """
         if not Region.whole(self.shape).contains(region) or values.shape != region.shape:
             raise InputError(
-                "These labels do not fit",
+                "These labels do not fit the image",
                 got=f"{region}, values of shape {values.shape}",
-                expected=f"a region inside {self.shape} and its values",
+                expected=f"a region inside {self.shape}, and values of its shape",
             )
         with self._lock:
-            self._put(self._changes(region, values))
+            self._replace(self._changes(region, values))
 
     def update(self, blocks: Mapping[Index, Block | None]) -> None:
-        """Put whole blocks in place, as `Annotations.changes_since` has them."""
+        """Replace whole blocks; `blocks` is from :meth:`Annotations.changes_since`."""
         with self._lock:
-            self._put(blocks)
+            self._replace(blocks)
 
     def read(self, region: Region) -> NDArray[np.int32]:
         """Return the labels of a region, 0 where nothing is painted and outside the labels."""
@@ -291,10 +299,10 @@ class AnnotationStore:
         return dict(self._now.counts)
 
     def digest(self) -> str:
-        """Return the sha256 of what is painted, the same however it is divided into blocks."""
+        """Return the SHA-256 of the painted labels, independent of the division into blocks."""
         return self._now.digest()
 
-    def _put(self, changes: Mapping[Index, Block | None]) -> None:
+    def _replace(self, changes: Mapping[Index, Block | None]) -> None:
         if not changes:
             return
         now = self._now
@@ -309,45 +317,47 @@ class AnnotationStore:
         )
 
     def _changes(self, region: Region, values: NDArray[Any]) -> dict[Index, Block]:
-        """Return the new blocks of those that a write changes."""
+        """Return new blocks for those that a write changes."""
         _check_labels(values)
-        now, changes = self._now, {}
-        for index, place in now.touched(region):
+        now = self._now
+        changes = {}
+        for index, block_region in now.blocks_in(region):
             old = now.blocks.get(index)
-            part = place.intersect(region)
+            part = block_region.intersect(region)
             new = values[part.within(region).slices]
             if old is None and not new.any():
                 continue
-            there = part.within(place).slices
-            if old is None or not np.array_equal(old.labels[there], new):
-                changes[index] = _replaced(old, place.shape, there, new)
+            inside = part.within(block_region).slices
+            if old is None or not np.array_equal(old.labels[inside], new):
+                changes[index] = _replaced(old, block_region.shape, inside, new)
         return changes
 
 
 def _replaced(
-    old: Block | None, shape: tuple[int, ...], there: tuple[slice, ...], new: NDArray[Any]
+    old: Block | None, shape: tuple[int, ...], inside: tuple[slice, ...], new: NDArray[Any]
 ) -> Block:
+    """Return a copy of a block with some labels replaced, of the smallest sufficient type."""
     before = np.zeros(shape, np.uint8) if old is None else old.labels
-    labels = before.astype(np.promote_types(before.dtype, _smallest(int(new.max()))))
-    labels[there] = new
+    labels = before.astype(np.promote_types(before.dtype, _smallest_dtype(int(new.max()))))
+    labels[inside] = new
     labels.setflags(write=False)
     return Block(labels)
 
 
-def _smallest(value: int) -> type[np.integer[Any]]:
+def _smallest_dtype(value: int) -> type[np.integer[Any]]:
     return np.uint8 if value < 2**8 else np.uint16 if value < 2**16 else np.int32
 
 
 def _check_labels(values: NDArray[Any]) -> None:
     if values.dtype.kind not in "biu":
         raise InputError(
-            "Labels are whole numbers",
+            "Labels have to be whole numbers",
             got=f"dtype {values.dtype}",
             todo="Choose a Labels layer, or convert the mask to integers",
         )
     if values.size and not 0 <= values.min() <= values.max() < 2**31:
         raise InputError(
-            "Labels are 0 or more",
+            "Labels have to be 0 or greater",
             got=f"values from {values.min()} to {values.max()}",
             expected="values from 0 to 2147483647",
             todo="Renumber the labels",
@@ -355,6 +365,7 @@ def _check_labels(values: NDArray[Any]) -> None:
 
 
 def _scan(shape: tuple[int, ...], block: int) -> Iterator[Region]:
+    """Yield regions that cover a shape, each `SCAN_BLOCKS` blocks high and wide."""
     sides = [block * (SCAN_BLOCKS if axis >= len(shape) - 2 else 1) for axis in range(len(shape))]
     for start in product(*(range(0, n, s) for n, s in zip(shape, sides, strict=True))):
         stop = tuple(min(a + s, n) for a, s, n in zip(start, sides, shape, strict=True))

@@ -1,4 +1,4 @@
-"""Random changes of training patches, a whole batch at a time, in torch."""
+"""Augmentation: random changes of training patches, for a whole batch at a time, in torch."""
 
 from __future__ import annotations
 
@@ -13,48 +13,59 @@ from napari_unet.data.augment_options import AugmentOptions, Change, largest_mar
 from napari_unet.errors import InputError
 
 
-def bend(image: Tensor, exponent: Tensor) -> Tensor:
-    """Return a batch with its brightness bent: a gamma on each picture's own range.
+def adjust_gamma(image: Tensor, exponent: Tensor) -> Tensor:
+    """Apply a gamma curve to each image of a batch, on the range of its own values.
 
-    With pixels normalised there is no black and no white to go by, and some are negative. So
-    the darkest and the brightest pixel of a picture, over all of its channels, stay what they
-    are, and what lies between is raised to the power on a range from 0 to 1.
+    Normalised pixels have no fixed black and white, and can be negative. So each image is scaled
+    to 0 to 1 by its least and greatest value over all channels, raised to the exponent, and
+    scaled back.
 
     Parameters
     ----------
     image : Tensor of float32, shape (batch, channels, *spatial)
+        Normalised.
     exponent : Tensor, shape (batch,)
-        Positive; 1 changes nothing, less is brighter.
+        Positive; 1 changes nothing, less makes it brighter.
+
+    Returns
+    -------
+    Tensor, the same shape
     """
     column = (-1, *(1,) * (image.ndim - 1))
     flat = image.flatten(1)
-    low, high = flat.amin(1).view(column), flat.amax(1).view(column)
-    span = high - low
-    part = (image - low) / span.clamp(min=torch.finfo(image.dtype).tiny)
-    return low + span * part.clamp(0, 1) ** exponent.view(column)
+    low = flat.amin(1).view(column)
+    span = flat.amax(1).view(column) - low
+    scaled = (image - low) / span.clamp(min=torch.finfo(image.dtype).tiny)
+    return low + span * scaled.clamp(0, 1) ** exponent.view(column)
 
 
 def blur_axis(image: Tensor, sigma: Tensor, axis: int, radius: int) -> Tensor:
-    """Return a batch blurred along one axis, mirrored at its ends.
+    """Blur a batch along one axis with Gaussians, mirrored at the borders.
 
     Parameters
     ----------
     image : Tensor of float32, shape (batch, channels, *spatial)
+        Normalised.
     sigma : Tensor, shape (batch,)
-        Standard deviation of each picture's Gaussian, in voxels; 0 leaves it as it is.
+        Standard deviation of each image's Gaussian, in voxels; 0 leaves it as it is.
     axis : int
-        Which of the image's axes.
+        Axis of the tensor.
     radius : int
-        Where the Gaussian is cut off, in voxels; less than the axis is long.
+        Radius of the kernel, in voxels; less than the size of the axis.
+
+    Returns
+    -------
+    Tensor, the same shape
     """
     if radius < 1:
         return image
     distance = torch.arange(radius + 1, device=image.device)
     weight = torch.exp(-0.5 * (distance / sigma.clamp(min=1e-3).view(-1, 1)) ** 2)
     weight = weight / (2 * weight.sum(1, keepdim=True) - 1)
-    size, column = image.shape[axis], (-1, *(1,) * (image.ndim - 1))
-    # Padding by hand: torch has no reflection of one axis of five.
-    wide = torch.cat(
+    size = image.shape[axis]
+    column = (-1, *(1,) * (image.ndim - 1))
+    # torch cannot pad a single axis of five by reflection.
+    padded = torch.cat(
         [
             image.narrow(axis, 1, radius).flip(axis),
             image,
@@ -64,7 +75,7 @@ def blur_axis(image: Tensor, sigma: Tensor, axis: int, radius: int) -> Tensor:
     )
     out = image * weight[:, 0].view(column)
     for d in range(1, radius + 1):
-        both = wide.narrow(axis, radius - d, size) + wide.narrow(axis, radius + d, size)
+        both = padded.narrow(axis, radius - d, size) + padded.narrow(axis, radius + d, size)
         out = torch.addcmul(out, both, weight[:, d].view(column))
     return out
 
@@ -73,38 +84,40 @@ __all__ = ["AugmentOptions", "Augmenter"]
 
 Shape = tuple[int, ...]
 
-#: Distance of the points that elastic deformations move, in voxels of the finest axis.
 ELASTIC_STEP = 32
-#: z is coarse, and rotations stay in the plane, from this ratio of the voxel sizes on.
+"""Distance of the control points of elastic deformations, in voxels of the finest axis."""
+
 ANISOTROPIC = 1.5
+"""Ratio of the voxel sizes along z and in the plane above which rotations stay in the plane."""
 
 
 class Augmenter:
-    """Flip, rotate, scale, shift, deform, and change contrast, brightness, sharpness and noise.
+    """Random flips, rotations, scaling, shifts, deformations, and changes of grey values.
 
-    All of the geometry is one coordinate map and one resampling. It is built in physical units:
-    with S = diag(spacing), a rotation R maps voxels by ``S^-1 R S``, so nothing is sheared where
-    voxels are no cubes.
+    All geometric changes are one coordinate map, and so one resampling. They are in physical
+    units: with S = diag(spacing), a rotation R maps voxels by ``S^-1 R S``, so that nothing is
+    sheared if voxels are not cubes.
 
     Parameters
     ----------
     options : AugmentOptions
+        Range and probability of each change.
     ndim : int
-        Spatial dimensions, 2 or 3.
+        Number of spatial dimensions, 2 or 3.
     spacing : tuple of float
         Size of a voxel per axis, in any unit.
     seed : int
-        The same seed and the same `step` give the same changes (on the same kind of device).
+        The same seed and `step` give the same changes on the same kind of device.
 
     Attributes
     ----------
     step : int
-        Number of batches so far; set it to go on where an earlier run stopped.
+        Number of batches so far; it is set to continue an earlier training.
 
     Raises
     ------
     InputError
-        Where `spacing` is not `ndim` positive numbers.
+        If `spacing` is not `ndim` positive numbers.
     """
 
     def __init__(
@@ -112,54 +125,54 @@ class Augmenter:
     ) -> None:
         if len(spacing) != ndim or not all(s > 0 for s in spacing):
             raise InputError(
-                "These are no voxel sizes", got=spacing, expected=f"{ndim} positive numbers"
+                "These are not voxel sizes", got=spacing, expected=f"{ndim} positive numbers"
             )
-        self.options = options.made()
+        self.options = options.effective()
         self.ndim = ndim
         self.spacing = spacing
         self.seed = seed
         self.step = 0
         self._in_plane = ndim == 2 or spacing[0] > ANISOTROPIC * min(spacing[1:])
-        # Lengths given in voxels are meant along the finest axis.
+        # Lengths in the options are in voxels of the finest axis.
         self._voxels = [min(spacing) / s for s in spacing]
 
     def margin(self, shape: Sequence[int]) -> Shape:
-        """Return how many more voxels to read per axis, both sides together (an even number).
+        """Return how many more voxels to read per axis, on both sides together (an even number).
 
-        With them, rotations and scaling need no mirrored pixels, up to a bound of 25 %.
+        With them, rotations and scaling need no mirrored pixels, up to a limit of 25 %.
 
         Parameters
         ----------
         shape : sequence of int
-            Shape of what the network is to see, in voxels.
+            Shape of the network's input, in voxels.
         """
         half = [n * s / 2 for n, s in zip(shape, self.spacing, strict=True)]
         return tuple(self._axis_margin(axis, shape[axis], half) for axis in range(self.ndim))
 
     def read_shape(self, in_shape: Sequence[int]) -> Shape:
-        """Return the shape to read so that `in_shape` is left: `in_shape` plus the margin."""
+        """Return the shape to read for inputs of `in_shape`: `in_shape` plus the margin."""
         return tuple(n + m for n, m in zip(in_shape, self.margin(in_shape), strict=True))
 
     @torch.no_grad()
     def __call__(
         self, image: Tensor, labels: Tensor, in_shape: Shape, out_shape: Shape
     ) -> tuple[Tensor, Tensor]:
-        """Change a batch at random and cut out its centre.
+        """Change a batch at random and crop its centre.
 
         Parameters
         ----------
         image : Tensor of float32, shape (batch, channels, *read)
             Normalised.
         labels : Tensor of int64, shape (batch, *read)
-            Class indices, -1 where a voxel does not count.
+            Class indices, -1 for ignored voxels.
         in_shape, out_shape : tuple of int
-            What the network sees and what it puts out, in voxels; ``read >= in >= out``.
+            Spatial shapes of the network's input and output, in voxels; ``read >= in >= out``.
 
         Returns
         -------
         image : Tensor of float32, shape (batch, channels, *in_shape)
         labels : Tensor of int64, shape (batch, *out_shape)
-            -1 also where the voxel came from outside of what was read.
+            Also -1 where a voxel lies outside the patch that was read.
         """
         generator = torch.Generator(image.device)
         generator.manual_seed((self.seed * 0x9E3779B97F4A7C15 + self.step) % 2**63)
@@ -178,36 +191,40 @@ class Augmenter:
         plane = range(self.ndim - 2, self.ndim) if self._in_plane else range(self.ndim)
         across = hypot(*(half[b] for b in plane if b != axis)) if axis in plane else 0.0
         angle = min(radians(o.rotate_degrees), atan2(across, half[axis]))
-        reach = (half[axis] * cos(angle) + across * sin(angle)) / self.spacing[axis]
-        reach = reach * (1 + o.scale) + (o.elastic + o.jitter) * self._voxels[axis]
-        wanted = 2 * ceil(reach - size / 2 - 1e-6)
+        extent = (half[axis] * cos(angle) + across * sin(angle)) / self.spacing[axis]
+        extent = extent * (1 + o.scale) + (o.elastic + o.jitter) * self._voxels[axis]
+        wanted = 2 * ceil(extent - size / 2 - 1e-6)
         return min(wanted, largest_margin(size))
 
     def _grid(self, image: Tensor, in_shape: Shape, generator: torch.Generator) -> Tensor:
-        """Return where to sample, shape (batch, *in_shape, ndim), as grid_sample wants it."""
-        batch, read, column = len(image), image.shape[2:], (-1, *(1,) * self.ndim)
+        """Return the sampling positions for `grid_sample`, shape (batch, *in_shape, ndim)."""
+        batch = len(image)
+        read = image.shape[2:]
+        column = (-1, *(1,) * self.ndim)
         # In units of grid_sample: -1 and 1 are the centres of the first and last voxel.
         unit = torch.tensor([2 / max(n - 1, 1) for n in read], device=image.device)
         matrix = self._matrices(batch, generator) * unit[:, None]
-        where = torch.zeros(batch, self.ndim, *in_shape, device=image.device)
+        position = torch.zeros(batch, self.ndim, *in_shape, device=image.device)
         if self.options.elastic:
-            where = self._elastic(batch, in_shape, unit, generator)
+            position = self._elastic(batch, in_shape, unit, generator)
         if self.options.jitter:
-            where = where + self._jitter(batch, unit, generator).view(batch, -1, *column[1:])
+            position = position + self._jitter(batch, unit, generator).view(batch, -1, *column[1:])
         for a in range(self.ndim):
-            along = where[:, -1 - a]  # grid_sample wants x first
-            along += _odd(read[a], in_shape[a]) * unit[a]
+            along = position[:, -1 - a]  # the order of grid_sample is x, y, z
+            along += _centre_offset(read[a], in_shape[a]) * unit[a]
             for b, n in enumerate(in_shape):
-                along += matrix[:, a, b].view(column) * _ticks(n, b, self.ndim, unit)
-        return where.movedim(1, -1)
+                along += matrix[:, a, b].view(column) * _centred_positions(n, b, self.ndim, unit)
+        return position.movedim(1, -1)
 
     def _matrices(self, batch: int, generator: torch.Generator) -> Tensor:
-        """Return what maps voxels of the output to voxels of the input, (batch, ndim, ndim)."""
-        o, ndim, device = self.options, self.ndim, generator.device
+        """Return matrices from output voxels to input voxels, shape (batch, ndim, ndim)."""
+        o = self.options
+        ndim = self.ndim
+        device = generator.device
         angle = self._signed("rotate_degrees", batch, generator) * radians(o.rotate_degrees)
-        turn = _rotations(angle, generator, ndim, self._in_plane)
+        rotation = _rotations(angle, generator, ndim, self._in_plane)
         spacing = torch.tensor(self.spacing, dtype=torch.float32, device=device)
-        matrix = turn * spacing / spacing[:, None]
+        matrix = rotation * spacing / spacing[:, None]
         zoom = (1 + o.scale) ** self._signed("scale", batch, generator)
         matrix = matrix * zoom.view(-1, 1, 1)
         if o.flip:
@@ -216,19 +233,19 @@ class Augmenter:
         return matrix
 
     def _jitter(self, batch: int, unit: Tensor, generator: torch.Generator) -> Tensor:
-        """Return random shifts as grid_sample wants them, (batch, ndim), x first."""
+        """Return random shifts in units of `grid_sample`, shape (batch, ndim), x first."""
         drawn = torch.rand(batch, self.ndim, generator=generator, device=unit.device)
-        moved = (2 * drawn - 1) * self._chosen("jitter", batch, generator).view(-1, 1)
+        shift = (2 * drawn - 1) * self._chosen("jitter", batch, generator).view(-1, 1)
         largest = self.options.jitter * unit * unit.new_tensor(self._voxels)
-        return moved * largest.flip(0)
+        return shift * largest.flip(0)
 
     def _elastic(
         self, batch: int, in_shape: Shape, unit: Tensor, generator: torch.Generator
     ) -> Tensor:
-        """Return smooth random displacements as grid_sample wants them, (batch, ndim, *in_shape).
+        """Return smooth random displacements in units of `grid_sample`, (batch, ndim, *in_shape).
 
-        Cubic B-splines between points on a coarse grid, as in the free-form deformations of
-        Rueckert et al. 1999, doi:10.1109/42.796284.
+        They are cubic B-splines of control points on a coarse grid, the free-form deformations
+        of Rueckert et al. 1999, doi:10.1109/42.796284.
         """
         steps = [ELASTIC_STEP * v for v in self._voxels]
         splines = [_splines(n, h, unit) for n, h in zip(in_shape, steps, strict=True)]
@@ -238,22 +255,24 @@ class Augmenter:
         moved = moved * largest.flip(0).view(-1, *(1,) * self.ndim)
         moved = moved * self._chosen("elastic", batch, generator).view(-1, *(1,) * (self.ndim + 1))
         for weights in splines:
-            # The first spatial axis is interpolated and goes last, so each gets its turn.
+            # Each step interpolates the first spatial axis and moves it to the end.
             moved = torch.tensordot(moved, weights, dims=([2], [1]))
         return moved
 
     def _change_pixels(self, image: Tensor, generator: torch.Generator) -> Tensor:
-        o, batch, column = self.options, len(image), (-1, *(1,) * (self.ndim + 1))
+        o = self.options
+        batch = len(image)
+        column = (-1, *(1,) * (self.ndim + 1))
         if o.intensity:
             contrast = (1 + o.intensity) ** self._signed("intensity", batch, generator)
             image = image * contrast.view(column)
         if o.brightness:
-            more = self._signed("brightness", batch, generator) * o.brightness
-            image = image + more.view(column)
+            added = self._signed("brightness", batch, generator) * o.brightness
+            image = image + added.view(column)
         if o.gamma:
-            much = self._signed("gamma", batch, generator)
-            bent = bend(image, (1 + o.gamma) ** much)
-            image = torch.where(much.view(column) == 0, image, bent)
+            strength = self._signed("gamma", batch, generator)
+            adjusted = adjust_gamma(image, (1 + o.gamma) ** strength)
+            image = torch.where(strength.view(column) == 0, image, adjusted)
         if o.blur:
             image = self._blur(image, self._signed("blur", batch, generator).abs() * o.blur)
         if o.noise:
@@ -263,22 +282,22 @@ class Augmenter:
         return image
 
     def _blur(self, image: Tensor, sigma: Tensor) -> Tensor:
-        """Blur each picture of the batch with its own Gaussian, axis by axis."""
+        """Blur each image of the batch with its own Gaussian, axis by axis."""
         for axis, voxels in enumerate(self._voxels):
             radius = min(ceil(2 * self.options.blur * voxels), image.shape[axis + 2] - 1)
             image = blur_axis(image, sigma * voxels, axis + 2, radius)
         return image
 
     def _signed(self, change: Change, batch: int, generator: torch.Generator) -> Tensor:
-        """Return how much of a change each picture gets, from -1 to 1; 0 where it gets none."""
+        """Return how much of a change each image gets, from -1 to 1; 0 where it gets none."""
         drawn = 2 * torch.rand(batch, generator=generator, device=generator.device) - 1
         return drawn * self._chosen(change, batch, generator)
 
     def _chosen(self, change: Change, batch: int, generator: torch.Generator) -> Tensor:
-        """Return 1 for each picture that gets a change, 0 for the others.
+        """Return 1 for each image that is changed, 0 for the others, shape (batch,).
 
-        Nothing is drawn where all get it: then each seed gives what it gave before there were
-        chances.
+        Nothing is drawn if all are changed, so that seeds give the same as in versions without
+        probabilities.
         """
         chance = self.options.chance.get(change, 1.0)
         if chance == 1:
@@ -292,16 +311,16 @@ def _resample(
 ) -> tuple[Tensor, Tensor]:
     image = F.grid_sample(image, grid, "bilinear", "reflection", align_corners=True)
     inner = _centre(grid.movedim(-1, 1), out_shape).movedim(1, -1)
-    # Shifted by one, the zeros that grid_sample puts outside become -1.
+    # Labels are shifted by one, so that the zeros that grid_sample returns outside become -1.
     shifted = (labels + 1).to(grid.dtype).unsqueeze(1)
     found = F.grid_sample(shifted, inner, "nearest", "zeros", align_corners=True)
     return image, found.squeeze(1).long() - 1
 
 
 def _rotations(angle: Tensor, generator: torch.Generator, ndim: int, in_plane: bool) -> Tensor:
-    """Return rotation matrices (batch, ndim, ndim) by these angles, in radians.
+    """Return rotation matrices, shape (batch, ndim, ndim), for angles in radians.
 
-    In 3D they turn about z or else about a random axis (Rodrigues' formula).
+    In 3D they rotate about z, or about a random axis (Rodrigues' formula).
     """
     c, s = torch.cos(angle), torch.sin(angle)
     if ndim == 2:
@@ -321,23 +340,24 @@ def _rotations(angle: Tensor, generator: torch.Generator, ndim: int, in_plane: b
 def _splines(size: int, step: float, like: Tensor) -> Tensor:
     """Return the weights of cubic B-splines with knots every `step` voxels, (size, points)."""
     points = ceil((size - 1) / step) + 3
-    place = torch.arange(size, device=like.device) / step + 1
-    d = (place[:, None] - torch.arange(points, device=like.device)).abs()
+    position = torch.arange(size, device=like.device) / step + 1
+    d = (position[:, None] - torch.arange(points, device=like.device)).abs()
     return torch.where(d < 1, 2 / 3 - d**2 + d**3 / 2, (2 - d).clamp(min=0) ** 3 / 6)
 
 
-def _ticks(size: int, axis: int, ndim: int, like: Tensor) -> Tensor:
-    """Return the voxels of an axis counted from its centre, ready to broadcast."""
-    ticks = torch.arange(size, device=like.device, dtype=torch.float32) - (size - 1) / 2
-    return ticks.view(*(-1 if a == axis else 1 for a in range(ndim)))
+def _centred_positions(size: int, axis: int, ndim: int, like: Tensor) -> Tensor:
+    """Return the positions of voxels relative to the centre of an axis, to be broadcast."""
+    positions = torch.arange(size, device=like.device, dtype=torch.float32) - (size - 1) / 2
+    return positions.view(*(-1 if a == axis else 1 for a in range(ndim)))
 
 
-def _odd(read: int, size: int) -> float:
-    """Return how far the centre of the cut lies from the centre of what was read."""
+def _centre_offset(read: int, size: int) -> float:
+    """Return the distance of the centre of the crop from the centre of the patch, in voxels."""
     return (read - size) // 2 + (size - 1) / 2 - (read - 1) / 2
 
 
 def _centre(x: Tensor, shape: Shape) -> Tensor:
+    """Crop the last axes to a shape, around their centre."""
     first = x.ndim - len(shape)
     for axis, n in enumerate(shape, start=first):
         x = x.narrow(axis, (x.shape[axis] - n) // 2, n)

@@ -1,4 +1,4 @@
-"""What random changes training patches go through."""
+"""Options of the augmentation: range and probability of each random change."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ Change = Literal[
 ]
 
 Unit = Literal["", "°", "%", "voxels", "units"]
-"""What the range of a change is told in; "%": of 1, "units": normalised ones, "": on or off."""
+"""Unit of the range of a change; "%": of 1, "units": of normalised pixels, "": on or off."""
 
 CHANGES: tuple[Change, ...] = get_args(Change)
+"""All changes, in the order in which a form shows them."""
 
 LARGEST_MARGIN = 0.25
-"""Patches are read larger by this share at most; what rotations want beyond it is mirrored."""
+"""Greatest share by which patches are read larger for rotations; the rest is mirrored."""
 
 
 def _change(
     default: Any, *, name: str, unit: Unit, usual: float, text: str, most: float | None = None
 ) -> Any:
-    """Declare a change: besides the field, its name, its unit, and a range to try it with."""
+    """Return a field with a title, a unit, and a usual range that a form suggests."""
     limits: dict[str, Any] = {} if most is None else {"ge": 0, "le": most}
     extra: dict[str, Any] = {"unit": unit, "try": usual}
     return Field(default, title=name, description=text, json_schema_extra=extra, **limits)
@@ -41,13 +42,13 @@ def _change(
 class AugmentOptions(BaseModel):
     """How strongly, and how often, training patches are changed at random.
 
-    A change that is 0 or off is not made at all. Deformation, noise and blur are off unless asked
-    for: from few strokes on electron micrographs they slowed learning down.
+    A change that is 0 or off is not made. Shift, deformation, gamma, noise and blur are off by
+    default: in training from few strokes on electron micrographs they slowed learning down.
 
     Raises
     ------
     pydantic.ValidationError
-        Where a change is unknown, or a range or a chance out of its limits.
+        If a change is unknown, or a range or a probability is outside its limits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -142,7 +143,7 @@ class AugmentOptions(BaseModel):
     @field_validator("chance")
     @classmethod
     def _less_than_always(cls, chance: dict[Change, float]) -> dict[Change, float]:
-        """Leave out what goes without saying, so that equal options compare equal."""
+        """Leave out probabilities of 1, so that options with the same effect compare equal."""
         return {name: chance[name] for name in CHANGES if chance.get(name, 1.0) != 1.0}
 
     @classmethod
@@ -150,15 +151,15 @@ class AugmentOptions(BaseModel):
         """Return options that change nothing."""
         return cls.model_validate(dict.fromkeys(CHANGES, 0))
 
-    def made(self) -> Self:
-        """Return the same without the changes that are never made."""
+    def effective(self) -> Self:
+        """Return options without the changes whose probability is 0."""
         never = {name: 0 for name, part in self.chance.items() if not part}
         left = {name: part for name, part in self.chance.items() if part}
         return self.model_validate({**self.model_dump(), **never, "chance": left})
 
 
 def largest_margin(size: int) -> int:
-    """Return how many more voxels of an axis are read at most, both sides together: an even number.
+    """Return the largest margin of an axis, in voxels of both sides together: an even number.
 
     Examples
     --------

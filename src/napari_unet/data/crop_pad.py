@@ -1,4 +1,4 @@
-"""Arrays of sizes that a network accepts: cropped or padded, and what came out put back."""
+"""Cropping or padding arrays to sizes that a network accepts, and the way back."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from napari_unet.errors import InputError
 from napari_unet.geometry.unet_shape import AxisGeometry
 
 How = Literal["crop", "pad"]
+"""Whether an array is made smaller or larger."""
 
 MODES: dict[Border, Any] = {"mirror": "reflect", "zero": "constant", "edge": "edge", "wrap": "wrap"}
-"""How numpy calls what may be beyond an array's border."""
+"""Padding mode of numpy for each way to continue an array."""
 
 
 @dataclass(frozen=True)
 class CroppedOrPadded:
-    """Where a fitted array lies in the original one.
+    """Position of a cropped or padded array in the original one.
 
     Parameters
     ----------
     original, fitted : tuple of int
         Spatial shapes, in voxels.
     before : tuple of int
-        Voxels that were added in front, per spatial axis; negative where some were cut off.
+        Voxels added before the first one, per spatial axis; negative if they were cropped.
     """
 
     original: tuple[int, ...]
@@ -41,31 +42,31 @@ class CroppedOrPadded:
         Parameters
         ----------
         result : ndarray
-            Shape ``(..., *spatial)``: as large as the fitted array, or smaller by as much on
+            Shape ``(..., *spatial)``: that of the fitted array, or smaller by the same amount on
             both sides.
         fill : float
-            What stands where there is no result: where the array was cropped, or where valid
-            convolutions had no context.
+            Value where there is no result: where the array was cropped, or valid convolutions
+            lacked context.
 
         Raises
         ------
         InputError
-            Where the result is larger, or does not lie in the middle.
+            If the result is larger, or not centred.
         """
         n = len(self.original)
-        cut = [a - b for a, b in zip(self.fitted, result.shape[-n:], strict=False)]
-        if result.ndim < n or any(c < 0 or c % 2 for c in cut):
+        lost = [a - b for a, b in zip(self.fitted, result.shape[-n:], strict=False)]
+        if result.ndim < n or any(c < 0 or c % 2 for c in lost):
             raise InputError(
                 "The result does not belong to the fitted array",
                 got=result.shape,
-                expected=f"{self.fitted}, or less by as much on both sides",
+                expected=f"{self.fitted}, or less by the same amount on both sides",
             )
         out = np.full((*result.shape[:-n], *self.original), fill, result.dtype)
         # The result's first voxel, in the original's coordinates.
-        starts = [c // 2 - b for c, b in zip(cut, self.before, strict=True)]
+        starts = [c // 2 - b for c, b in zip(lost, self.before, strict=True)]
         sizes = zip(starts, result.shape[-n:], self.original, strict=True)
-        into, of = zip(*(_overlap(*size) for size in sizes), strict=True)
-        out[(..., *into)] = result[(..., *of)]
+        to, source = zip(*(_overlap(*size) for size in sizes), strict=True)
+        out[(..., *to)] = result[(..., *source)]
         return out
 
 
@@ -75,9 +76,9 @@ def crop_or_pad(
     how: How = "crop",
     mode: Border = "mirror",
 ) -> tuple[NDArray[Any], CroppedOrPadded]:
-    """Crop or pad an array to the nearest size that a network accepts, alike on both sides.
+    """Crop or pad an array to the nearest size that a network accepts, equally on both sides.
 
-    Where the difference is odd, the far side loses or gains the odd voxel. As in NDNet, valid
+    If the difference is odd, the far side loses or gains the odd voxel. As in NDNet, valid
     networks take the largest size that fits into the array, and padded ones the smallest that
     holds it.
 
@@ -86,24 +87,24 @@ def crop_or_pad(
     array : ndarray
         Shape ``(..., *spatial)``: the last axes are those of the geometry.
     geometry : sequence of AxisGeometry
-        Which sizes pass, per spatial axis: `Architecture.passing`.
+        Accepted sizes per spatial axis: `Architecture.passing`.
     how : {"crop", "pad"}
-        Whether to cut off or to add.
+        Whether the array is made smaller or larger.
     mode : {"mirror", "zero", "edge", "wrap"}
-        What is added beyond the border: the image mirrored, zeros, its border, or its other end.
+        What is added: the mirrored image, zeros, the outermost values, or the other end.
 
     Returns
     -------
     array : ndarray
-        A view where it was cropped, a copy where it was padded.
-    fitted : Fitted
-        Puts a result back to the original's size.
+        A view if it was cropped, a copy if it was padded.
+    fitted : CroppedOrPadded
+        Its ``undo`` returns a result at the original size.
 
     Raises
     ------
     InputError
-        Where the array has too few axes, is empty, or, to be cropped, is too small for the
-        network; the message names the smallest size.
+        If the array has too few axes, is empty, or is too small to be cropped; the message names
+        the smallest size.
 
     Examples
     --------
@@ -117,7 +118,9 @@ def crop_or_pad(
     shape = array.shape[array.ndim - n :]
     if array.ndim < n or 0 in shape:
         raise InputError(
-            "The array needs voxels along each spatial axis", got=array.shape, expected=f"{n} axes"
+            "The array needs at least one voxel along each spatial axis",
+            got=array.shape,
+            expected=f"{n} axes",
         )
     if how == "crop":
         wanted = tuple(g.largest_input(size) for g, size in zip(geometry, shape, strict=True))
@@ -125,17 +128,18 @@ def crop_or_pad(
         wanted = tuple(
             g.input_for(size - g.context) for g, size in zip(geometry, shape, strict=True)
         )
-    more = [w - size for w, size in zip(wanted, shape, strict=True)]
-    before = tuple(-(-m // 2) if m < 0 else m // 2 for m in more)
+    added = [w - size for w, size in zip(wanted, shape, strict=True)]
+    before = tuple(-(-m // 2) if m < 0 else m // 2 for m in added)
     fitted = CroppedOrPadded(tuple(shape), wanted, before)
     if how == "crop":
         inside: Any = (..., *(slice(-b, w - b) for b, w in zip(before, wanted, strict=True)))
         return array[inside], fitted
-    sides = [(b, m - b) for b, m in zip(before, more, strict=True)]
+    sides = [(b, m - b) for b, m in zip(before, added, strict=True)]
     return np.pad(array, [(0, 0)] * (array.ndim - n) + sides, mode=MODES[mode]), fitted
 
 
 def _overlap(start: int, size: int, whole: int) -> tuple[slice, slice]:
-    """Return where [start, start + size) lies within [0, whole), and which part of it that is."""
-    lo, hi = max(0, start), min(whole, start + size)
-    return slice(lo, max(lo, hi)), slice(lo - start, max(lo, hi) - start)
+    """Return the overlap of [start, start + size) with [0, whole), in both coordinates."""
+    low = max(0, start)
+    high = max(low, min(whole, start + size))
+    return slice(low, high), slice(low - start, high - start)

@@ -1,4 +1,4 @@
-"""What goes into a network: normalised pixels, and where some are missing, which are known."""
+"""Inputs of a network: normalised pixels, and with missing pixels a mask of the known ones."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
 
 LEVELS = 4
-"""How often the picture is halved: what is more than about 2**LEVELS pixels inside stays 0."""
+"""Number of times the image is halved; gaps wider than about 2**LEVELS pixels stay 0 inside."""
 
 SWEEPS = 2
-"""Steps towards the smoothest surface on each level, twice as many on the finest."""
+"""Relaxation steps on each level; twice as many on the finest one."""
 
 MARGIN = 5 * 2**LEVELS
-"""How far a pixel reaches at most, in pixels: on each level one cell for each step and for what is
-in between, which is just below four coarsest cells, and up to one more as cells have a grid."""
+"""Greatest distance at which a known pixel has an influence, in pixels.
+
+On each level it is one cell per relaxation step and one for the interpolation: in sum less than
+four cells of the coarsest level, and up to one more for the position within a cell.
+"""
 
 
-def around(region: Region) -> tuple[Region, tuple[slice, ...]]:
-    """Return what must be read for a region to be filled as it is in the whole picture.
+def fill_context(region: Region) -> tuple[Region, tuple[slice, ...]]:
+    """Return the region to read so that a part of it is filled as in the whole image.
 
     Parameters
     ----------
@@ -36,9 +39,9 @@ def around(region: Region) -> tuple[Region, tuple[slice, ...]]:
     Returns
     -------
     wide : Region
-        Larger along y and x; it begins where squares of 2**LEVELS pixels do.
+        Larger along y and x; its start is a multiple of 2**LEVELS.
     inner : tuple of slice
-        Where the region lies in it.
+        Where `region` lies in `wide`.
     """
     first = len(region.start) - 2
     cell = 2**LEVELS
@@ -51,31 +54,31 @@ def around(region: Region) -> tuple[Region, tuple[slice, ...]]:
 
 
 def fill_smoothly(pixels: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Fill what is not known, plane by plane, between what is.
+    """Interpolate missing pixels smoothly from the known ones, plane by plane.
 
-    The picture is halved again and again, means being taken of known pixels; what is unknown is
-    then interpolated from the next coarser level, and relaxed towards the surface whose every
-    pixel is the mean of its neighbours (Gortler et al. 1996, doi:10.1145/237170.237200, "pull
-    push", for the levels).
+    The image is halved repeatedly by the means of known pixels. From the coarsest level on, the
+    missing pixels of a level are interpolated from the next coarser one, and then relaxed
+    towards the mean of their neighbours. The levels are those of the "pull push" algorithm
+    (Gortler et al. 1996, doi:10.1145/237170.237200).
 
     Parameters
     ----------
     pixels : ndarray of float32, shape (..., y, x)
         Normalised.
     known : ndarray of bool, the same shape
-        Which of them are.
+        Whether a pixel is known.
 
     Returns
     -------
     ndarray of float32, the same shape
-        Known pixels as they are; 0, which is the mean, where nothing is known far around.
+        Known pixels are unchanged; far from any known pixel it is 0, the mean.
     """
     if known.all():
         return pixels
     height, width = pixels.shape[-2:]
-    rest = [(0, 0)] * (pixels.ndim - 2) + [(0, -n % 2**LEVELS) for n in (height, width)]
-    sums = [np.pad(np.where(known, pixels, np.float32(0)), rest)]
-    shares = [np.pad(known.astype(np.float32), rest)]
+    padding = [(0, 0)] * (pixels.ndim - 2) + [(0, -n % 2**LEVELS) for n in (height, width)]
+    sums = [np.pad(np.where(known, pixels, np.float32(0)), padding)]
+    shares = [np.pad(known.astype(np.float32), padding)]
     for _ in range(LEVELS):
         sums.append(_halved(sums[-1]))
         shares.append(_halved(shares[-1]))
@@ -91,24 +94,26 @@ def fill_smoothly(pixels: NDArray[np.float32], known: NDArray[np.bool_]) -> NDAr
 
 
 def _halved(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the means of squares of 2 x 2."""
+    """Return the means of squares of 2 x 2 pixels."""
     rows = values[..., 0::2, :] + values[..., 1::2, :]
     means: NDArray[np.float32] = (rows[..., 0::2] + rows[..., 1::2]) * np.float32(0.25)
     return means
 
 
 def _doubled(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return twice as many values along the last axis, in between linearly."""
-    near, far = values * np.float32(0.75), values * np.float32(0.25)
+    """Return twice as many values along the last axis, linearly interpolated."""
+    near = values * np.float32(0.75)
+    far = values * np.float32(0.25)
     out = np.empty((*values.shape[:-1], values.shape[-1], 2), np.float32)
     np.add(near[..., 1:], far[..., :-1], out=out[..., 1:, 0])
     np.add(near[..., :-1], far[..., 1:], out=out[..., :-1, 1])
-    out[..., 0, 0], out[..., -1, 1] = values[..., 0], values[..., -1]
+    out[..., 0, 0] = values[..., 0]
+    out[..., -1, 1] = values[..., -1]
     return out.reshape(*values.shape[:-1], -1)
 
 
 def _relax(values: NDArray[np.float32], free: NDArray[np.float32]) -> None:
-    """Bring what is free nearer to the mean of its four neighbours."""
+    """Move values in place towards the mean of their four neighbours, by the share `free`."""
     mean = np.empty_like(values)
     np.add(values[..., :-2, :], values[..., 2:, :], out=mean[..., 1:-1, :])
     np.add(values[..., 0, :], values[..., 1, :], out=mean[..., 0, :])
@@ -132,22 +137,22 @@ def read_inputs(
     *,
     smooth: bool = False,
 ) -> NDArray[np.float32]:
-    """Read a part of a picture as a network sees it.
+    """Read a region of an image as input of a network.
 
     Parameters
     ----------
     view : ImageView
-        The picture.
+        The image.
     normalisation : Normalisation
         For all of its channels.
     loop : tuple of int
-        Which picture.
+        Index along the loop axes.
     region : Region
-        Which part, in voxels; it may reach beyond the picture.
+        Over the spatial axes, in voxels; it may extend beyond the image.
     missing : ImageView, optional
-        Of the picture's shape without channels, not 0 where pixels are missing.
+        Mask of the image's shape without channels, not 0 where pixels are missing.
     smooth : bool
-        Whether missing pixels are filled smoothly, see `fill_smoothly`.
+        Whether missing pixels are interpolated, see `fill_smoothly`.
 
     Returns
     -------
@@ -156,7 +161,7 @@ def read_inputs(
     """
     if missing is None:
         return normalisation.apply(view.read_raw(loop, region))
-    wide, inner = around(region) if smooth else (region, Region.whole(region.shape).slices)
+    wide, inner = fill_context(region) if smooth else (region, Region.whole(region.shape).slices)
     raw = view.read_raw(loop, wide)
     pixels = normalisation.apply(raw)
     inputs = with_known(pixels, known_pixels(raw, missing, loop, wide), smooth=smooth)
@@ -166,12 +171,12 @@ def read_inputs(
 def known_pixels(
     raw: NDArray[Any], missing: ImageView, loop: tuple[int, ...], region: Region
 ) -> NDArray[np.bool_]:
-    """Tell which pixels are known: not marked as missing, and finite.
+    """Return which pixels are known: not marked as missing, and finite.
 
     Parameters
     ----------
     raw : ndarray, shape (channels, *region.shape)
-        What is read there of the picture.
+        Pixels of the image in this region.
     missing, loop, region
         As in `read_inputs`.
 
@@ -180,39 +185,56 @@ def known_pixels(
     ndarray of bool, the shape of `raw`
     """
     marked = missing.read_raw(loop, region) != 0
-    each = len(raw) // len(marked)
-    known = ~np.repeat(marked, each, axis=0)
+    channels = len(raw) // len(marked)
+    known = ~np.repeat(marked, channels, axis=0)
     return known & np.isfinite(raw) if raw.dtype.kind == "f" else known
 
 
 def with_known(
     pixels: NDArray[np.float32], known: NDArray[np.bool_], *, smooth: bool
 ) -> NDArray[np.float32]:
-    """Return pixels, and behind them as many channels that are 1 where they are known, else 0.
+    """Append the mask of known pixels to the channels of an image.
 
     Parameters
     ----------
     pixels : ndarray of float32, shape (channels, *spatial)
         Normalised.
     known : ndarray of bool, the same shape
-        Which of them are.
+        Whether a pixel is known.
     smooth : bool
-        Whether the others are filled smoothly; else they are 0.
+        Whether missing pixels are interpolated; else they are 0.
+
+    Returns
+    -------
+    ndarray of float32, shape (2 * channels, *spatial)
+        The pixels, and as many channels that are 1 where they are known and 0 elsewhere.
     """
     filled = fill_smoothly(pixels, known) if smooth else pixels * known
     return np.concatenate([filled, known.astype(np.float32)])
 
 
 def missing_view(view: ImageView, mask: Source | None) -> ImageView:
-    """Return a mask with the roles of its picture's axes; without one, nothing is marked.
+    """Return the view of a mask of missing pixels.
+
+    Parameters
+    ----------
+    view : ImageView
+        The image.
+    mask : Source or None
+        Not 0 where pixels are missing; None if none are.
+
+    Returns
+    -------
+    ImageView
+        With the roles of the image's axes, without its channel axis.
 
     Raises
     ------
     InputError
-        Where it has another shape than the picture has without its channels.
+        If its shape is not that of the image without channels.
     """
     shape = tuple(n for a, n in enumerate(view.source.shape) if a != view.layout.channel)
-    mask = _Nothing(shape) if mask is None else mask
+    mask = _EmptyMask(shape) if mask is None else mask
     if tuple(mask.shape) != shape:
         raise InputError(
             "Image and mask differ in shape",
@@ -222,8 +244,8 @@ def missing_view(view: ImageView, mask: Source | None) -> ImageView:
     return ImageView(mask, view.layout.labels, view.context_planes, view.periodic_axes, view.border)
 
 
-class _Nothing:
-    """A mask in which nothing is marked."""
+class _EmptyMask:
+    """A mask of zeros, which takes no memory."""
 
     dtype = np.dtype(np.uint8)
 
@@ -234,25 +256,35 @@ class _Nothing:
         return np.zeros(region.shape, np.uint8)
 
 
-class _Known:
-    """A picture whose missing pixels are NaN."""
+class _MaskedSource:
+    """An image whose missing pixels are NaN."""
 
     dtype = np.dtype(np.float64)
 
     def __init__(self, view: ImageView, missing: ImageView) -> None:
         self.shape = view.source.shape
-        self._source, self._mask, self._channel = view.source, missing.source, view.layout.channel
+        self._source = view.source
+        self._mask = missing.source
+        self._channel = view.layout.channel
 
     def read(self, region: Region) -> NDArray[Any]:
         pixels = self._source.read(region).astype(np.float64)
         axes = [a for a in range(len(self.shape)) if a != self._channel]
-        where = Region(tuple(region.start[a] for a in axes), tuple(region.stop[a] for a in axes))
-        marked = self._mask.read(where) != 0
+        spatial = Region(tuple(region.start[a] for a in axes), tuple(region.stop[a] for a in axes))
+        marked = self._mask.read(spatial) != 0
         if self._channel is not None:
             marked = np.expand_dims(marked, self._channel)
         return np.where(marked, np.nan, pixels)
 
 
 def only_known(view: ImageView, missing: ImageView) -> ImageView:
-    """Return a picture whose missing pixels are NaN, and so count in no statistics."""
-    return replace(view, source=_Known(view, missing))
+    """Return the view of an image whose missing pixels are NaN, so that statistics ignore them.
+
+    Parameters
+    ----------
+    view : ImageView
+        The image.
+    missing : ImageView
+        From :func:`missing_view`.
+    """
+    return replace(view, source=_MaskedSource(view, missing))

@@ -1,4 +1,4 @@
-"""Hiding pixels from a network, so that it learns to tell each from its surroundings."""
+"""Masking of pixels that a network learns to predict: blind spots, lines, and gaps."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from napari_unet.data.image import ImageView
 from napari_unet.geometry.region import Region
 
 REACH = 2
-"""How far away a replacement may come from, in voxels."""
+"""Greatest distance of a replacement, in voxels along each axis."""
 
 Replacement = Literal["neighbour", "median"]
+"""How hidden pixels are replaced."""
 
 
 def hide(
@@ -24,88 +25,96 @@ def hide(
     replacement: Replacement = "neighbour",
     line: int | None = None,
 ) -> NDArray[np.float32]:
-    """Return a picture with some pixels replaced by others nearby.
+    """Replace some pixels of an image by others nearby.
 
-    Noise2Void, Krull et al. 2019, arXiv:1811.10980; the median is N2V2's, Höck et al. 2022,
-    arXiv:2211.08512; hiding what shares its noise is Broaddus et al. 2020,
-    doi:10.1109/ISBI45749.2020.9098336, here whole lines.
+    From Noise2Void (Krull et al. 2019, arXiv:1811.10980); the median from N2V2 (Höck et al. 2022,
+    arXiv:2211.08512); whole lines, for noise that is correlated along them, after Broaddus et
+    al. 2020, doi:10.1109/ISBI45749.2020.9098336.
 
     Parameters
     ----------
-    pixels : ndarray, shape (channels, *spatial)
-        The picture.
+    pixels : ndarray of float32, shape (channels, *spatial)
+        The image.
     hidden : ndarray of bool, shape spatial
-        What is hidden.
+        Whether a pixel is replaced.
     random : Generator
-        Chooses the replacements.
+        Source of all draws.
     replacement : {"neighbour", "median"}
-        One pixel at random out of the surroundings, or their median.
+        A random pixel of the surroundings, or their median.
     line : int, optional
-        Spatial axis along which the noise is alike: replacements then come from other lines.
+        Spatial axis along which noise is correlated: replacements come from other lines.
+
+    Returns
+    -------
+    ndarray of float32, the same shape
     """
-    where = np.argwhere(hidden)
-    if not len(where):
+    coords = np.argwhere(hidden)
+    if not len(coords):
         return pixels
     offsets = _offsets(hidden.ndim, line)
     if replacement == "neighbour":
-        offsets = offsets[random.integers(len(offsets), size=len(where))][:, None]
-    index = _reflected(where[:, None] + offsets, hidden.shape)
+        offsets = offsets[random.integers(len(offsets), size=len(coords))][:, None]
+    index = _reflected(coords[:, None] + offsets, hidden.shape)
     near = pixels[(slice(None), *np.moveaxis(index, -1, 0))]
     out = pixels.copy()
-    out[(slice(None), *where.T)] = np.median(near, axis=-1)
+    out[(slice(None), *coords.T)] = np.median(near, axis=-1)
     return out
 
 
 def choose_hidden(
     shape: Sequence[int], share: float, random: np.random.Generator, line: int | None = None
 ) -> NDArray[np.bool_]:
-    """Return what shall be hidden: single voxels, or whole lines.
+    """Draw which voxels are hidden: single ones, or whole lines.
 
     Parameters
     ----------
     shape : sequence of int
         Of the patch, in voxels.
     share : float
-        Of the voxels, or of the lines.
+        Probability for each voxel or line.
     random : Generator
-        Chooses.
+        Source of all draws.
     line : int, optional
-        The axis along which lines lie.
+        Spatial axis of the lines; without it single voxels are drawn.
+
+    Returns
+    -------
+    ndarray of bool, shape `shape`
     """
     seeds = [1 if axis == line else n for axis, n in enumerate(shape)]
     return np.broadcast_to(random.random(seeds) < share, tuple(shape))
 
 
 def _offsets(ndim: int, line: int | None) -> NDArray[np.int64]:
-    """Return the steps to where a replacement may come from; never to the pixel, or its line."""
-    # Planes may be far apart: in 3D a replacement comes out of the plane itself.
+    """Return the offsets of possible replacements, without the pixel itself or its line."""
+    # In 3D replacements come from the same plane, because planes may be far apart.
     reach = [0] * (ndim - 2) + [REACH] * 2
     grid = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), -1)
-    steps = grid.reshape(-1, ndim)
-    apart = steps.copy()
+    offsets = grid.reshape(-1, ndim)
+    across = offsets.copy()
     if line is not None:
-        apart[:, line] = 0
-    return steps[apart.any(axis=1)]
+        across[:, line] = 0
+    return offsets[across.any(axis=1)]
 
 
 def _reflected(index: NDArray[np.int64], shape: Sequence[int]) -> NDArray[np.int64]:
-    """Return indices that lie inside, mirrored at the borders."""
+    """Return indices mirrored at the borders, so that all lie inside."""
     last = np.array(shape) - 1
     index = np.abs(index)
     return np.clip(np.where(index > last, 2 * last - index, index), 0, last)
 
 
 TRIES = 24
-"""How often a place with holes is looked for before one is made up."""
+"""Number of random locations at which a mask is searched for gaps."""
 
-MOST = 0.5
-"""No more than this part of a patch is hidden."""
+MAX_HIDDEN = 0.5
+"""Greatest share of a patch that is hidden."""
 
 
-def holes_like(
+def draw_gaps(
     missing: ImageView, shape: tuple[int, ...], random: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Return holes taken from some other place of a mask.
+    """Return gaps as they occur at a random location of a mask.
 
     Parameters
     ----------
@@ -114,12 +123,12 @@ def holes_like(
     shape : tuple of int
         Of the patch, in voxels.
     random : Generator
-        Chooses the place.
+        Source of all draws.
 
     Returns
     -------
     ndarray of bool, shape (planes, *shape)
-        True where a pixel shall be hidden.
+        Whether a pixel is to be hidden; a random ball if no gap was found.
     """
     for _ in range(TRIES):
         loop = tuple(int(random.integers(n)) for n in missing.loop_shape)
@@ -128,17 +137,17 @@ def holes_like(
             for n, whole in zip(shape, missing.spatial_shape, strict=True)
         )
         region = Region.of(start, shape)
-        holes: NDArray[np.bool_] = missing.read_raw(loop, region) != 0
-        if 0 < holes.mean() <= MOST:
-            return holes
-    return np.broadcast_to(_blob(shape, random), (missing.context_planes, *shape))
+        gaps: NDArray[np.bool_] = missing.read_raw(loop, region) != 0
+        if 0 < gaps.mean() <= MAX_HIDDEN:
+            return gaps
+    return np.broadcast_to(_random_ball(shape, random), (missing.context_planes, *shape))
 
 
-def _blob(shape: tuple[int, ...], random: np.random.Generator) -> NDArray[np.bool_]:
-    """Return a ball of some size somewhere."""
+def _random_ball(shape: tuple[int, ...], random: np.random.Generator) -> NDArray[np.bool_]:
+    """Return a ball of random size and position."""
     axes = np.ogrid[tuple(slice(0, n) for n in shape)]
     radius = random.uniform(2, max(3, min(shape) / 6))
     centre = [random.uniform(0, n) for n in shape]
-    away = sum((axis - c) ** 2 for axis, c in zip(axes, centre, strict=True))
-    ball: NDArray[np.bool_] = np.asarray(away) <= radius**2
+    squared_distance = sum((axis - c) ** 2 for axis, c in zip(axes, centre, strict=True))
+    ball: NDArray[np.bool_] = np.asarray(squared_distance) <= radius**2
     return ball

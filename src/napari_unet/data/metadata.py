@@ -1,4 +1,4 @@
-"""What a picture file says about its axes: names, pixel size and units."""
+"""Axes of image files: names, pixel sizes and units, from the metadata of TIFF and OME-Zarr."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ UNITS: dict[str, tuple[str, ...]] = {
     "second": ("s", "sec", "seconds"),
     "minute": ("min", "minutes"),
 }
-"""Names of units as in OME-Zarr, and their other names, the symbol of OME-TIFF first."""
+"""Names of units in OME-Zarr, each with its symbol in OME-TIFF and further aliases."""
 
 _ALIASES = {alias.lower(): unit for unit, names in UNITS.items() for alias in (unit, *names)}
 
 
 @dataclass(frozen=True, slots=True)
 class AxesMetadata:
-    """The axes of a picture.
+    """Names, pixel sizes and units of the axes of an image.
 
     Parameters
     ----------
     axes : tuple of str
-        Names in the order of the array's axes, of "t", "c", "z", "y", "x" and "s" (samples of a
-        colour); empty where unknown.
+        Names in the order of the array: "t", "c", "z", "y", "x" or "s" (samples of RGB); empty
+        where unknown.
     scale : tuple of (float or None)
-        Distance between pixels per axis; None where unknown.
+        Distance of pixels along each axis; None where unknown.
     units : tuple of str
-        Unit of each axis, as in `UNITS`; empty where unknown.
+        Unit of each axis, a key of `UNITS`; empty where unknown.
     """
 
     axes: tuple[str, ...]
@@ -47,11 +47,11 @@ class AxesMetadata:
 
     @classmethod
     def unknown(cls, ndim: int) -> AxesMetadata:
-        """Return the axes of a picture that says nothing about them."""
+        """Return axes of which nothing is known."""
         return cls(("",) * ndim, (None,) * ndim, ("",) * ndim)
 
     def take(self, order: Iterable[int]) -> AxesMetadata:
-        """Return the grid of a picture that has these of the axes, in this order."""
+        """Return some of the axes, in this order."""
         order = tuple(order)
         return AxesMetadata(
             tuple(self.axes[a] for a in order),
@@ -60,49 +60,55 @@ class AxesMetadata:
         )
 
     def without(self, axis: int | None) -> AxesMetadata:
-        """Return the grid of the same picture without one of its axes."""
+        """Return the axes without one of them; None leaves out none."""
         return self.take(a for a in range(len(self.axes)) if a != axis)
 
     @property
     def spacing(self) -> tuple[float, ...] | None:
-        """Distances that a network's axes can be compared by, (y, x) or (z, y, x), if known.
+        """Pixel sizes of the spatial axes, (y, x) or (z, y, x); None if unknown.
 
-        A third axis that is no z, or has another unit, counts as fine as x.
+        For a third axis that is not z, or has another unit, it is the size along x.
         """
-        space = [a for a, name in enumerate(self.axes) if name not in CHANNEL_NAMES][-3:]
-        fine = [s for s in (self.scale[a] for a in space[-2:]) if s is not None]
-        if len(fine) < 2:
+        spatial = [a for a, name in enumerate(self.axes) if name not in CHANNEL_NAMES][-3:]
+        in_plane = [s for s in (self.scale[a] for a in spatial[-2:]) if s is not None]
+        if len(in_plane) < 2:
             return None
-        first, last = space[0], space[-1]
+        first = spatial[0]
+        last = spatial[-1]
         z = self.scale[first]
         comparable = self.axes[first] == "z" and self.units[first] == self.units[last]
-        return ((z if z and comparable else fine[-1]), *fine)[-len(space) :]
+        return ((z if z and comparable else in_plane[-1]), *in_plane)[-len(spatial) :]
 
     def with_first(self, name: str) -> AxesMetadata:
-        """Return the grid of a picture with one more axis in front."""
+        """Return the axes with one more in front."""
         return AxesMetadata((name, *self.axes), (None, *self.scale), ("", *self.units))
 
 
 def read_axes_metadata(path: Path, ndim: int) -> AxesMetadata:
-    """Return the axes of a picture file, as far as it tells.
+    """Read the axes of an image file.
 
     Parameters
     ----------
     path : Path
-        A TIFF (OME, ImageJ or plain) or an OME-Zarr; any other file tells nothing.
+        A TIFF (OME, ImageJ or plain) or an OME-Zarr; other files have no such metadata.
     ndim : int
-        Number of axes of the array in it.
+        Number of axes of the array in the file.
+
+    Returns
+    -------
+    AxesMetadata
+        Unknown axes if there is no metadata, or it is damaged or of another number of axes.
     """
     try:
         found = _read_tiff(path) if path.suffix.lower() in TIFF_SUFFIXES else _read_zarr(path)
     except (KeyError, IndexError, TypeError, ValueError, SyntaxError, ZeroDivisionError):
-        # Damaged metadata must not keep anybody from the pixels. (Bad XML is a SyntaxError.)
+        # Pixels stay readable if the metadata is damaged. (Invalid XML is a SyntaxError.)
         found = None
     return found if found is not None and len(found.axes) == ndim else AxesMetadata.unknown(ndim)
 
 
 def known_unit(name: str) -> str:
-    """Return a unit's name in OME-Zarr; empty where it has none."""
+    """Return the name of a unit in OME-Zarr; empty if it has none."""
     return _ALIASES.get(name.strip().lower(), "")
 
 
@@ -139,16 +145,17 @@ def _ome_sizes(xml: str) -> dict[str, tuple[float | None, str]]:
 
 
 def _imagej_sizes(tif: Any) -> dict[str, tuple[float | None, str]]:
-    described, tags = tif.imagej_metadata or {}, tif.pages[0].tags
-    unit = known_unit(described.get("unit", ""))
+    metadata = tif.imagej_metadata or {}
+    tags = tif.pages[0].tags
+    unit = known_unit(metadata.get("unit", ""))
     sizes: dict[str, tuple[float | None, str]] = {}
     for axis, tag in (("x", "XResolution"), ("y", "YResolution")):
         pixels, length = tags[tag].value if tag in tags else (1, 1)
         sizes[axis] = (length / pixels, unit)
-    if described.get("spacing"):
-        sizes["z"] = (float(described["spacing"]), unit)
-    if described.get("finterval"):
-        sizes["t"] = (float(described["finterval"]), known_unit(described.get("tunit", "s")))
+    if metadata.get("spacing"):
+        sizes["z"] = (float(metadata["spacing"]), unit)
+    if metadata.get("finterval"):
+        sizes["t"] = (float(metadata["finterval"]), known_unit(metadata.get("tunit", "s")))
     return sizes
 
 
@@ -158,10 +165,10 @@ def _read_zarr(path: Path) -> AxesMetadata | None:
     import zarr
 
     attributes = dict(zarr.open(path, mode="r").attrs)
-    described: Any = attributes.get("ome", attributes)
-    if "multiscales" not in described:
+    metadata: Any = attributes.get("ome", attributes)
+    if "multiscales" not in metadata:
         return None
-    pyramid = described["multiscales"][0]
+    pyramid = metadata["multiscales"][0]
     axes = [a if isinstance(a, dict) else {"name": a} for a in pyramid["axes"]]
     level = pyramid["datasets"][0]
     scale = [1.0] * len(axes)
@@ -175,6 +182,7 @@ def _read_zarr(path: Path) -> AxesMetadata | None:
 
 
 def _scalings(*parts: dict[str, Any]) -> Iterator[list[float]]:
+    """Yield the scales in the coordinate transformations of parts of OME-Zarr metadata."""
     for part in parts:
         for change in part.get("coordinateTransformations", ()):
             if change["type"] == "scale":

@@ -1,4 +1,4 @@
-"""Patches for training, drawn around what is painted, and windows for validation."""
+"""Sampling of training patches around painted voxels, and of validation windows."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from napari_unet.data.split import Split, split, whole_images
 from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
 
-#: Label index of voxels that count nowhere: not painted, held out, outside, or not finite.
 IGNORED = -1
+"""Class index of voxels that are ignored: not painted, held out, outside, or not finite."""
 
 Shape = tuple[int, ...]
 
 
 class AnnotatedView(NamedTuple):
-    """A picture and what is painted on it."""
+    """An image and its annotations."""
 
     view: ImageView
     store: AnnotationStore
@@ -31,15 +31,15 @@ class AnnotatedView(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PatchSample:
-    """A piece of a picture with its labels.
+    """A patch of an image with its labels.
 
     Attributes
     ----------
     image : ndarray of float32, shape (channels, *read)
         Normalised.
     labels : ndarray of int64, shape read
-        Index of the class, or -1 where the voxel does not count: not painted, on the other side
-        of the split, outside the picture, or not finite.
+        Index of the class, or -1 for ignored voxels: not painted, on the other side of the split,
+        outside the image, or not finite.
     """
 
     image: NDArray[np.float32]
@@ -47,36 +47,37 @@ class PatchSample:
 
 
 class PatchSampler:
-    """Draw patches from pictures and what is painted on them.
+    """Samples patches of annotated images.
 
     Parameters
     ----------
-    pairs : sequence of Pair
-        Pictures with as many channels as the normalisation, and their labels.
+    images : sequence of AnnotatedView
+        Images with as many channels as the normalisation, and their annotations.
     classes : tuple of int
         Label values in the order of the network's classes; other values are ignored.
     normalisation : Normalisation
+        Applied to the patches.
     fraction : float
         Share of the painted cells that is held out for validation.
     seed : int
-        Decides what is held out. Draws take their own random generator.
+        Determines what is held out; draws have a random generator of their own.
     balance : float
-        1: all classes are drawn equally often; 0: as often as they are painted; between, in
-        proportion to ``count ** (1 - balance)``.
+        With 1 all classes are drawn equally often, with 0 in proportion to their painted voxels,
+        in general to ``count ** (1 - balance)``.
     whole : bool
-        Hold out whole pictures, about `fraction` of them and at least one, but none without which
+        Hold out whole images, about `fraction` of them and at least one, but none without which
         a class would have nothing to train with.
 
     Raises
     ------
     InputError
-        Where a picture and its labels are unlike in shape, no voxel of the classes is painted, or
-        no picture can be held out as a whole.
+        If an image and its labels differ in shape, no voxel of the classes is painted, or no
+        image can be held out as a whole.
     """
 
     def __init__(
         self,
-        pairs: Sequence[AnnotatedView],
+        images: Sequence[AnnotatedView],
         classes: tuple[int, ...],
         normalisation: Normalisation,
         fraction: float = 1 / 6,
@@ -85,18 +86,18 @@ class PatchSampler:
         balance: float = 1.0,
         whole: bool = False,
     ) -> None:
-        self.pairs = [AnnotatedView(*pair) for pair in pairs]
+        self.images = [AnnotatedView(*image) for image in images]
         self.classes = classes
         self.normalisation = normalisation
         self.balance = balance
-        for pair in self.pairs:
-            _check_pair(pair)
-        # Unlike seeds, else small pictures would all be held out or none.
-        self._seeds = [seed + 1_000_003 * i for i in range(len(self.pairs))]
-        self._fractions = [fraction] * len(self.pairs)
+        for image in self.images:
+            _check_shapes(image)
+        # With one seed, small images of one shape would hold out the same cells.
+        self._seeds = [seed + 1_000_003 * i for i in range(len(self.images))]
+        self._fractions = [fraction] * len(self.images)
         if whole and fraction:
-            held = whole_images([p.store.snapshot().counts for p in self.pairs], fraction, seed)
-            self._fractions = [1.0 if i in held else 0.0 for i in range(len(self.pairs))]
+            held = whole_images([p.store.snapshot().counts for p in self.images], fraction, seed)
+            self._fractions = [1.0 if i in held else 0.0 for i in range(len(self.images))]
         self._splits: list[Split] = []
         self.refresh()
         if not self.train_count.any():
@@ -121,16 +122,16 @@ class PatchSampler:
 
     @property
     def splits(self) -> Sequence[Split]:
-        """The split of each pair."""
+        """The split into training and validation, one per image."""
         return tuple(self._splits)
 
     def refresh(self) -> bool:
-        """Take up what was painted since; return whether anything was."""
-        old: Sequence[Split | None] = self._splits or [None] * len(self.pairs)
+        """Update the splits from the annotations; return whether these have changed."""
+        old: Sequence[Split | None] = self._splits or [None] * len(self.images)
         new = [
-            split(pair.store, fraction, seed, previous=before)
-            for pair, fraction, seed, before in zip(
-                self.pairs, self._fractions, self._seeds, old, strict=True
+            split(image.store, fraction, seed, previous=before)
+            for image, fraction, seed, before in zip(
+                self.images, self._fractions, self._seeds, old, strict=True
             )
         ]
         changed = any(a is not b for a, b in zip(old, new, strict=True))
@@ -140,103 +141,109 @@ class PatchSampler:
         return changed
 
     def draw(
-        self, read_shape: Shape, rng: np.random.Generator, core: Shape | None = None
+        self, read_shape: Shape, rng: np.random.Generator, output_shape: Shape | None = None
     ) -> PatchSample:
         """Draw a patch around a random painted training voxel.
 
-        The class is drawn first, then a voxel of it, then a window such that the voxel lies at a
-        random place of the window's central part. That part stays inside the picture where the
-        picture is large enough; the rest is mirrored where it leaves the picture.
+        The class is drawn first, then a voxel of it, then a patch such that the voxel lies at a
+        random position in its central part, the output of the network. That part lies inside the
+        image if the image is large enough; the rest is mirrored beyond the border.
 
         Parameters
         ----------
         read_shape : tuple of int
             Shape of the patch, in voxels.
         rng : numpy.random.Generator
-        core : tuple of int, optional
-            Shape of the central part, what the network puts out; all of the patch if not given.
+            Source of all draws.
+        output_shape : tuple of int, optional
+            Shape of the central part, in voxels; by default that of the patch.
 
         Returns
         -------
-        Sample
-            Labels that are held out are -1.
+        PatchSample
+            Held-out voxels have the label -1.
 
         Raises
         ------
         InputError
-            Where all training paint has been erased.
+            If no painted training voxel is left.
         """
-        which, voxel = self._draw_voxel(rng)
-        pair, core = self.pairs[which], core or read_shape
-        loops = len(pair.view.loop_shape)
+        image_index, voxel = self._draw_voxel(rng)
+        image = self.images[image_index]
+        output_shape = output_shape or read_shape
+        loops = len(image.view.loop_shape)
         start = [
             _draw_start(v, c, n, rng) - (r - c) // 2
             for v, c, n, r in zip(
-                voxel[loops:], core, pair.view.spatial_shape, read_shape, strict=True
+                voxel[loops:], output_shape, image.view.spatial_shape, read_shape, strict=True
             )
         ]
         region = Region.of(start, read_shape)
-        return self._sample(which, voxel[:loops], region, held_out=False)
+        return self._sample(image_index, voxel[:loops], region, held_out=False)
 
     def windows(
-        self, read_shape: Shape, core: Shape, limit: int = 16, *, held_out: bool = True
+        self, read_shape: Shape, output_shape: Shape, limit: int = 16, *, held_out: bool = True
     ) -> Iterator[PatchSample]:
-        """Yield windows that cover what is held out, or what is not.
+        """Yield patches that cover the held-out voxels, or the training voxels.
 
-        They are always the same ones for the same paint.
-
-        The windows' central parts lie on a grid that does not cut through the cells of the
-        split where the core holds a cell, so no voxel counts twice. If there are more than
-        `limit`, those with the largest shares of the classes' voxels are taken.
+        They are the same for the same annotations. Their central parts lie on a grid, so that no
+        voxel counts twice; it is aligned with the cells of the split if the central part is at
+        least as large as a cell. If there are more than `limit`, those with the largest shares
+        of the classes' voxels are taken.
 
         Parameters
         ----------
-        read_shape, core : tuple of int
+        read_shape, output_shape : tuple of int
             As for :meth:`draw`.
         limit : int
-            Most windows to yield.
+            Greatest number of patches.
         held_out : bool
-            Cover what validation has; else what training has.
+            Whether held-out voxels are covered, and not training voxels.
 
         Yields
         ------
-        Sample
-            All labels are -1 but those of that side.
+        PatchSample
+            Voxels of the other side have the label -1.
         """
         windows: dict[tuple[int, Shape, Shape], float] = {}
-        for which, index, share in self._voxels(held_out):
-            loops = len(self.pairs[which].view.loop_shape)
-            step = _grid_step(core, self._splits[which].cell[loops:])
-            index[:, loops:] //= np.array(step)
-            cells, counts = np.unique(index, axis=0, return_counts=True)
+        for image_index, coords, share in self._voxels(held_out):
+            loops = len(self.images[image_index].view.loop_shape)
+            step = _grid_step(output_shape, self._splits[image_index].cell[loops:])
+            coords[:, loops:] //= np.array(step)
+            cells, counts = np.unique(coords, axis=0, return_counts=True)
             for cell, count in zip(cells.tolist(), counts.tolist(), strict=True):
-                key = (which, tuple(cell[:loops]), tuple(cell[loops:]))
+                key = (image_index, tuple(cell[:loops]), tuple(cell[loops:]))
                 windows[key] = windows.get(key, 0.0) + share * count
         best = sorted(windows, key=lambda key: (-windows[key], key))[:limit]
-        for which, loop, cell in sorted(best):
-            yield self._window(which, loop, cell, read_shape, core, held_out)
+        for image_index, loop, cell in sorted(best):
+            yield self._window(image_index, loop, cell, read_shape, output_shape, held_out)
 
     def _draw_voxel(self, rng: np.random.Generator) -> tuple[int, Shape]:
+        """Draw image index and coordinates of a painted training voxel."""
         counts = self._counts
         total = counts.sum(axis=0)
         if not total.any():
             raise InputError("Nothing is painted any more", todo="Paint a few strokes")
         weight = np.where(total > 0, total ** (1.0 - self.balance), 0.0)
         c = int(rng.choice(len(weight), p=weight / weight.sum()))
-        which = int(rng.choice(len(counts), p=counts[:, c] / total[c]))
-        index = self._splits[which].train_index[self.classes[c]]
-        return which, tuple(int(i) for i in index[rng.integers(len(index))])
+        image_index = int(rng.choice(len(counts), p=counts[:, c] / total[c]))
+        coords = self._splits[image_index].train_index[self.classes[c]]
+        return image_index, tuple(int(i) for i in coords[rng.integers(len(coords))])
 
-    def _sample(self, which: int, loop: Shape, region: Region, *, held_out: bool) -> PatchSample:
-        pair = self.pairs[which]
-        raw = pair.view.read_raw(loop, region)
-        whole = Region.of(loop + region.start, (1,) * len(loop) + region.shape)
-        labels = class_index(pair.store.read(whole), self.classes, pair.store.zero_is_class)
-        held = self._splits[which].validation_mask(whole)
+    def _sample(
+        self, image_index: int, loop: Shape, region: Region, *, held_out: bool
+    ) -> PatchSample:
+        image = self.images[image_index]
+        raw = image.view.read_raw(loop, region)
+        labels_region = Region.of(loop + region.start, (1,) * len(loop) + region.shape)
+        labels = class_index(
+            image.store.read(labels_region), self.classes, image.store.zero_is_class
+        )
+        held = self._splits[image_index].validation_mask(labels_region)
         labels[held != held_out] = IGNORED
         labels = labels.reshape(region.shape)
         outside = np.ones(region.shape, bool)
-        inside = region.intersect(Region.whole(pair.view.spatial_shape))
+        inside = region.intersect(Region.whole(image.view.spatial_shape))
         outside[inside.within(region).slices] = False
         labels[outside] = IGNORED
         if raw.dtype.kind == "f":
@@ -244,37 +251,40 @@ class PatchSampler:
         return PatchSample(self.normalisation.apply(raw), labels)
 
     def _voxels(self, held_out: bool) -> Iterator[tuple[int, NDArray[np.int32], float]]:
-        """Yield pair, coordinates and what one voxel is worth, for each class of each pair."""
+        """Yield image index, coordinates and weight of a voxel, for each class of each image.
+
+        The weight is the share of the class's voxels that one indexed voxel stands for.
+        """
         totals = (self.val_count if held_out else self.train_count).tolist()
-        for which, part in enumerate(self._splits):
+        for image_index, part in enumerate(self._splits):
             indices = part.val_index if held_out else part.train_index
             counts = part.val_count if held_out else part.train_count
             for value, total in zip(self.classes, totals, strict=True):
-                index = indices.get(value)
-                if index is not None and len(index):
-                    yield which, index.copy(), counts[value] / len(index) / max(total, 1)
+                coords = indices.get(value)
+                if coords is not None and len(coords):
+                    yield image_index, coords.copy(), counts[value] / len(coords) / max(total, 1)
 
     def _window(
         self,
-        which: int,
+        image_index: int,
         loop: Shape,
         cell: Shape,
         read_shape: Shape,
-        core: Shape,
+        output_shape: Shape,
         held_out: bool,
     ) -> PatchSample:
-        step = _grid_step(core, self._splits[which].cell[len(loop) :])
+        step = _grid_step(output_shape, self._splits[image_index].cell[len(loop) :])
         start = tuple(i * s for i, s in zip(cell, step, strict=True))
         counted = Region.of(start, step)
         first = tuple(
             a - (c - s) // 2 - (r - c) // 2
-            for a, s, c, r in zip(start, step, core, read_shape, strict=True)
+            for a, s, c, r in zip(start, step, output_shape, read_shape, strict=True)
         )
         window = Region.of(first, read_shape)
-        sample = self._sample(which, loop, window, held_out=held_out)
+        sample = self._sample(image_index, loop, window, held_out=held_out)
         labels = np.full_like(sample.labels, IGNORED)
-        place = counted.within(window).slices
-        labels[place] = sample.labels[place]
+        inside = counted.within(window).slices
+        labels[inside] = sample.labels[inside]
         return PatchSample(sample.image, labels)
 
 
@@ -286,10 +296,11 @@ def class_index(
     Parameters
     ----------
     labels : ndarray of int
+        Label values.
     classes : tuple of int
         Label values in the order of the classes.
     zero_is_class : bool
-        Whether 0 may be a class; else it is none whatever `classes` says.
+        Whether 0 may be a class; otherwise it is ignored, even if it is in `classes`.
 
     Examples
     --------
@@ -298,33 +309,36 @@ def class_index(
     """
     order = np.argsort(classes)
     values = np.asarray(classes)[order]
-    # Mostly nothing is painted: only what is is looked up.
-    where = np.ones(labels.shape, bool) if zero_is_class else labels != 0
-    painted = labels[where]
-    place = np.searchsorted(values, painted).clip(max=len(classes) - 1)
+    # Only painted voxels are looked up, because most are not painted.
+    painted = np.ones(labels.shape, bool) if zero_is_class else labels != 0
+    wanted = labels[painted]
+    position = np.searchsorted(values, wanted).clip(max=len(classes) - 1)
     index = np.full(labels.shape, IGNORED, np.int64)
-    index[where] = np.where(values[place] == painted, order[place], IGNORED)
+    index[painted] = np.where(values[position] == wanted, order[position], IGNORED)
     return index
 
 
-def _draw_start(voxel: int, core: int, size: int, rng: np.random.Generator) -> int:
-    """Draw where a core begins that holds the voxel and, if it can, lies inside the picture."""
-    low, high = voxel - core + 1, voxel
-    if core <= size:
-        low, high = max(low, 0), min(high, size - core)
+def _draw_start(voxel: int, length: int, size: int, rng: np.random.Generator) -> int:
+    """Draw the start of an interval that contains the voxel, inside the image if it fits."""
+    low = voxel - length + 1
+    high = voxel
+    if length <= size:
+        low = max(low, 0)
+        high = min(high, size - length)
     return int(rng.integers(low, high + 1))
 
 
-def _grid_step(core: Shape, cell: Shape) -> Shape:
-    return tuple(c // n * n or c for c, n in zip(core, cell, strict=True))
+def _grid_step(output_shape: Shape, cell: Shape) -> Shape:
+    """Return the largest multiple of the cell that fits, else the output shape itself."""
+    return tuple(c // n * n or c for c, n in zip(output_shape, cell, strict=True))
 
 
-def _check_pair(pair: AnnotatedView) -> None:
-    shape = pair.view.loop_shape + pair.view.spatial_shape
-    if pair.store.shape != shape:
+def _check_shapes(image: AnnotatedView) -> None:
+    shape = image.view.loop_shape + image.view.spatial_shape
+    if image.store.shape != shape:
         raise InputError(
-            "The labels do not fit the picture",
-            got=f"labels of shape {pair.store.shape}",
+            "The labels do not fit the image",
+            got=f"labels of shape {image.store.shape}",
             expected=f"{shape}",
-            todo="Choose the labels that were painted on this picture",
+            todo="Choose the labels that were painted on this image",
         )

@@ -1,4 +1,4 @@
-"""One way to read from arrays of any kind: in memory, memory-mapped, chunked or on disk."""
+"""Sources: arrays of any kind (in memory, memory-mapped, chunked, files) read by region."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
 
 DEFAULT_BYTES = 512 * 2**20
+"""Default capacity of a cache, in bytes."""
 
 
 class BlockCache:
-    """Keep the blocks that were used last, up to a number of bytes. Thread safe.
+    """LRU cache of array blocks, limited by their bytes; it is thread-safe.
 
     Parameters
     ----------
     capacity : int
-        Bytes held at most; a block larger than that is not kept.
+        Greatest number of bytes; a larger block is not cached.
     """
 
     def __init__(self, capacity: int = DEFAULT_BYTES) -> None:
@@ -38,11 +39,11 @@ class BlockCache:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held now."""
+        """Number of bytes in the cache."""
         return self._nbytes
 
     def get(self, key: Hashable) -> NDArray[Any] | None:
-        """Return the block of that key, or None where it is not (or no longer) kept."""
+        """Return a block, or None if it is not in the cache."""
         with self._lock:
             block = self._blocks.get(key)
             if block is not None:
@@ -50,7 +51,15 @@ class BlockCache:
             return block
 
     def put(self, key: Hashable, block: NDArray[Any]) -> None:
-        """Keep a block, and drop those that were not used for longest to make room."""
+        """Add a block, and remove the least recently used ones to make room.
+
+        Parameters
+        ----------
+        key : hashable
+            A block of the same key is replaced.
+        block : ndarray
+            It must not be changed afterwards.
+        """
         with self._lock:
             self._drop(key)
             if block.nbytes > self.capacity:
@@ -67,30 +76,32 @@ class BlockCache:
 
 
 Fetch = Callable[[Sequence[Region]], Sequence[NDArray[Any]]]
+"""Reads the content of several regions at once."""
 
-#: Chunks below this are read several at a time: opening each alone would cost more than its data.
 SMALL_BLOCK = 256 * 2**10
-#: A block may be this share of the cache; larger chunks are read in parts.
+"""Size in bytes below which chunks are read together, because opening each takes longer."""
+
 LARGEST_SHARE = 8
+"""A block has at most one in so many bytes of the cache; larger chunks are read in parts."""
 
 _serial = count()
 
 
 class ChunkedSource:
-    """A chunked array, read block by block; what was read lately is kept.
+    """A chunked array, read block by block through a cache.
 
     Parameters
     ----------
     shape : tuple of int
         Shape of the array.
     dtype : dtype
-        Its type; what is read comes in native byte order.
+        Its type; pixels are returned in native byte order.
     chunks : sequence of sequence of int
-        Sizes of the chunks along each axis, as dask has them.
+        Sizes of the chunks along each axis, as in dask.
     fetch : callable
-        Returns the content of some regions, asked for together.
+        Returns the content of several regions.
     cache : BlockCache, optional
-        Shared with other sources if given, else one of its own.
+        Can be shared with other sources; by default it has its own.
     """
 
     def __init__(
@@ -110,7 +121,7 @@ class ChunkedSource:
         self._serial = next(_serial)
 
     def read(self, region: Region) -> NDArray[Any]:
-        """Return a copy of that region, which lies inside the array."""
+        """Return a copy of a region inside the array."""
         out = np.empty(region.shape, self.dtype)
         if out.nbytes > self._cache.capacity:
             out[...] = self._fetch([region])[0]
@@ -121,6 +132,7 @@ class ChunkedSource:
         return out
 
     def _touched(self, region: Region) -> Iterator[Region]:
+        """Yield the regions of the blocks that a region intersects."""
         spans = []
         for start, stop, edges in zip(region.start, region.stop, self._edges, strict=True):
             first = int(np.searchsorted(edges, start, side="right")) - 1
@@ -130,6 +142,7 @@ class ChunkedSource:
             yield Region(tuple(a for a, _ in box), tuple(b for _, b in box))
 
     def _blocks(self, wanted: list[Region]) -> Iterator[tuple[Region, NDArray[Any]]]:
+        """Yield blocks from the cache, and then those that are read."""
         missing = []
         for block in wanted:
             data = self._cache.get((self._serial, block.start))
@@ -147,10 +160,24 @@ class ChunkedSource:
 def block_edges(
     chunks: Sequence[Sequence[int]], itemsize: int, small: int, large: int
 ) -> list[NDArray[np.int64]]:
-    """Return where the blocks that are read at once begin and end, per axis.
+    """Return the boundaries of the blocks that are read at once, per axis.
 
-    They are the chunks, joined (from the last axis on) while they hold fewer than `small` bytes
-    and divided (the longest axis first) while they hold more than `large`.
+    Blocks are chunks, joined (from the last axis on) while they have fewer than `small` bytes,
+    and divided (the longest axis first) while they have more than `large`.
+
+    Parameters
+    ----------
+    chunks : sequence of sequence of int
+        Sizes of the chunks along each axis.
+    itemsize : int
+        Bytes per voxel.
+    small, large : int
+        Limits in bytes.
+
+    Returns
+    -------
+    list of ndarray of int64
+        Boundaries along each axis, from 0 to its size.
     """
     edges = [np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64) for sizes in chunks]
     longest = [int(np.diff(e).max(initial=1)) for e in edges]
@@ -172,16 +199,17 @@ def _halved(edges: NDArray[np.int64], longest: int) -> NDArray[np.int64]:
 
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".lsm", ".stk")
+"""Suffixes of files that are opened as TIFF."""
 
 
 def open_file(path: Path) -> object:
-    """Open a picture file as an array that is read on demand.
+    """Open an image file as an array that is read on demand.
 
     Parameters
     ----------
     path : Path
-        A TIFF (memory-mapped where its pixels are stored plainly, else read tile by tile; the
-        first series, its largest level), an OME-Zarr or zarr folder (level 0), or a ``.npy``.
+        A TIFF (its first series at full resolution; memory-mapped if it is stored uncompressed,
+        else read by tile), an OME-Zarr or zarr folder (level 0), or a ``.npy``.
 
     Returns
     -------
@@ -190,10 +218,10 @@ def open_file(path: Path) -> object:
     Raises
     ------
     InputError
-        Where the file is missing or of another kind.
+        If the file does not exist, is damaged, or is of another kind.
     """
     if not path.exists():
-        raise InputError("There is no such file", got=str(path), todo="Check its name")
+        raise InputError("There is no such file", got=str(path), todo="Check the name")
     try:
         if path.suffix.lower() in TIFF_SUFFIXES:
             return _open_tiff(path)
@@ -215,12 +243,17 @@ def open_file(path: Path) -> object:
 
 
 def level0(node: Any) -> object:
-    """Return the largest array of a zarr group (OME-Zarr of any version), or the array itself.
+    """Return the array of full resolution of a zarr group (OME-Zarr of any version).
+
+    Parameters
+    ----------
+    node : zarr.Group or zarr.Array
+        An array is returned as it is.
 
     Raises
     ------
     InputError
-        Where the group holds no pyramid and not just one array.
+        If the group is not a pyramid and holds several arrays.
     """
     if hasattr(node, "dtype"):
         return node
@@ -233,9 +266,9 @@ def level0(node: Any) -> object:
     if len(names) == 1 or "0" in names:
         return level0(node["0" if "0" in names else names[0]])
     raise InputError(
-        "This zarr group holds no single picture",
+        "This zarr group does not hold a single image",
         got=f"members {', '.join(names[:8]) or 'none'}",
-        todo="Give the path of one of its arrays",
+        todo="Pass the path of one of its arrays",
     )
 
 
@@ -244,21 +277,22 @@ def _open_tiff(path: Path) -> object:
 
     try:
         return tifffile.memmap(path, mode="r")
-    except ValueError:  # compressed, tiled or otherwise not one plain piece
+    except ValueError:  # compressed, tiled, or otherwise not contiguous
         pass
-    with ExitStack() as open_:
-        tiff = open_.enter_context(tifffile.TiffFile(path))
+    with ExitStack() as stack:
+        tiff = stack.enter_context(tifffile.TiffFile(path))
         try:
             import zarr
         except ImportError:
             return tiff.series[0].asarray(level=0)
         array: object = zarr.open(tiff.series[0].aszarr(level=0), mode="r")
-        # It is read from as long as the array is there.
-        weakref.finalize(array, open_.pop_all().close)
+        # The file stays open as long as the array exists.
+        weakref.finalize(array, stack.pop_all().close)
     return array
 
 
 ACCEPTED = "a numpy, dask or zarr array, its pyramid, or the path of a TIFF or OME-Zarr"
+"""Data that can be opened, for error messages."""
 
 
 @runtime_checkable
@@ -271,10 +305,10 @@ class Source(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of what is read, in native byte order."""
+        """Type of the pixels, in native byte order."""
 
     def read(self, region: Region) -> NDArray[Any]:
-        """Return that region, which lies inside the array; do not write into what comes back."""
+        """Return a region inside the array; the result must not be written to."""
 
 
 class ArraySource:
@@ -283,7 +317,7 @@ class ArraySource:
     Parameters
     ----------
     array : ndarray
-        Of any byte order; views of it are returned where the byte order is native.
+        Of any byte order; views are returned if the byte order is native.
     """
 
     def __init__(self, array: NDArray[Any]) -> None:
@@ -292,12 +326,12 @@ class ArraySource:
         self._array = array
 
     def read(self, region: Region) -> NDArray[Any]:
-        """Return that region, which lies inside the array."""
+        """Return a region inside the array; the result must not be written to."""
         return np.asarray(self._array[region.slices], self.dtype)
 
 
 def open_source(data: object, *, cache: BlockCache | None = None) -> Source:
-    """Open whatever holds a picture or labels, without loading it.
+    """Open an image or labels, without loading them.
 
     Parameters
     ----------
@@ -307,13 +341,13 @@ def open_source(data: object, *, cache: BlockCache | None = None) -> Source:
         zarr group, an open source, or the path of a TIFF, an OME-Zarr, a zarr or a ``.npy``.
         Of pyramids, level 0 is opened.
     cache : BlockCache, optional
-        Where the blocks of chunked arrays are kept, to share its bound between several sources;
-        without it each has 512 MiB of its own.
+        Cache for chunked arrays, to be shared by several sources; by default each source has its
+        own of 512 MiB.
 
     Raises
     ------
     InputError
-        For anything else, for an empty array, and for complex, text or object arrays.
+        If it cannot be opened, is empty, or is a complex, text or object array.
 
     Examples
     --------
@@ -324,14 +358,14 @@ def open_source(data: object, *, cache: BlockCache | None = None) -> Source:
     source = _open(data, cache)
     if source.dtype.kind not in "biuf":
         raise InputError(
-            "These pixels are no numbers that can be learned from",
+            "Pixels of this type cannot be used",
             got=f"dtype {source.dtype}",
             expected="integer, float or bool pixels",
-            todo="Convert the picture, for instance a complex one to its magnitude",
+            todo="Convert the image, for instance a complex one to its magnitude",
         )
     if 0 in source.shape or not source.shape:
         raise InputError(
-            "The picture is empty", got=f"shape {source.shape}", todo="Choose another picture"
+            "The image is empty", got=f"shape {source.shape}", todo="Choose another image"
         )
     return source
 
@@ -359,22 +393,23 @@ def _largest(levels: Sequence[Any]) -> object:
     volumes = [int(np.prod(shape)) for shape in sizes]
     if not levels or (len(levels) > 1 and not volumes[0] == max(volumes) > volumes[-1]):
         raise InputError(
-            "A list of arrays is taken for a pyramid, and these are none",
-            got=f"levels of the shapes {sizes[:4]}",
-            expected="the largest level first",
-            todo="Stack pictures of one size into one array",
+            "A list of arrays has to be a pyramid, which these are not",
+            got=f"levels of shapes {sizes[:4]}",
+            expected="levels of decreasing size",
+            todo="Stack images of one size into one array",
         )
     return levels[0]
 
 
 def _open_chunked(data: Any, cache: BlockCache | None) -> Source:
     try:
-        shape, dtype = tuple(int(n) for n in data.shape), np.dtype(data.dtype)
+        shape = tuple(int(n) for n in data.shape)
+        dtype = np.dtype(data.dtype)
         chunks = _chunk_sizes(shape, getattr(data, "chunks", None))
         data.__getitem__  # noqa: B018 - an array that can be sliced
     except (AttributeError, TypeError, ValueError) as error:
         raise InputError(
-            "This is no picture that can be opened",
+            "This cannot be opened as an image",
             got=f"{type(data).__name__}",
             expected=ACCEPTED,
         ) from error
@@ -391,12 +426,15 @@ def _open_chunked(data: Any, cache: BlockCache | None) -> Source:
 
 
 def _chunk_sizes(shape: tuple[int, ...], chunks: Any) -> list[tuple[int, ...]]:
-    # dask has all the sizes, zarr and HDF5 one for all, HDF5 in one piece None.
+    # dask lists all sizes, zarr and HDF5 have one size for all, contiguous HDF5 has None.
     if chunks is None:
         chunks = shape
     return [
-        tuple(int(n) for n in size)
-        if isinstance(size, Sequence)
-        else (int(size),) * (n // int(size)) + (n % int(size),) * (n % int(size) > 0)
+        tuple(int(n) for n in size) if isinstance(size, Sequence) else _equal_chunks(n, int(size))
         for n, size in zip(shape, chunks, strict=True)
     ]
+
+
+def _equal_chunks(length: int, size: int) -> tuple[int, ...]:
+    count, rest = divmod(length, size)
+    return (size,) * count + ((rest,) if rest else ())

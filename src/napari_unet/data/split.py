@@ -1,4 +1,4 @@
-"""Painted voxels for training and for validation, held out in space."""
+"""Division of the painted voxels into training and validation, by cells in space."""
 
 from __future__ import annotations
 
@@ -15,20 +15,26 @@ from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
 
 Coords = NDArray[np.int32]
+"""Coordinates of voxels over all axes, loop axes first, shape (n, ndim)."""
+
 Mask = NDArray[np.bool_]
 
-#: Cells are this large along z, y, x; voxels of neighbouring cells are too much alike to tell
-#: whether a network has learned, so cells are wider than strokes.
 CELL = (8, 32, 32)
+"""Shape of the cells along z, y, x, in voxels.
 
-#: Of no class is more held out than so many times its share; chance could else take half of what
-#: little is painted.
+They are wider than strokes, because neighbouring voxels are too similar for a validation.
+"""
+
 MOST_HELD = 1.25
+"""Greatest share of a class that is held out, relative to the intended share.
+
+Without the limit, half of the voxels could be held out by chance where little is painted.
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """The painted voxels of one block, per label value, and whether their cells are held out."""
+    """The indexed voxels of one block by label value, and whether their cells are held out."""
 
     block: Block
     halvings: Mapping[int, int]
@@ -38,28 +44,28 @@ class _Part:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Which voxels train the network and which validate it.
+    """Division of the painted voxels into training and validation.
 
-    Space is divided into cells. A hash of the seed and the cell's index decides, so a cell stays
-    on its side whatever else is painted. One exception: where clearly more of a class than its
-    share would be held out, as chance has it where little is painted, some of its cells (`kept`)
-    move to training, and stay there.
+    Space is divided into cells. A hash of the seed and of the index of a cell decides whether it
+    is held out, so that this does not change when more is painted. Where clearly more of a class
+    than its share would be held out, some of its cells (`kept`) move to training for good.
 
     Attributes
     ----------
     version : int
-        The store's version.
+        Version of the annotations.
     cell : tuple of int
         Shape of the cells, in voxels, over all axes.
     fraction : float
         Share of the cells that is held out.
     seed : int
+        Of the hash.
     kept : frozenset of tuple of int
-        Indices of the cells that train although their hash would hold them out.
+        Indices of the cells that are used for training although their hash holds them out.
     train_index, val_index : dict of label value to ndarray of int32, shape (n, ndim)
-        Coordinates of painted voxels, thinned out at random where a class has many.
+        Coordinates of painted voxels, a random subset if a class has many.
     train_count, val_count : dict of label value to int
-        Numbers of painted voxels (estimated where they were thinned out).
+        Numbers of painted voxels, estimated from the subset.
     """
 
     version: int
@@ -73,22 +79,8 @@ class Split:
     val_count: Mapping[int, int]
     _parts: Mapping[Index, _Part] = field(default_factory=dict, repr=False)
 
-    def is_validation(self, coords: NDArray[Any]) -> Mask:
-        """Tell for each voxel whether it is held out.
-
-        Parameters
-        ----------
-        coords : ndarray of int, shape (n, ndim)
-
-        Returns
-        -------
-        ndarray of bool, shape (n,)
-        """
-        cells = np.asarray(coords) // np.array(self.cell)
-        return _held_out(cells, self.fraction, self.seed, self.kept)
-
     def validation_mask(self, region: Region) -> Mask:
-        """Return for each voxel of a region (over all axes) whether it is held out."""
+        """Return whether each voxel of a region over all axes is held out, shape region.shape."""
         spans = [
             np.arange(a, b) // n
             for a, b, n in zip(region.start, region.stop, self.cell, strict=True)
@@ -110,53 +102,50 @@ def split(
     limit: int = 200_000,
     previous: Split | None = None,
 ) -> Split:
-    """Divide what is painted into training and validation.
+    """Divide the painted voxels into training and validation.
 
     Parameters
     ----------
     store : AnnotationStore
+        The annotations.
     fraction : float
-        Share of the cells to hold out, from 0 to 1; with 1 everything is held out, whatever class
-        has then nothing to train with.
+        Share of the cells to hold out, from 0 to 1; with 1 all voxels are held out.
     seed : int
+        Another seed holds out other cells.
     cell : tuple of int, optional
-        Shape of the cells over the spatial axes, in voxels; (32, 32) or (8, 32, 32) if not given.
-        Along the looped axes it is 1.
+        Shape of the cells over the spatial axes, in voxels; (32, 32) or (8, 32, 32) by default.
+        Along the loop axes it is 1.
     limit : int
-        About how many voxels per class to index at most.
+        Approximate greatest number of indexed voxels per class.
     previous : Split, optional
-        The split of an earlier version of the same store with the same settings: blocks that did
-        not change are taken over, and so are the cells that were moved to training.
+        Split of an earlier version of the same annotations with the same settings. Unchanged
+        blocks are not indexed again, and cells that were moved to training stay there.
 
     Raises
     ------
     InputError
-        For a fraction outside its range.
+        If the fraction is not between 0 and 1.
     """
     if not 0 <= fraction <= 1:
-        raise InputError("No such share can be held out", got=fraction, expected="0 to 1")
+        raise InputError("This share cannot be held out", got=fraction, expected="0 to 1")
     now = store.snapshot()
     if previous is not None and previous.version == now.version:
         return previous
     loops = len(now.shape) - store.spatial_ndim
-    whole_cell = (1,) * loops + (cell or CELL[-store.spatial_ndim :])
-    parts = _index_blocks(now, whole_cell, fraction, seed, limit, previous)
+    full_cell = (1,) * loops + (cell or CELL[-store.spatial_ndim :])
+    parts = _index_blocks(now, full_cell, fraction, seed, limit, previous)
     coords, held = _join(parts.values(), now.counts, len(now.shape))
+    cells = {value: coords[value] // np.array(full_cell) for value in now.counts}
     kept = set(previous.kept if previous else ())
-    most = min(MOST_HELD * fraction, (1 + fraction) / 2)
-    for value in now.counts if fraction < 1 else ():
-        cells = coords[value] // np.array(whole_cell)
-        held[value] &= ~_in_cells(cells, kept)
-        while held[value].sum() > most * held[value].size:
-            moved = _last_to_hold_out(cells[held[value]], seed)
-            kept.add(moved)
-            held[value] &= ~_in_cells(cells, [moved])
-    for value in now.counts if kept else ():
-        held[value] &= ~_in_cells(coords[value] // np.array(whole_cell), kept)
+    if fraction < 1:
+        _limit_held(held, cells, kept, min(MOST_HELD * fraction, (1 + fraction) / 2), seed)
+    if kept:
+        for value in cells:
+            held[value] &= ~_in_cells(cells[value], kept)
     val_count = {v: round(n * float(held[v].mean())) for v, n in now.counts.items()}
     return Split(
         version=now.version,
-        cell=whole_cell,
+        cell=full_cell,
         fraction=fraction,
         seed=seed,
         kept=frozenset(kept),
@@ -168,22 +157,34 @@ def split(
     )
 
 
+def _limit_held(
+    held: dict[int, Mask], cells: Mapping[int, Coords], kept: set[Index], most: float, seed: int
+) -> None:
+    """Move cells to training, in place, until at most the share `most` of a class is held out."""
+    for value in cells:
+        held[value] &= ~_in_cells(cells[value], kept)
+        while held[value].sum() > most * held[value].size:
+            moved = _last_to_hold_out(cells[value][held[value]], seed)
+            kept.add(moved)
+            held[value] &= ~_in_cells(cells[value], [moved])
+
+
 def whole_images(counts: Sequence[Mapping[int, int]], fraction: float, seed: int) -> frozenset[int]:
-    """Choose pictures that are held out as a whole.
+    """Choose the images that are held out as a whole.
 
     Parameters
     ----------
     counts : sequence of mapping
-        Painted voxels by label value, picture by picture.
+        Number of painted voxels by label value, one mapping per image.
     fraction : float
-        Share of the pictures; at least one is chosen.
+        Share of the images; at least one is chosen.
     seed : int
         Another seed may choose others.
 
     Raises
     ------
     InputError
-        Where no picture can be spared: each holds all there is of some class.
+        If every image holds all voxels of some class.
     """
     wanted = max(1, round(fraction * len(counts)))
     chosen: set[int] = set()
@@ -212,18 +213,18 @@ def _index_blocks(
     limit: int,
     previous: Split | None,
 ) -> dict[Index, _Part]:
-    """Index every block, taking over from the previous split those that did not change."""
-    # Thinning by powers of two, so that a few more voxels rarely change what was indexed before.
+    """Index the voxels of every block; unchanged blocks are taken from the previous split."""
+    # Subsets by powers of two, so that a few more voxels rarely require to index a block again.
     halvings = {v: max(0, ceil(log2(n / limit))) for v, n in now.counts.items()}
-    old = previous._parts if previous else {}
+    previous_parts = previous._parts if previous else {}
     parts = {}
     for index, block in now.blocks.items():
-        thinned = {v: halvings[v] for v in (*block.counts, 0) if v in halvings}
-        part = old.get(index)
-        if part is None or part.block is not block or part.halvings != thinned:
+        needed = {v: halvings[v] for v in (*block.counts, 0) if v in halvings}
+        part = previous_parts.get(index)
+        if part is None or part.block is not block or part.halvings != needed:
             rng = np.random.default_rng([seed % 2**63, *index])
-            coords = _voxels(block.labels, thinned, now.region(index).start, rng)
-            part = _part(block, thinned, coords, cell, fraction, seed)
+            coords = _voxels(block.labels, needed, now.region(index).start, rng)
+            part = _part(block, needed, coords, cell, fraction, seed)
         parts[index] = part
     if now.zero_is_class:
         coords = {0: _background(now, halvings.get(0, 0), seed)}
@@ -246,24 +247,24 @@ def _part(
 def _voxels(
     labels: NDArray[Any], halvings: Mapping[int, int], start: Index, rng: np.random.Generator
 ) -> dict[int, Coords]:
-    """Return the coordinates of a block's voxels per label value, thinned out."""
+    """Return the coordinates of a block's voxels by label value, or of random subsets."""
     flat = labels.ravel()
     found = np.arange(flat.size) if 0 in halvings else np.flatnonzero(flat)
     values = flat[found]
     coords = {}
     for value, halved in halvings.items():
-        mine = found[values == value]
+        own = found[values == value]
         if halved:
-            mine = mine[rng.random(mine.size) < 0.5**halved]
-        coords[value] = _unravel(mine, labels.shape, start)
+            own = own[rng.random(own.size) < 0.5**halved]
+        coords[value] = _unravel(own, labels.shape, start)
     return coords
 
 
 def _background(now: Annotations, halved: int, seed: int) -> Coords:
-    """Return coordinates in the blocks without a label, where 0 is a class: all, or a sample."""
+    """Return coordinates of voxels in the blocks that are not stored: all, or a random subset."""
     grid = tuple(-(-n // b) for n, b in zip(now.shape, now.block_shape, strict=True))
-    taken = [int(np.ravel_multi_index(index, grid)) for index in now.blocks]
-    empty = np.setdiff1d(np.arange(prod(grid)), taken, assume_unique=True)
+    stored = [int(np.ravel_multi_index(index, grid)) for index in now.blocks]
+    empty = np.setdiff1d(np.arange(prod(grid)), stored, assume_unique=True)
     if not halved:
         regions = (now.region(_index(e, grid)) for e in empty)
         parts = [_unravel(np.arange(r.size), r.shape, r.start) for r in regions]
@@ -271,9 +272,9 @@ def _background(now: Annotations, halved: int, seed: int) -> Coords:
     rng = np.random.default_rng(seed % 2**63)
     voxels = empty.size * prod(now.block_shape)
     chosen = rng.integers(0, max(voxels, 1), int(voxels * 0.5**halved))
-    which, where = np.divmod(chosen, prod(now.block_shape))
-    corner = np.stack(np.unravel_index(empty[which], grid), axis=1) * np.array(now.block_shape)
-    coords = (_unravel(where, now.block_shape, (0,) * len(grid)) + corner).astype(np.int32)
+    block, voxel = np.divmod(chosen, prod(now.block_shape))
+    corner = np.stack(np.unravel_index(empty[block], grid), axis=1) * np.array(now.block_shape)
+    coords = (_unravel(voxel, now.block_shape, (0,) * len(grid)) + corner).astype(np.int32)
     inside: Coords = coords[(coords < np.array(now.shape)).all(axis=1)]
     return inside
 
@@ -290,6 +291,7 @@ def _unravel(flat: NDArray[np.intp], shape: tuple[int, ...], start: Index) -> Co
 def _join(
     parts: Iterable[_Part], values: Iterable[int], ndim: int
 ) -> tuple[dict[int, Coords], dict[int, Mask]]:
+    """Concatenate coordinates and held-out flags of all parts, by label value."""
     coords = {v: [np.empty((0, ndim), np.int32)] for v in values}
     held = {v: [np.empty(0, bool)] for v in coords}
     for part in parts:
@@ -303,7 +305,7 @@ def _join(
 
 
 def _held_out(cells: NDArray[Any], fraction: float, seed: int, kept: Iterable[Index] = ()) -> Mask:
-    # A hash may round up to 2**64.
+    # With a fraction of 1, a hash that is rounded up to 2**64 must be held out, too.
     mask: Mask = (_hash(cells, seed) < np.float64(fraction) * 2.0**64) | (fraction == 1)
     return mask & ~_in_cells(cells, kept)
 
@@ -316,7 +318,7 @@ def _in_cells(cells: NDArray[Any], wanted: Iterable[Index]) -> Mask:
 
 
 def _last_to_hold_out(cells: NDArray[Any], seed: int) -> Index:
-    """Return the cell that a growing fraction would hold out last."""
+    """Return the cell with the greatest hash, which a growing fraction would hold out last."""
     return tuple(int(i) for i in cells[np.argmax(_hash(cells, seed))])
 
 
@@ -330,6 +332,7 @@ def _hash(cells: NDArray[Any], seed: int) -> NDArray[np.uint64]:
 
 
 def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Apply the finaliser of SplitMix64."""
     state = state + np.uint64(0x9E3779B97F4A7C15)
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -337,27 +340,28 @@ def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 _PRIMES = (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1)
+"""Multipliers of the coordinates, one per axis."""
 
 
 def held_out(
     loop: tuple[int, ...], region: Region, share: float, seed: int, cell: int = 1
 ) -> NDArray[np.bool_]:
-    """Tell which voxels of a region are held out.
+    """Return which voxels of a region are held out, without a store.
 
-    The answer for a voxel does not depend on the region it is asked in, and needs no memory.
+    The result for a voxel does not depend on the region.
 
     Parameters
     ----------
     loop : tuple of int
-        Which picture.
+        Index along the loop axes.
     region : Region
-        In voxels.
+        Over the spatial axes, in voxels.
     share : float
-        Part of the cells that are held out.
+        Share of the cells that are held out.
     seed : int
         Another seed holds out other cells.
     cell : int
-        Side of the cubes of voxels that are held out together.
+        Side of the cells, in voxels.
 
     Returns
     -------

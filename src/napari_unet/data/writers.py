@@ -1,7 +1,7 @@
-"""Writing results: OME-TIFF and OME-Zarr that appear whole or not at all.
+"""Writing images as OME-TIFF or OME-Zarr, completely or not at all.
 
-Nothing is kept in memory: what is assigned goes to disk at once, into a hidden folder beside the
-target, which takes the target's place when all is done.
+Pixels are written to disk at once, into a hidden folder next to the target, and replace the target
+when all are written.
 """
 
 from __future__ import annotations
@@ -23,132 +23,177 @@ from napari_unet.data.metadata import UNITS, AxesMetadata, known_unit
 from napari_unet.errors import InputError
 
 CHUNK = 512
-"""Side of the square chunks of a zarr array: whole planes are looked at, and written, in pieces."""
+"""Side of the square chunks of a zarr array, in pixels; a chunk lies in one plane."""
 
 _TYPE = {"t": "time", "c": "channel"}
+"""Types of axes in OME-Zarr; others are space."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSpec:
-    """What a picture on disk is like.
+    """Shape, type and axes of an image file.
 
     Parameters
     ----------
     shape : tuple of int
         Size of each axis.
     dtype : dtype
-        Of the pixels.
-    grid : Grid
-        The axes; those without a name get one by their place.
+        Type of the pixels.
+    metadata : AxesMetadata
+        The axes; those without a name get one by their position.
     names : tuple of str
-        Names of the channels, if it has any.
+        Names of the channels, if there are any.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    grid: AxesMetadata
+    metadata: AxesMetadata
     names: tuple[str, ...] = ()
 
 
-def create_tiff(path: Path, picture: ImageSpec) -> Any:
-    """Make an OME-TIFF of zeros, and map it into memory."""
+def create_tiff(path: Path, spec: ImageSpec) -> Any:
+    """Create an OME-TIFF of zeros.
+
+    Parameters
+    ----------
+    path : Path
+        The new file.
+    spec : ImageSpec
+        Shape, type and axes.
+
+    Returns
+    -------
+    memmap
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, or the disk has not enough space.
+    """
     import tifffile
 
-    size = prod(picture.shape) * picture.dtype.itemsize
+    size = prod(spec.shape) * spec.dtype.itemsize
     free = shutil.disk_usage(path.parent).free
     if size > free:
-        # A mapped file that outgrows the disk ends the program without a word.
+        # Writing to a mapped file that exceeds the disk ends the process without an error.
         raise OSError(f"{size / 2**30:.1f} GiB needed, {free / 2**30:.1f} GiB free")
     return tifffile.memmap(
         path,
-        shape=picture.shape,
-        dtype=picture.dtype,
+        shape=spec.shape,
+        dtype=spec.dtype,
         ome=True,
-        metadata=_ome(picture),
-        photometric="rgb" if picture.grid.axes[-1] == "s" else "minisblack",
+        metadata=_ome(spec),
+        photometric="rgb" if spec.metadata.axes[-1] == "s" else "minisblack",
     )
 
 
-def _ome(picture: ImageSpec) -> dict[str, Any]:
+def _ome(spec: ImageSpec) -> dict[str, Any]:
     """Return the metadata of OME-TIFF, https://docs.openmicroscopy.org/ome-model/."""
-    grid = picture.grid
-    metadata: dict[str, Any] = {"axes": "".join(grid.axes).upper()}
-    for axis, scale, unit in zip(grid.axes, grid.scale, grid.units, strict=True):
+    metadata = spec.metadata
+    ome: dict[str, Any] = {"axes": "".join(metadata.axes).upper()}
+    for axis, scale, unit in zip(metadata.axes, metadata.scale, metadata.units, strict=True):
         if scale is None:
             continue
         if axis in ("z", "y", "x"):
-            key, symbol = f"PhysicalSize{axis.upper()}", UNITS[unit][0] if unit else "pixel"
-            # Without a unit it would mean micrometres.
-            metadata |= {key: scale, f"{key}Unit": symbol}
+            key = f"PhysicalSize{axis.upper()}"
+            # Without a unit, readers assume micrometres.
+            symbol = UNITS[unit][0] if unit else "pixel"
+            ome |= {key: scale, f"{key}Unit": symbol}
         elif axis == "t" and unit:
-            metadata |= {"TimeIncrement": scale, "TimeIncrementUnit": UNITS[unit][0]}
-    if picture.names:
-        metadata["Channel"] = {"Name": list(picture.names)}
-    return metadata
+            ome |= {"TimeIncrement": scale, "TimeIncrementUnit": UNITS[unit][0]}
+    if spec.names:
+        ome["Channel"] = {"Name": list(spec.names)}
+    return ome
 
 
-def create_zarr(path: Path, picture: ImageSpec) -> Any:
-    """Make an OME-Zarr of zeros, with one level."""
+def create_zarr(path: Path, spec: ImageSpec) -> Any:
+    """Create an OME-Zarr of zeros, with one level.
+
+    Parameters
+    ----------
+    path : Path
+        The new folder.
+    spec : ImageSpec
+        Shape, type and axes.
+
+    Returns
+    -------
+    zarr.Array
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
     import zarr
 
-    axes, planes = picture.grid.axes, len(picture.shape) - 2
+    planes = len(spec.shape) - 2
     group = zarr.open_group(
-        path, mode="w", zarr_format=3, attributes={"ome": _ngff(path.stem, picture)}
+        path, mode="w", zarr_format=3, attributes={"ome": _ngff(path.stem, spec)}
     )
     return group.create_array(
         "0",
-        shape=picture.shape,
-        dtype=picture.dtype,
-        chunks=(1,) * planes + tuple(min(n, CHUNK) for n in picture.shape[planes:]),
-        dimension_names=axes,
+        shape=spec.shape,
+        dtype=spec.dtype,
+        chunks=(1,) * planes + tuple(min(n, CHUNK) for n in spec.shape[planes:]),
+        dimension_names=spec.metadata.axes,
     )
 
 
-def _ngff(name: str, picture: ImageSpec) -> dict[str, Any]:
+def _ngff(name: str, spec: ImageSpec) -> dict[str, Any]:
     """Return the metadata of OME-Zarr 0.5, https://ngff.openmicroscopy.org/0.5/."""
     axes = [
         {"name": axis, "type": _TYPE.get(axis, "space")} | ({"unit": unit} if unit else {})
-        for axis, unit in zip(picture.grid.axes, picture.grid.units, strict=True)
+        for axis, unit in zip(spec.metadata.axes, spec.metadata.units, strict=True)
     ]
-    scale = {"type": "scale", "scale": [s or 1.0 for s in picture.grid.scale]}
+    scale = {"type": "scale", "scale": [s or 1.0 for s in spec.metadata.scale]}
     level = {"path": "0", "coordinateTransformations": [scale]}
     metadata: dict[str, Any] = {
         "version": "0.5",
         "multiscales": [{"name": name, "axes": axes, "datasets": [level]}],
     }
-    if picture.names:
-        range_ = {"start": 0, "end": 1, "min": 0, "max": 1}
+    if spec.names:
+        window = {"start": 0, "end": 1, "min": 0, "max": 1}
         metadata["omero"] = {
-            "channels": [{"label": n, "color": "FFFFFF", "window": range_} for n in picture.names]
+            "channels": [{"label": n, "color": "FFFFFF", "window": window} for n in spec.names]
         }
     return metadata
 
 
-TIFF, ZARR = (".tif", ".tiff"), (".zarr",)
-PICTURES = TIFF + ZARR
+TIFF = (".tif", ".tiff")
+"""Suffixes of files that are written as OME-TIFF."""
+
+ZARR = (".zarr",)
+"""Suffixes of folders that are written as OME-Zarr."""
+
+IMAGE_SUFFIXES = TIFF + ZARR
+
 _RANK = {"t": 0, "c": 1}
+"""Order of time and channels in a file; the spatial axes follow."""
 
 
 class OutputArray:
-    """An array on disk that is assigned to, with the axes in the order of the result.
+    """An array on disk that is assigned to; its axes are in the order of the result.
 
     Parameters
     ----------
     array : array-like
-        Where the pixels go.
+        The array in the file.
     order : tuple of int
-        The result's axis that each of the array's axes holds.
+        For each axis of the array the axis of the result.
     path : Path
-        For messages.
+        Path for error messages.
     """
 
     def __init__(self, array: Any, order: tuple[int, ...], path: Path) -> None:
         self.shape = tuple(array.shape[order.index(a)] for a in range(len(order)))
         self.dtype = np.dtype(array.dtype)
-        self._array, self._order, self._path = array, order, path
+        self._array = array
+        self._order = order
+        self._path = path
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Write; where axes change places, `key` has an integer or a slice for each."""
+        """Write pixels; if the axes are reordered, `key` has an integer or slice for each."""
         if self._order != tuple(range(len(self._order))):
             sliced = [a for a, part in enumerate(key) if isinstance(part, slice)]
             value = np.transpose(value, [sliced.index(a) for a in self._order if a in sliced])
@@ -157,7 +202,7 @@ class OutputArray:
             self._array[key] = value
 
     def close(self) -> None:
-        """Write what is still held back, and let go of the file."""
+        """Write what is buffered, and close the file."""
         with _writing(self._path):
             if isinstance(self._array, np.memmap):
                 self._array.flush()
@@ -165,80 +210,81 @@ class OutputArray:
 
 
 def check_output(path: Path, suffixes: Sequence[str], inputs: Sequence[Path] = ()) -> None:
-    """See, before any work is done, that a result can be written.
+    """Check that a result can be written, before it is computed.
 
     Parameters
     ----------
     path : Path
-        Where the result shall go.
+        Path of the result.
     suffixes : sequence of str
-        Endings that tell the kind of file; empty if any will do.
+        Accepted suffixes; empty if any is accepted.
     inputs : sequence of Path
-        What must not be overwritten.
+        Paths that must not be overwritten.
 
     Raises
     ------
     InputError
-        Where it cannot.
+        If it cannot be written.
     """
     if suffixes and path.suffix.lower() not in suffixes:
         raise InputError(
-            "The ending of the output's name tells no format",
+            "The name of the output has no known suffix",
             got=path.name,
             expected=" or ".join(suffixes),
         )
     folder = path.absolute().parent
     if not folder.is_dir():
-        raise InputError("There is no such folder", got=str(folder), todo="Make it first")
+        raise InputError("There is no such folder", got=str(folder), todo="Create it first")
     if not os.access(folder, os.W_OK):
         raise InputError("The folder cannot be written to", got=str(folder), todo="Choose another")
     if path.exists() and path.is_dir() != (path.suffix.lower() in ZARR):
-        raise InputError("The output's name is taken by something else", got=str(path))
+        raise InputError("The path of the output is taken by something else", got=str(path))
     for source in inputs:
         if path.resolve() in (source.resolve(), *source.resolve().parents):
             raise InputError(
-                "The output would overwrite what is read", got=str(path), todo="Choose another name"
+                "The output would overwrite an input", got=str(path), todo="Choose another name"
             )
 
 
 @contextmanager
-def new_image(path: Path, picture: ImageSpec) -> Iterator[OutputArray]:
-    """Write a picture; it takes its place when the block ends well, and else leaves no trace.
+def new_image(path: Path, spec: ImageSpec) -> Iterator[OutputArray]:
+    """Context manager that writes an image; if the block fails, nothing is left of it.
 
     Parameters
     ----------
     path : Path
-        An OME-TIFF (``.tif``, ``.tiff``) or an OME-Zarr 0.5 (``.zarr``); an old one is replaced.
-    picture : Picture
-        What it is like. In the file time comes first and channels next, as both formats want it.
+        An OME-TIFF (``.tif``, ``.tiff``) or OME-Zarr 0.5 (``.zarr``); an existing one is replaced.
+    spec : ImageSpec
+        Shape, type and axes. In the file time is first and channels second, as both formats
+        require.
 
     Yields
     ------
-    Target
-        To assign the pixels to; zeros where nothing is assigned.
+    OutputArray
+        Pixels are assigned to it; the others are 0.
 
     Raises
     ------
     InputError
-        Where it cannot be written, or has more axes than the formats know.
+        If it cannot be written, or has more axes than the formats support.
     """
-    check_output(path, PICTURES)
-    grid = complete(picture.grid)
-    order = tuple(sorted(range(len(grid.axes)), key=lambda a: _RANK.get(grid.axes[a], 2)))
-    shape = tuple(picture.shape[a] for a in order)
-    plan = ImageSpec(shape, picture.dtype, grid.take(order), picture.names)
+    check_output(path, IMAGE_SUFFIXES)
+    metadata = with_axis_names(spec.metadata)
+    order = tuple(sorted(range(len(metadata.axes)), key=lambda a: _RANK.get(metadata.axes[a], 2)))
+    shape = tuple(spec.shape[a] for a in order)
+    ordered = ImageSpec(shape, spec.dtype, metadata.take(order), spec.names)
     create = create_tiff if path.suffix.lower() in TIFF else create_zarr
     with _writing(path):
-        attic = Path(tempfile.mkdtemp(dir=path.absolute().parent, prefix=f".{path.name}."))
+        temporary = Path(tempfile.mkdtemp(dir=path.absolute().parent, prefix=f".{path.name}."))
     try:
         with _writing(path):
-            target = OutputArray(create(attic / path.name, plan), order, path)
+            target = OutputArray(create(temporary / path.name, ordered), order, path)
         yield target
         target.close()
         with _writing(path):
-            _swap(attic / path.name, path, attic.with_name(f"{attic.name}-old"))
+            _swap(temporary / path.name, path, temporary.with_name(f"{temporary.name}-old"))
     finally:
-        shutil.rmtree(attic, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_image(
@@ -248,50 +294,65 @@ def write_image(
     scale: tuple[float, ...],
     units: tuple[str, ...],
 ) -> None:
-    """Write an array that is in memory; axes as in `AxesMetadata`, errors as in `new_image`."""
-    grid = AxesMetadata(axes, scale, tuple(map(known_unit, units)))
-    with new_image(path, ImageSpec(array.shape, array.dtype, grid)) as target:
-        target[...] = array
+    """Write an array.
 
-
-def complete(grid: AxesMetadata) -> AxesMetadata:
-    """Give a name to each axis that has none: the last are y and x.
+    Parameters
+    ----------
+    path : Path
+        As for :func:`new_image`.
+    array : ndarray
+        The pixels.
+    axes, scale, units : tuple
+        As in `AxesMetadata`, but units may be any of their names.
 
     Raises
     ------
     InputError
-        Where there are more axes than names.
+        If it cannot be written.
     """
-    free = [name for name in ("x", "y", "z", "t", "c") if name not in grid.axes]
+    metadata = AxesMetadata(axes, scale, tuple(map(known_unit, units)))
+    with new_image(path, ImageSpec(array.shape, array.dtype, metadata)) as target:
+        target[...] = array
+
+
+def with_axis_names(metadata: AxesMetadata) -> AxesMetadata:
+    """Give a name to each axis that has none; the last ones become y and x.
+
+    Raises
+    ------
+    InputError
+        If there are more axes than names.
+    """
+    free = [name for name in ("x", "y", "z", "t", "c") if name not in metadata.axes]
     axes: list[str] = []
-    for name in reversed(grid.axes):
+    for name in reversed(metadata.axes):
         if name in axes or not name:
             if not free:
                 raise InputError(
-                    "A picture file has five axes at the most",
-                    got=f"{len(grid.axes)}",
-                    todo="Predict the parts one by one",
+                    "An image file has at most five axes",
+                    got=f"{len(metadata.axes)}",
+                    todo="Predict parts of the image separately",
                 )
             name = free.pop(0)
         axes.append(name)
-    return AxesMetadata(tuple(reversed(axes)), grid.scale, grid.units)
+    return AxesMetadata(tuple(reversed(axes)), metadata.scale, metadata.units)
 
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Say what happened where the disk refuses."""
+    """Turn errors of the file system into an InputError with the reason."""
     try:
         yield
     except OSError as error:
         raise InputError(
             f"{path} cannot be written",
             got=error.strerror or str(error),
-            todo="Choose another place",
+            todo="Choose another path",
         ) from error
 
 
 def _swap(new: Path, path: Path, aside: Path) -> None:
-    """Put `new` in the place of `path`; a folder that is there is moved aside, then removed."""
+    """Replace `path` by `new`; an existing folder is moved to `aside` and then removed."""
     if not path.is_dir():
         new.replace(path)
         return
@@ -304,13 +365,20 @@ def _swap(new: Path, path: Path, aside: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is never seen half written; an older one is replaced in one step.
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file atomically, replacing an existing one.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    content : bytes
+        Its content.
 
     Raises
     ------
     OSError
-        Where it cannot be written; then nothing is left of it.
+        If it cannot be written; then nothing is left of it.
     """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -318,7 +386,7 @@ def write_whole(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files for the owner alone; this one shall have the rights of any other.
+        # mkstemp makes files that only the owner can read; the usual permissions are restored.
         mask = os.umask(0)
         os.umask(mask)
         Path(temporary).chmod(0o666 & ~mask)

@@ -12,7 +12,7 @@ from scipy.fft import dct
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_unet.data.flips import Turn, apply_flip, flips_and_rotations, undo_flip
+from napari_unet.data.flips import Flip, apply_flip, flips_and_rotations, undo_flip
 from napari_unet.data.image import ImageView
 from napari_unet.data.inputs import known_pixels
 from napari_unet.data.normalisation import Normalisation
@@ -106,7 +106,7 @@ def _hann() -> Tensor:
     return torch.outer(row, row)[None, None]
 
 
-def turns_of(model: TrainedModel) -> tuple[Turn, ...]:
+def turns_of(model: TrainedModel) -> tuple[Flip, ...]:
     """Return the flips and turns that a model's tiles allow.
 
     y and x change places only where the network treats them alike.
@@ -117,12 +117,12 @@ def turns_of(model: TrainedModel) -> tuple[Turn, ...]:
     return flips_and_rotations(square=alike and wrap[0] == wrap[1])
 
 
-def mean_over(ways: Sequence[Turn], inputs: Tensor, apply: Callable[[Tensor], Tensor]) -> Tensor:
+def mean_over(ways: Sequence[Flip], inputs: Tensor, apply: Callable[[Tensor], Tensor]) -> Tensor:
     """Return the mean of what a network gives for an input seen in several ways.
 
     Parameters
     ----------
-    ways : sequence of Turn
+    ways : sequence of Flip
         How the input is flipped and turned; the outputs are turned back.
     inputs : Tensor
         (channel, *spatial).

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_unet.control import Control
-from napari_unet.data.flips import SAME
+from napari_unet.data.flips import IDENTITY
 from napari_unet.data.image import ImageView
 from napari_unet.data.inputs import read_inputs
 from napari_unet.data.normalisation import Normalisation, image_pixels
@@ -200,7 +200,7 @@ class _Work:
         self._geometry = geometry
         self._network = for_inference(load_network(model.config, model.weights), device)
         self._device = device
-        self._turns = turns_of(model) if request.flips else (SAME,)
+        self._turns = turns_of(model) if request.flips else (IDENTITY,)
         self._fitted: tuple[tuple[int, ...], Normalisation] | None = None
 
     @torch.inference_mode()

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from napari_unet.data.writers import write_whole
+from napari_unet.data.writers import write_atomically
 from napari_unet.model import TrainedModel
 from napari_unet.runs.csv_log import CsvLog
 from napari_unet.runs.pictures import RGB
@@ -178,11 +178,11 @@ class _Recorder:
         if folder is not None:
             self._write_facts(folder)
             page = report(self.state, folder.name, pictures)
-            write_whole(folder / REPORT, page.encode())
+            write_atomically(folder / REPORT, page.encode())
 
     def _write_facts(self, folder: Path) -> None:
-        write_whole(folder / CONFIG, _json(self.state.config()))
-        write_whole(folder / FACTS, _json(self.state.facts()))
+        write_atomically(folder / CONFIG, _json(self.state.config()))
+        write_atomically(folder / FACTS, _json(self.state.facts()))
 
     def _pictures(self) -> Iterator[tuple[str, RGB]]:
         """Render the samples; an error becomes a warning, so that the model is saved."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from napari_unet.data.image import ImageView
 from napari_unet.data.inputs import known_pixels, only_known, with_known
-from napari_unet.data.masking import holes_like
+from napari_unet.data.masking import draw_gaps
 from napari_unet.data.normalisation import Normalisation, fit_normalisation
 from napari_unet.data.split import held_out
 from napari_unet.errors import InputError
@@ -127,7 +127,7 @@ class InpaintDataset:
         raw = view.read_raw(location.loop, location.input_region)
         known = known_pixels(raw, mask, location.loop, location.input_region)
         holes = np.repeat(
-            holes_like(mask, location.input_region.shape, random),
+            draw_gaps(mask, location.input_region.shape, random),
             len(raw) // view.context_planes,
             0,
         )

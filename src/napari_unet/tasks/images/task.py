@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_unet.control import PreviewedImage, Viewport
-from napari_unet.data.flips import SAME, Turn, apply_flip, flips_and_rotations
+from napari_unet.data.flips import IDENTITY, Flip, apply_flip, flips_and_rotations
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.errors import InputError
 from napari_unet.inference.output_transforms import added, in_units
@@ -77,10 +77,10 @@ class ImageTask(TaskBase):
         """Normalisation that was fitted to these images."""
         return self.dataset.normalisation
 
-    def _allowed_flips(self) -> tuple[Turn, ...]:
+    def _allowed_flips(self) -> tuple[Flip, ...]:
         """Return the flips and rotations that leave patches in shape."""
         if self.options.turns == "none":
-            return (SAME,)
+            return (IDENTITY,)
         sides_alike = all(
             shape[-1] == shape[-2]
             for shape in (self.input_shape, self.output_shape, self.plan.spacing)
@@ -162,7 +162,7 @@ class ImageTask(TaskBase):
         example: TrainingExample = self.dataset.example(location, random, validation)
         arrays = (example.inputs, example.targets, example.weights)
         inputs, targets, weights = map(torch.from_numpy, arrays)
-        flip = SAME if validation else self._flips[int(random.integers(len(self._flips)))]
+        flip = IDENTITY if validation else self._flips[int(random.integers(len(self._flips)))]
         return apply_flip(inputs, flip), apply_flip(targets, flip), apply_flip(weights, flip)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:

@@ -316,7 +316,7 @@ class AnnotationSuggester:
         """
         random = np.random.default_rng((self._seed, self._suggestions))
         self._suggestions += 1
-        annotated = self._sampler.pairs
+        annotated = self._sampler.images
         images = [i for i, one in enumerate(annotated) if not one.store.zero_is_class]
         if not images or not self._sampler.train_count.any():
             return Suggested(0, ())
@@ -335,7 +335,7 @@ class AnnotationSuggester:
 
     def _predicted(self, view: Viewport, probe: UncertaintyProbe) -> Window:
         """Return features and predictions of a window."""
-        image = self._sampler.pairs[view.image_index].view
+        image = self._sampler.images[view.image_index].view
         region = view.region
         cell = tuple(min(c, n) for c, n in zip(self._cell, region.shape, strict=True))
         grid = tuple(n // c for n, c in zip(region.shape, cell, strict=True))
@@ -370,7 +370,7 @@ class AnnotationSuggester:
         self, image_index: int, windows: Sequence[Window], scores: Sequence[Floats]
     ) -> Ranked:
         """Return the cells in an image that are away from annotations, the most useful first."""
-        view = self._sampler.pairs[image_index].view
+        view = self._sampler.images[image_index].view
         shape = view.loop_shape + view.spatial_shape
         loops = len(view.loop_shape)
         share = int(STROKE_SHARE * min(view.spatial_shape[-2:]))
@@ -402,7 +402,7 @@ class AnnotationSuggester:
 
     def _best_apart(self, cells: Ranked) -> list[int]:
         """Return the indices of the best cells that are near no other and none suggested before."""
-        store = self._sampler.pairs[cells.image_index].store
+        store = self._sampler.images[cells.image_index].store
         positions = cells.centres * cells.scale
         suggested = [
             np.array(place) * cells.scale

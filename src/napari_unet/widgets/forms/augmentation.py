@@ -166,7 +166,7 @@ def summary(options: AugmentOptions) -> str:
     >>> summary(AugmentOptions.off().model_copy(update={"blur": 1, "chance": {"blur": 0.5}}))
     'Blur 1 voxels (50 %)'
     """
-    made = options.made()
+    made = options.effective()
     parts = [_told(made, name) for name in CHANGES if getattr(made, name)]
     text = ", ".join(parts) or "none"
     return text[:1].upper() + text[1:]
