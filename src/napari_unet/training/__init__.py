@@ -1,1 +1,1 @@
-"""The training loop: one generator of events, told by a task what to learn."""
+"""Training: the loop as a generator of events, and the interface to the tasks."""

@@ -164,7 +164,7 @@ class Checkpoint:
         """
         with damage_reported():
             state = self.state
-            best, validation = state["best"], state["judge"]
+            best, record = state["best"], state["judge"]
             return TrainerState(
                 network=self._part("network"),
                 average=self._part("average"),
@@ -175,8 +175,8 @@ class Checkpoint:
                 average_updates=state["updates"],
                 schedule=state["schedule"],
                 last_validation=state["last"] and _validated(state["last"]),
-                least_loss=inf if validation["least"] is None else validation["least"],
-                without_gain=validation["waited"],
+                least_loss=inf if record["least"] is None else record["least"],
+                without_gain=record["waited"],
                 best=best
                 and BestState(self._part("best"), _validated(best["result"]), best["elapsed"]),
                 task=state["learner"],

@@ -253,7 +253,7 @@ def joined() -> Iterator[Callable[[], bool]]:
 
     def is_first() -> bool:
         try:
-            return bool(store.add("napari-unet-said", 1) == 1)
+            return bool(store.add("napari-unet-errors", 1) == 1)
         except RuntimeError:  # the process that keeps the store has ended
             return True
 
@@ -273,5 +273,5 @@ def _peer_errors() -> Iterator[None]:
         raise TrainingError(
             "Another process of this training has ended",
             got=str(error).splitlines()[0][:100],
-            todo="See what it said",
+            todo="See its own message",
         ) from error

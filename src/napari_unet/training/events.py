@@ -126,6 +126,11 @@ class Suggested:
     image_index: int
     places: tuple[tuple[int, ...], ...]
 
+    @property
+    def pair(self) -> int:
+        """The former name of `image_index`."""
+        return self.image_index
+
 
 @dataclass(frozen=True, slots=True)
 class Warned:

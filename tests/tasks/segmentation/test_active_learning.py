@@ -88,7 +88,7 @@ def fresh(flat) -> tuple[SegmentationTask, torch.nn.Module, AnnotationStore]:
 def test_the_texture_that_was_not_painted_comes_first(flat):
     learning, network, _ = fresh(flat)
     found = learning.suggest(network, CPU)
-    assert found.image_index == 0
+    assert found.image_index == found.pair == 0
     assert len(found.places) == 5
     assert all(x >= 2 * SIDE // 3 - 8 for _, x in found.places[:2])
     assert sum(x >= 2 * SIDE // 3 - 8 for _, x in found.places) >= 4
