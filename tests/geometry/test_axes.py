@@ -71,5 +71,5 @@ def test_too_few_axes_beside_the_channels_is_said_with_the_channel_axis(channel)
 
 @pytest.mark.parametrize("channel", [2, -3])
 def test_a_channel_axis_that_is_not_there_is_said(channel):
-    with pytest.raises(InputError, match=rf"no such channel axis \(got axis {channel} of a pict"):
+    with pytest.raises(InputError, match=rf"no such channel axis \(got axis {channel} of an image"):
         find_layout((64, 64), 2, channel_axis=channel)

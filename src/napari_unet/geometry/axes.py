@@ -10,13 +10,14 @@ from typing import Literal
 from napari_unet.errors import InputError
 
 CHANNEL_NAMES = frozenset({"c", "ch", "channel", "channels", "colour", "color", "rgb", "s"})
+"""Names of axes that hold channels, in lower case."""
 
 ChannelAxis = int | None | Literal["auto"]
 
 
 @dataclass(frozen=True, slots=True)
 class AxisLayout:
-    """The roles of an array's axes: every axis is a loop, the channel axis or a spatial one.
+    """The roles of an array's axes: each is looped over, or holds channels, or is spatial.
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ class AxisLayout:
         return tuple(shape[a] for a in self.loops)
 
     def loop_count(self, shape: Sequence[int]) -> int:
-        """Return how many pictures the loops hold."""
+        """Return the number of images along the looped axes."""
         return prod(self.loop_shape(shape))
 
     def spatial_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
@@ -50,7 +51,7 @@ class AxisLayout:
 
     @property
     def labels(self) -> AxisLayout:
-        """The same layout for an array that lacks the channel axis (labels)."""
+        """The same layout for an array without the channel axis, such as labels."""
         if self.channel is None:
             return self
         c = self.channel
@@ -74,7 +75,7 @@ def find_layout(
 
     The last axes that are not the channel axis are space; those before them are looped over.
     With ``channel_axis="auto"`` the channel axis is, in this order: the last axis of an RGB
-    picture; the axis that labels of shape `labels_shape` lack; the axis with a channel's name;
+    image; the axis that labels of shape `labels_shape` lack; the axis with the name of a channel;
     otherwise there is none.
 
     Parameters
@@ -109,15 +110,16 @@ def find_layout(
         if not -len(shape) <= channel < len(shape):
             raise InputError(
                 "There is no such channel axis",
-                got=f"axis {channel} of a picture with {len(shape)} axes",
+                got=f"axis {channel} of an image with {len(shape)} axes",
                 todo="Choose another channel axis",
             )
         channel %= len(shape)
     rest = tuple(a for a in range(len(shape)) if a != channel)
     if len(rest) < ndim:
+        with_channels = "" if channel is None else f" with channel axis {channel}"
         raise InputError(
             f"A {ndim}D network needs {ndim} spatial axes",
-            got=f"shape {tuple(shape)}" + (f" with channel axis {channel}" * (channel is not None)),
+            got=f"shape {tuple(shape)}{with_channels}",
             todo="Choose a 2D network or another channel axis",
         )
     return AxisLayout(rest[: len(rest) - ndim], channel, rest[len(rest) - ndim :])
@@ -134,7 +136,7 @@ def _guess_channel(
     if labels_shape is not None and len(labels_shape) == len(shape) - 1:
         fits = [a for a in range(len(shape)) if _without(shape, a) == tuple(labels_shape)]
         if fits:
-            # Of several axes that fit, the shortest is the likeliest to hold channels.
+            # Of several candidates the shortest axis is the likeliest to hold channels.
             return min(fits, key=lambda a: shape[a])
     for axis, name in enumerate(names or ()):
         if name.strip().lower() in CHANNEL_NAMES:

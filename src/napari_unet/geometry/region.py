@@ -11,7 +11,7 @@ from math import prod
 class Region:
     """A box of voxels, half open: ``start <= voxel < stop`` on each axis.
 
-    It may reach beyond the image; what lies there is mirrored by whoever reads it.
+    It may reach beyond the image, where readers mirror the image or continue it otherwise.
 
     Parameters
     ----------
@@ -110,10 +110,17 @@ class Region:
 
 
 def mirror(index: int, size: int) -> int:
-    """Return the voxel in ``range(size)`` that `index` shows when the border is a mirror.
+    """Return the voxel in ``range(size)`` at which `index` lies when the border is mirrored.
 
     The border voxel itself is not repeated: ``... 2 1 0 1 2 ...``, as in the overlap-tile
     strategy of Ronneberger et al. 2015, doi:10.1007/978-3-319-24574-4_28.
+
+    Parameters
+    ----------
+    index : int
+        Any position, in voxels.
+    size : int
+        Number of voxels of the image along the axis.
 
     Examples
     --------

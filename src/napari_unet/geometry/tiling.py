@@ -1,6 +1,6 @@
 """Cutting an image into tiles whose results fit together without a seam.
 
-Each tile reads a box with context all around, and the network's output for it is assigned, not
+Each tile reads a box with context on all sides; the output of the network is assigned, not
 blended::
 
         ┌───────── read ─────────┐        out[tile.write] = net(x[tile.read])[tile.keep]
@@ -25,16 +25,16 @@ from napari_unet.geometry.unet_shape import AxisGeometry
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One piece of work.
+    """One tile of an image.
 
     Parameters
     ----------
     read : Region
-        Box of the image that goes into the network; may reach beyond the border (mirror it).
+        Box of the image that the network reads; it may reach beyond the border (mirror it).
     keep : Region
         Part of the network's output that is used.
     write : Region
-        Where that part belongs in the result; as large as `keep`.
+        Box of the result that this part is written to; as large as `keep`.
     """
 
     read: Region
@@ -44,7 +44,21 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class AxisPlan:
-    """The tiles along one axis: `count` reads of `read` voxels, `step` voxels apart."""
+    """The tiles along one axis, in voxels.
+
+    Parameters
+    ----------
+    size : int
+        Size of the image.
+    count : int
+        Number of tiles.
+    step : int
+        Distance between two tiles, and what each writes (the last one less).
+    read : int
+        What each tile reads.
+    context : int
+        Difference between what a tile reads and the output of the network.
+    """
 
     size: int
     count: int
@@ -59,16 +73,23 @@ class AxisPlan:
 
 
 def plan_axis(size: int, geometry: AxisGeometry, max_input: int) -> AxisPlan:
-    """Plan the tiles along one axis of `size` voxels with inputs of at most `max_input`.
+    """Plan the tiles along one axis: as few as possible, and then as small as possible.
 
-    The tiles are as few as possible, and then as small as possible.
+    Parameters
+    ----------
+    size : int
+        Size of the image, in voxels.
+    geometry : AxisGeometry
+        Allowed sizes of the network.
+    max_input : int
+        Largest input of a tile, in voxels.
 
     Raises
     ------
     InputError
         Where `max_input` lies below the smallest allowed input.
     """
-    # A tile's step is a multiple of the stride; an output that is shorter than one cannot step.
+    # Tiles lie multiples of the stride apart: an output must not be shorter than one stride.
     limit = max(geometry.largest_input(max_input), geometry.input_for(min(size, geometry.stride)))
     if size <= geometry.output_for(limit):
         return AxisPlan(size, 1, size, geometry.input_for(size), geometry.context)
@@ -123,7 +144,7 @@ def plan_tiles(
 def choose_tile(
     shape: Sequence[int], geometry: Sequence[AxisGeometry], max_voxels: int
 ) -> tuple[int, ...]:
-    """Choose the tile that computes least, among those with at most `max_voxels` voxels.
+    """Choose the tile that needs the least computation, among those of at most `max_voxels`.
 
     Parameters
     ----------

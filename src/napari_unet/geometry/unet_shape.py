@@ -1,24 +1,23 @@
 """The arithmetic of a U-Net's sizes, one axis at a time.
 
-A U-Net with valid convolutions accepts only some input sizes. Per axis they follow from three
-integers::
+A U-Net with valid convolutions accepts only some input sizes. Per axis these are determined by
+three integers::
 
-    input  = stride * b + grow         b = 1, 2, 3, ...: the size at the bottom, behind its
+    input  = stride * b + grow         b = 1, 2, 3, ...: the size at the bottom, after its
     output = stride * b - shrink       convolutions
 
                input ───────────────────────────► output
                  │ convolutions cut `crop`          ▲ up, convolutions cut `crop`
                  └─► pooling ─► ... b ... ─► up ────┘
 
-`stride` is the product of the poolings, and ``context = input - output = grow + shrink`` is the
-same for every size: what a tile must read beyond what it writes.
+`stride` is the product of the poolings. ``context = input - output = grow + shrink`` is the same
+for every size: the voxels that a tile must read beyond those that it writes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from math import prod
 
 from napari_unet.errors import InputError
@@ -26,7 +25,7 @@ from napari_unet.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class AxisGeometry:
-    """Which sizes fit through a network along one axis, and what comes out.
+    """Allowed input sizes of a network along one axis, and the sizes of their outputs.
 
     Parameters
     ----------
@@ -55,7 +54,7 @@ class AxisGeometry:
 
     @property
     def smallest_input(self) -> int:
-        """Smallest input with an output, in voxels."""
+        """Smallest allowed input, in voxels."""
         return self.input_for(1)
 
     def input_for(self, output: int) -> int:
@@ -64,7 +63,7 @@ class AxisGeometry:
         return self.stride * b + self.grow
 
     def is_allowed(self, size: int) -> bool:
-        """Tell whether an input of `size` voxels fits."""
+        """Tell whether an input of `size` voxels is allowed."""
         return size >= self.smallest_input and (size - self.grow) % self.stride == 0
 
     def output_for(self, size: int) -> int:
@@ -102,7 +101,7 @@ class AxisGeometry:
                 "The input is too small for the network",
                 got=f"{limit} voxels",
                 expected=f"at least {self.smallest_input} voxels",
-                todo="Use a larger picture or a network with fewer poolings",
+                todo="Use a larger image or a network with fewer poolings",
             )
         return limit - (limit - self.grow) % self.stride
 
@@ -114,14 +113,14 @@ class LevelShape:
     Parameters
     ----------
     encoder_crop, decoder_crop : int
-        Sum of (kernel - 1) over the convolutions before the pooling and behind the upsampling.
+        Sum of (kernel - 1) over the convolutions before the pooling and after the upsampling.
     factor : int
         Pooling and upsampling factor.
     linear : bool
-        Whether the upsampling interpolates, so that it needs a neighbour on each side.
+        Whether the upsampling interpolates linearly, and so needs a neighbour on each side.
     down_kernel : int
-        Odd kernel of a padded convolution with a stride, which lowers the resolution; 0: a
-        pooling, which sees `factor` voxels.
+        Odd kernel of the padded strided convolution that lowers the resolution; 0: a pooling,
+        which reads `factor` voxels.
     up_kernel : int
         Kernel of a padded transposed convolution, see `transposed_padding`; 0: `factor`.
     """
@@ -135,11 +134,17 @@ class LevelShape:
 
     @property
     def up_crop(self) -> int:
-        """Voxels that an interpolation would have to invent at the border, both sides."""
+        """Voxels that interpolation would extrapolate at the border, both sides together."""
         return 2 * (self.factor // 2) if self.linear else 0
 
     def below(self, lo: int, hi: int) -> tuple[int, int]:
-        """Return the voxels at the lower resolution that [lo, hi] at this one is made from."""
+        """Return the interval of voxels at the lower resolution that the upsampling reads.
+
+        Parameters
+        ----------
+        lo, hi : int
+            First and last voxel of its output, at this resolution.
+        """
         f = self.factor
         if self.linear and f > 1:
             # Half-pixel centres: x lies between floor((x + 1/2) / f - 1/2) and the next one.
@@ -147,7 +152,13 @@ class LevelShape:
         return seen_by_transposed(lo, hi, self.up_kernel or f, f)
 
     def above(self, lo: int, hi: int) -> tuple[int, int]:
-        """Return the voxels at this resolution that [lo, hi] at the lower one is made from."""
+        """Return the interval of voxels at this resolution that the pooling reads.
+
+        Parameters
+        ----------
+        lo, hi : int
+            First and last voxel of its output, at the lower resolution.
+        """
         if not self.down_kernel:
             return lo * self.factor, hi * self.factor + self.factor - 1
         half = self.down_kernel // 2
@@ -165,7 +176,7 @@ class UNetShape:
     bottom_crop, head_crop : int
         Sum of (kernel - 1) at the bottom and in the head.
     block : int
-        Side of the pixel blocks that the stem moves into channels, 1 for none.
+        Side of the blocks of voxels that the stem moves into channels; 1 without a stem.
     bottom_multiple : int
         The size that enters the bottom must be a multiple of this.
     """
@@ -178,14 +189,16 @@ class UNetShape:
 
     def valid(self) -> AxisGeometry:
         """Return the geometry with valid (unpadded) convolutions."""
-        stride, grow, shrink = 1, self.bottom_crop, 0
+        stride = 1
+        grow = self.bottom_crop
+        shrink = 0
         for level in reversed(self.levels):
             stride *= level.factor
             grow = level.factor * grow + level.encoder_crop
             shrink = level.factor * shrink + level.up_crop + level.decoder_crop
         shrink += self.head_crop
         if self.bottom_multiple > 1:
-            # The bottom's input, not its output, is the multiple: count in that instead.
+            # Not the output of the bottom but its input is the multiple: b counts that instead.
             grow -= stride * self.bottom_crop
             shrink += stride * self.bottom_crop
             stride *= self.bottom_multiple
@@ -194,8 +207,8 @@ class UNetShape:
     def same(self) -> AxisGeometry:
         """Return the geometry with padded convolutions.
 
-        Here the context is the true receptive field: within it no output voxel of a tile feels
-        the padding at the tile's border.
+        The context is the true receptive field: an output voxel that is at least half of it away
+        from the border of a tile does not depend on the padding there.
         """
         stride = self.block * self.bottom_multiple
         for level in self.levels:
@@ -204,11 +217,11 @@ class UNetShape:
 
     @property
     def receptive_field(self) -> int:
-        """Number of input voxels that one output voxel can see, the most over all positions."""
+        """Largest number of input voxels that one output voxel depends on."""
         return field_of(self._sees, self.same().stride)
 
     def _sees(self, position: int) -> tuple[int, int]:
-        """Return the first and last input voxel that the output voxel at `position` sees."""
+        """Return the first and last input voxel that an output voxel depends on."""
         half = self.head_crop // 2
         lo, hi = _through(
             self.levels,
@@ -220,18 +233,24 @@ class UNetShape:
 
 
 def _through(levels: Sequence[LevelShape], bottom_crop: int, lo: int, hi: int) -> tuple[int, int]:
-    """Follow the interval [lo, hi] of a level's output back to the level's input."""
+    """Return the interval of a level's input that [lo, hi] of its output depends on."""
     if not levels:
         return lo - bottom_crop // 2, hi + bottom_crop // 2
     level = levels[0]
-    lo, hi = lo - level.decoder_crop // 2, hi + level.decoder_crop // 2
-    deep = level.above(*_through(levels[1:], bottom_crop, *level.below(lo, hi)))
-    lo, hi = min(lo, deep[0]), max(hi, deep[1])
-    return lo - level.encoder_crop // 2, hi + level.encoder_crop // 2
+    lo -= level.decoder_crop // 2
+    hi += level.decoder_crop // 2
+    deep_lo, deep_hi = level.above(*_through(levels[1:], bottom_crop, *level.below(lo, hi)))
+    half = level.encoder_crop // 2
+    return min(lo, deep_lo) - half, max(hi, deep_hi) + half
 
 
 def transposed_padding(kernel: int, factor: int) -> tuple[int, int]:
-    """Return padding and output padding of a transposed convolution that multiplies sizes.
+    """Return padding and output padding with which a transposed convolution multiplies sizes.
+
+    Parameters
+    ----------
+    kernel, factor : int
+        Size of the kernel, and stride, along one axis; the kernel is not smaller.
 
     Examples
     --------
@@ -243,31 +262,53 @@ def transposed_padding(kernel: int, factor: int) -> tuple[int, int]:
 
 
 def seen_by_transposed(lo: int, hi: int, kernel: int, factor: int) -> tuple[int, int]:
-    """Return the input voxels that [lo, hi] of a transposed convolution's output is made from."""
+    """Return the interval of input voxels that a transposed convolution reads.
+
+    Parameters
+    ----------
+    lo, hi : int
+        First and last voxel of its output.
+    kernel, factor : int
+        Size of the kernel, and stride; it is padded by `transposed_padding`.
+    """
     padding, _ = transposed_padding(kernel, factor)
     return -((kernel - 1 - padding - lo) // factor), (hi + padding) // factor
 
 
 def halo_of(sees: Callable[[int], tuple[int, int]], stride: int) -> int:
-    """Return how far an output voxel sees to either side, the most over all positions."""
+    """Return the largest distance from an output voxel to an input voxel that it depends on.
+
+    Parameters
+    ----------
+    sees : callable
+        Returns the first and last input voxel that the output voxel at a position depends on.
+    stride : int
+        Period of the positions, in voxels.
+    """
     fields = enumerate(map(sees, range(stride)))
     return max(max(p - lo, hi - p) for p, (lo, hi) in fields)
 
 
 def field_of(sees: Callable[[int], tuple[int, int]], stride: int) -> int:
-    """Return how many input voxels an output voxel sees, the most over all positions."""
+    """Return the largest number of input voxels that an output voxel depends on.
+
+    Parameters
+    ----------
+    sees, stride
+        As in `halo_of`.
+    """
     return max(hi - lo + 1 for lo, hi in map(sees, range(stride)))
 
 
 FACTOR = 2
-"""Of every pooling."""
+"""Factor of every pooling of an FCN."""
 
 
 @dataclass(frozen=True, slots=True)
 class FCNShape:
     """Blocks of padded convolutions, each with a pooling by 2; then upsamplings and additions.
 
-    Behind each upsampling but the last, what the encoder put out at that resolution is added::
+    After each upsampling but the last, the output of the encoder at that resolution is added::
 
         input ─► block, pool ─► ... ─► block, pool ─► bottom ─► up ─► + ─► up ─► output
                       └───────────────────────────────────────────────┘
@@ -277,7 +318,7 @@ class FCNShape:
     crops : tuple of int
         Sum of (kernel - 1) over each block's convolutions.
     bottom_crop : int
-        The same for the convolutions behind the last pooling.
+        The same for the convolutions after the last pooling.
     ups : tuple of int
         Factors of the upsamplings, from the bottom; their kernels are twice as wide.
     """
@@ -297,20 +338,23 @@ class FCNShape:
 
     @property
     def receptive_field(self) -> int:
-        """Number of input voxels that one output voxel can see, the most over all positions."""
+        """Largest number of input voxels that one output voxel depends on."""
         return field_of(self._sees, self.stride)
 
     @property
     def field_of_bottom(self) -> int:
-        """Number of input voxels that one voxel at the bottom sees."""
+        """Number of input voxels that one voxel at the bottom depends on."""
         lo, hi = self._bottom(0, 0)
         return hi - lo + 1
 
     def _sees(self, position: int) -> tuple[int, int]:
-        """Return the first and last input voxel that the output voxel at `position` sees."""
-        fields, here, stride = [], (position, position), 1
+        """Return the first and last input voxel that an output voxel depends on."""
+        fields = []
+        here = (position, position)
+        stride = 1
         for factor in reversed(self.ups):
-            here, stride = seen_by_transposed(*here, 2 * factor, factor), stride * factor
+            here = seen_by_transposed(*here, 2 * factor, factor)
+            stride *= factor
             if stride < self.stride:
                 fields.append(self._encoder(*here, stride))
         fields.append(self._bottom(*here))
@@ -321,10 +365,8 @@ class FCNShape:
         return self._encoder(lo - half, hi + half, self.stride)
 
     def _encoder(self, lo: int, hi: int, stride: int) -> tuple[int, int]:
-        """Follow an interval back to the input, from behind the pooling that ends at `stride`."""
-        crops = self.crops[: stride.bit_length() - 1]
-
-        def back(at: tuple[int, int], crop: int) -> tuple[int, int]:
-            return at[0] * FACTOR - crop // 2, at[1] * FACTOR + FACTOR - 1 + crop // 2
-
-        return reduce(back, reversed(crops), (lo, hi))
+        """Follow an interval after the pooling that leads to `stride` back to the input."""
+        for crop in reversed(self.crops[: stride.bit_length() - 1]):
+            lo = lo * FACTOR - crop // 2
+            hi = hi * FACTOR + FACTOR - 1 + crop // 2
+        return lo, hi
