@@ -1,4 +1,4 @@
-"""What the header of a model file says, and the schema that says so."""
+"""The header of a model file, and its JSON schema."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
 VERSION = 3
-"""Of the format. 1 knew only classes; 2 knew only U-Nets, and no borders but mirrored ones."""
+"""Version of the format. 1 had only classes; 2 had only U-Nets and mirrored borders."""
 
 
 class NormalisationEntry(TypedDict):
@@ -16,7 +16,7 @@ class NormalisationEntry(TypedDict):
 
     kind: Literal["percentile", "mean_sd", "none", "photon"]
     offset: list[float]
-    scale: Annotated[list[float], Field(description="Above 0.")]
+    scale: Annotated[list[float], Field(description="Greater than 0.")]
     noise: NotRequired[
         Annotated[
             list[tuple[float, float]],
@@ -28,28 +28,38 @@ class NormalisationEntry(TypedDict):
 class ClassEntry(TypedDict):
     """One class, in the order of the network's outputs."""
 
-    value: Annotated[int, Field(ge=0, description="In label layers.")]
+    value: Annotated[int, Field(ge=0, description="Value in label images.")]
     name: str
     color: Annotated[list[float] | None, Field(description="RGBA, 0 to 1.")]
 
 
 class InputSpecEntry(TypedDict):
-    """How an image is read, beyond its channels."""
+    """How the network reads an image, and what is added to its output."""
 
-    planes: Annotated[int, Field(ge=1, description="Neighbouring planes seen together; odd.")]
-    wrap: Annotated[list[bool], Field(description="Spatial axes that go round; empty: none.")]
-    mask: Annotated[bool, Field(description="Whether a mask says which pixels are missing.")]
-    own: Annotated[float, Field(ge=0, le=1, description="A pixel's own share of the result.")]
+    # The keys are older than the names of `napari_unet.model.InputSpec`, see `STORED_AS` there.
+    planes: Annotated[
+        int, Field(ge=1, description="Neighbouring planes read as channels (2.5D); odd.")
+    ]
+    wrap: Annotated[list[bool], Field(description="Which spatial axes are periodic; empty: none.")]
+    mask: Annotated[bool, Field(description="Whether the network reads a mask of missing pixels.")]
+    own: Annotated[
+        float, Field(ge=0, le=1, description="Weight of the centre pixel in the result.")
+    ]
     border: Literal["mirror", "edge", "zero", "wrap"]
     noise: NotRequired[
         Annotated[
             list[Annotated[float, Field(gt=0)]],
-            Field(description="Variance of the noise per channel, where the result is filtered."),
+            Field(
+                description="Variance of the noise per channel, for a Wiener filter of the result."
+            ),
         ]
     ]
     adds: NotRequired[
         Annotated[
-            Literal["", "image", "mean"], Field(description="What the output is to be added to.")
+            Literal["", "image", "mean"],
+            Field(
+                description="What is added: nothing, the centre plane, or the mean of the planes."
+            ),
         ]
     ]
 
@@ -57,19 +67,23 @@ class InputSpecEntry(TypedDict):
 class Header(TypedDict):
     """Everything of a model but its weights."""
 
-    version: Annotated[int, Field(ge=1, le=VERSION, description="Of this format.")]
+    version: Annotated[int, Field(ge=1, le=VERSION, description="Version of the format.")]
     task: Annotated[str, Field(description="What it was trained for, such as segment.")]
-    config: Annotated[dict[str, Any], Field(description="The network, see the page of options.")]
+    config: Annotated[
+        dict[str, Any], Field(description="Configuration of the network, see the page of options.")
+    ]
     classes: Annotated[list[ClassEntry], Field(description="Empty where the output is an image.")]
     normalisation: NormalisationEntry
-    spacing: Annotated[list[float], Field(description="Of the voxels it learned from, per axis.")]
+    spacing: Annotated[
+        list[float], Field(description="Distance between voxels in the training data, per axis.")
+    ]
     training: Annotated[
         dict[str, Any],
-        Field(description="How it was made: steps, seconds, seed, options, scores, versions."),
+        Field(description="Steps, seconds, seed, options, scores and versions of the training."),
     ]
     target: Annotated[
         NormalisationEntry | None,
-        Field(description="How the output becomes intensities; null where it is classes."),
+        Field(description="Its inverse maps the output to intensities; null for classes."),
     ]
     reading: InputSpecEntry
 
@@ -80,6 +94,6 @@ def header_schema() -> dict[str, Any]:
     Examples
     --------
     >>> header_schema()["properties"]["version"]["description"]
-    'Of this format.'
+    'Version of the format.'
     """
     return TypeAdapter(Header).json_schema()

@@ -1,7 +1,7 @@
 """The trained model: all that a prediction needs, in one object and one safe file.
 
-The file is a `.safetensors`: the weights, and a JSON header that a person can read. It is data;
-nothing in it is ever executed.
+The file is a `.safetensors`: the weights, and a readable JSON header. It is data; nothing in it is
+executed.
 """
 
 from __future__ import annotations
@@ -30,18 +30,35 @@ if TYPE_CHECKING:
     from torch import nn
 
 Weights = Mapping[str, NDArray[Any]]
-"""A network's state by name, as torch calls it; arrays, so that holding a model needs no torch."""
+"""Arrays by the names of a network's ``state_dict``; they are no tensors, so that a model needs no
+torch."""
 
 HEADER = "napari_unet"
-SUFFIX = ".safetensors"
+"""Key of the model's header in the metadata of its file."""
+
 NOTES = "napari_unet_notes"
-BESIDE = "beside/"
-"""How arrays are called in a file that do not belong to the model itself."""
+"""Key of further notes in the metadata, such as those of a checkpoint."""
+
+SUFFIX = ".safetensors"
+"""Ending of model files."""
+
+EXTRA_PREFIX = "beside/"
+"""Beginning of the names of arrays in a file that do not belong to the model itself."""
 
 
 @dataclass(frozen=True)
 class ClassInfo:
-    """One class of a segmentation: its value in label layers, its name and its colour (RGBA)."""
+    """One class of a segmentation.
+
+    Parameters
+    ----------
+    value : int
+        Its value in label images.
+    name : str
+        Its name, which may be empty.
+    color : tuple of float, optional
+        RGBA, from 0 to 1.
+    """
 
     value: int
     name: str = ""
@@ -115,7 +132,7 @@ class InputSpec:
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A network with its weights and everything that belongs to them.
+    """A network with its weights and everything that a prediction needs.
 
     Parameters
     ----------
@@ -124,19 +141,19 @@ class TrainedModel:
     weights : mapping of str to ndarray
         The network's state.
     normalisation : Normalisation
-        How pixels become the network's input.
+        Maps pixels to the input of the network.
     task : str
-        What it was trained for, such as ``"segment"``.
+        What it was trained for: "segment", "denoise", "restore" or "inpaint".
     classes : tuple of ClassInfo
         In the order of the output's channels; empty where the output is an image.
     spacing : tuple of float
-        Distance between voxels per spatial axis in the images it learned from.
+        Distance between voxels per spatial axis in the training data.
     training : dict
-        How it was made (steps, seconds, seed, metrics, digests, versions), as plain JSON.
+        Steps, seconds, seed, metrics, digests and versions of its training, as plain JSON.
     target : Normalisation, optional
-        How the network's output becomes an image in intensity units; None where it is classes.
+        Its inverse maps the output of the network to intensities; None for classes.
     input_spec : InputSpec
-        How an image is read.
+        How the network reads an image.
     """
 
     config: Architecture
@@ -151,7 +168,7 @@ class TrainedModel:
 
     @property
     def image_channels(self) -> int:
-        """Channels of the image, without neighbouring planes and masks."""
+        """Channels of the image; those of neighbouring planes and masks are not counted."""
         return self.config.in_channels // (
             self.input_spec.context_planes * (1 + self.input_spec.mask)
         )
@@ -170,7 +187,7 @@ class TrainedModel:
 
     @cached_property
     def digest(self) -> str:
-        """Hexadecimal SHA-256 of the architecture and the weights: the model's fingerprint."""
+        """Fingerprint: hexadecimal SHA-256 of the architecture and the weights."""
         sha = hashlib.sha256(self.config.model_dump_json(exclude_defaults=True).encode())
         for name in sorted(self.weights):
             sha.update(name.encode())
@@ -178,9 +195,9 @@ class TrainedModel:
         return sha.hexdigest()
 
     def with_facts(self, **facts: Any) -> TrainedModel:
-        """Return the same network with other facts about it, such as `classes` or `training`.
+        """Return a copy with other fields, but the same `config` and `weights`.
 
-        Its fingerprint is not computed again, for that is of architecture and weights alone.
+        The fingerprint, which depends on these two alone, is not computed again.
         """
         again = replace(self, **facts)
         if "digest" in self.__dict__:
@@ -188,7 +205,7 @@ class TrainedModel:
         return again
 
     def header(self) -> dict[str, Any]:
-        """Return everything but the weights, as plain JSON."""
+        """Return everything but the weights as plain JSON, see `napari_unet.header.Header`."""
         return {
             "version": VERSION,
             "task": self.task,
@@ -204,18 +221,18 @@ class TrainedModel:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the model to one `.safetensors` file.
 
-        An older file of that name is replaced in one step: whatever happens meanwhile, the path
-        holds a whole model, the old one or the new one.
+        An existing file is replaced in one step: at any time the path holds a complete model,
+        the old one or the new one.
 
         Parameters
         ----------
         path : path-like
-            Where to; the ending `.safetensors` is added where it is missing.
+            Path of the file; the ending `.safetensors` is added where it is missing.
 
         Returns
         -------
         Path
-            Where it was written.
+            Path of the file, with its ending.
 
         Raises
         ------
@@ -226,7 +243,7 @@ class TrainedModel:
 
 
 def weights_of(network: nn.Module) -> Weights:
-    """Return a copy of a network's state."""
+    """Return a copy of a network's state as arrays."""
     return {name: tensor.cpu().numpy().copy() for name, tensor in network.state_dict().items()}
 
 
@@ -241,7 +258,8 @@ def load_model(path: str | os.PathLike[str]) -> TrainedModel:
     Raises
     ------
     ModelFileError
-        Where there is no such file, or it is no model of ours, or damaged, or newer than we know.
+        Where there is no such file, or it is no model of napari-unet, or damaged, or its format
+        is newer than `VERSION`.
     """
     return read_model_file(path)[0]
 
@@ -249,21 +267,21 @@ def load_model(path: str | os.PathLike[str]) -> TrainedModel:
 def write_model_file(
     path: str | os.PathLike[str],
     model: TrainedModel,
-    beside: Weights | None = None,
+    extra: Weights | None = None,
     notes: dict[str, Any] | None = None,
 ) -> Path:
-    """Write a model, and what else belongs into its file.
+    """Write a model with further arrays and notes, such as those of a checkpoint.
 
     Parameters
     ----------
     path : path-like
-        Where to; the ending is added where it is missing.
+        Path of the file; the ending is added where it is missing.
     model : TrainedModel
         The model.
-    beside : mapping of str to ndarray, optional
-        Further arrays; whoever only wants the model does not see them.
+    extra : mapping of str to ndarray, optional
+        Further arrays, which `load_model` ignores.
     notes : dict, optional
-        What else is to be said, as plain JSON.
+        Further notes, as plain JSON.
 
     Raises
     ------
@@ -274,14 +292,16 @@ def write_model_file(
 
     path = Path(path)
     path = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
-    named = dict(model.weights) | {BESIDE + name: array for name, array in (beside or {}).items()}
-    # It writes what lies in memory, whatever the strides say.
+    named = dict(model.weights) | {
+        EXTRA_PREFIX + name: array for name, array in (extra or {}).items()
+    }
+    # safetensors writes the memory of an array in order, whatever its strides are.
     arrays = {name: np.asarray(array, order="C") for name, array in named.items()}
-    told = {HEADER: json.dumps(model.header())}
+    metadata = {HEADER: json.dumps(model.header())}
     if notes is not None:
-        told[NOTES] = json.dumps(notes)
+        metadata[NOTES] = json.dumps(notes)
     try:
-        write_atomically(path, save(arrays, told))
+        write_atomically(path, save(arrays, metadata))
     except OSError as error:
         raise ModelFileError(
             f"The model could not be saved to {path}",
@@ -294,7 +314,16 @@ def write_model_file(
 def read_model_file(
     path: str | os.PathLike[str],
 ) -> tuple[TrainedModel, Weights, dict[str, Any] | None]:
-    """Return a file's model, what lies beside it, and the notes, if any.
+    """Read a file that `write_model_file` wrote.
+
+    Returns
+    -------
+    model : TrainedModel
+        The model.
+    extra : mapping of str to ndarray
+        Further arrays.
+    notes : dict or None
+        Further notes, if there are any.
 
     Raises
     ------
@@ -322,14 +351,17 @@ def read_model_file(
             f"{path.name} holds weights but is no model of napari-unet",
             expected=f"a {SUFFIX} file that napari-unet saved",
         )
-    own = {name: array for name, array in arrays.items() if not name.startswith(BESIDE)}
-    beside = {n.removeprefix(BESIDE): a for n, a in arrays.items() if n.startswith(BESIDE)}
-    model = _from_header(path.name, metadata[HEADER], own)
+    extra = {
+        name.removeprefix(EXTRA_PREFIX): arrays.pop(name)
+        for name in list(arrays)
+        if name.startswith(EXTRA_PREFIX)
+    }
+    model = _from_header(path.name, metadata[HEADER], arrays)
     try:
         notes = json.loads(metadata[NOTES]) if NOTES in metadata else None
     except ValueError as error:
         raise ModelFileError(f"The notes of {path.name} are damaged", got=str(error)) from error
-    return model, beside, notes
+    return model, extra, notes
 
 
 def _from_header(name: str, text: str, weights: Weights) -> TrainedModel:
@@ -354,12 +386,12 @@ def _from_header(name: str, text: str, weights: Weights) -> TrainedModel:
         )
     except (KeyError, TypeError, ValueError, InputError) as error:
         missing = f"no entry {error}" if isinstance(error, KeyError) else ""
-        reason = missing or " ".join(str(error).split())  # pydantic explains itself in many lines
+        reason = missing or " ".join(str(error).split())  # the messages of pydantic have many lines
         raise ModelFileError(f"The header of {name} is damaged", got=reason) from error
 
 
 def _image_part(header: dict[str, Any]) -> dict[str, Any]:
-    """Return what the format's first version, which knew only classes, does not have."""
+    """Read the entries that format 1, which had only classes, does not have."""
     if header["version"] < 2:
         return {}
     target = header["target"]
