@@ -55,46 +55,47 @@ def train(
     tensorboard: bool = False,
     **options: Any,
 ) -> Iterator[TrainingEvent]:
-    """Train a U-Net; yield what happens, event by event.
+    """Train a U-Net and yield its events.
 
     Parameters
     ----------
     image : array-like or path
         numpy, dask or zarr array, or a path to a TIFF or OME-Zarr. Any looped axes first, then
-        (y, x) or (z, y, x); a channel axis anywhere. Or a list of such images, of the same
-        channels but of any size, to learn from together.
+        (y, x) or (z, y, x); a channel axis anywhere. Or a list of such images, with the same
+        channels but of any size, to be trained on together.
     labels : array-like or path
-        What is painted: integers, of the image's shape without the channel axis. 0 means "not
-        painted", unless ``zero="background"``. An `AnnotationStore` may still be painted on
-        while the training runs; it then begins when two classes are there. With several images
-        a list (or tuple) of as many labels: a list of labels always means several images, never
-        a pyramid.
+        Painted labels: integers, of the image's shape without the channel axis. 0 means "not
+        painted", unless ``zero="background"``. An `AnnotationStore` may be painted on while the
+        training runs, which begins when it holds two classes. With several images a list (or
+        tuple) of as many labels; a list of labels always means several images, never a pyramid.
 
-        For "restore" the images as they should be, for "inpaint" masks that are not 0 where
+        For "restore" the target images, for "inpaint" masks that are not 0 where
         pixels are missing, of the image's shape without the channel axis; nothing for "denoise".
     task : {"segment", "denoise", "restore", "inpaint"}
-        What to learn: classes from strokes; to denoise, from noisy images alone; to make one kind
-        of image out of another, from pairs; to fill in what is missing.
+        What to learn: to segment, from strokes; to denoise, from noisy images alone; to turn one
+        kind of image into another, from pairs; to fill in missing pixels.
     ndim : {2, 3}, optional
         Spatial dimensions of the network. By default 3 where at least 3 of at least 8 planes are
-        painted, otherwise 2: then it works slice by slice; 2 where the result is an image. A
-        `network` given in full decides.
+        painted, otherwise 2, which is slice by slice; 2 for the other tasks. A configuration given
+        as `network`, or a model to start from, decides.
     seconds, steps : number, optional
-        The budget, whichever is used up first; 60 seconds if neither is given.
+        The budget, whichever is used up first; 60 seconds if neither is given and the training is
+        not open-ended.
     seed : int
-        Same seed and steps, same weights (on a CPU, with the same number of threads).
+        Seed of all random numbers. The same seed and number of steps give the same weights (on a
+        CPU, with the same number of threads).
     start : TrainedModel or path, optional
-        A model to go on from. Network, normalisation and known classes are the model's; `size`,
-        `network`, `fast`, `padding` and `normalise` do not count then. Classes that it does not
-        know are added to it; those that are not painted now are kept, but may be forgotten.
-        Unless `learning_rate` is given, half its default is taken.
+        A model to continue from. Network, normalisation and known classes are the model's; `size`,
+        `network`, `fast`, `padding` and `normalise` are ignored then. New classes are added; those
+        that are not painted now are kept, but the network may forget them. The default of
+        `learning_rate` is half that of a fresh training.
     control : Control, optional
-        Stops or pauses from another thread.
+        Stops or pauses the training from another thread.
     runs : path, optional
-        Keep log, settings, model and a report of this training in a folder of its own in there,
-        see `napari_unet.runs.folder`.
+        Folder in which a new folder with log, settings, model and report of this training is
+        created, see `napari_unet.runs.folder`.
     tensorboard : bool
-        Also write what TensorBoard shows into that folder.
+        Also write files for TensorBoard into that folder.
     **options
         Any field of `napari_unet.SegmentOptions`, or of `DenoiseOptions`, `RestoreOptions` or
         `InpaintOptions`.
@@ -108,7 +109,7 @@ def train(
     Raises
     ------
     InputError
-        Where image, labels or options cannot be used; the message says what to do.
+        If image, labels or options cannot be used; the message says what to do.
 
     Examples
     --------
@@ -155,7 +156,7 @@ def train_task(
     Parameters
     ----------
     task, image, labels, ndim, start, control, runs, tensorboard
-        As in `train`; a model to start from is read.
+        As in `train`, but `start` is a model, not a path.
     options : NetworkOptions
         All options of the task, as they are to be used.
 
@@ -167,7 +168,7 @@ def train_task(
     Raises
     ------
     InputError
-        Where image, labels and options cannot be used together.
+        If image, labels and options cannot be used together.
     """
     if ndim not in (None, 2, 3):
         raise InputError("A network has 2 or 3 spatial dimensions", got=repr(ndim))
@@ -319,7 +320,7 @@ def predict(
         As in `train`, with the channels that the model knows.
     mask : array-like or path, optional
         For a model that fills in: not 0 where pixels are missing, as in `train`. Pixels that are
-        not finite are missing without a mask too.
+        not finite count as missing in any case.
     output : {"auto", "labels", "probabilities", "image"}
         Label values, one channel of probabilities per class, or an image in intensity units.
         Auto: labels or an image, whichever the model gives.
@@ -370,7 +371,7 @@ CHANGEABLE = (
     "keep",
     "keep_history",
 )
-"""What may be set anew: it changes when and where the training goes on, not how it learns."""
+"""Options that `resume` may change: they say when and where to train, not how."""
 
 
 def resume(
@@ -382,23 +383,25 @@ def resume(
     control: Control | None = None,
     **changes: Any,
 ) -> Iterator[TrainingEvent]:
-    """Go on with a training that was interrupted; yield what happens, event by event.
+    """Continue an interrupted training and yield its events.
 
     With the same images and labels, and as many threads, the weights are bit for bit those of a
-    training that was not interrupted, on a CPU. (Where seconds are its budget, how many steps
-    they hold is another matter.)
+    training that was not interrupted, on a CPU. (If the budget is in seconds, the number of steps
+    may differ.)
 
     Parameters
     ----------
     source : path
-        What the option `checkpoint` of `napari_unet.train` wrote.
+        The checkpoint, as written by the option `checkpoint` of `napari_unet.train`. To be given
+        by position: a `checkpoint` among the changes is the file to write from now on.
     image, labels
-        As in `napari_unet.train`: what it learned from.
+        As in `napari_unet.train`: what the training began with.
     control : Control, optional
-        Stops or pauses from another thread.
+        Stops or pauses the training from another thread.
     **changes
-        What shall differ: the budget (`seconds`, `steps`: in all, with those before), `device`,
-        `threads`, the `checkpoint` to write from now on, or how it is tested and kept.
+        Options that change, of those in `napari_unet.api.CHANGEABLE`: the budget (`seconds` and
+        `steps` count from the beginning of the training), `device`, `threads`, the `checkpoint`
+        to write from now on, and how often it is validated and which weights are kept.
 
     Yields
     ------
@@ -408,9 +411,9 @@ def resume(
     Raises
     ------
     ModelFileError
-        Where the file is no checkpoint.
+        If the file is no checkpoint.
     InputError
-        Where images or labels do not fit it, or something else is to be changed.
+        If images or labels do not fit it, or another option is to be changed.
     """
     found = load_checkpoint(source)
     fixed = sorted(set(changes) - set(CHANGEABLE))
@@ -450,7 +453,7 @@ def _restored_task(
 
 
 def _differences(training_task: SegmentationTask | ImageTask, model: TrainedModel) -> Iterator[str]:
-    """Say what is not as it was, so that the weights will not be those they would have been."""
+    """Yield what differs from the interrupted training, so that the weights will differ, too."""
     if training_task.measured != model.normalisation:
         yield "The images are not those that the training began with: it goes on with these."
     strokes = model.training.get("strokes")

@@ -1,4 +1,4 @@
-"""The commands, each a thin face of what Python users call."""
+"""The commands that train and apply a segmentation; each calls the Python API."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ from napari_unet.header import header_schema
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.training.events import Finished, Started, Validated
 
-Image = Annotated[Path, typer.Argument(help="Picture: a TIFF, an OME-Zarr or a .npy.")]
+Image = Annotated[Path, typer.Argument(help="Image: a TIFF, an OME-Zarr or a .npy.")]
 Flips = Annotated[
     bool,
-    typer.Option("--flips", help="Images: mean over eight flips and turns, eight times as long."),
+    typer.Option(
+        "--flips", help="Image results: mean over eight flips and rotations, eight times as long."
+    ),
 ]
-Model = Annotated[Path, typer.Argument(help="Model that `train` or the panel saved.")]
+Model = Annotated[Path, typer.Argument(help="Model, as saved by `train` or the panel.")]
 
 
 class Commands(TyperGroup):
-    """Commands that say what they expect to go wrong in one line, without a traceback."""
+    """Commands that report expected errors in one line, without a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
@@ -54,7 +56,7 @@ def _say_version(wanted: bool) -> None:
 def about(
     _version: Annotated[
         bool,
-        typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version."),
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     """Interactive U-Nets: paint a few strokes, train, predict the whole volume."""
@@ -69,18 +71,16 @@ def or_none(path: Path) -> Path | None:
 @with_options(SegmentOptions, but=("class_colors",))
 def train(
     image: Image,
-    labels: Annotated[Path, typer.Argument(help="What is painted on it: a file of integers.")],
+    labels: Annotated[Path, typer.Argument(help="Painted labels: a file of integers.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Model to write (.safetensors).")],
     options: dict[str, Any],
     more: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="IMAGE LABELS", help="Further images, each with what is painted on it."
-        ),
+        typer.Argument(metavar="IMAGE LABELS", help="Further images, each with its labels."),
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option(help="Go on from this model, with its network and its classes or more."),
+        typer.Option(help="Continue from this model, with its network and its classes."),
     ] = None,
     ndim: Annotated[
         int | None,
@@ -90,9 +90,10 @@ def train(
     tensorboard: Board = False,
     processes: Processes = 1,
 ) -> None:
-    """Learn classes from an image and what is painted on it, or from several such pairs.
+    """Train a segmentation on an image and painted labels, or on several such pairs.
 
-    It takes 60 seconds unless --seconds or --steps is given; Ctrl-C ends it and saves the model.
+    The training takes 60 seconds unless --seconds or --steps is given; Ctrl-C ends it and saves
+    the model.
     """
     images, masks = [image, *(more or [])[::2]], [labels, *(more or [])[1::2]]
     if len(images) != len(masks):
@@ -114,11 +115,14 @@ def predict(
     model: Model,
     image: Image,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Picture to write: .tif (OME-TIFF) or .zarr.")
+        Path, typer.Option("--output", "-o", help="Image to write: .tif (OME-TIFF) or .zarr.")
     ],
     options: dict[str, Any],
     probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Write a channel per class, from 0 to 1.")
+        bool,
+        typer.Option(
+            "--probabilities", help="Write probabilities: a channel per class, from 0 to 1."
+        ),
     ] = False,
     tile: Annotated[
         Any,
@@ -134,12 +138,12 @@ def predict(
     ] = None,
     flips: Flips = False,
     keep_known: Annotated[
-        bool, typer.Option(help="Return known pixels untouched, where missing ones are filled in.")
+        bool, typer.Option(help="Keep known pixels as they are if missing ones are filled in.")
     ] = True,
 ) -> None:
     """Predict a whole image, tile by tile, onto the disk.
 
-    The output appears when it is whole; until then, and after Ctrl-C, an older one stays.
+    The output appears when it is complete; until then, and after Ctrl-C, an older one stays.
     """
     from napari_unet.inference.request import Request
 
@@ -158,14 +162,14 @@ def predict(
 @app.command()
 def info(
     model: Annotated[
-        Path | None, typer.Argument(help="Model that `train` or the panel saved.")
+        Path | None, typer.Argument(help="Model, as saved by `train` or the panel.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="All of the header, as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the header as JSON.")] = False,
     schema: Annotated[
-        bool, typer.Option("--schema", help="The JSON schema of the header instead.")
+        bool, typer.Option("--schema", help="Print the JSON schema of the header instead.")
     ] = False,
 ) -> None:
-    """Say what a model is, what it learned from and how well."""
+    """Describe a model: network, training and scores."""
     if schema:
         OUT.print_json(data=header_schema())
         return
@@ -180,13 +184,13 @@ def info(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the results; made if need be.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for the results; created if need be.")] = Path(
         "demo-output"
     ),
     seconds: Annotated[float, typer.Option(min=1, help="Length of each training.")] = 40,
     view: Annotated[bool, typer.Option("--view", help="Show the results in napari.")] = False,
 ) -> None:
-    """Train on both samples that ship, predict, compare with the truth.
+    """Train on both sample images, predict, and compare with the truth.
 
     Writes the images, the strokes, the results (OME-TIFF and OME-Zarr), the models and a figure.
     """

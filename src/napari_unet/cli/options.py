@@ -1,4 +1,4 @@
-"""Command-line options out of the fields of a pydantic model.
+"""Command-line options from the fields of a pydantic model.
 
 A field's name, limits, default and help text are declared once, at the field; pydantic reads and
 checks what the user types, so that the command line accepts just what Python accepts.
@@ -38,7 +38,7 @@ METAVARS = {int: "INT", float: "NUMBER", str: "TEXT"}
 
 @dataclass(frozen=True)
 class _Given:
-    """What the user typed; tells "none" from an option that was left out."""
+    """A value that the user typed; it tells "none" from an option that was left out."""
 
     value: Any
 

@@ -1,4 +1,4 @@
-"""The commands whose result is an image."""
+"""The commands whose result is an image, and `resume`."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from napari_unet.tasks.images.options import DenoiseOptions, InpaintOptions, Res
 from napari_unet.training.events import Finished, Validated
 from napari_unet.training.options import TrainingOptions
 
-Result = Annotated[Path, typer.Argument(help="Picture to write: .tif (OME-TIFF) or .zarr.")]
+Result = Annotated[Path, typer.Argument(help="Image to write: .tif (OME-TIFF) or .zarr.")]
 Keep = Annotated[
-    Path | None, typer.Option("--model", help="Also save the model there (.safetensors).")
+    Path | None, typer.Option("--model", help="File to save the model in, too (.safetensors).")
 ]
 Missing = Annotated[
     Path, typer.Argument(help="Not 0 where pixels are missing; none: those that are NaN.")
@@ -42,7 +42,7 @@ Dimensions = Annotated[
 ]
 Start = Annotated[
     Path | None,
-    typer.Option(help="Go on from this model of the same task, with its network."),
+    typer.Option(help="Continue from this model of the same task, with its network."),
 ]
 
 
@@ -53,7 +53,8 @@ def denoise(
     output: Result,
     options: dict[str, Any],
     more: Annotated[
-        list[Path] | None, typer.Argument(metavar="IMAGE OUTPUT", help="Further ones.")
+        list[Path] | None,
+        typer.Argument(metavar="IMAGE OUTPUT", help="Further images and results."),
     ] = None,
     model: Keep = None,
     start: Start = None,
@@ -63,9 +64,9 @@ def denoise(
     tensorboard: Board = False,
     processes: Processes = 1,
 ) -> None:
-    """Learn to denoise images from themselves alone, together, and write them denoised.
+    """Train on noisy images alone, all together, and write them denoised.
 
-    It learns for 60 seconds unless --seconds or --steps is given; Ctrl-C ends that early.
+    The training takes 60 seconds unless --seconds or --steps is given; Ctrl-C ends it early.
     """
     files = _grouped([image, output, *(more or [])], ("an image", "what to write"))
     kept = {"runs": runs, "tensorboard": tensorboard, "processes": processes, "start": start}
@@ -80,7 +81,8 @@ def inpaint(
     output: Result,
     options: dict[str, Any],
     more: Annotated[
-        list[Path] | None, typer.Argument(metavar="IMAGE MASK OUTPUT", help="Further ones.")
+        list[Path] | None,
+        typer.Argument(metavar="IMAGE MASK OUTPUT", help="Further images and results."),
     ] = None,
     model: Keep = None,
     start: Start = None,
@@ -90,10 +92,10 @@ def inpaint(
     tensorboard: Board = False,
     processes: Processes = 1,
 ) -> None:
-    """Learn to fill in what is missing of images from the rest of them, and write them filled in.
+    """Train on the known pixels of images, and write the images with missing ones filled in.
 
-    Known pixels are written as they are. It learns for 60 seconds unless --seconds or --steps is
-    given; Ctrl-C ends that early.
+    Known pixels are written as they are. The training takes 60 seconds unless --seconds or --steps
+    is given; Ctrl-C ends it early.
     """
     given = [image, mask, output, *(more or [])]
     files = _grouped(given, ("an image", "a mask or none", "what to write"))
@@ -105,7 +107,7 @@ def inpaint(
 @with_options(RestoreOptions)
 def restore(
     image: Image,
-    target: Annotated[Path, typer.Argument(help="What it should look like.")],
+    target: Annotated[Path, typer.Argument(help="The image as it should look.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Model to write (.safetensors).")],
     options: dict[str, Any],
     more: Annotated[
@@ -117,9 +119,10 @@ def restore(
     tensorboard: Board = False,
     processes: Processes = 1,
 ) -> None:
-    """Learn from pairs of images to make good ones out of such; apply it with `predict`.
+    """Train a restoration on pairs of a degraded and a good image; apply it with `predict`.
 
-    It takes 60 seconds unless --seconds or --steps is given; Ctrl-C ends it and saves the model.
+    The training takes 60 seconds unless --seconds or --steps is given; Ctrl-C ends it and saves
+    the model.
     """
     images, targets = [image, *(more or [])[::2]], [target, *(more or [])[1::2]]
     if len(images) != len(targets):
@@ -140,12 +143,12 @@ class _Files:
 
     @property
     def inputs(self) -> list[Path]:
-        """What is read."""
+        """The files that are read."""
         return [self.image] if self.mask is None else [self.image, self.mask]
 
 
 def _grouped(paths: Sequence[Path], kinds: Sequence[str]) -> list[_Files]:
-    """Put together what belongs together: files of these kinds, again and again."""
+    """Group files that are given in turns of these kinds."""
     size = len(kinds)
     if len(paths) % size:
         each = ", ".join(kinds)
@@ -163,7 +166,7 @@ def _learn_and_write(
     model: Path | None,
     flips: bool,
 ) -> None:
-    """Learn from all images together; then write a result for each."""
+    """Train on all images together; then write a result for each."""
     inputs = [path for each in files for path in each.inputs]
     outputs = [each.output for each in files]
     for output in outputs:
@@ -218,30 +221,35 @@ def _predict(
     write_prediction(trained, source, Request(flips=flips, **told), output, grid, mask)
 
 
-HERE = tuple(name for name in CHANGEABLE if name not in ("open_ended", "keep_history", "make_way"))
+CHANGEABLE_HERE = tuple(
+    name for name in CHANGEABLE if name not in ("open_ended", "keep_history", "make_way")
+)
 
 
 @app.command()
-@with_options(TrainingOptions, names=HERE)
+@with_options(TrainingOptions, names=CHANGEABLE_HERE)
 def resume(
     state: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="What --checkpoint of a training wrote.")
+        Path,
+        typer.Argument(
+            metavar="CHECKPOINT", help="The checkpoint, as written by --checkpoint of a training."
+        ),
     ],
     files: Annotated[
         list[Path],
         typer.Argument(
             metavar="IMAGE [OTHER]...",
-            help="What it learned from, in the same order: images, each with its labels, its "
-            "target or its mask (or none), if there are such.",
+            help="The images of the training, in the same order, each with its labels, its "
+            "target or its mask (or none), if the task has such.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Model to write (.safetensors).")],
     options: dict[str, Any],
     processes: Processes = 1,
 ) -> None:
-    """Go on with a training that was interrupted, as if nothing had happened.
+    """Continue an interrupted training, as if it had not been interrupted.
 
-    Settings are those that it began with; a budget counts what was used of it before.
+    The settings are those that it began with; a budget counts from its beginning.
     """
     check_output(output, (), [state, *files])
     alone = napari_unet.load_model(state).task == "denoise"

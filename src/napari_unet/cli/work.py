@@ -1,4 +1,4 @@
-"""What several commands do: train on files, and predict onto the disk."""
+"""Steps that several commands share: train on files, and write a prediction."""
 
 from __future__ import annotations
 
@@ -29,23 +29,33 @@ if TYPE_CHECKING:
 Runs = Annotated[
     Path | None,
     typer.Option(
-        help="Keep model, log, settings and a report of this training in a folder of its own in "
-        "there; `napari-unet runs` compares them."
+        help="Folder in which a new folder with model, log, settings and report of this training "
+        "is created; `napari-unet runs` compares them."
     ),
 ]
 Board = Annotated[
-    bool, typer.Option("--tensorboard", help="Write what TensorBoard shows there too.")
+    bool, typer.Option("--tensorboard", help="Write files for TensorBoard there, too.")
 ]
 
 
 def learn(
     image: object, other: object, model: Path | None, *, processes: int = 1, **options: Any
 ) -> dict[type, Any]:
-    """Train while a bar is drawn; return the last event of each kind: what there is to tell.
+    """Train while a progress bar is drawn; return the last event of each kind.
 
-    Ctrl-C ends it and keeps what was learned. Beside the model, if it is to be saved, a log of
-    the training is written. Where several processes learn together, only the first returns. The
-    other parameters are those of `napari_unet.train`.
+    Ctrl-C ends the training and keeps its model. Of several processes that train together, only
+    the first returns.
+
+    Parameters
+    ----------
+    image, other : object
+        Image and labels as for `napari_unet.train`.
+    model : path, optional
+        Where the model will be saved: a log of the training is written beside it.
+    processes : int
+        Number of processes that train together.
+    **options
+        All other arguments of `napari_unet.train`.
     """
     launch_processes(processes, options.get("device", "auto"))
     control = Control()
@@ -55,7 +65,17 @@ def learn(
 
 
 def watch(events: Iterable[TrainingEvent], control: Control, model: Path | None) -> dict[type, Any]:
-    """Draw a bar while a training goes on, which Ctrl-C ends; see `learn`."""
+    """Draw a progress bar while a training runs, which Ctrl-C ends; see `learn`.
+
+    Parameters
+    ----------
+    events : iterable of TrainingEvent
+        The training.
+    control : Control
+        Stops it.
+    model : path, optional
+        Where the model will be saved.
+    """
     is_main = rank_and_size()[0] == 0
     with stopping_on_interrupt(control):
         if model is not None and is_main:
@@ -78,22 +98,22 @@ def write_prediction(
     grid: AxesMetadata,
     mask: object | None = None,
 ) -> None:
-    """Predict onto the disk while a bar is drawn; the output appears when it is whole.
+    """Write a prediction while a progress bar is drawn; the file appears when it is complete.
 
     Parameters
     ----------
     trained : TrainedModel
-        What predicts.
+        The model.
     source : Source
         The image.
     request : Request
-        What is asked.
+        How to read the image, and what to return.
     output : Path
-        The picture to write.
-    grid : Grid
+        The file to write.
+    grid : AxesMetadata
         The image's axes.
     mask : object, optional
-        What is missing.
+        Not 0 where pixels are missing.
     """
     from napari_unet.inference.predictor import predict_events
     from napari_unet.inference.request import find_missing, find_view

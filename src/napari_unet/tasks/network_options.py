@@ -1,4 +1,4 @@
-"""What can be set about the network of any task, and about how it reads an image."""
+"""Options of the network, and of how images are read, for all tasks."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from napari_unet.training.options import TrainingOptions
 
 
 class NetworkOptions(TrainingOptions):
-    """Options of network and image, whatever is learned."""
+    """Options of network and images, for all tasks."""
 
-    size: Size = Field("medium", description="Size of the network, where none is given in full.")
+    size: Size = Field("medium", description="Size of the network, unless `network` is given.")
     network: AnyNetwork | None = Field(
         None,
-        description="The network: a preset's name, or all of it; channels are set to fit the "
-        "image and the classes.",
+        description="The network: a preset's name, or its configuration; the numbers of channels "
+        "follow from the image and the classes.",
     )
     fast: bool = Field(
         True, description="Compute in blocks of 2 voxels a side: two to three times faster."
     )
     filters: bool = Field(
         True,
-        description="Add fixed filters on several scales, where the image has one channel: "
-        "it learns faster from few strokes.",
+        description="Add fixed filters on several scales if the image has one channel; the "
+        "network then learns faster from few strokes.",
     )
     padding: Padding = Field(
         "valid", description="Valid convolutions, or padded ones that keep the size."
@@ -37,26 +37,28 @@ class NetworkOptions(TrainingOptions):
         0.0,
         ge=0,
         lt=1,
-        description="Dropout rate in the two deepest blocks, where no network is given in full.",
+        description="Dropout rate in the two deepest blocks, unless `network` is given.",
     )
     border: Border = Field(
         "mirror",
-        description="How an image goes on beyond its border: mirrored, with its outermost pixels, "
-        "with zeros, or from its other end.",
+        description="How an image is padded beyond its border: mirrored, with its outermost "
+        "pixels, with zeros, or periodically.",
     )
     split: Literal["space", "image"] = Field(
         "space",
-        description="What is held out for validation: places in all images, or whole images "
-        "where there are several.",
+        description="What is held out for validation: places in all images, or, of several "
+        "images, whole ones.",
     )
     patch: tuple[int, ...] | None = Field(
         None, description="Largest input patch per spatial axis in voxels; empty: chosen."
     )
     channel_axis: ChannelAxis = Field(
-        "auto", description="The image's axis of channels; auto: found from names and shapes."
+        "auto",
+        description="Index of the image's channel axis; auto: found from axis names and shapes.",
     )
     axes: tuple[str, ...] | None = Field(None, description="Names of the image's axes, in order.")
-    rgb: bool = Field(False, description="Whether the image's last axis holds colours.")
+    rgb: bool = Field(False, description="Whether the last axis of the image holds colours.")
     spacing: tuple[float, ...] | None = Field(
-        None, description="Distance between voxels per spatial axis; coarse axes are spared."
+        None,
+        description="Distance between voxels per spatial axis; the network pools coarse axes less.",
     )

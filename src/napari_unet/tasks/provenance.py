@@ -1,4 +1,4 @@
-"""How a result was made, and what to type to make it again."""
+"""How a result was made, and the commands that make it again."""
 
 from __future__ import annotations
 
@@ -16,29 +16,42 @@ from napari_unet.tasks.network_choice import choose_network
 from napari_unet.tasks.options import OPTIONS
 
 RESULT = "result.tif"
-MODEL_FILE, START_FILE = f"model{SUFFIX}", f"start{SUFFIX}"
-"""What the commands call the model, and the one that it went on from."""
+"""Name of the result in commands that write one."""
+
+MODEL_FILE = f"model{SUFFIX}"
+"""Name of the model in the commands."""
+
+START_FILE = f"start{SUFFIX}"
+"""Name, in the commands, of the model that the training continued from."""
 
 SOURCES = "sources"
-"""Where a model says what it learned from, among the facts of its training."""
+"""Key, in a model's `training`, of the images and labels that it was trained on."""
 
-_UNTOLD = {"steps", "seconds", "seed", "open_ended", "keep_history", "make_way", "class_colors"}
-"""Options that the command says otherwise, or that change no weight."""
+_SAID_OTHERWISE = {
+    "steps",
+    "seconds",
+    "seed",
+    "open_ended",
+    "keep_history",
+    "make_way",
+    "class_colors",
+}
+"""Options that commands set in another way, or that change no weight."""
 
-_BY_HAND = {"network"}
-"""Options that the command line does not have."""
+_PYTHON_ONLY = {"network"}
+"""Options that are not reproduced by commands."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where pixels came from: what they are called, and the file they were read from if any."""
+    """Where pixels came from: a name, and the file they were read from, if any."""
 
     name: str
     path: str | None = None
 
     @property
     def file(self) -> str:
-        """The file, or what to save them as.
+        """The file, or the name of one to save the pixels in.
 
         Examples
         --------
@@ -49,7 +62,15 @@ class Origin:
 
 
 def with_sources(model: TrainedModel, pairs: Sequence[tuple[Origin, ...]]) -> TrainedModel:
-    """Return the same model, which says what it learned from: images, each with what went along."""
+    """Return the same model with the images that it was trained on in its `training`.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        The model.
+    pairs : sequence of tuple of Origin
+        The images, each with the labels, target or mask that went with it, if any.
+    """
     sources = [[asdict(origin) for origin in pair] for pair in pairs]
     return model.with_facts(training={**model.training, SOURCES: sources})
 
@@ -72,13 +93,13 @@ def provenance(
     image : Origin
         What was predicted.
     request : mapping, optional
-        Fields of `napari_unet.inference.request.Request` that say how to read the image.
+        Fields of `napari_unet.inference.request.Request`: how the image was read.
     probabilities : bool
         Whether the result is probabilities.
     mask : Origin, optional
-        What said which pixels are missing.
+        The mask of missing pixels.
     seconds : float, optional
-        How long it took.
+        Duration of the prediction.
 
     Returns
     -------
@@ -107,7 +128,15 @@ def provenance(
 
 
 def train_command(model: TrainedModel, output: str = MODEL_FILE) -> str:
-    """Return what to type to train such a model: on files, and for as many steps as it took."""
+    """Return the command that trains such a model, from files and for as many steps.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        The model.
+    output : str
+        File that the command writes the model to.
+    """
     task = model.task
     pairs = [[o.file for o in pair] for pair in _pairs(model) or (UNKNOWN[task],)]
     told = _settings(model)
@@ -126,9 +155,9 @@ def train_command(model: TrainedModel, output: str = MODEL_FILE) -> str:
 
 
 def _settings(model: TrainedModel) -> dict[str, Any]:
-    """Return what the command line is told of how a model was trained, by the names of flags."""
+    """Return the settings of the training that the command gives, by option."""
     facts = model.training
-    fields = fields_of(OPTIONS[model.task], but=_UNTOLD | _BY_HAND)
+    fields = fields_of(OPTIONS[model.task], but=_SAID_OTHERWISE | _PYTHON_ONLY)
     given = dict(facts.get("options", {}))
     told = {
         "ndim": model.config.ndim,
@@ -153,7 +182,19 @@ def predict_command(
     probabilities: bool = False,
     mask: Origin | None = None,
 ) -> str:
-    """Return what to type to predict an image from its file."""
+    """Return the command that predicts an image from its file.
+
+    Parameters
+    ----------
+    image : Origin
+        The image.
+    request : mapping
+        Fields of `napari_unet.inference.request.Request`: how the image was read.
+    probabilities : bool
+        Whether the result is probabilities.
+    mask : Origin, optional
+        The mask of missing pixels.
+    """
     result = f"{re.sub(r'.*[/]|[.][^./]*$', '', image.file)}-prediction.tif"
     kind = ["--probabilities"] if probabilities else []
     if request.get("flips"):
@@ -165,7 +206,7 @@ def predict_command(
 
 
 def rows(made: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the facts of `provenance` for people: names and texts.
+    """Return the content of `provenance` as a table for people: names and texts.
 
     Parameters
     ----------
@@ -193,7 +234,7 @@ def rows(made: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def as_text(made: Mapping[str, Any]) -> str:
-    """Return all of it as plain text, to be pasted into notes."""
+    """Return the content of `provenance` as plain text, to be pasted into notes."""
     known = rows(made)
     width = max((len(name) for name, _ in known), default=0)
     table = [f"{name:<{width}}  {text}" for name, text in known]
@@ -207,16 +248,16 @@ UNKNOWN = {
     "restore": (Origin("training image"), Origin("target")),
     "inpaint": (Origin("training image"), Origin("mask")),
 }
-"""What a model learned from, where it does not say."""
+"""Names of the files in a command if the model does not hold them."""
 
 
 def _sources(model: TrainedModel) -> tuple[Origin, ...]:
-    """Return image, labels, the next image, its labels, and so on; nothing where unknown."""
+    """Return image, labels, the next image, its labels, and so on; empty if unknown."""
     return tuple(origin for pair in _pairs(model) for origin in pair)
 
 
 def _pairs(model: TrainedModel) -> list[tuple[Origin, ...]]:
-    """Return images, each with what went along; nothing where unknown."""
+    """Return the images, each with what went with it; empty if unknown."""
     pairs = model.training.get(SOURCES, ())
     return [tuple(Origin(**origin) for origin in pair) for pair in pairs]
 
@@ -226,34 +267,36 @@ def _command(*words: str) -> str:
 
 
 def _notes(model: TrainedModel, predicted: Sequence[Origin]) -> Iterator[str]:
-    """Say what the commands leave out."""
+    """Yield what the commands do not reproduce."""
     options, sources = model.training.get("options", {}), _sources(model)
     if not sources:
-        yield "What the model learned from is not known here."
+        yield "The images that the model was trained on are not known here."
     for origin in dict.fromkeys((*sources, *predicted)):
         if origin.path is None:
             yield f"“{origin.name}” was not read from a file: save it first, as {origin.file}."
     if options.get("open_ended"):
-        yield ("It was trained until somebody stopped it; the command takes as many steps.")
+        yield "It was trained until somebody stopped it; the command trains for as many steps."
     if start := model.training.get("continued_from"):
-        yield f"It went on from the model {start[:8]}: save that first, as {START_FILE}."
+        yield f"The training went on from the model {start[:8]}: save that first, as {START_FILE}."
     if not (start or _is_standard(model)):
         yield (
-            "The network was set up in a way that the command line does not know; in Python, give "
+            "The network was set up in a way that the command does not reproduce; in Python, pass "
             "it to napari_unet.fit as network."
         )
     yield (
         "The same strokes, seed, versions and number of threads give the same bits on a CPU. "
-        "Strokes that were painted while it learned do not come at the same step again: then it "
-        "is alike, not identical."
+        "Strokes that were painted during the training do not come at the same step again: then "
+        "the model is alike, not identical."
     )
 
 
 def _is_standard(model: TrainedModel) -> bool:
-    """Tell whether the network is one that the command line makes with these options."""
+    """Tell whether the command line builds the same network from these options."""
     config, given = model.config, model.training.get("options", {})
     try:
-        options = OPTIONS[model.task].parse({k: v for k, v in given.items() if k not in _BY_HAND})
+        options = OPTIONS[model.task].parse(
+            {k: v for k, v in given.items() if k not in _PYTHON_ONLY}
+        )
     except InputError:  # written by another version
         return False
     channels = config.in_channels, config.out_channels

@@ -1,4 +1,4 @@
-"""Options of every training, declared once for form, command line and documentation."""
+"""The options of every training, declared once for forms, command line and docs."""
 
 from __future__ import annotations
 
@@ -21,32 +21,38 @@ ScheduleName = Literal["auto", "one_cycle", "constant", "step", "plateau", "warm
 
 
 class TrainingOptions(BaseModel):
-    """Options of the training loop, of every task."""
+    """Options of the training loop, for all tasks."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seconds: float | None = Field(
-        None, gt=0, description="Length of the training in seconds; pauses do not count."
+        None, gt=0, description="Length of the training in seconds, without pauses."
     )
     steps: int | None = Field(None, ge=1, description="Length of the training in steps.")
     open_ended: bool = Field(
         False,
-        description="Go on until stopped; unless a schedule is set, the learning rate then stays "
-        "as it is.",
+        description="Train until stopped; unless a schedule is set, the learning rate then stays "
+        "constant.",
     )
     checkpoint: str | None = Field(
         None,
-        description="File (.safetensors) that the whole state of the training is written to now "
-        "and then and at the end, to resume from.",
+        description="File (.safetensors) that the state of the training is written to at "
+        "intervals and at the end; `resume` continues from it.",
     )
     checkpoint_seconds: float = Field(
-        60.0, gt=0, description="Seconds from one writing of the checkpoint to the next."
+        60.0, gt=0, description="Seconds between two writings of the checkpoint."
     )
     keep_history: bool = Field(
-        False, description="Keep the weights at growing intervals, to look back at and go on from."
+        False,
+        description="Keep copies of the weights at growing intervals, to look at earlier states "
+        "and continue from them.",
     )
     seed: int = Field(
-        0, ge=0, lt=2**32, description="Same seed, same steps, same computer: same weights."
+        0,
+        ge=0,
+        lt=2**32,
+        description="Seed of all random numbers: the same seed and number of steps give the same "
+        "weights on the same computer.",
     )
     batch_size: int | None = Field(
         None, ge=1, le=256, description="Patches per step; empty: 8 in 2D, 4 in 3D."
@@ -56,7 +62,7 @@ class TrainingOptions(BaseModel):
         ge=0,
         le=64,
         description="Batches that are prepared while the network computes; empty: 4 on a GPU, "
-        "none on a CPU, whose cores have enough to do.",
+        "none on a CPU, whose cores are busy.",
     )
     learning_rate: float = Field(
         6e-3, gt=0, le=1, description="Highest learning rate of the schedule."
@@ -64,17 +70,17 @@ class TrainingOptions(BaseModel):
     schedule: ScheduleName = Field(
         "auto",
         description="How the learning rate changes. Auto: one cycle, up and down, with a budget, "
-        "constant without. Plateau falls when held-out strokes bring nothing any more.",
+        "constant without. Plateau: it falls when the loss on held-out data no longer does.",
     )
     decay_factor: float = Field(
         0.5,
         gt=0,
         lt=1,
-        description="Step and plateau: what the learning rate is multiplied by, each time.",
+        description="Step and plateau: factor of the learning rate at each decay.",
     )
     decay_every: int = Field(300, ge=1, description="Step: steps from one decay to the next.")
     patience: int = Field(
-        10, ge=1, description="Plateau: validations without a gain before the next decay."
+        10, ge=1, description="Plateau: validations without improvement before the next decay."
     )
     first_cycle: int = Field(
         200, ge=1, description="Warm restarts: length of the first cycle in steps."
@@ -83,62 +89,64 @@ class TrainingOptions(BaseModel):
         2.0,
         ge=1,
         le=10,
-        description="Warm restarts: how much longer each cycle is than the one before.",
+        description="Warm restarts: length of each cycle relative to the one before.",
     )
     lowest_rate: float = Field(
-        0.01, ge=0, le=1, description="Where the learning rate stops falling; part of the highest."
+        0.01, ge=0, le=1, description="Lowest learning rate, as a fraction of the highest."
     )
     optimiser: Literal["adamw", "adam", "sgd"] = Field(
         "adamw",
-        description="AdamW, Adam, or gradient descent with Nesterov's momentum, which wants a "
-        "learning rate of its own.",
+        description="AdamW, Adam, or gradient descent with Nesterov momentum, which needs another "
+        "learning rate.",
     )
-    momentum: float = Field(0.9, ge=0, lt=1, description="Gradient descent: its momentum.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Gradient descent: momentum.")
     weight_decay: float = Field(
         1e-2,
         ge=0,
         le=1,
         description="Decay of the weights (AdamW), or penalty on them (Adam, gradient descent); "
-        "norms and biases are spared.",
+        "not applied to norms and biases.",
     )
     clip_gradient: float | None = Field(
-        None, gt=0, description="Largest norm of the gradient; longer ones are shortened to it."
+        None, gt=0, description="Largest norm of the gradient; larger ones are scaled down to it."
     )
     output_penalty: float = Field(
         0.0,
         ge=0,
-        description="Penalty on the mean square of what the network puts out, part of the loss; "
-        "it keeps outputs small where nothing is said about them.",
+        description="Weight of a penalty on the mean square of the network's outputs; it keeps "
+        "them small where there are no labels.",
     )
     averaging: float = Field(
         0.9975,
         ge=0,
         lt=1,
-        description="Largest decay of the running average of the weights that is shown and "
-        "saved; at first it reaches back less far.",
+        description="Largest decay of the exponential moving average of the weights, which is "
+        "shown and saved; it is lower during the first steps.",
     )
     test_every: int | None = Field(
         None,
         ge=1,
-        description="Steps from one test on what is held out to the next; empty: as often as a "
-        "twelfth of the time allows.",
+        description="Steps between two validations on held-out data; empty: as often as fits in "
+        "a twelfth of the time.",
     )
     stop_after: int | None = Field(
         None,
         ge=1,
-        description="Stop when so many tests in a row brought no gain; empty: never.",
+        description="Stop after so many validations in a row without improvement; empty: never.",
     )
     keep: Literal["last", "best"] = Field(
         "last",
-        description="Which weights the model is made of: the last ones, or those with the least "
-        "loss on what is held out.",
+        description="Which weights the model gets: the last ones, or those with the lowest loss "
+        "on held-out data.",
     )
-    device: Device = Field("auto", description="Where to compute: the fastest there is, or as set.")
-    threads: int | None = Field(None, ge=1, description="Processor cores to use; empty: all.")
+    device: Device = Field("auto", description="Device to compute on; auto: the fastest there is.")
+    threads: int | None = Field(
+        None, ge=1, description="Number of processor cores to use; empty: all."
+    )
     make_way: bool = Field(
         False,
-        description="Use fewer cores while other programs compute; where no number of cores is "
-        "set. The panel does.",
+        description="Use fewer cores while other programs compute, unless a number of cores is "
+        "set.",
     )
 
     @field_validator("schedule")
@@ -149,17 +157,22 @@ class TrainingOptions(BaseModel):
         return schedule
 
     def without_tests(self) -> str:
-        """Return the consequences, in words, if nothing is held out; empty where there are none."""
+        """Return what these options lead to without held-out data, in words; empty: nothing."""
         consequences = {
             "the learning rate stays at its peak": self.schedule == "plateau",
             "the training does not end by itself": self.stop_after is not None,
-            "the last weights are kept for the best": self.keep == "best",
+            "the last weights are kept instead of the best": self.keep == "best",
         }
         return " and ".join(text for text, holds in consequences.items() if holds)
 
     @classmethod
     def parse(cls, options: dict[str, Any]) -> Self:
-        """Return options from keywords.
+        """Return the options that keywords stand for.
+
+        Parameters
+        ----------
+        options : dict
+            Fields by name.
 
         Raises
         ------

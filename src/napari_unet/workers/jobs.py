@@ -1,4 +1,4 @@
-"""What the panel has done elsewhere. Plain values, and nothing here imports torch at once."""
+"""The jobs that the panel gives to a worker: plain values; importing them imports no torch."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class PredictJob:
 
 @dataclass(frozen=True, eq=False)
 class PreviewJob:
-    """What a model says of a part of an image; `mask` is as for `napari_unet.predict`."""
+    """A prediction of the visible part of an image; `mask` is as for `napari_unet.predict`."""
 
     model: TrainedModel
     image: Readable
@@ -114,7 +114,7 @@ class PreviewJob:
 
 @dataclass(frozen=True, eq=False)
 class AugmentJob:
-    """Some random changes of one patch, to be looked at.
+    """Random augmentations of one patch, to be shown.
 
     Parameters
     ----------
@@ -123,13 +123,15 @@ class AugmentJob:
     labels : ndarray of int64, shape read
         Class indices, -1 where nothing is painted.
     shape : tuple of int
-        What a network is to see of it, at most `read`.
+        Spatial shape of the network's input, at most `read`.
     spacing : tuple of float
         Size of a voxel per axis.
     options : AugmentOptions
+        Which augmentations, and how strong.
     seed : int
+        Seed of the random numbers.
     count : int
-        How many of them.
+        Number of augmented patches.
     """
 
     image: NDArray[np.float32]
@@ -141,7 +143,7 @@ class AugmentJob:
     count: int = 8
 
     def events(self, control: Control) -> Iterator[Augmented]:  # noqa: ARG002 - soon done
-        """Change the patch."""
+        """Augment the patch."""
         import torch
 
         from napari_unet.data.augment import Augmenter
@@ -159,21 +161,21 @@ class AugmentJob:
 
 @dataclass(frozen=True, eq=False)
 class Augmented:
-    """Changed patches: pixels (count, channels, *shape) and class indices (count, *shape)."""
+    """Augmented patches: pixels (count, channels, *shape) and class indices (count, *shape)."""
 
     image: NDArray[np.float32]
     labels: NDArray[np.int64]
 
 
 def _content(given: Any) -> Any:
-    """Return what is held by what is sent, one by one where it is several."""
+    """Return the arrays that are sent; several as a list."""
     if isinstance(given, tuple):
         return [_content(one) for one in given]
     return given.data if isinstance(given, Readable) else given
 
 
 PACKAGE = ".zip"
-"""How the names of packages end."""
+"""Suffix of BioImage.IO packages."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,7 @@ class ImportJob:
     path: str
 
     def events(self, control: Control) -> Iterator[tuple[str, TrainedModel]]:  # noqa: ARG002
-        """Yield the name of the package, and the model."""
+        """Read it; yield the name of the package and the model."""
         from napari_unet.bioimageio.load import import_bioimageio
 
         model = import_bioimageio(self.path)
@@ -200,9 +202,9 @@ class ExportJob:
     model : TrainedModel
         The model.
     path : str
-        Where to.
+        File to write.
     image : Readable, optional
-        Its middle is the example in the package.
+        An image whose middle becomes the example in the package.
     request : Request, optional
         How that image is read.
     """
@@ -213,7 +215,7 @@ class ExportJob:
     request: Any = None
 
     def events(self, control: Control) -> Iterator[Path]:  # noqa: ARG002 - not to be stopped
-        """Yield where it was written."""
+        """Write it; yield the file."""
         from napari_unet.bioimageio.export import export_bioimageio
 
         image = None if self.image is None else self.image.data

@@ -1,4 +1,4 @@
-"""What can be set where the result is an image. Knows no torch."""
+"""Options of the tasks whose result is an image. Imports no torch."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from pydantic import AfterValidator, Field
 
 from napari_unet.tasks.network_options import NetworkOptions
 
+_TURNS = (
+    "Training patches are mirrored, or also rotated by 90°, at random; none if left and right, or "
+    "above and below, differ."
+)
+
 LossName = Literal["l1", "l2", "ssim", "ms_ssim"]
 Method = Literal["auto", "blind_spot", "lines_x", "lines_y", "neighbours"]
 
 
 def _odd(value: int) -> int:
     if value % 2 == 0:
-        raise ValueError("must be odd, so that the picture is in the middle")
+        raise ValueError("must be odd, so that there is a middle plane")
     return value
 
 
@@ -43,82 +48,81 @@ class ImageOptions(NetworkOptions):
     )
     planes: Annotated[int, Field(ge=1, le=15), AfterValidator(_odd)] | None = Field(
         None,
-        description="Neighbouring planes that a 2D network sees together to give the middle one "
-        "(2.5D); odd. Empty: 1, but denoising chooses.",
+        description="Neighbouring planes that a 2D network reads to predict the middle one (2.5D); "
+        "odd. Empty: 1, but denoising chooses.",
     )
     wrap: tuple[Literal["z", "y", "x"], ...] = Field(
-        (), description="Axes that go round, such as an angle; `border` is of the others."
+        (),
+        description="Periodic axes, such as an angle; `border` is for the others.",
     )
     turns: Literal["all", "mirror", "none"] = Field(
         "all",
-        description="What is learned from is mirrored, or also turned, at random; none where "
-        "left and right, or above and below, are not alike.",
+        description=_TURNS,
     )
     held_out: float = Field(
         0.05,
         ge=0,
         le=0.5,
-        description="Part of the pixels, or of the images, kept for validation.",
+        description="Fraction of the pixels, or of the images, held out for validation.",
     )
 
 
 class DenoiseOptions(ImageOptions):
-    """All that can be set about learning to denoise from noisy images alone."""
+    """All options of denoising from noisy images alone."""
 
     method: Method = Field(
         "auto",
         description="Blind spots: each pixel from its surroundings. Lines: for noise that is "
-        "alike along x or y. Neighbours: each plane or frame from the next, where they show the "
-        "same scene. Auto measures the image and says what it chose.",
+        "correlated along x or y. Neighbours: each plane or frame from the next, if they show the "
+        "same scene. Auto measures the image and reports its choice.",
     )
     normalise: Literal["auto", "photon", "mean_sd", "percentile", "none"] = Field(
         "auto",
-        description="How pixels are brought to a common range. Photon: so that noise that grows "
-        "with the brightness is the same everywhere; auto chooses it where the noise does.",
+        description="How intensities are normalised. Photon: a variance-stabilising transform for "
+        "noise that grows with the brightness; auto chooses it where it does.",
     )
     hidden: float = Field(
-        0.05, gt=0, le=0.5, description="Part of the pixels hidden in each step (blind spots)."
+        0.05, gt=0, le=0.5, description="Fraction of pixels hidden in each step (blind spots)."
     )
     replacement: Literal["neighbour", "median"] = Field(
         "neighbour",
-        description="What hidden pixels are replaced by: a random neighbour (Noise2Void), or the "
-        "median of the neighbours (as in N2V2).",
+        description="What replaces hidden pixels: a random neighbour (Noise2Void), or the "
+        "neighbours' median (N2V2).",
     )
     own_share: float | Literal["auto"] = Field(
         "auto",
-        description="How much of each pixel itself goes into the result (blind spots never see "
-        "it); auto: of each frequency as much as the measured noise allows.",
+        description="Weight of the pixel itself in the result, which blind spots do not read; "
+        "auto: per frequency, as the measured noise allows.",
     )
 
 
 class RestoreOptions(ImageOptions):
-    """All that can be set about learning from pairs of images."""
+    """All options of restoration, learned from pairs of images."""
 
     normalise: Literal["mean_sd", "percentile", "none"] = Field(
-        "mean_sd", description="How pixels are brought to a common range."
+        "mean_sd", description="How intensities are normalised."
     )
     loss: Losses = Field(
         default_factory=_l1,
         description="Losses and their weights: l1, l2, ssim, ms_ssim.",
     )
     readout: Literal["linear", "softplus"] = Field(
-        "linear", description="Softplus: the result is never negative."
+        "linear", description="Last layer of the network; softplus: the result is never negative."
     )
     turns: Literal["all", "mirror", "none"] = Field(
         "mirror",
-        description="What is learned from is mirrored, or also turned, at random; none where "
-        "left and right, or above and below, are not alike.",
+        description=_TURNS,
     )
     align: bool = Field(
-        True, description="Measure whether the images of a pair are shifted, and say so."
+        True, description="Measure whether the images of a pair are shifted, and warn if so."
     )
 
 
 class InpaintOptions(ImageOptions):
-    """All that can be set about learning to fill in."""
+    """All options of filling in missing pixels."""
 
     normalise: Literal["mean_sd", "percentile", "none"] = Field(
-        "mean_sd", description="How pixels are brought to a common range."
+        "mean_sd", description="How intensities are normalised."
     )
     loss: Losses = Field(
         default_factory=_l1,
@@ -126,6 +130,5 @@ class InpaintOptions(ImageOptions):
     )
     turns: Literal["all", "mirror", "none"] = Field(
         "mirror",
-        description="What is learned from is mirrored, or also turned, at random; none where "
-        "left and right, or above and below, are not alike.",
+        description=_TURNS,
     )
