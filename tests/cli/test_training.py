@@ -92,7 +92,7 @@ def test_inpaint_leaves_known_pixels_as_they_are(files):
     assert not np.array_equal(found[mask == 1], noisy[mask == 1])
     without = run("predict", "m.safetensors", "noisy.tif", "-o", "bad.tif")
     assert without.exit_code == 1
-    assert "must be told what is missing" in without.stderr
+    assert "needs to know which pixels are missing" in without.stderr
     assert not Path("bad.tif").exists()
 
 
@@ -154,7 +154,7 @@ def test_the_command_that_is_told_makes_the_same_model_and_result(files, task):
     [
         (("denoise", "none.tif", "out.tif"), "none.tif"),
         (("denoise", "noisy.tif", "noisy.tif"), "overwrite"),
-        (("denoise", "noisy.tif", "out.png"), "no format"),
+        (("denoise", "noisy.tif", "out.png"), "no known suffix"),
         (("denoise", "noisy.tif", "out.tif", "clean.tif"), "one too many or too few"),
         (("denoise", "noisy.tif", "out.tif", "clean.tif", "out.tif"), "to one file"),
         (("denoise", "noisy.tif", "out.tif", "clean.tif", "noisy.tif"), "overwrite"),

@@ -81,7 +81,7 @@ def test_a_network_that_no_tile_of_fits_is_refused_before_anything_is_computed(m
         said += [event.message] if isinstance(event, Warned) else []
         trained = event.model if isinstance(event, Finished) else None
     assert any("There is no preview" in message and "smallest tile" in message for message in said)
-    with pytest.raises(OutOfMemoryError, match="Memory does not suffice for a prediction"):
+    with pytest.raises(OutOfMemoryError, match="There is not enough memory for a prediction"):
         napari_unet.predict(trained, image)
     monkeypatch.undo()
     assert napari_unet.predict(trained, image).shape == image.shape

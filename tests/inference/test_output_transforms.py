@@ -140,8 +140,8 @@ def test_a_preview_is_a_part_of_the_whole(input_spec):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"output": "labels"}, "cannot give such an output"),
-        ({"mask": np.zeros((20, 20), np.uint8)}, "fills nothing in"),
+        ({"output": "labels"}, "cannot produce this output"),
+        ({"mask": np.zeros((20, 20), np.uint8)}, "does not fill in"),
     ],
 )
 def test_what_a_denoiser_cannot_do_is_refused(given, message):
@@ -151,11 +151,11 @@ def test_what_a_denoiser_cannot_do_is_refused(given, message):
 
 def test_what_cannot_be_filled_in_is_refused():
     trained = restorer(input_spec=InputSpec(mask=True))
-    with pytest.raises(InputError, match="told what is missing"):
+    with pytest.raises(InputError, match="know which pixels are missing"):
         predict(trained, picture(20, 20, dtype=np.uint8))
     with pytest.raises(InputError, match="differ in shape"):
         predict(trained, picture(20, 20), mask=np.zeros((20, 21)))
-    with pytest.raises(InputError, match="single picture"):
+    with pytest.raises(InputError, match="single image"):
         predict(restorer(input_spec=InputSpec(3)), picture(20, 20))
 
 

@@ -118,7 +118,7 @@ def test_images_smaller_than_the_smallest_tile_are_mirrored(shape, padding):
         (MODEL, IMAGE, {"tile": (60,)}, r"one size per spatial axis .*expected 2 sizes"),
         (MODEL, IMAGE, {"tile": (60, 5)}, r"too small .*got 5 voxels, expected at least 14"),
         (MODEL, IMAGE, {"device": "abacus"}, "no device 'abacus'"),
-        (MODEL, IMAGE.astype(complex), {}, "no numbers"),
+        (MODEL, IMAGE.astype(complex), {}, "of this type cannot be used"),
         (MODEL, np.zeros((0, 5)), {}, "empty"),
         (MODEL, "no-such-file.tif", {}, "no such file"),
     ],

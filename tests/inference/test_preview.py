@@ -11,7 +11,7 @@ from napari_unet.control import Previewed, Viewport
 from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
 from napari_unet.inference.predictor import Request
-from napari_unet.inference.preview import preview_events, unsure
+from napari_unet.inference.preview import class_uncertainty, preview_events
 from napari_unet.model import ClassInfo
 from tests.inference.models import FLAT, VOLUME, model
 
@@ -79,15 +79,15 @@ def test_a_step_that_is_not_known_is_0():
     ],
 )
 def test_what_lies_outside_is_refused(index, region):
-    with pytest.raises(InputError, match="does not lie in the image"):
+    with pytest.raises(InputError, match="lies outside the image"):
         look(model(), np.zeros((2, 20, 20)), Viewport(index, region))
 
 
 def test_without_classes_there_is_nothing_to_show():
-    with pytest.raises(InputError, match="no classes"):
+    with pytest.raises(InputError, match="does not distinguish classes"):
         look(model(classes=()), np.zeros((20, 20)), Viewport((), Region((0, 0), (5, 5))))
 
 
 def test_unsure_is_1_where_two_are_level_and_0_where_one_is_certain():
     answers = torch.tensor([[1.0, 0.5, 0.4], [0.0, 0.5, 0.35], [0.0, 0.0, 0.25]])
-    assert unsure(answers).tolist() == pytest.approx([0, 1, 0.95])
+    assert class_uncertainty(answers).tolist() == pytest.approx([0, 1, 0.95])

@@ -12,7 +12,7 @@ from rich.text import Text
 from napari_unet.cli.output import times
 from napari_unet.data.metadata import AxesMetadata
 from napari_unet.data.writers import ImageSpec
-from napari_unet.inference.request import Output, allocated
+from napari_unet.inference.request import Output, result_shape_and_dtype
 from napari_unet.network.architecture import Architecture, parameter_count, shape_table
 from napari_unet.network.cost import NetworkCost, megabytes, network_cost
 from napari_unet.network.layers import format_table
@@ -44,7 +44,7 @@ def validation(started: Started, validated: Validated | None) -> Group:
 
 def result(trained: TrainedModel, view: ImageView, grid: AxesMetadata, kind: Output) -> ImageSpec:
     """Return what a prediction will put out: the image's axes, without channels or with classes."""
-    shape, dtype = allocated(trained, view, kind)
+    shape, dtype = result_shape_and_dtype(trained, view, kind)
     axes = grid.without(view.layout.channel)
     if kind == "image":
         channels = len(shape) > len(axes.axes)

@@ -118,7 +118,7 @@ def write_prediction(
     from napari_unet.inference.predictor import predict_events
     from napari_unet.inference.request import find_missing, find_view
 
-    request, control = request.settled(trained), Control()
+    request, control = request.with_output(trained), Control()
     view = find_view(trained, source, request)
     find_missing(trained, view, mask)
     result = describe.result(trained, view, grid, request.output)

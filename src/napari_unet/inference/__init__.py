@@ -1,1 +1,1 @@
-"""Tiled prediction: exact, seamless, within the memory there is."""
+"""Prediction of images in tiles, exactly as in one piece, within the free memory."""

@@ -1,4 +1,4 @@
-"""From a network's output to an image in intensity units."""
+"""From the output of a network to an image in grey values: flips, residuals, filter, units."""
 
 from __future__ import annotations
 
@@ -22,34 +22,41 @@ from napari_unet.model import InputSpec, TrainedModel
 from napari_unet.network.blocks import centre_crop
 
 SIDE = 8
-"""Of the windows, in pixels; there is one at every pixel."""
+"""Side of the windows of the filter, in pixels; there is one at every pixel."""
 
-AT_ONCE = 2**16
-"""Windows at once, about, so that little memory is needed."""
+MAX_WINDOWS = 2**16
+"""Approximate number of windows that are filtered at once, to limit the memory."""
 
 
-def widened(geometry: Sequence[AxisGeometry], noise: Sequence[float]) -> tuple[AxisGeometry, ...]:
-    """Return what tiles must read and write where the result is filtered; else the same.
+def with_filter_margin(
+    geometry: Sequence[AxisGeometry], noise: Sequence[float]
+) -> tuple[AxisGeometry, ...]:
+    """Return the geometry of tiles with the margin that the filter needs, if there is one.
 
     Parameters
     ----------
     geometry : sequence of AxisGeometry
-        The network's, per spatial axis.
+        That of the network, per spatial axis.
     noise : sequence of float
-        See `InputSpec`; empty: it is not filtered.
+        See `InputSpec`; empty if results are not filtered.
+
+    Returns
+    -------
+    tuple of AxisGeometry
     """
     if not noise:
         return tuple(geometry)
     return tuple(
         AxisGeometry(g.stride, g.grow, g.shrink + 2 * margin)
-        for g, margin in zip(geometry, margins(geometry), strict=True)
+        for g, margin in zip(geometry, filter_margins(geometry), strict=True)
     )
 
 
-def margins(geometry: Sequence[AxisGeometry]) -> tuple[int, ...]:
-    """Return how many voxels the filter takes from each side, per spatial axis.
+def filter_margins(geometry: Sequence[AxisGeometry]) -> tuple[int, ...]:
+    """Return how many voxels the filter removes from each side, per spatial axis.
 
-    As many as a window reaches, and so that poolings fall on the same voxels in every tile.
+    It is the side of a window, rounded up to the stride of the network, so that poolings have
+    the same positions in every tile.
     """
     planar = len(geometry) - 2
     return tuple(
@@ -57,96 +64,112 @@ def margins(geometry: Sequence[AxisGeometry]) -> tuple[int, ...]:
     )
 
 
-def filtered(outputs: Tensor, own: Tensor, noise: Sequence[float]) -> Tensor:
-    """Filter an image, plane by plane.
+def wiener_filter(outputs: Tensor, own: Tensor, noise: Sequence[float]) -> Tensor:
+    """Filter a noisy image, plane by plane, with the output of a network as estimate of the signal.
+
+    It is a Wiener filter of the discrete cosine transform (DCT) in overlapping windows.
 
     Parameters
     ----------
     outputs : Tensor
-        (channel, *spatial): what the network says, normalised.
+        (channel, *spatial), the output of the network, normalised.
     own : Tensor
-        Of the same shape: the noisy pixels.
+        Noisy pixels of the same shape and normalisation.
     noise : sequence of float
-        Variance of the noise per channel, in normalised units squared.
+        Variance of the noise per channel, in squared normalised units.
 
     Returns
     -------
     Tensor
-        (channel, *spatial); less than a window from the border fewer windows take part.
+        (channel, *spatial); near the border fewer windows overlap.
     """
     pilot, noisy = (x.reshape(-1, 1, *x.shape[-2:]) for x in (outputs, own))
-    basis, window = _basis().to(pilot), _hann().to(pilot)
-    planes, (height, width) = len(pilot), pilot.shape[2:]
+    basis = _dct_basis().to(pilot)
+    window = _hann_window().to(pilot)
+    planes = len(pilot)
+    height, width = pilot.shape[2:]
     variance = pilot.new_tensor(noise).repeat_interleave(planes // len(noise)).view(-1, 1, 1, 1)
-    total, weights = torch.zeros_like(noisy), torch.zeros_like(noisy)
+    total = torch.zeros_like(noisy)
+    weights = torch.zeros_like(noisy)
     last = height - SIDE + 1
-    rows = max(1, AT_ONCE // (planes * width))
+    rows = max(1, MAX_WINDOWS // (planes * width))
     for first in range(0, last, rows):
         part = slice(first, min(first + rows, last) + SIDE - 1)
-        said, seen = (F.conv2d(x[:, :, part], basis) for x in (pilot, noisy))
-        power = said.square_()
+        power = F.conv2d(pilot[:, :, part], basis).square_()
+        coefficients = F.conv2d(noisy[:, :, part], basis)
         gain = power / (power + variance)
-        gain[:, 0] = 1  # the mean of a window is told well by so many pixels
-        # Windows that let little noise through count more.
+        gain[:, 0] = 1  # the mean of a window has little noise
+        # Windows that pass little noise have more weight.
         weight = 1 / gain.square().sum(1, keepdim=True)
-        total[:, :, part] += F.conv_transpose2d(gain * seen * weight, basis * window)
+        total[:, :, part] += F.conv_transpose2d(gain * coefficients * weight, basis * window)
         weights[:, :, part] += F.conv_transpose2d(weight, window)
     return (total / weights).reshape(outputs.shape)
 
 
-def _basis() -> Tensor:
-    """Return the windows' cosines, (SIDE * SIDE, 1, SIDE, SIDE), the mean first."""
+def _dct_basis() -> Tensor:
+    """Return the basis of the DCT, shape (SIDE * SIDE, 1, SIDE, SIDE), the constant first."""
     rows = torch.from_numpy(dct(np.eye(SIDE), norm="ortho", axis=0))
     return torch.einsum("ai,bj->abij", rows, rows).reshape(SIDE * SIDE, 1, SIDE, SIDE)
 
 
-def _hann() -> Tensor:
-    """Return what a window's pixels weigh, highest in its middle: (1, 1, SIDE, SIDE)."""
+def _hann_window() -> Tensor:
+    """Return the weights of the pixels of a window, shape (1, 1, SIDE, SIDE)."""
     row = torch.hann_window(SIDE + 2, periodic=False, dtype=torch.float64)[1:-1]
     return torch.outer(row, row)[None, None]
 
 
-def turns_of(model: TrainedModel) -> tuple[Flip, ...]:
-    """Return the flips and turns that a model's tiles allow.
+def allowed_flips(model: TrainedModel) -> tuple[Flip, ...]:
+    """Return the flips and rotations that a model allows.
 
-    y and x change places only where the network treats them alike.
+    y and x are swapped only if the network treats them equally.
     """
     ndim = model.config.ndim
-    wrap = model.input_spec.periodic_axes[-2:] or (False, False)
+    periodic = model.input_spec.periodic_axes[-2:] or (False, False)
     alike = model.config.is_alike(ndim - 2, ndim - 1)
-    return flips_and_rotations(square=alike and wrap[0] == wrap[1])
+    return flips_and_rotations(square=alike and periodic[0] == periodic[1])
 
 
-def mean_over(ways: Sequence[Flip], inputs: Tensor, apply: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return the mean of what a network gives for an input seen in several ways.
+def mean_over_flips(
+    flips: Sequence[Flip], inputs: Tensor, apply: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Return the mean output of a network for flipped and rotated inputs (test-time augmentation).
 
     Parameters
     ----------
-    ways : sequence of Flip
-        How the input is flipped and turned; the outputs are turned back.
+    flips : sequence of Flip
+        Applied to the input, and undone in the output.
     inputs : Tensor
         (channel, *spatial).
     apply : callable
-        The network.
+        The network: returns the output (channel, *spatial) of an input.
+
+    Returns
+    -------
+    Tensor
+        (channel, *spatial).
     """
-    if len(ways) == 1:
-        return undo_flip(apply(apply_flip(inputs, ways[0])), ways[0])
-    return torch.stack([undo_flip(apply(apply_flip(inputs, way)), way) for way in ways]).mean(0)
+    outputs = [undo_flip(apply(apply_flip(inputs, flip)), flip) for flip in flips]
+    return outputs[0] if len(outputs) == 1 else torch.stack(outputs).mean(0)
 
 
-def added(outputs: Tensor, inputs: Tensor, view: ImageView, input_spec: InputSpec) -> Tensor:
-    """Return the sum of what a network says and what it was given, see `InputSpec.residual`.
+def add_residual(outputs: Tensor, inputs: Tensor, view: ImageView, input_spec: InputSpec) -> Tensor:
+    """Add the output of a network that learned a residual to its input.
 
     Parameters
     ----------
     outputs : Tensor
         (batch, channel, *spatial).
     inputs : Tensor
-        (batch, channels of `view` and more, *spatial), at least as large; its middle counts.
+        (batch, channels of `view` and more, *spatial), at least as large; its centre is used.
     view : ImageView
-        Says which of its channels are the picture's own.
+        The image, which tells the channels of the plane itself.
     input_spec : InputSpec
-        Says what it is added to.
+        Its `residual` tells what the output is added to.
+
+    Returns
+    -------
+    Tensor
+        (batch, channel, *spatial).
     """
     inputs = centre_crop(inputs.to(outputs.device), outputs.shape[2:])
     if input_spec.residual == "image":
@@ -154,34 +177,40 @@ def added(outputs: Tensor, inputs: Tensor, view: ImageView, input_spec: InputSpe
     return outputs + torch.stack(inputs[:, : view.channels].chunk(view.context_planes, 1)).mean(0)
 
 
-def with_pixels(
+def combine_with_input(
     outputs: Tensor,
     inputs: Tensor,
     view: ImageView,
     input_spec: InputSpec,
     geometry: Sequence[AxisGeometry],
 ) -> Tensor:
-    """Return what a network says together with what the pixels themselves do.
+    """Combine the output of a network with the pixels of its input, as the input spec requires.
 
-    A network that learned with blind spots tells each pixel from its surroundings only; what the
-    pixel itself says is worth a little more, the less the noise. One that restores or fills in may
-    say what is to be added to the pixels.
+    A network that learned with blind spots does not use the pixel itself, which is the better an
+    estimate the less noise there is: so both are blended, or the pixels are filtered. The output
+    of a network that learned a residual is added to the input.
 
     Parameters
     ----------
     outputs : Tensor
         (channel, *spatial).
     inputs : Tensor
-        (channels of `view`, *spatial), at least as large; its middle counts. Normalised alike.
+        (channels of `view`, *spatial), at least as large, of the same normalisation; its centre
+        is used.
     view : ImageView
-        Says which of its channels are the picture's own.
+        The image, which tells the channels of the plane itself.
     input_spec : InputSpec
-        Says how much of them goes into the result.
+        How they are combined.
     geometry : sequence of AxisGeometry
-        The network's; where the result is filtered, the margin is taken off.
+        That of the network.
+
+    Returns
+    -------
+    Tensor
+        (channel, *spatial), without the margin of the filter if it is filtered.
     """
     if input_spec.residual:
-        return added(outputs[None], inputs[None], view, input_spec)[0]
+        return add_residual(outputs[None], inputs[None], view, input_spec)[0]
     if not (input_spec.blend or input_spec.noise):
         return outputs
     own = centre_crop(inputs[None, view.centre_channels].to(outputs), outputs.shape[1:])[0]
@@ -189,13 +218,13 @@ def with_pixels(
         outputs = outputs.lerp(own, input_spec.blend)
     if not input_spec.noise:
         return outputs
-    sizes = zip(outputs.shape[1:], margins(geometry), strict=True)
+    sizes = zip(outputs.shape[1:], filter_margins(geometry), strict=True)
     inner = [size - 2 * margin for size, margin in sizes]
-    outputs = filtered(outputs, own, input_spec.noise)
+    outputs = wiener_filter(outputs, own, input_spec.noise)
     return centre_crop(outputs[None], inner)[0]
 
 
-def in_units(
+def to_grey_values(
     target: Normalisation,
     outputs: Tensor,
     view: ImageView,
@@ -203,20 +232,22 @@ def in_units(
     index: tuple[int, ...],
     region: Region,
 ) -> NDArray[Any]:
-    """Return an image in intensity units; with a mask, known pixels are the image's own.
+    """Return an output in grey values; with a mask, known pixels are those of the image.
 
     Parameters
     ----------
     target : Normalisation
-        Of what comes out.
+        That of the target.
     outputs : Tensor
         (channel, *region.shape), on the CPU.
     view : ImageView
         The image.
     missing : ImageView, optional
-        Its mask.
-    index, region
-        Which part of it the outputs are about.
+        Mask of missing pixels.
+    index : tuple of int
+        Index along the loop axes.
+    region : Region
+        Region of the outputs, over the spatial axes.
 
     Returns
     -------

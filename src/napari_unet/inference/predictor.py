@@ -22,14 +22,13 @@ from napari_unet.errors import InputError, OutOfMemoryError
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
 from napari_unet.geometry.tiling import Tile, choose_tile, plan_tiles
-from napari_unet.geometry.unet_shape import AxisGeometry
 from napari_unet.inference.memory import max_tile_voxels, tiling_geometry
 from napari_unet.inference.output_transforms import (
-    in_units,
-    mean_over,
-    turns_of,
-    widened,
-    with_pixels,
+    allowed_flips,
+    combine_with_input,
+    mean_over_flips,
+    to_grey_values,
+    with_filter_margin,
 )
 from napari_unet.inference.request import (
     Output,
@@ -38,9 +37,9 @@ from napari_unet.inference.request import (
     PredictionStarted,
     Request,
     TileDone,
-    allocated,
     find_missing,
     find_view,
+    result_shape_and_dtype,
 )
 from napari_unet.model import TrainedModel
 from napari_unet.network.blocks import centre_crop
@@ -49,127 +48,128 @@ from napari_unet.network.inference import as_input, for_inference
 from napari_unet.network.onnx_config import OnnxConfig, PictureFit
 
 
-def normalisation_of(model: TrainedModel, view: ImageView, index: tuple[int, ...]) -> Normalisation:
-    """Return how the pixels of one picture become a model's input.
+def image_normalisation(
+    model: TrainedModel, view: ImageView, index: tuple[int, ...]
+) -> Normalisation:
+    """Return the normalisation of an image for a model.
 
-    For most models that is the same for all pictures. Programs that were made elsewhere may want
-    each picture's own mean or percentiles: those of the whole picture, whatever tiles it is
-    predicted in; of a large picture those of an even sample.
+    For most models it is the same for all images. Imported networks may require the mean or the
+    percentiles of each image: they are those of the whole image and independent of the tiles; of
+    a large image those of evenly distributed samples.
 
     Parameters
     ----------
     model : TrainedModel
-        What predicts.
+        The model.
     view : ImageView
-        The image.
+        The images.
     index : tuple of int
-        Which of its pictures.
+        Index along the loop axes.
 
     Raises
     ------
     InputError
-        Where a channel that is to be measured has no finite pixel.
+        If a channel has no finite pixel to measure.
     """
     config = model.config
     if not isinstance(config, OnnxConfig) or config.fit is None:
         return model.normalisation
     channels = image_pixels(view, index)
     if not all(len(values) for values in channels):
-        raise InputError("The picture holds no finite pixel", todo="Choose another picture")
+        raise InputError("The image has no finite pixels", todo="Choose another image")
     if config.fit.together:
         channels = [np.concatenate(channels)] * len(channels)
-    offset, scale = zip(*(_fitted(config.fit, values) for values in channels), strict=True)
+    offset, scale = zip(
+        *(_offset_and_scale(config.fit, values) for values in channels), strict=True
+    )
     return Normalisation(config.fit.kind, offset, scale)
 
 
-def _fitted(fit: PictureFit, values: NDArray[np.float64]) -> tuple[float, float]:
+def _offset_and_scale(fit: PictureFit, values: NDArray[np.float64]) -> tuple[float, float]:
     if fit.kind == "mean_sd":
         return float(values.mean()), float(values.std()) + fit.eps
     low, high = np.percentile(values, (fit.low, fit.high))
     return float(low), float(high - low) + fit.eps
 
 
-PLAIN = Request()
-"""Labels or an image, with everything chosen."""
+DEFAULT_REQUEST = Request()
+"""Labels or an image, with default settings."""
 
 
 def predict_events(
     model: TrainedModel,
     image: object,
-    request: Request = PLAIN,
+    request: Request = DEFAULT_REQUEST,
     *,
     mask: object | None = None,
     out: Any = None,
     control: Control | None = None,
 ) -> Iterator[PredictionEvent]:
-    """Predict an image tile by tile; yield what happens.
+    """Predict an image tile by tile, and yield an event for each.
 
     Parameters
     ----------
     model : TrainedModel
-        What predicts.
+        The model.
     image : array-like or path
-        numpy, dask or zarr array, or a TIFF or OME-Zarr path. Axes as the model was trained:
-        looped ones first, then (y, x) or (z, y, x); a channel axis anywhere.
+        A numpy, dask or zarr array, or the path of a TIFF or OME-Zarr. Axes as in the training:
+        loop axes first, then (y, x) or (z, y, x); a channel axis anywhere.
     request : Request
-        What is asked.
+        Kind of the output, tile size, roles of the axes, device.
     mask : array-like or path, optional
-        For a model that fills in: of the image's shape without channels, not 0 where pixels are
-        missing. Pixels that are not finite are missing without a mask too.
+        For a model that fills in missing pixels: shape of the image without channels, not 0 where
+        pixels are missing. Pixels that are not finite are missing, too.
     out : array-like, optional
-        Where the result goes, of the shape and kind that `allocate` gives (a zarr array will do).
+        Array for the result, of the shape that `allocate_result` returns, such as a zarr array.
     control : Control, optional
-        Stops or pauses between tiles; a stopped prediction keeps what is done.
+        Stops or pauses the prediction between tiles; finished tiles are kept.
 
     Yields
     ------
     PredictionEvent
-        `PredictionStarted`, a `TileDone` for each tile, `PredictionFinished` with the result.
+        `PredictionStarted`, a `TileDone` per tile, and `PredictionFinished` with the result.
 
     Raises
     ------
     InputError
-        Where image and model do not fit.
+        If the image does not fit the model.
     OutOfMemoryError
-        Where memory does not suffice for the smallest tile.
+        If the memory is not sufficient for the smallest tile.
     """
     control = control or Control()
-    request = request.settled(model)
+    request = request.with_output(model)
     view = find_view(model, image, request)
     missing = find_missing(model, view, mask)
-    expected = allocated(model, view, request.output)
-    if out is None:
-        out = np.zeros(*expected)
-    elif tuple(out.shape) != expected[0]:
-        raise InputError(
-            "out has another shape than the result", got=out.shape, expected=expected[0]
-        )
+    out = _checked_result(out, *result_shape_and_dtype(model, view, request.output))
     device = choose_device(request.device)
-    spatial = view.spatial_shape
-    own = tiling_geometry(model.config, device, spatial)
-    work = _Work(model, request, view, missing, device, own)
-    geometry = widened(own, model.input_spec.noise)
-    if own == model.config.geometry:
-        most = max_tile_voxels(model.config, device)
-        tile = _check_tile(request.tile, model) or choose_tile(spatial, geometry, most)
-    else:
-        tile = tuple(g.input_for(n) for g, n in zip(geometry, spatial, strict=True))
+    predictor = _TilePredictor(model, request, view, missing, device)
+    tiles = predictor.plan()
     loops = list(product(*map(range, view.loop_shape)))
-    tiles = list(plan_tiles(spatial, geometry, tile))
-    total, done, began = len(loops) * len(tiles), 0, time.monotonic()
-    shape = tiles[0].read.shape
-    yield PredictionStarted(total, shape, describe_device(device), out.shape, str(out.dtype))
+    total = len(loops) * len(tiles)
+    done = 0
+    began = time.monotonic()
+    tile_shape = tiles[0].read.shape
+    yield PredictionStarted(total, tile_shape, describe_device(device), out.shape, str(out.dtype))
     with using_threads(request.threads):
-        for index, piece in product(loops, tiles):
-            began += control.wait()
+        for index, tile in product(loops, tiles):
+            began += control.wait()  # pauses do not count
             if control.stopped:
                 break
-            work.do(out, index, piece)
+            predictor.predict(out, index, tile)
             done += 1
             elapsed = time.monotonic() - began
-            left = elapsed / done * (total - done)
-            yield TileDone(done, total, index, piece.write, elapsed, left)
+            remaining = elapsed / done * (total - done)
+            yield TileDone(done, total, index, tile.write, elapsed, remaining)
     yield PredictionFinished(out, time.monotonic() - began, done == total)
+
+
+def _checked_result(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """Return the array for the result: the given one if it fits, or a new one of zeros."""
+    if out is None:
+        return np.zeros(shape, dtype)
+    if tuple(out.shape) != shape:
+        raise InputError("out has another shape than the result", got=out.shape, expected=shape)
+    return out
 
 
 def _check_tile(tile: Sequence[int] | None, model: TrainedModel) -> tuple[int, ...] | None:
@@ -177,15 +177,20 @@ def _check_tile(tile: Sequence[int] | None, model: TrainedModel) -> tuple[int, .
         return None
     if len(tile) != model.config.ndim:
         raise InputError(
-            "tile needs one size per spatial axis", got=tile, expected=f"{model.config.ndim} sizes"
+            "tile needs one size per spatial axis",
+            got=tile,
+            expected=f"{model.config.ndim} sizes",
         )
     for size, axis in zip(tile, model.config.geometry, strict=True):
         axis.largest_input(size)
     return tuple(tile)
 
 
-class _Work:
-    """What is done to each tile."""
+class _TilePredictor:
+    """Predicts the tiles of an image.
+
+    `_geometry` is that of the network, without the margin of the filter.
+    """
 
     def __init__(
         self,
@@ -194,31 +199,48 @@ class _Work:
         view: ImageView,
         missing: ImageView | None,
         device: torch.device,
-        geometry: tuple[AxisGeometry, ...],
     ) -> None:
-        self._model, self._request, self._view, self._missing = model, request, view, missing
-        self._geometry = geometry
+        self._model = model
+        self._request = request
+        self._view = view
+        self._missing = missing
+        self._geometry = tiling_geometry(model.config, device, view.spatial_shape)
         self._network = for_inference(load_network(model.config, model.weights), device)
         self._device = device
-        self._turns = turns_of(model) if request.flips else (IDENTITY,)
+        self._flips = allowed_flips(model) if request.flips else (IDENTITY,)
         self._fitted: tuple[tuple[int, ...], Normalisation] | None = None
 
+    def plan(self) -> list[Tile]:
+        """Return the tiles of one image."""
+        config = self._model.config
+        shape = self._view.spatial_shape
+        geometry = with_filter_margin(self._geometry, self._model.input_spec.noise)
+        if self._geometry == config.geometry:
+            most = max_tile_voxels(config, self._device)
+            tile = _check_tile(self._request.tile, self._model)
+            tile = tile or choose_tile(shape, geometry, most)
+        else:  # in one piece
+            tile = tuple(g.input_for(n) for g, n in zip(geometry, shape, strict=True))
+        return list(plan_tiles(shape, geometry, tile))
+
     @torch.inference_mode()
-    def do(self, out: Any, index: tuple[int, ...], tile: Tile) -> None:
-        """Predict a tile, and put the result where it belongs."""
-        model, view = self._model, self._view
-        normalisation, smooth = self._normalisation(index), bool(model.input_spec.residual)
+    def predict(self, out: Any, index: tuple[int, ...], tile: Tile) -> None:
+        """Predict a tile of the image with this loop index, and write it into `out`."""
+        model = self._model
+        view = self._view
+        normalisation = self._normalisation(index)
+        smooth = bool(model.input_spec.residual)
         inputs = torch.from_numpy(
             read_inputs(view, normalisation, index, tile.read, self._missing, smooth=smooth)
         )
         try:
-            outputs = mean_over(self._turns, inputs, self._apply)
-            outputs = with_pixels(outputs, inputs, view, model.input_spec, self._geometry)
+            outputs = mean_over_flips(self._flips, inputs, self._apply)
+            outputs = combine_with_input(outputs, inputs, view, model.input_spec, self._geometry)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             raise OutOfMemoryError(
-                "Memory ran out in the prediction",
+                "The prediction ran out of memory",
                 got=f"a tile of {tile.read.shape} voxels",
                 todo="Set a smaller tile",
             ) from error
@@ -226,19 +248,19 @@ class _Work:
         if self._request.output == "image":
             kept = self._missing if self._request.keep_known else None
             assert model.target is not None
-            image = in_units(model.target, outputs, view, kept, index, tile.write)
+            image = to_grey_values(model.target, outputs, view, kept, index, tile.write)
             _write_image(out, view.layout, index, tile.write, image)
         else:
             _write(out, view.layout.labels, model, self._request.output, index, tile.write, outputs)
 
     def _normalisation(self, index: tuple[int, ...]) -> Normalisation:
-        """Return the normalisation of one picture; all of its tiles come one after the other."""
+        """Return the normalisation of an image; it is kept for all of its tiles."""
         if self._fitted is None or self._fitted[0] != index:
-            self._fitted = index, normalisation_of(self._model, self._view, index)
+            self._fitted = index, image_normalisation(self._model, self._view, index)
         return self._fitted[1]
 
     def _apply(self, inputs: Tensor) -> Tensor:
-        """Return the network's outputs (channel, *spatial) for inputs of the same kind."""
+        """Return the output of the network (channel, *spatial) for an input (channel, *spatial)."""
         outputs = self._network(as_input(inputs[None], self._device))
         sizes = zip(self._geometry, inputs.shape[1:], strict=True)
         return centre_crop(outputs, [g.output_for(n) for g, n in sizes])[0]
@@ -253,13 +275,13 @@ def _write(
     region: Region,
     logits: Tensor,
 ) -> None:
-    """Put one tile's classes where they belong."""
-    where = _where(layout, index, region)
+    """Write the labels or probabilities of a tile into the result."""
+    key = _tile_key(layout, index, region)
     if output == "probabilities":
-        out[(slice(None), *where)] = torch.softmax(logits, 0).numpy()
+        out[(slice(None), *key)] = torch.softmax(logits, 0).numpy()
     else:
         values = np.array([c.value for c in model.classes], out.dtype)
-        out[tuple(where)] = values[logits.argmax(0).numpy()]
+        out[tuple(key)] = values[logits.argmax(0).numpy()]
 
 
 def _write_image(
@@ -269,23 +291,23 @@ def _write_image(
     region: Region,
     image: NDArray[Any],
 ) -> None:
-    """Put one tile's image (channel, *spatial) where it belongs."""
-    where = _where(layout.labels, index, region)
-    if len(where) == len(out.shape):
-        out[tuple(where)] = image[0]
+    """Write the image (channel, *spatial) of a tile into the result."""
+    key = _tile_key(layout.labels, index, region)
+    if len(key) == len(out.shape):
+        out[tuple(key)] = image[0]
         return
-    place = layout.channel or 0
-    where.insert(place, slice(None))
-    # What is assigned has the axes that are not looped over, in the order of the result.
-    before = sum(isinstance(part, slice) for part in where[:place])
-    out[tuple(where)] = np.moveaxis(image, 0, before)
+    channel = layout.channel or 0
+    key.insert(channel, slice(None))
+    # The assigned array lacks the loop axes; the others are in the order of the result.
+    before = sum(isinstance(part, slice) for part in key[:channel])
+    out[tuple(key)] = np.moveaxis(image, 0, before)
 
 
-def _where(layout: AxisLayout, index: tuple[int, ...], region: Region) -> list[int | slice]:
-    """Return which part of an array without channels a tile is."""
-    where: list[int | slice] = [slice(None)] * (len(layout.loops) + len(layout.spatial))
+def _tile_key(layout: AxisLayout, index: tuple[int, ...], region: Region) -> list[int | slice]:
+    """Return integers and slices that select a tile in an array without channels."""
+    key: list[int | slice] = [slice(None)] * (len(layout.loops) + len(layout.spatial))
     for axis, i in zip(layout.loops, index, strict=True):
-        where[axis] = i
+        key[axis] = i
     for axis, part in zip(layout.spatial, region.slices, strict=True):
-        where[axis] = part
-    return where
+        key[axis] = part
+    return key

@@ -1,4 +1,4 @@
-"""The part of an image that somebody looks at, predicted as the whole image would be."""
+"""Prediction of the visible part of an image, exactly as in the whole image."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
 from napari_unet.geometry.unet_shape import AxisGeometry
 from napari_unet.inference.memory import check_memory
-from napari_unet.inference.output_transforms import in_units, widened, with_pixels
-from napari_unet.inference.predictor import normalisation_of
+from napari_unet.inference.output_transforms import (
+    combine_with_input,
+    to_grey_values,
+    with_filter_margin,
+)
+from napari_unet.inference.predictor import image_normalisation
 from napari_unet.inference.request import Request, find_missing, find_view
 from napari_unet.model import InputSpec, TrainedModel
 from napari_unet.network.architecture import Architecture
@@ -26,8 +30,8 @@ from napari_unet.network.blocks import Network, centre_crop
 from napari_unet.network.build import load_network
 from napari_unet.network.inference import as_input, for_inference
 
-PLAIN = InputSpec()
-"""Nothing of the pixels themselves goes into the result."""
+DEFAULT_INPUT_SPEC = InputSpec()
+"""The output of the network is not combined with its input."""
 
 
 def preview_events(
@@ -37,54 +41,58 @@ def preview_events(
     view: Viewport,
     mask: object | None = None,
 ) -> Iterator[Previewed | PreviewedImage]:
-    """Predict what somebody looks at, with a finished model.
+    """Predict the visible part of an image with a finished model.
 
     Parameters
     ----------
     model : TrainedModel
-        What predicts.
+        The model.
     image, mask : array-like or path
         As for `napari_unet.inference.predictor.predict_events`.
     request : Request
-        How the image's axes are meant, device and threads; output and tile do not matter here.
+        Roles of the axes, device and threads; output and tile size are not used.
     view : Viewport
-        Inside the image.
+        The visible part; it has to lie inside the image.
 
     Yields
     ------
     Previewed or PreviewedImage
-        One, with the step at which the model was taken: just what `predict_events` says there.
+        One event with the training step of the model; its result is that of `predict_events`.
 
     Raises
     ------
     InputError
-        Where model and image do not fit, or the view lies outside the image.
+        If the image does not fit the model, or the view is outside the image.
     """
-    picture = find_view(model, image, request)
-    missing = find_missing(model, picture, mask)
+    image_view = find_view(model, image, request)
+    missing = find_missing(model, image_view, mask)
     if model.target is None and len(model.classes) < 2:
-        raise InputError("This model tells no classes apart", got=f"a model of task {model.task}")
-    _check(view, picture)
+        raise InputError(
+            "This model does not distinguish classes", got=f"a model of task {model.task}"
+        )
+    _check_view(view, image_view)
     device = choose_device(request.device)
     check_memory(model.config, device)
     network = for_inference(load_network(model.config, model.weights), device)
     step = int(model.training.get("steps", 0))
     with using_threads(request.threads):
-        normalisation = normalisation_of(model, picture, view.index)
-        answers = outputs_in_view(network, normalisation, picture, view, missing, model.input_spec)
+        normalisation = image_normalisation(model, image_view, view.index)
+        outputs = outputs_in_view(
+            network, normalisation, image_view, view, missing, model.input_spec
+        )
     if model.target is None:
         values = [c.value for c in model.classes]
-        yield previewed(step, view, torch.softmax(answers, 0), values)
+        yield previewed(step, view, torch.softmax(outputs, 0), values)
     else:
         kept = missing if request.keep_known else None
-        image = in_units(model.target, answers, picture, kept, view.index, view.region)
-        yield PreviewedImage(step, view, image)
+        pixels = to_grey_values(model.target, outputs, image_view, kept, view.index, view.region)
+        yield PreviewedImage(step, view, pixels)
 
 
 def probabilities(
     network: Network, normalisation: Normalisation, image: ImageView, view: Viewport
 ) -> Tensor:
-    """Return the probabilities (class, *view.region.shape) of what is looked at.
+    """Return the class probabilities (class, *view.region.shape) in a viewport.
 
     Parameters as in `outputs_in_view`.
     """
@@ -98,104 +106,115 @@ def outputs_in_view(
     image: ImageView,
     view: Viewport,
     missing: ImageView | None = None,
-    input_spec: InputSpec = PLAIN,
+    input_spec: InputSpec = DEFAULT_INPUT_SPEC,
 ) -> Tensor:
-    """Return what a network gives for a part of an image, just as a tiled prediction would.
+    """Return the output of a network for a part of an image, equal to that of a tiled prediction.
 
     Parameters
     ----------
     network : Network
-        As `for_inference` returns it, on its device.
+        From `for_inference`, on its device.
     normalisation : Normalisation
-        The network's.
+        That of the network.
     image : ImageView
-        The image that `view` is a part of.
+        The image.
     view : Viewport
-        The part; what lies outside the image is mirrored.
+        The part of the image.
     missing : ImageView, optional
-        What is missing of the image.
+        Mask of missing pixels.
     input_spec : InputSpec
-        How much of the pixels themselves goes into the result.
+        How the output is combined with the input.
 
     Returns
     -------
     Tensor
         (channel, *view.region.shape), on the CPU.
     """
-    config, device = network.config, next(network.parameters()).device
-    box = _on_the_grid(config, view.region)
-    geometry = widened(config.geometry, input_spec.noise)
-    read = _read_for(geometry, box)
+    config = network.config
+    device = next(network.parameters()).device
+    box = _aligned(config, view.region)
+    geometry = with_filter_margin(config.geometry, input_spec.noise)
+    read = _input_region(geometry, box)
     smooth = bool(input_spec.residual)
     pixels = read_inputs(image, normalisation, view.index, read, missing, smooth=smooth)
     inputs = torch.from_numpy(pixels)
     outputs = network(as_input(inputs[None], device))
     outputs = centre_crop(outputs, config.output_for(read.shape))[0]
-    outputs = with_pixels(outputs, inputs, image, input_spec, config.geometry)
+    outputs = combine_with_input(outputs, inputs, image, input_spec, config.geometry)
     inside = view.region.within(box).slices
     return outputs[(slice(None), *inside)].float().cpu()
 
 
-def previewed(step: int, view: Viewport, answers: Tensor, values: Sequence[int]) -> Previewed:
-    """Return the likeliest labels, and how unsure they are.
+def previewed(step: int, view: Viewport, probabilities: Tensor, values: Sequence[int]) -> Previewed:
+    """Return the most probable labels, and their uncertainty.
 
     Parameters
     ----------
     step : int
-        At which the network was as it is.
+        Training step of the network.
     view : Viewport
-        What the answers are about.
-    answers : Tensor
-        Probabilities (class, *view.region.shape).
+        The part of the image.
+    probabilities : Tensor
+        (class, *view.region.shape).
     values : sequence of int
-        The label of each class.
+        Label value of each class.
+
+    Returns
+    -------
+    Previewed
     """
     labels = np.array(values, np.min_scalar_type(max(values)))
-    return Previewed(step, view, labels[answers.argmax(0).numpy()], unsure(answers).numpy())
+    likeliest = labels[probabilities.argmax(0).numpy()]
+    return Previewed(step, view, likeliest, class_uncertainty(probabilities).numpy())
 
 
-def unsure(answers: Tensor) -> Tensor:
-    """Return 1 minus the margin between the two likeliest classes.
+def class_uncertainty(probabilities: Tensor) -> Tensor:
+    """Return 1 minus the margin between the two most probable classes.
 
     The margin is that of Scheffer, Decomain and Wrobel 2001, doi:10.1007/3-540-44816-0_31.
 
     Parameters
     ----------
-    answers : Tensor
-        Probabilities (class, *spatial) of two classes or more.
+    probabilities : Tensor
+        (class, *spatial), of two classes or more.
+
+    Returns
+    -------
+    Tensor
+        (*spatial), from 0 to 1.
     """
-    best = answers.topk(2, 0).values
+    best = probabilities.topk(2, 0).values
     return 1 - best[0] + best[1]
 
 
-def _on_the_grid(config: Architecture, region: Region) -> Region:
-    """Return the region grown to where tiles may begin: poolings then fall on the same voxels."""
+def _aligned(config: Architecture, region: Region) -> Region:
+    """Return a region that starts where tiles may start, so that poolings have their positions."""
     start = tuple(
         a // g.stride * g.stride for a, g in zip(region.start, config.geometry, strict=True)
     )
     return Region(start, region.stop)
 
 
-def _read_for(geometry: Sequence[AxisGeometry], box: Region) -> Region:
-    """Return what the network reads to answer for a box."""
+def _input_region(geometry: Sequence[AxisGeometry], box: Region) -> Region:
+    """Return the input region of the network for an output region."""
     start = tuple(a - g.context // 2 for a, g in zip(box.start, geometry, strict=True))
     size = tuple(g.input_for(n) for g, n in zip(geometry, box.shape, strict=True))
     return Region.of(start, size)
 
 
-def _check(view: Viewport, image: ImageView) -> None:
-    """Refuse what lies outside the image."""
-    fits = len(view.index) == len(image.loop_shape) and len(view.region.start) == len(
-        image.spatial_shape
+def _check_view(view: Viewport, image: ImageView) -> None:
+    """Check that a viewport lies inside an image."""
+    same_ndim = len(view.index) == len(image.loop_shape) and (
+        len(view.region.start) == len(image.spatial_shape)
     )
     if (
-        not fits
+        not same_ndim
         or any(not 0 <= i < n for i, n in zip(view.index, image.loop_shape, strict=True))
         or not Region.whole(image.spatial_shape).contains(view.region)
         or not view.region.size
     ):
         raise InputError(
-            "The view does not lie in the image",
+            "The view lies outside the image",
             got=f"{view.region} at {view.index}",
             expected=f"inside {image.spatial_shape}, at an index below {image.loop_shape}",
         )

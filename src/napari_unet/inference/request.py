@@ -1,4 +1,4 @@
-"""What is asked of a prediction, and what shape its result has. Knows no torch."""
+"""Settings, events and result shape of a prediction; this module does not import torch."""
 
 from __future__ import annotations
 
@@ -17,30 +17,31 @@ from napari_unet.geometry.region import Region
 from napari_unet.model import TrainedModel
 
 Output = Literal["auto", "labels", "probabilities", "image"]
+"""Kind of the result of a prediction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of a prediction besides model and image.
+    """Settings of a prediction.
 
     Parameters
     ----------
     output : {"auto", "labels", "probabilities", "image"}
-        Label values, a channel of probabilities per class, or an image in intensity units; auto:
-        labels where the model knows classes, else an image.
+        Label values, probabilities per class, or an image in grey values; auto: labels if the
+        model has classes, else an image.
     tile : tuple of int, optional
-        Largest input per spatial axis in voxels; chosen from the free memory when None.
+        Largest input per spatial axis in voxels; by default it follows from the free memory.
     channel_axis, axes, rgb
         Roles of the image's axes, as in `napari_unet.geometry.axes.find_layout`.
     device : str
         "auto", "cuda", "mps" or "cpu".
     threads : int, optional
-        Processor cores to use; None for torch's choice.
+        Number of processor cores; None for the default of torch.
     flips : bool
-        Whether an image is the mean over the eight flips and quarter turns in the plane: smoother,
-        and eight times as long.
+        Whether the result is the mean over the eight flips and rotations in the plane: smoother,
+        and eight times as slow.
     keep_known : bool
-        Whether a model that fills in returns known pixels untouched.
+        Whether a model that fills in missing pixels returns known pixels unchanged.
     """
 
     output: Output = "auto"
@@ -53,37 +54,47 @@ class Request:
     flips: bool = False
     keep_known: bool = True
 
-    def settled(self, model: TrainedModel) -> Request:
-        """Return the same with the output that "auto" stands for.
+    def with_output(self, model: TrainedModel) -> Request:
+        """Return the request with its output resolved, if it is "auto".
 
         Raises
         ------
         InputError
-            Where the model cannot give what is asked.
+            If the model cannot produce the requested output.
         """
-        fits: tuple[Output, ...] = (
+        possible: tuple[Output, ...] = (
             ("labels", "probabilities") if model.target is None else ("image",)
         )
         if self.output == "auto":
-            return replace(self, output=fits[0])
-        if self.output not in fits:
+            return replace(self, output=possible[0])
+        if self.output not in possible:
             raise InputError(
-                "The model cannot give such an output",
+                "The model cannot produce this output",
                 got=f'"{self.output}" of a model of task {model.task}',
-                expected=" or ".join(f'"{f}"' for f in ("auto", *fits)),
+                expected=" or ".join(f'"{f}"' for f in ("auto", *possible)),
             )
         return self
 
 
 def find_view(model: TrainedModel, image: object, request: Request) -> ImageView:
-    """Open an image the way the model saw its own.
+    """Open an image with the roles of axes that a model expects.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        The model.
+    image : array-like or path
+        See `napari_unet.data.source.open_source`.
+    request : Request
+        Roles of the axes.
 
     Raises
     ------
     InputError
-        Where the image has too few axes, or other channels than the model.
+        If the image has too few axes, or another number of channels than the model.
     """
-    source, config = open_source(image), model.config
+    source = open_source(image)
+    config = model.config
     wanted = model.image_channels
     layout = find_layout(
         source.shape,
@@ -94,11 +105,11 @@ def find_view(model: TrainedModel, image: object, request: Request) -> ImageView
     )
     if layout.channel is None and wanted > 1 and request.channel_axis == "auto":
         layout = _layout_by_size(source.shape, config.ndim, wanted) or layout
-    have = layout.channels(source.shape)
-    if have != wanted:
+    found = layout.channels(source.shape)
+    if found != wanted:
         raise InputError(
             "The image has other channels than the model",
-            got=f"{have} in an image of shape {source.shape}",
+            got=f"{found} in an image of shape {source.shape}",
             expected=f"{wanted}",
             todo="Set the channel axis, or train a model on this kind of image",
         )
@@ -107,66 +118,86 @@ def find_view(model: TrainedModel, image: object, request: Request) -> ImageView
 
 
 def find_missing(model: TrainedModel, view: ImageView, mask: object | None) -> ImageView | None:
-    """Open the mask that says which pixels are missing; None where the model has no use for one.
+    """Open the mask of missing pixels; None for a model that does not fill in.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        The model.
+    view : ImageView
+        The image.
+    mask : array-like or path, optional
+        Not 0 where pixels are missing.
 
     Raises
     ------
     InputError
-        Where there is none although nothing else tells what is missing, or of another shape.
+        If the model needs a mask and there is none, it does not use one, or the shape is wrong.
     """
     if not model.input_spec.mask:
         if mask is not None:
             raise InputError(
-                "This model fills nothing in, and has no use for a mask",
+                "This model does not fill in missing pixels, and uses no mask",
                 got=f"a mask for a model of task {model.task}",
             )
         return None
     if mask is None and view.source.dtype.kind != "f":
         raise InputError(
-            "A model that fills in must be told what is missing",
-            got="no mask, and an image of integers, which are all known",
-            todo="Give a mask that is not 0 where pixels are missing",
+            "This model needs to know which pixels are missing",
+            got="no mask, and an image of integers, which has no NaN",
+            todo="Pass a mask that is not 0 where pixels are missing",
         )
     return missing_view(view, None if mask is None else open_source(mask))
 
 
 def _layout_by_size(shape: Sequence[int], ndim: int, channels: int) -> AxisLayout | None:
-    """Take the first axis of just the right size for channels, if taking it leaves enough."""
+    """Use the first axis with the size of the channels as channel axis, if enough are left."""
     if len(shape) <= ndim:
         return None
     fits = [a for a, n in enumerate(shape) if n == channels]
     return find_layout(shape, ndim, channel_axis=fits[0]) if fits else None
 
 
-def allocated(
+def result_shape_and_dtype(
     model: TrainedModel, view: ImageView, output: Output
 ) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Return shape and type of the result.
+    """Return shape and type of a result.
 
-    Like the image without channels; probabilities have the classes first. An image has its
-    channels where the input has them, or first; its type is floating point and holds whatever
-    the input's type holds, so that nothing is clipped.
+    Labels have the shape of the image without channels; probabilities have the classes first. An
+    image has its channels where the input has them, or first; its type is floating point, with
+    at least the range of the input, so that nothing is clipped.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        The model.
+    view : ImageView
+        The image.
+    output : {"labels", "probabilities", "image"}
+        Kind of the result.
     """
     channel = view.layout.channel
     shape = tuple(n for a, n in enumerate(view.source.shape) if a != channel)
     if output == "image":
         out = model.config.out_channels
-        place = (0 if out > 1 else None) if channel is None else channel
-        shape = shape if place is None else (*shape[:place], out, *shape[place:])
+        if channel is None and out > 1:
+            channel = 0
+        if channel is not None:
+            shape = (*shape[:channel], out, *shape[channel:])
         return shape, np.result_type(view.source.dtype, np.float32)
     if output == "probabilities":
         return (model.config.out_channels, *shape), np.dtype(np.float32)
     return shape, np.min_scalar_type(max(c.value for c in model.classes))
 
 
-def allocate(model: TrainedModel, view: ImageView, output: Output) -> np.ndarray[Any, Any]:
-    """Return zeros for the result, of the shape and type that `allocated` tells."""
-    return np.zeros(*allocated(model, view, output))
+def allocate_result(model: TrainedModel, view: ImageView, output: Output) -> np.ndarray[Any, Any]:
+    """Return zeros of the shape and type of a result; see `result_shape_and_dtype`."""
+    return np.zeros(*result_shape_and_dtype(model, view, output))
 
 
 @dataclass(frozen=True, slots=True)
 class PredictionStarted:
-    """The plan: how many tiles of which input shape (voxels), where, and what comes out."""
+    """A prediction has started; shape and type are those of the result, `tile_shape` in voxels."""
 
     tiles: int
     tile_shape: tuple[int, ...]
@@ -177,9 +208,9 @@ class PredictionStarted:
 
 @dataclass(frozen=True, slots=True)
 class TileDone:
-    """One more piece of the result is there; times in seconds.
+    """A tile has been written into the result; times in seconds.
 
-    `index` is where along the looped axes, `region` which voxels of the spatial axes.
+    `index` is its index along the loop axes, `region` its region over the spatial axes.
     """
 
     done: int
@@ -192,7 +223,7 @@ class TileDone:
 
 @dataclass(frozen=True, slots=True)
 class PredictionFinished:
-    """The prediction ended; unless `complete`, it was stopped and the rest is still empty."""
+    """A prediction has ended; if it is not `complete`, it was stopped, and the rest is 0."""
 
     result: Any
     seconds: float

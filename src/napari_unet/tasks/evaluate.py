@@ -101,7 +101,7 @@ def evaluate(
     >>> napari_unet.evaluate(model, image, truth).accuracy > 0.9
     True
     """
-    settled = Request(**request).settled(model)
+    settled = Request(**request).with_output(model)
     view, known = find_view(model, image, settled), open_source(truth)
     result = _predicted(model, view, settled, mask)
     if known.shape != result.shape:

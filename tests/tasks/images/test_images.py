@@ -358,7 +358,7 @@ def test_the_events_of_a_training():
         ({"task": "inpaint", "labels": np.ones((60, 64))}, "differ in shape"),
         ({"task": "segment"}, "nothing to learn from"),
         ({"planes": 2}, "odd"),
-        ({"planes": 3}, "single picture"),
+        ({"planes": 3}, "single image"),
         ({"wrap": ("z",)}, "go round"),
         ({"task": "restore", "labels": np.ones((64, 64)), "loss": {"l3": 1}}, "loss"),
         ({"task": "restore", "labels": np.ones((64, 64)), "loss": {}}, "at least one loss"),

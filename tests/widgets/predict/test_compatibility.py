@@ -55,7 +55,7 @@ def said(*arguments):
         (
             model(2, 3, input_spec=InputSpec(context_planes=3)),
             picture(),
-            ("3 planes", "single picture"),
+            ("3 planes", "single image"),
         ),
     ],
 )

@@ -10,7 +10,7 @@ from napari.utils.colormaps import Colormap
 import napari_unet
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.inference.request import Request as Asked
-from napari_unet.inference.request import allocate, find_view
+from napari_unet.inference.request import allocate_result, find_view
 from napari_unet.model import InputSpec, TrainedModel, weights_of
 from napari_unet.network.build import build_network
 from napari_unet.network.unet_config import UNetConfig
@@ -161,7 +161,7 @@ def test_nan_is_missing_without_a_mask(room, page, filler):
 
 def test_no_mask_for_integers_is_refused_before_a_layer_is_made(room, page, filler, notes):
     predict(room, page, filler, picture())
-    assert "must be told what is missing" in notes[0][1]
+    assert "needs to know which pixels are missing" in notes[0][1]
     assert results(room) == []
 
 
@@ -205,7 +205,7 @@ def shapes(image, model, **arguments):
     layer = Image(image, name="p", **arguments)
     asked = Asked(rgb=bool(layer.rgb), axes=tuple(layer.axis_labels))
     view = find_view(model, image, asked)
-    data = allocate(model, view, "image")
+    data = allocate_result(model, view, "image")
     layers = result_images(data, model, layer, view.layout.channel)
     assert all(np.shares_memory(x.data, data) for x in layers)
     assert all(same_place(x, layer) for x in layers)

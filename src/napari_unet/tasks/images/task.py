@@ -14,7 +14,7 @@ from napari_unet.control import PreviewedImage, Viewport
 from napari_unet.data.flips import IDENTITY, Flip, apply_flip, flips_and_rotations
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.errors import InputError
-from napari_unet.inference.output_transforms import added, in_units
+from napari_unet.inference.output_transforms import add_residual, to_grey_values
 from napari_unet.inference.preview import outputs_in_view
 from napari_unet.model import TrainedModel, Weights
 from napari_unet.network.blocks import Network
@@ -183,7 +183,7 @@ class ImageTask(TaskBase):
         """Return the outputs, added to the inputs where the network learns the residual."""
         if not self.dataset.input_spec.residual:
             return outputs
-        return added(outputs, inputs, self.dataset.views[0], self.dataset.input_spec)
+        return add_residual(outputs, inputs, self.dataset.views[0], self.dataset.input_spec)
 
     @torch.no_grad()
     def validate(self, network: nn.Module, device: torch.device, step: int) -> Validated | None:
@@ -247,7 +247,7 @@ class ImageTask(TaskBase):
             missing,
             dataset.input_spec,
         )
-        pixels = in_units(dataset.target, outputs, image, missing, view.index, view.region)
+        pixels = to_grey_values(dataset.target, outputs, image, missing, view.index, view.region)
         return PreviewedImage(step, view, pixels)
 
     def build_model(self, weights: Weights, metadata: dict[str, Any]) -> TrainedModel:

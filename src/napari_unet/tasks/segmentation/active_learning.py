@@ -29,7 +29,7 @@ from napari_unet.control import Viewport
 from napari_unet.data.sampling import PatchSampler
 from napari_unet.data.split import Split
 from napari_unet.geometry.region import Region
-from napari_unet.inference.preview import unsure
+from napari_unet.inference.preview import class_uncertainty
 from napari_unet.network.architecture import Architecture
 from napari_unet.tasks.segmentation.losses import IGNORED
 from napari_unet.tasks.windows import WindowGrid, choose_windows
@@ -434,7 +434,7 @@ def _scores(windows: Sequence[Window], novelties: Floats, probe: UncertaintyProb
     scores = []
     for window, novel in zip(windows, np.split(novelties, ends[:-1]), strict=True):
         calibrated = window.probabilities * factors.view(-1, *(1,) * len(window.grid))
-        uncertainty = unsure(calibrated / calibrated.sum(0)).numpy()[None]
+        uncertainty = class_uncertainty(calibrated / calibrated.sum(0)).numpy()[None]
         score = cell_means(uncertainty, window.cell)[0] + novel.reshape(window.grid)
         # The median continues the window: mirrored, a line along its edge would be an area.
         usual = float(np.median(score))

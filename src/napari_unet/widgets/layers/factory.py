@@ -123,7 +123,7 @@ def result_images(
     Parameters
     ----------
     data : ndarray
-        Of the shape that `napari_unet.inference.request.allocated` returns; it is not copied.
+        Of the shape that `result_shape_and_dtype` returns; it is not copied.
     model : TrainedModel
         What predicts.
     image : Image

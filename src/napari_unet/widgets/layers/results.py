@@ -16,7 +16,7 @@ from superqt.utils import qthrottled
 
 from napari_unet.data.image import ImageView
 from napari_unet.geometry.axes import AxisLayout
-from napari_unet.inference.request import TileDone, allocate, allocated
+from napari_unet.inference.request import TileDone, allocate_result, result_shape_and_dtype
 from napari_unet.model import TrainedModel
 from napari_unet.postprocessing.quantised import QuantisedProbabilities
 from napari_unet.widgets.layers.compare_layers import contrast_is_common
@@ -207,7 +207,7 @@ class LabelResults(Results):
     ) -> None:
         self.model = model
         dropped = None if image.rgb else view.layout.channel
-        labels = allocate(model, view, "labels")
+        labels = allocate_result(model, view, "labels")
         self.labels: Labels = result_labels(labels, model, image, dropped)
         self.kept: Any = _kept(model, view, shown=probabilities)
         shown = result_probabilities(self.kept, model, image, dropped) if probabilities else []
@@ -253,7 +253,7 @@ class ImageResults(Results):
         parent: QObject,
     ) -> None:
         self.model, self.layout = model, view.layout
-        out = allocate(model, view, "image")
+        out = allocate_result(model, view, "image")
         layers = result_images(out, model, image, view.layout.channel, request)
         self.picture = layers[-1]
         alike = len(layers) == 1 and not image.rgb
@@ -279,7 +279,7 @@ class ImageResults(Results):
 
 def _kept(model: TrainedModel, view: ImageView, *, shown: bool) -> Any:
     """Return the array of probabilities: floats to show, bytes to refine, None if too large."""
-    shape, _ = allocated(model, view, "probabilities")
+    shape, _ = result_shape_and_dtype(model, view, "probabilities")
     if shown:
-        return allocate(model, view, "probabilities")
+        return allocate_result(model, view, "probabilities")
     return QuantisedProbabilities(shape) if prod(shape) <= MOST_KEPT else None
