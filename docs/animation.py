@@ -118,7 +118,7 @@ def main() -> None:
         layer.selected_label = value
         drag(viewer, path)
         wait(0.3)
-    wait(60, lambda: page.preview.layer is not None)
+    wait(60, lambda: page.live.preview.layer is not None)
     wait(3)
     for value, path in rest:
         viewer.layers.selection.active = layer
@@ -126,9 +126,9 @@ def main() -> None:
         drag(viewer, path)
         wait(0.8)
     wait(4)
-    page.live.unsure.setChecked(True)
+    page.live.bar.unsure.setChecked(True)
     wait(4)
-    page.live.unsure.setChecked(False)
+    page.live.bar.unsure.setChecked(False)
     page.footer.stop.click()
     wait(60, lambda: not page.runner.running)
     page.footer.predict.click()

@@ -56,7 +56,7 @@ def show(sample: str, theme: str, seconds: float) -> None:
     picture(viewer, f"{sample}-1-painted")
     panel.train.form.budget.setValue({"seconds": seconds})
     panel.train.footer.train.click()
-    wait(120, lambda: panel.train._started is not None)
+    wait(120, lambda: panel.train.training.started is not None)
     wait(seconds * 0.7)
     picture(viewer, f"{sample}-2-training")
     wait(10 * seconds, lambda: not panel.train.runner.running)

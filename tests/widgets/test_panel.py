@@ -61,7 +61,7 @@ def begin_training(viewer, panel, qtbot):
     panel.train.form.net_size.setValue("small")
     panel.train.form.budget.setValue({"seconds": 600})
     qtbot.mouseClick(panel.train.footer.train, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: panel.train.view.plot.training.size >= 2, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: panel.train.progress.plot.training.size >= 2, timeout=PATIENCE)
     assert our_threads()
 
 
@@ -104,8 +104,8 @@ def test_what_runs_goes_on_when_the_panel_moves(viewer, qtbot):
     panel = dock(viewer)
     begin_training(viewer, panel, qtbot)
     assert dock(viewer, "Predict") is panel
-    size = panel.train.view.plot.training.size
-    qtbot.waitUntil(lambda: panel.train.view.plot.training.size > size, timeout=PATIENCE)
+    size = panel.train.progress.plot.training.size
+    qtbot.waitUntil(lambda: panel.train.progress.plot.training.size > size, timeout=PATIENCE)
     panel.train.runner.stop()
     qtbot.waitUntil(lambda: not panel.train.runner.running, timeout=PATIENCE)
     assert len(panel.session.models) == 1
@@ -171,7 +171,7 @@ def test_after_closing_another_panel_can_be_opened_and_the_models_are_still_ther
     find_host(viewer).parentWidget().destroyOnClose()
     second = dock(viewer)
     assert second is not first
-    assert second.predict.model.value() is named
+    assert second.predict.form.model.value() is named
     assert [str(key) for key in viewer.keymap] == ["Shift+T", "Shift+R", "Shift+N"]
 
 
@@ -179,8 +179,8 @@ def test_the_dock_hidden_while_training_goes_on(viewer, qtbot):
     panel = dock(viewer)
     begin_training(viewer, panel, qtbot)
     find_host(viewer).parentWidget().close()
-    size = panel.train.view.plot.training.size
-    qtbot.waitUntil(lambda: panel.train.view.plot.training.size > size, timeout=PATIENCE)
+    size = panel.train.progress.plot.training.size
+    qtbot.waitUntil(lambda: panel.train.progress.plot.training.size > size, timeout=PATIENCE)
     panel.train.runner.stop()
     qtbot.waitUntil(lambda: not panel.train.runner.running, timeout=PATIENCE)
 
@@ -206,7 +206,7 @@ def test_it_follows_the_theme(room):
         room.viewer.theme = theme
         palette = Palette.of(theme)
         assert palette.accent in room.panel.styleSheet()
-        background = room.panel.train.view.plot._plot.backgroundBrush().color()
+        background = room.panel.train.progress.plot._plot.backgroundBrush().color()
         assert background == QColor(palette.background)
 
 

@@ -105,7 +105,7 @@ class Person:
 
     def seen(self):
         """Return what the preview says of the plane."""
-        return self.page.preview.layer.data[PLANE]
+        return self.page.live.preview.layer.data[PLANE]
 
     def mostly(self, label, where):
         """Tell whether the preview says this of most of a part of the plane."""
@@ -139,7 +139,7 @@ def person(viewer, qtbot, monkeypatch):
 
 def test_a_day_at_work(person, tmp_path, monkeypatch, notes):
     viewer, page = person.viewer, person.page
-    form, footer, history = page.form, page.footer, page.view.history
+    form, footer, history = page.form, page.footer, page.progress.history
     # Two strokes, and the network learns until it is told to stop.
     person.wait(lambda: form.new.isVisible())
     person.click(form.new)
@@ -155,7 +155,7 @@ def test_a_day_at_work(person, tmp_path, monkeypatch, notes):
     person.press(Qt.Key.Key_T, SHIFT)
     assert page.runner.running
     assert len(our_children()) >= 1
-    person.wait(lambda: page.preview.layer is not None)
+    person.wait(lambda: page.live.preview.layer is not None)
     person.wait(lambda: person.mostly(1, dark) and person.mostly(2, bright))
 
     # The block in the middle is taken for one of them. It is the other one: told in three strokes.
@@ -167,7 +167,7 @@ def test_a_day_at_work(person, tmp_path, monkeypatch, notes):
     person.wait(lambda: person.mostly(label, block))
 
     # Taken back it is gone from what is learned from as well; and then it is there again.
-    store = page.feeds.each[0]._store
+    store = page.training.annotations.each[0]._store
     assert np.array_equal(person.strokes.data, person.painted)
     person.press(Qt.Key.Key_Z, CTRL)
     assert not person.strokes.data[PLANE][block].any()
@@ -191,9 +191,9 @@ def test_a_day_at_work(person, tmp_path, monkeypatch, notes):
     (kept,) = person.panel.session.models
     assert kept.model.digest == moment.model.digest
     person.click(history.branch)
-    person.wait(lambda: page._request.start is not None)
-    assert page._request.start.digest == moment.model.digest
-    person.wait(lambda: page.runner.running and page._started is not None)
+    person.wait(lambda: page.training.request.start is not None)
+    assert page.training.request.start.digest == moment.model.digest
+    person.wait(lambda: page.runner.running and page.training.started is not None)
     viewer.dims.set_current_step(0, PLANE)
     viewer.reset_view()
     person.previews.clear()
@@ -226,7 +226,7 @@ def test_a_day_at_work(person, tmp_path, monkeypatch, notes):
     # The window is closed while it learns again.
     assert np.array_equal(person.strokes.data, person.painted)
     person.click(footer.train)
-    person.wait(lambda: page.view.plot.training.size > 5)
+    person.wait(lambda: page.progress.plot.training.size > 5)
     viewer.close()
 
 

@@ -91,10 +91,10 @@ def test_what_is_no_model_is_left_to_others(tmp_path):
 def chosen(viewer, qtbot, name):
     panel = find_panel(viewer)
     qtbot.waitUntil(
-        lambda: (panel.predict.model.value() or panel).__class__.__name__ == "NamedModel",
+        lambda: (panel.predict.form.model.value() or panel).__class__.__name__ == "NamedModel",
         timeout=PATIENCE,
     )
-    assert panel.predict.model.value().name.startswith(name)
+    assert panel.predict.form.model.value().name.startswith(name)
     assert panel.tabs.currentWidget() is panel.predict
     return panel
 
@@ -155,9 +155,9 @@ def page(room):
 
 
 def test_without_a_model_there_is_nothing_to_export(room, page):
-    assert not page.export.isEnabled()
+    assert not page.form.files.export.isEnabled()
     room.panel.session.add("mine", tiny())
-    assert page.export.isEnabled()
+    assert page.form.files.export.isEnabled()
 
 
 def test_what_is_exported_and_with_which_example(room, page, tmp_path, monkeypatch, notes):
@@ -171,16 +171,16 @@ def test_what_is_exported_and_with_which_example(room, page, tmp_path, monkeypat
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: (str(path), ""))
     layer = room.viewer.add_image(np.zeros((4, 64, 64), np.uint8), axis_labels=("t", "y", "x"))
     named = room.panel.session.add("mine", tiny())
-    room.click(page.export)
+    room.click(page.form.files.export)
     room.wait(lambda: "Exported package.zip" in page.notice.text())
     assert (jobs[0].model, jobs[0].path) == (named.model, str(path))
     assert jobs[0].image.data is layer.data
     assert jobs[0].request.axes == ("t", "y", "x")
     assert ("info", f"Exported {path}") in notes
-    room.wait(page.export.isEnabled)
+    room.wait(page.form.files.export.isEnabled)
     # An image that does not fit is no example.
-    page.image.set_layer(room.viewer.add_image(np.zeros((64, 64, 3), np.uint8), rgb=True))
-    room.click(page.export)
+    page.form.image.set_layer(room.viewer.add_image(np.zeros((64, 64, 3), np.uint8), rgb=True))
+    room.click(page.form.files.export)
     room.wait(lambda: len(jobs) == 2)
     assert jobs[1].image is None
 
@@ -188,8 +188,8 @@ def test_what_is_exported_and_with_which_example(room, page, tmp_path, monkeypat
 def test_exporting_can_be_called_off(room, page, monkeypatch):
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: ("", ""))
     room.panel.session.add("mine", tiny())
-    room.click(page.export)
-    assert not page.files._writer.running
+    room.click(page.form.files.export)
+    assert not page.form.files._writer.running
     assert page.notice.text() == ""
 
 
@@ -200,7 +200,7 @@ def test_without_the_libraries_it_says_how_to_get_them(room, page, tmp_path, mon
     path = str(tmp_path / "p.zip")
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: (path, ""))
     room.panel.session.add("mine", tiny())
-    room.click(page.export)
+    room.click(page.form.files.export)
     room.wait(lambda: notes != [])
     assert 'pip install "napari-unet-live[bioimageio]"' in notes[-1][1]
     page.open_file(str(package(tmp_path / "a.zip")))
@@ -219,10 +219,10 @@ def test_a_package_is_opened_like_a_model(room, page, tmp_path, monkeypatch):
     monkeypatch.setattr(
         QFileDialog, "getOpenFileName", lambda *a: asked.append(a[-1]) or (path, "")
     )
-    room.click(page.open)
+    room.click(page.form.files.open)
     assert page.notice.text() == "Reading from_others.zip …"
-    room.wait(lambda: page.model.value() is not None)
-    assert page.model.value().name.startswith("from_others")
+    room.wait(lambda: page.form.model.value() is not None)
+    assert page.form.model.value().name.startswith("from_others")
     assert page.notice.isHidden()
     assert "*.zip" in asked[0]
 
@@ -238,12 +238,12 @@ def test_out_and_in_again_for_real(room, page, tmp_path, monkeypatch, notes):
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: (str(path), ""))
     room.viewer.add_image(image)
     room.panel.session.add("mine", model)
-    room.click(page.export)
-    room.wait(lambda: not page.files._writer.running)
+    room.click(page.form.files.export)
+    room.wait(lambda: not page.form.files._writer.running)
     assert [text for kind, text in notes if kind == "error"] == []
     assert get_reader(str(path)) is open_model
     room.panel.session.models.clear()
-    page.model.clear()
+    page.form.model.clear()
     page.open_file(str(path))
     room.wait(lambda: room.panel.session.models)
     assert room.panel.session.models[0].model.digest == model.digest

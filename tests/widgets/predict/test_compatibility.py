@@ -9,7 +9,7 @@ from napari_unet.data.normalisation import Normalisation
 from napari_unet.model import ClassInfo, InputSpec, TrainedModel
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.widgets.layers.layer_data import LayerData
-from napari_unet.widgets.predict.compatibility import misfits
+from napari_unet.widgets.predict.compatibility import find_issues
 
 CLASSES = (ClassInfo(1), ClassInfo(2))
 
@@ -41,7 +41,7 @@ def picture(shape=(40, 40), dtype=np.uint8, rgb=False, scale=None, axes=()):
 
 
 def said(*arguments):
-    return [(m.kind, m.text) for m in misfits(*arguments)]
+    return [(m.kind, m.text) for m in find_issues(*arguments)]
 
 
 @pytest.mark.parametrize(
@@ -110,30 +110,30 @@ def page(room):
 def test_it_is_said_on_the_page_before_predict_is_pressed(room, page):
     grey, colours = np.zeros((64, 64), np.uint8), np.zeros((64, 64, 3), np.uint8)
     layer = room.viewer.add_image(colours, name="colours", rgb=True)
-    assert page.fits.isHidden()
+    assert page.form.compatibility.isHidden()
     room.panel.session.add("mine", model())
-    assert "“colours” has 3" in page.fits.text()
-    assert page.fits.property("kind") == "error"
-    page.image.set_layer(room.viewer.add_image(grey, name="grey", scale=(9, 9)))
-    assert page.fits.isHidden()
+    assert "“colours” has 3" in page.form.compatibility.text()
+    assert page.form.compatibility.property("kind") == "error"
+    page.form.image.set_layer(room.viewer.add_image(grey, name="grey", scale=(9, 9)))
+    assert page.form.compatibility.isHidden()
     room.panel.session.add("fine", model(spacing=(0.5, 0.5)))
-    assert page.fits.property("kind") == "warning"
-    assert "9 × 9" in page.fits.text()
-    page.image.set_layer(layer)
-    assert page.fits.property("kind") == "error"
+    assert page.form.compatibility.property("kind") == "warning"
+    assert "9 × 9" in page.form.compatibility.text()
+    page.form.image.set_layer(layer)
+    assert page.form.compatibility.property("kind") == "error"
 
 
 def test_a_mask_makes_it_fit(room, page):
     room.viewer.add_image(np.zeros((64, 64), np.uint8), name="holes")
     room.panel.session.add("filler", filler())
-    assert "fills in what a mask marks" in page.fits.text()
-    page.missing.set_layer(room.viewer.add_labels(np.zeros((64, 64), np.uint8), name="mask"))
-    assert page.fits.isHidden()
+    assert "fills in what a mask marks" in page.form.compatibility.text()
+    page.form.missing.set_layer(room.viewer.add_labels(np.zeros((64, 64), np.uint8), name="mask"))
+    assert page.form.compatibility.isHidden()
 
 
 def test_once_predict_is_pressed_it_is_said_once(room, page, notes):
     room.viewer.add_image(np.zeros((64, 64, 3), np.uint8), rgb=True)
     room.panel.session.add("mine", model())
-    room.click(page.predict)
+    room.click(page.footer.predict)
     assert "other channels" in page.notice.text()
-    assert page.fits.isHidden()
+    assert page.form.compatibility.isHidden()

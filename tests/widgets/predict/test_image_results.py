@@ -66,9 +66,9 @@ def results(room):
 def predict(room, page, model, image, **arguments):
     room.panel.session.add("mine", model)
     layer, _ = room.open(image, **arguments)
-    room.click(page.predict)
+    room.click(page.footer.predict)
     room.idle()
-    room.wait(lambda: not page.checks.trust.runner.running)
+    room.wait(lambda: not page.quality.residual.runner.running)
     return layer
 
 
@@ -79,11 +79,11 @@ def shown(page, *names):
 def test_the_page_shows_what_a_model_can_be_asked(room, page, denoiser, filler):
     parts = ("probabilities", "flips", "missing", "keep_known")
     room.panel.session.add("a", denoiser)
-    assert shown(page, *parts) == [False, True, False, False]
+    assert shown(page.form, *parts) == [False, True, False, False]
     room.panel.session.add("b", filler)
-    assert shown(page, *parts) == [False, True, True, True]
-    assert page.keep_known.value()
-    assert not page.flips.value()
+    assert shown(page.form, *parts) == [False, True, True, True]
+    assert page.form.keep_known.value()
+    assert not page.form.flips.value()
 
 
 def test_the_result_is_what_the_core_predicts_and_looks_like_the_image(room, page, denoiser):
@@ -106,15 +106,15 @@ def test_the_result_is_what_the_core_predicts_and_looks_like_the_image(room, pag
     )
     assert facts["prediction_seconds"] >= 0
     assert np.array_equal(layer.data, image)
-    assert shown(page, "refine_section", "checks", "made") == [False, True, True]
-    assert not page.checks.compare.isHidden()
-    assert not page.checks.trust_section.isHidden()
-    assert page.checks.trust.verdict.text()
+    assert shown(page, "refine_section", "quality", "provenance") == [False, True, True]
+    assert not page.quality.compare.isHidden()
+    assert not page.quality.residual_section.isHidden()
+    assert page.quality.residual.verdict.text()
 
 
 def test_flips_are_asked_for_and_told(room, page, denoiser):
     room.panel.session.add("mine", denoiser)
-    page.flips.click()
+    page.form.flips.click()
     image = picture()
     predict(room, page, denoiser, image)
     (result,) = results(room)
@@ -129,19 +129,19 @@ def test_what_is_missing_is_filled_in_and_the_rest_is_kept(room, page, filler):
     mask[20:30, 5:50] = 3
     holes = room.viewer.add_labels(mask, name="holes")
     predict(room, page, filler, image)
-    assert page.missing.layer() is holes
+    assert page.form.missing.layer() is holes
     (result,) = results(room)
     assert result.name == "picture – filled in"
     assert np.array_equal(result.data, napari_unet.predict(filler, image, mask=mask))
     assert np.array_equal(result.data[mask == 0], image[mask == 0])
     assert not np.array_equal(result.data[mask > 0], image[mask > 0])
     assert "--mask holes.tif" in result.metadata[RESULT]["commands"][-1]
-    assert page.checks.trust_section.isHidden()
+    assert page.quality.residual_section.isHidden()
 
 
 def test_known_pixels_can_be_replaced_too(room, page, filler):
     room.panel.session.add("mine", filler)
-    page.keep_known.click()
+    page.form.keep_known.click()
     image, mask = picture(), np.zeros((64, 64), np.uint8)
     mask[20:30] = 1
     room.viewer.add_labels(mask, name="holes")
@@ -155,7 +155,7 @@ def test_nan_is_missing_without_a_mask(room, page, filler):
     image = picture().astype(np.float32)
     image[10:20, 10:20] = np.nan
     predict(room, page, filler, image, contrast_limits=(0, 255))
-    assert page.missing.layer() is None
+    assert page.form.missing.layer() is None
     assert np.array_equal(results(room)[0].data, napari_unet.predict(filler, image))
 
 
@@ -173,7 +173,7 @@ def test_colours_come_back_as_colours(room, page):
     assert result.rgb
     assert result.contrast_limits == layer.contrast_limits == [0, 255]
     assert np.array_equal(result.data, napari_unet.predict(model, image, rgb=True))
-    assert not page.checks.reference_section.isHidden()
+    assert not page.quality.reference_section.isHidden()
 
 
 def test_a_partial_result_is_compared_but_not_measured(room, page, denoiser, monkeypatch):
@@ -188,9 +188,9 @@ def test_a_partial_result_is_compared_but_not_measured(room, page, denoiser, mon
     monkeypatch.setattr(predictor._Work, "do", stop_behind)
     predict(room, page, denoiser, picture((3, 64, 64)))
     assert results(room)[0].name == "picture – denoised (partial)"
-    assert not page.checks.compare.isHidden()
-    assert page.checks.trust_section.isHidden()
-    assert page.checks.reference_section.isHidden()
+    assert not page.quality.compare.isHidden()
+    assert page.quality.residual_section.isHidden()
+    assert page.quality.reference_section.isHidden()
 
 
 def test_what_has_other_units_gets_another_contrast(room, page):

@@ -37,7 +37,7 @@ def page(room, model):
 
 
 def predict(room, page):
-    room.click(page.predict)
+    room.click(page.footer.predict)
     room.idle()
 
 
@@ -86,14 +86,14 @@ def test_the_result_is_what_the_core_predicts(room, page, model):
     assert result.units == layer.units
     assert result.metadata[RESULT]["model"] == model.digest
     assert "Predicted in" in page.notice.text()
-    assert page.progress.isHidden()
+    assert page.footer.progress.isHidden()
     assert np.array_equal(layer.data, image)
 
 
 def test_probabilities_too(room, page, model):
     image, _ = two_classes()
     room.open(image)
-    page.probabilities.click()
+    page.form.probabilities.click()
     predict(room, page)
     *maps, labels = results(room)
     assert [layer.name for layer in maps] == ["picture – dark", "picture – bright"]
@@ -121,8 +121,8 @@ def test_lazy_images_and_pyramids(room, page, model):
 def test_the_tile_can_be_set_and_changes_nothing(room, page, model):
     image, _ = two_classes((200, 210))
     room.open(image)
-    page.tile.check.setChecked(True)
-    page.tile.editor.setText("144, 144")
+    page.form.tile.check.setChecked(True)
+    page.form.tile.editor.setText("144, 144")
     predict(room, page)
     assert np.array_equal(results(room)[0].data, napari_unet.predict(model, image))
     assert "1 tile." not in page.notice.text()
@@ -130,8 +130,8 @@ def test_the_tile_can_be_set_and_changes_nothing(room, page, model):
 
 def test_a_tile_that_is_too_small_is_refused(room, page, notes):
     room.open(two_classes()[0])
-    page.tile.check.setChecked(True)
-    page.tile.editor.setText("8, 8")
+    page.form.tile.check.setChecked(True)
+    page.form.tile.editor.setText("8, 8")
     predict(room, page)
     assert "too small for the network" in notes[0][1]
     assert results(room) == []
@@ -145,12 +145,12 @@ def test_the_result_lies_above_the_image_and_below_the_strokes(room, page):
     assert [x.name for x in room.viewer.layers] == ["picture", "picture – prediction", "strokes"]
     assert room.viewer.layers.selection.active is labels
     assert room.form.labels.layer() is labels
-    assert page.image.layer() is layer
+    assert page.form.image.layer() is layer
 
 
 def test_the_result_appears_tile_by_tile(room, page, by_hand):
     go, _ = by_hand
-    room.click(page.predict)
+    room.click(page.footer.predict)
     room.wait(lambda: results(room))
     (result,) = results(room)
     shown = []
@@ -161,31 +161,31 @@ def test_the_result_appears_tile_by_tile(room, page, by_hand):
     assert shown == [True]
     assert result.data[0].all()
     assert not result.data[1:].any()
-    assert "tile 1 of 5 ·" in page.line.text()
-    assert page.progress.value() == 200
+    assert "tile 1 of 5 ·" in page.footer.line.text()
+    assert page.footer.progress.value() == 200
 
 
 def test_what_is_not_in_view_is_not_drawn(room, page, by_hand):
     go, _ = by_hand
     room.viewer.dims.set_current_step(0, 4)
-    room.click(page.predict)
+    room.click(page.footer.predict)
     room.wait(lambda: results(room))
     shown = []
     results(room)[0].events.set_data.connect(lambda: shown.append(1))
     for done in (1, 2):
         go.release()
-        room.wait(lambda n=done: f"tile {n} of 5" in page.line.text())
+        room.wait(lambda n=done: f"tile {n} of 5" in page.footer.line.text())
     room.qtbot.wait(300)
     assert shown == []
 
 
 def test_cancel_keeps_what_is_done_and_says_so(room, page, by_hand):
     go, _ = by_hand
-    room.click(page.predict)
+    room.click(page.footer.predict)
     go.release()
-    room.wait(lambda: "tile 1 of 5" in page.line.text())
-    room.click(page.cancel)
-    assert page.line.text() == "Stopping …"
+    room.wait(lambda: "tile 1 of 5" in page.footer.line.text())
+    room.click(page.footer.cancel)
+    assert page.footer.line.text() == "Stopping …"
     go.release()
     room.idle()
     (result,) = results(room)
@@ -193,30 +193,30 @@ def test_cancel_keeps_what_is_done_and_says_so(room, page, by_hand):
     assert result.data[0].all()
     assert not result.data[4].any()
     assert "kept" in page.notice.text()
-    assert not page.predict.isHidden()
+    assert not page.footer.predict.isHidden()
 
 
 def test_the_result_removed_while_predicting_stops_it(room, page, by_hand, notes):
     go, _ = by_hand
-    page.probabilities.click()
-    room.click(page.predict)
+    page.form.probabilities.click()
+    room.click(page.footer.predict)
     go.release()
-    room.wait(lambda: "tile 1 of 5" in page.line.text())
+    room.wait(lambda: "tile 1 of 5" in page.footer.line.text())
     room.viewer.layers.remove(results(room)[-1])
     assert "removed, so the prediction was stopped" in page.notice.text()
     assert results(room) == []
     go.release()
     room.idle()
     assert notes == []
-    assert not page.predict.isHidden()
+    assert not page.footer.predict.isHidden()
 
 
 def test_a_probability_removed_while_predicting_changes_nothing_else(room, page, by_hand):
     go, _ = by_hand
-    page.probabilities.click()
-    room.click(page.predict)
+    page.form.probabilities.click()
+    room.click(page.footer.predict)
     go.release()
-    room.wait(lambda: "tile 1 of 5" in page.line.text())
+    room.wait(lambda: "tile 1 of 5" in page.footer.line.text())
     room.viewer.layers.remove(results(room)[0])
     for _ in range(5):
         go.release()
@@ -227,9 +227,9 @@ def test_a_probability_removed_while_predicting_changes_nothing_else(room, page,
 
 def test_the_image_removed_while_predicting_does_not_matter(room, page, by_hand):
     go, layer = by_hand
-    room.click(page.predict)
+    room.click(page.footer.predict)
     go.release()
-    room.wait(lambda: "tile 1 of 5" in page.line.text())
+    room.wait(lambda: "tile 1 of 5" in page.footer.line.text())
     room.viewer.layers.remove(layer)
     for _ in range(5):
         go.release()
@@ -248,19 +248,19 @@ def test_an_error_on_the_way_leaves_no_empty_layer(room, page, monkeypatch, note
     predict(room, page)
     assert "device lost" in notes[0][1]
     assert results(room) == []
-    assert not page.predict.isHidden()
+    assert not page.footer.predict.isHidden()
 
 
 def test_a_model_is_opened_described_and_chosen(room, model, tmp_path, monkeypatch):
     path = model.save(tmp_path / "fly")
     page = room.panel.predict
-    assert page.info.isHidden()
+    assert page.form.info.isHidden()
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a: (str(path), ""))
     room.panel.show_page("predict")
-    room.click(page.open)
-    room.wait(lambda: page.model.value() is not None)
-    assert page.model.currentText() == f"fly · {model.digest[:8]}"
-    text = page.info.text()
+    room.click(page.form.files.open)
+    room.wait(lambda: page.form.model.value() is not None)
+    assert page.form.model.currentText() == f"fly · {model.digest[:8]}"
+    text = page.form.info.text()
     for fact in (
         "Segment, 2D, 1 channel",
         "dark",
@@ -270,10 +270,10 @@ def test_a_model_is_opened_described_and_chosen(room, model, tmp_path, monkeypat
         "#00ff00",
     ):
         assert fact in text
-    room.wait(lambda: not page.files._loader.running)
-    room.click(page.open)
-    room.wait(lambda: not page.files._loader.running)
-    assert page.model.count() == 1
+    room.wait(lambda: not page.form.files._loader.running)
+    room.click(page.form.files.open)
+    room.wait(lambda: not page.form.files._loader.running)
+    assert page.form.model.count() == 1
 
 
 def test_predict_this_image_leads_from_training_to_the_result(painted):
@@ -341,10 +341,10 @@ def test_a_file_that_is_not_there(room, tmp_path, notes):
 
 def test_no_model_and_no_image(room, model, notes):
     room.panel.show_page("predict")
-    room.click(room.panel.predict.predict)
+    room.click(room.panel.predict.footer.predict)
     assert "There is no model" in notes[0][1]
     room.panel.session.add("mine", model)
-    room.click(room.panel.predict.predict)
+    room.click(room.panel.predict.footer.predict)
     assert "There is no image" in notes[1][1]
     assert not room.panel.predict.runner.running
 
@@ -359,7 +359,7 @@ def test_an_image_smaller_than_the_smallest_tile_is_mirrored(room, page, model):
 
 def test_the_request_names_what_the_layer_knows(room, page):
     room.open(np.zeros((2, 64, 64), np.float32), axis_labels=("t", "y", "x"))
-    request = page._job()
-    assert isinstance(request.request, Request)
-    assert request.request.axes == ("t", "y", "x")
-    assert page._results.labels.data.shape == (2, 64, 64)
+    job = page.prediction.prepare(page.form.request())
+    assert isinstance(job.request, Request)
+    assert job.request.axes == ("t", "y", "x")
+    assert results(room)[0].data.shape == (2, 64, 64)

@@ -12,7 +12,7 @@ from napari_unet.geometry.axes import AxisLayout
 from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.layers.view import MOST, PredictionPair, find_plane
 from napari_unet.widgets.predict.quality import (
-    LIMITS,
+    RESIDUAL_SIGMAS,
     QualityChecks,
     ReferencePanel,
     ResidualPanel,
@@ -66,7 +66,7 @@ def idle(qtbot, panel):
     qtbot.waitUntil(lambda: not panel.runner.running, timeout=30_000)
 
 
-def examined(qtbot, panel, subject):
+def analysed(qtbot, panel, subject):
     panel.set_result(subject)
     idle(qtbot, panel)
     return panel.verdict.text()
@@ -78,7 +78,7 @@ def layer_called(viewer, name):
 
 def test_honest_denoising_is_good(viewer, panel, qtbot):
     noisy, clean = scene()
-    text = examined(qtbot, panel, opened(viewer, noisy[0], clean[0], FLAT))
+    text = analysed(qtbot, panel, opened(viewer, noisy[0], clean[0], FLAT))
     assert text.startswith("Good.\n")
     assert panel.verdict.property("kind") == "info"
     assert not panel.where.isEnabled()
@@ -94,8 +94,8 @@ def test_a_planted_structure_is_found_told_and_shown(viewer, panel, qtbot):
     made_up[HALLUCINATION] += 40
     where = {"scale": (0.5, 0.25), "translate": (10, 20), "units": ("um", "um")}
     subject = opened(viewer, noisy[0], made_up, FLAT, **where)
-    text = examined(qtbot, panel, subject)
-    assert text.startswith("Do not trust it as it is.\n")
+    text = analysed(qtbot, panel, subject)
+    assert text.startswith("Do not rely on this result as it is.\n")
     assert panel.verdict.property("kind") == "error"
     panel.where.click()
     heat = layer_called(viewer, "p – unsupported")
@@ -115,32 +115,32 @@ def test_a_planted_structure_is_found_told_and_shown(viewer, panel, qtbot):
 def test_what_was_taken_away_is_computed_where_it_is_looked_at(viewer, panel, qtbot):
     noisy, clean = scene(3)
     subject = opened(viewer, noisy, clean, STACK, scale=(4, 2, 2))
-    examined(qtbot, panel, subject)
+    analysed(qtbot, panel, subject)
     panel.residual.click()
-    layer = layer_called(viewer, "p – taken away")
+    layer = layer_called(viewer, "p – removed")
     assert layer.data.shape == noisy.shape
     assert not isinstance(layer.data, np.ndarray)
     assert np.allclose(np.asarray(layer.data), noisy - clean, atol=1e-4)
     assert np.allclose(layer.data[1, 3:5], (noisy - clean)[1, 3:5], atol=1e-4)
     low, high = layer.contrast_limits
-    assert high == -low == pytest.approx(LIMITS * panel.report.sigma_before)
+    assert high == -low == pytest.approx(RESIDUAL_SIGMAS * panel.report.sigma_before)
     assert tuple(layer.scale) == (4, 2, 2)
 
 
-def test_another_plane_is_examined_when_it_is_asked_for(viewer, panel, qtbot):
+def test_another_plane_is_analysed_when_it_is_asked_for(viewer, panel, qtbot):
     noisy, clean = scene(3)
     clean[2][HALLUCINATION] += 40
     subject = opened(viewer, noisy, clean, STACK, scale=(4, 2, 2), axis_labels=("z", "y", "x"))
     viewer.dims.set_current_step(0, 0)
-    assert examined(qtbot, panel, subject).startswith("Good.")
-    assert panel.line.text() == "Examined: z 0, 128 × 128 pixels."
+    assert analysed(qtbot, panel, subject).startswith("Good.")
+    assert panel.line.text() == "Analysed: z 0, 128 × 128 pixels."
     assert panel.again.isHidden()
     viewer.dims.set_current_step(0, 2)
     assert not panel.again.isHidden()
     panel.again.click()
     idle(qtbot, panel)
-    assert panel.verdict.text().startswith("Do not trust")
-    assert panel.line.text().startswith("Examined: z 2")
+    assert panel.verdict.text().startswith("Do not rely")
+    assert panel.line.text().startswith("Analysed: z 2")
     assert panel.again.isHidden()
     panel.where.click()
     heat = layer_called(viewer, "p – unsupported")
@@ -148,43 +148,43 @@ def test_another_plane_is_examined_when_it_is_asked_for(viewer, panel, qtbot):
     assert heat.translate[0] == 8
 
 
-def test_of_colours_the_mean_is_examined(viewer, panel, qtbot):
+def test_of_colours_the_mean_is_analysed(viewer, panel, qtbot):
     noisy, clean = (np.moveaxis(x, 0, -1) for x in scene(3))
     subject = opened(viewer, noisy / 255, clean / 255, AxisLayout((), 2, (0, 1)), rgb=True)
     assert "mean of the colours" not in panel.line.text()
-    examined(qtbot, panel, subject)
+    analysed(qtbot, panel, subject)
     assert "mean of the colours" in panel.line.text()
     panel.residual.click()
-    residual = np.asarray(layer_called(viewer, "p – taken away").data)
+    residual = np.asarray(layer_called(viewer, "p – removed").data)
     assert np.allclose(residual, ((noisy - clean) / 255).mean(-1), atol=1e-6)
 
 
-def test_what_cannot_be_examined_is_said(viewer, panel, qtbot):
+def test_what_cannot_be_analysed_is_said(viewer, panel, qtbot):
     tiny = np.random.default_rng(0).normal(size=(2, 8, 8))
-    text = examined(qtbot, panel, opened(viewer, *tiny, FLAT))
-    assert text.startswith("This plane cannot be examined")
+    text = analysed(qtbot, panel, opened(viewer, *tiny, FLAT))
+    assert text.startswith("This plane cannot be analysed")
     assert panel.where.isHidden()
 
 
 @pytest.mark.parametrize("which", ["image", "result"])
-def test_a_layer_that_is_removed_is_examined_no_longer(viewer, qtbot, which):
+def test_a_layer_that_is_removed_is_analysed_no_longer(viewer, qtbot, which):
     checks = QualityChecks(viewer)
     qtbot.addWidget(checks)
     checks.show()
     noisy, clean = scene()
     subject = opened(viewer, noisy[0], clean[0], FLAT)
     checks.set_result(subject, task="denoise", complete=True)
-    assert not checks.trust_section.isHidden()
+    assert not checks.residual_section.isHidden()
     assert not checks.reference_section.isHidden()
     viewer.layers.remove(getattr(subject, which))
-    idle(qtbot, checks.trust)
-    assert checks.trust.report is None
-    assert checks.trust_section.isHidden()
+    idle(qtbot, checks.residual)
+    assert checks.residual.report is None
+    assert checks.residual_section.isHidden()
     assert checks.reference_section.isHidden()
     checks.release()
 
 
-def test_a_later_result_is_examined_though_an_earlier_one_is_being_so(viewer, panel, qtbot):
+def test_a_later_result_is_analysed_though_an_earlier_one_is_being_so(viewer, panel, qtbot):
     noisy, clean = scene()
     wrong = clean[0].copy()
     wrong[HALLUCINATION] += 40
@@ -195,7 +195,7 @@ def test_a_later_result_is_examined_though_an_earlier_one_is_being_so(viewer, pa
     assert panel.verdict.text().startswith("Good.")
 
 
-def test_of_a_large_plane_the_middle_of_the_view_is_examined(viewer):
+def test_of_a_large_plane_the_middle_of_the_view_is_analysed(viewer):
     image = viewer.add_image(np.zeros((40, MOST + 500), np.uint8), contrast_limits=(0, 1))
     viewer.scene.camera.center = (0, 20, MOST + 400)
     plane = find_plane(viewer, image, FLAT)

@@ -75,8 +75,8 @@ class Bench:
     def settle(self):
         """Wait until nothing is due."""
         panel = self.panel
-        runners = (panel.previewer, panel.applier)
-        self.wait(lambda: not panel._timer.isActive() and not any(r.running for r in runners))
+        timer, runners = panel.preview._timer, (panel.preview.runner, panel.applier)
+        self.wait(lambda: not timer.isActive() and not any(r.running for r in runners))
 
     def previewed(self):
         self.wait(lambda: self.panel.line.text().startswith("Preview"))
@@ -197,7 +197,7 @@ def test_more_objects_than_the_type_of_the_layer_holds(bench):
     assert layer.data[0].max() == 576
     bench.apply()
     assert layer.data.max() == 1152
-    assert not bench.panel._target.edited
+    assert not bench.panel._session.target.edited
 
 
 def test_wanting_objects_chooses_the_rarest_class_in_view(bench):
@@ -379,7 +379,7 @@ def slow(monkeypatch):
 def test_applying_can_be_cancelled_and_then_changes_nothing(bench, slow):
     layer, labels = bench.open(stack())
     bench.set(object_class=2, threshold=0.95)
-    bench.panel._timer.stop()  # no preview
+    bench.panel.preview._timer.stop()  # no preview
     bench.click(bench.panel.apply)
     assert not bench.panel.form.isEnabled()
     assert bench.panel.progress.isVisible()
@@ -396,7 +396,7 @@ def test_applying_can_be_cancelled_and_then_changes_nothing(bench, slow):
 def test_painting_while_it_is_applied_is_kept(bench, slow):
     layer, _ = bench.open(stack())
     bench.set(object_class=2, threshold=0.7)
-    bench.panel._timer.stop()
+    bench.panel.preview._timer.stop()
     bench.click(bench.panel.apply)
     layer.paint((0, 25, 25), 2)
     painted = layer.data.copy()
@@ -410,7 +410,7 @@ def test_painting_while_it_is_applied_is_kept(bench, slow):
 def test_a_stale_preview_is_dropped(bench, slow):
     layer, labels = bench.open(stack())
     bench.set(object_class=2, threshold=0.95)
-    bench.wait(lambda: bench.panel.previewer.running)
+    bench.wait(lambda: bench.panel.preview.runner.running)
     bench.viewer.dims.set_current_step(0, 2)
     slow.set()
     bench.wait(lambda: (layer.data[2] == 5).all())

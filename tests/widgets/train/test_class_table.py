@@ -146,5 +146,5 @@ def test_a_count_of_another_layer_is_not_taken_over(table, qtbot):
     other = Labels(np.ones((4, 4), np.uint8))
     table.recount()
     table.set_layer(other)
-    qtbot.waitUntil(lambda: not table._counter.running and not table._due)
+    qtbot.waitUntil(lambda: not table._counter.running)
     assert table.painted.pixels == {1: 16}

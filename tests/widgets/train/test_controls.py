@@ -1,4 +1,4 @@
-"""How the parts of the pages play together: history, peeks, advice, doubt, pairs, refinement."""
+"""How the parts of the pages work together: history, previews, advice, pairs and refining."""
 
 from __future__ import annotations
 
@@ -82,30 +82,32 @@ def page(painted, training):
     """The Train page while it trains."""
     page = painted.panel.train
     painted.click(page.footer.train)
-    painted.wait(lambda: page.preview.layer is not None and len(page.view.history.history.items))
+    painted.wait(
+        lambda: page.live.preview.layer is not None and len(page.progress.history.history.items)
+    )
     yield page
     page.runner.stop()
     painted.idle()
-    painted.wait(lambda: not page.peek.runner.running)
+    painted.wait(lambda: not page.live.model_preview.runner.running)
 
 
 def said(page):
-    return set(np.unique(page.preview.layer.data).tolist())
+    return set(np.unique(page.live.preview.layer.data).tolist())
 
 
 def test_an_earlier_moment_is_shown_and_what_comes_live_does_not_hide_it(painted, page):
-    slider = page.view.history.slider
+    slider = page.progress.history.slider
     painted.wait(lambda: said(page) == {LIVE})
     slider.setValue(0)
     painted.wait(lambda: said(page) <= {1, 2})
-    steps = page.view.plot.training.size
-    painted.wait(lambda: page.view.plot.training.size > steps + 10)
+    steps = page.progress.plot.training.size
+    painted.wait(lambda: page.progress.plot.training.size > steps + 10)
     assert said(page) <= {1, 2}
     slider.setValue(1)
     painted.wait(lambda: said(page) <= {3, 4})
-    page.view.history.show_now()
+    page.progress.history.show_now()
     painted.wait(lambda: said(page) == {LIVE})
-    assert page.peek._model is None
+    assert page.live.model_preview._model is None
 
 
 def test_an_earlier_moment_follows_what_is_in_view(room, training):
@@ -116,56 +118,56 @@ def test_an_earlier_moment_follows_what_is_in_view(room, training):
     room.wait(lambda: len(room.form.strokes.painted.pixels) == 2)
     room.form.ndim.setValue(2)
     room.click(page.footer.train)
-    room.wait(lambda: page.preview.layer is not None)
-    page.view.history.slider.setValue(0)
-    room.wait(lambda: set(np.unique(page.preview.layer.data[0])) <= {1, 2})
+    room.wait(lambda: page.live.preview.layer is not None)
+    page.progress.history.slider.setValue(0)
+    room.wait(lambda: set(np.unique(page.live.preview.layer.data[0])) <= {1, 2})
     room.viewer.dims.set_current_step(0, 2)
-    room.wait(lambda: page.preview.layer.data[2].any())
-    assert set(np.unique(page.preview.layer.data[2])) <= {1, 2}
+    room.wait(lambda: page.live.preview.layer.data[2].any())
+    assert set(np.unique(page.live.preview.layer.data[2])) <= {1, 2}
     room.click(page.footer.stop)
     room.idle()
-    room.wait(lambda: not page.peek.runner.running)
+    room.wait(lambda: not page.live.model_preview.runner.running)
 
 
 def test_stopped_it_shows_what_it_ended_with(painted, page):
     painted.click(page.footer.stop)
     painted.idle()
     painted.wait(lambda: said(page) <= {3, 4})
-    page.view.history.slider.setValue(0)
+    page.progress.history.slider.setValue(0)
     painted.wait(lambda: said(page) <= {1, 2})
-    page.view.history.show_now()
+    page.progress.history.show_now()
     painted.wait(lambda: said(page) <= {3, 4})
 
 
 def test_the_present_is_asked_for_before_it_is_kept(painted, page, training):
     models = painted.panel.session.models
     assert models == []
-    page.view.history.keep.click()
+    page.progress.history.keep.click()
     painted.wait(lambda: models != [])
     assert models[0].model.digest == training.asked_for.digest
     assert page.notice.text().startswith(f"Kept as {models[0].name}")
     training.extra.append(Snapshot(5000, 500.0, training.first))  # one of which nobody asked
-    painted.wait(lambda: len(page.view.history.history.items) == 4)
+    painted.wait(lambda: len(page.progress.history.history.items) == 4)
     assert len(models) == 1
 
 
 def test_an_earlier_moment_is_kept_as_it_is(painted, page, training):
-    page.view.history.slider.setValue(1)
-    page.view.history.keep.click()
-    page.view.history.keep.click()
+    page.progress.history.slider.setValue(1)
+    page.progress.history.keep.click()
+    page.progress.history.keep.click()
     (named,) = painted.panel.session.models
     assert named.model.digest == training.second.digest
     assert page.runner.running
 
 
 def test_going_on_from_a_moment_starts_anew_from_it(painted, page, training):
-    page.view.history.slider.setValue(0)
-    page.view.history.branch.click()
+    page.progress.history.slider.setValue(0)
+    page.progress.history.branch.click()
     painted.wait(lambda: len(training.calls) == 2)
     assert training.calls[0]["start"] is None
     assert training.calls[1]["start"].digest == training.first.digest
     assert page.form.start.value().digest == training.first.digest
-    assert page.view.history.selected is None
+    assert page.progress.history.selected is None
     assert page.runner.running
     painted.wait(lambda: said(page) == {LIVE})
 
@@ -173,25 +175,25 @@ def test_going_on_from_a_moment_starts_anew_from_it(painted, page, training):
 def test_going_on_after_the_end(painted, page, training):
     painted.click(page.footer.stop)
     painted.idle()
-    assert page.view.history.label.text().startswith("the end")
-    page.view.history.slider.setValue(0)
-    page.view.history.branch.click()
+    assert page.progress.history.label.text().startswith("the end")
+    page.progress.history.slider.setValue(0)
+    page.progress.history.branch.click()
     painted.wait(lambda: len(training.calls) == 2)
     assert training.calls[1]["start"].digest == training.first.digest
     painted.wait(lambda: said(page) == {LIVE})
-    assert page.view.history.label.text().startswith("now")
+    assert page.progress.history.label.text().startswith("now")
 
 
 def test_advice_is_shown_and_gone_with_the_next_training(painted, page, training):
-    assert page.view.advice.isHidden()
+    assert page.progress.advice.isHidden()
     training.extra += [Warned("The loss was not finite.")] * 2
-    painted.wait(lambda: not page.view.advice.isHidden())
-    assert "choose a lower learning rate" in page.view.advice.text.text()
+    painted.wait(lambda: not page.progress.advice.isHidden())
+    assert "choose a lower learning rate" in page.progress.advice.text.text()
     painted.click(page.footer.stop)
     painted.idle()
-    assert not page.view.advice.isHidden()
+    assert not page.progress.advice.isHidden()
     painted.click(page.footer.train)
-    assert page.view.advice.isHidden()
+    assert page.progress.advice.isHidden()
 
 
 def unsure(painted):
@@ -200,25 +202,25 @@ def unsure(painted):
 
 def test_doubt_comes_and_goes_with_its_box(painted, page):
     assert not unsure(painted)
-    page.live.unsure.click()
+    page.live.bar.unsure.click()
     painted.wait(lambda: len(unsure(painted)) == 1)
     assert (unsure(painted)[0].data == 128).all()
-    page.live.unsure.click()
+    page.live.bar.unsure.click()
     assert not unsure(painted)
-    steps = page.view.plot.training.size
-    painted.wait(lambda: page.view.plot.training.size > steps + 5)
+    steps = page.progress.plot.training.size
+    painted.wait(lambda: page.progress.plot.training.size > steps + 5)
     assert not unsure(painted)
 
 
 def test_without_the_box_for_previews_nothing_is_computed(painted, page, training):
-    page.live.shown.click()
+    page.live.bar.shown.click()
     painted.wait(lambda: training.views[-1] is None)
-    before = page.preview.layer.data.copy()
-    page.view.history.slider.setValue(0)
+    before = page.live.preview.layer.data.copy()
+    page.progress.history.slider.setValue(0)
     painted.qtbot.wait(300)
-    assert not page.peek.runner.running
-    assert np.array_equal(page.preview.layer.data, before)
-    page.live.shown.click()
+    assert not page.live.model_preview.runner.running
+    assert np.array_equal(page.live.preview.layer.data, before)
+    page.live.bar.shown.click()
     painted.wait(lambda: training.views[-1] is not None)
     painted.wait(lambda: said(page) <= {1, 2})
 
@@ -234,11 +236,11 @@ def pairs(painted, training):
     row = page.form.pairs.add()
     assert row.layers() == (other, viewer.layers["other strokes"])
     painted.click(page.footer.train)
-    painted.wait(lambda: page.preview.layer is not None)
+    painted.wait(lambda: page.live.preview.layer is not None)
     yield page
     page.runner.stop()
     painted.idle()
-    painted.wait(lambda: not page.peek.runner.running)
+    painted.wait(lambda: not page.live.model_preview.runner.running)
 
 
 def select(painted, name):
@@ -261,17 +263,17 @@ def test_the_pair_that_is_selected_is_the_one_previewed(painted, pairs, training
 
 
 def test_an_earlier_moment_goes_along_to_another_pair(painted, pairs):
-    pairs.view.history.slider.setValue(0)
+    pairs.progress.history.slider.setValue(0)
     painted.wait(lambda: shown_on(painted, "picture") <= {0, 1, 2})
     select(painted, "other")
     painted.wait(lambda: "other – live preview" in painted.viewer.layers)
     assert shown_on(painted, "other") <= {0, 1, 2}
-    picture, _ = pairs._request.pairs[1]
-    assert pairs.peek._picture is picture
+    picture, _ = pairs.training.request.pairs[1]
+    assert pairs.live.model_preview._data is picture
     painted.click(pairs.footer.stop)
     painted.idle()
     select(painted, "strokes")
-    pairs.view.history.slider.setValue(1)
+    pairs.progress.history.slider.setValue(1)
     painted.wait(lambda: shown_on(painted, "picture") <= {0, 3, 4})
     previews = [x.name for x in painted.viewer.layers if x.metadata.get(RESULT)]
     assert previews == ["picture – live preview", "other – live preview"]
@@ -284,14 +286,14 @@ def test_it_is_said_which_part_of_the_view_is_shown(room, training):
     page = room.panel.train
     room.wait(lambda: len(room.form.strokes.painted.pixels) == 2)
     room.click(page.footer.train)
-    room.wait(lambda: not page.live.note.isHidden())
-    assert "middle 768 × 768 pixels" in page.live.note.text()
+    room.wait(lambda: not page.live.bar.note.isHidden())
+    assert "middle 768 × 768 pixels" in page.live.bar.note.text()
     room.viewer.scene.camera.zoom = 4.0
-    room.wait(lambda: page.live.note.isHidden())
-    page.preview.enabled = False  # of so large an image no model need say anything
+    room.wait(lambda: page.live.bar.note.isHidden())
+    page.live.preview.enabled = False  # of so large an image no model need say anything
     room.click(page.footer.stop)
     room.idle()
-    assert page.live.note.text() == ""
+    assert page.live.bar.note.text() == ""
 
 
 @pytest.fixture
@@ -304,12 +306,12 @@ def predicting(painted, models):
 def test_a_result_can_be_refined_and_tells_how_it_was_made(painted, predicting, models):
     page = predicting
     assert page.refine_section.isHidden()
-    assert page.made.isHidden()
-    painted.click(page.predict)
+    assert page.provenance.isHidden()
+    painted.click(page.footer.predict)
     assert page.refine_section.isHidden()
     painted.idle()
     assert not page.refine_section.isHidden()
-    painted.click(page.made)
+    painted.click(page.provenance)
     (dialog,) = page.findChildren(ProvenanceDialog)
     assert dialog.isVisible()
     assert "picture – prediction" in dialog.windowTitle()
@@ -318,14 +320,14 @@ def test_a_result_can_be_refined_and_tells_how_it_was_made(painted, predicting, 
 
 
 def test_it_tells_of_the_result_that_is_selected(painted, predicting):
-    painted.click(predicting.predict)
+    painted.click(predicting.footer.predict)
     painted.idle()
     first = painted.viewer.layers["picture – prediction"]
     first.name = "mine"
-    painted.click(predicting.predict)
+    painted.click(predicting.footer.predict)
     painted.idle()
     painted.viewer.layers.selection.active = first
-    painted.click(predicting.made)
+    painted.click(predicting.provenance)
     (dialog,) = predicting.findChildren(ProvenanceDialog)
     assert "“mine”" in dialog.windowTitle()
     dialog.close()
@@ -333,16 +335,16 @@ def test_it_tells_of_the_result_that_is_selected(painted, predicting):
 
 def test_probabilities_that_are_too_many_are_not_kept(painted, predicting, monkeypatch, models):
     monkeypatch.setattr(results, "MOST_KEPT", 2 * 64 * 64 - 1)
-    painted.click(predicting.predict)
+    painted.click(predicting.footer.predict)
     painted.idle()
     assert predicting.refine_section.isHidden()
-    assert not predicting.made.isHidden()
+    assert not predicting.provenance.isHidden()
     (result,) = (
         layer for layer in painted.viewer.layers if "model" in layer.metadata.get(RESULT, {})
     )
     image = painted.viewer.layers["picture"].data
     assert np.array_equal(result.data, napari_unet.predict(models[0], image))
     monkeypatch.setattr(results, "MOST_KEPT", 2 * 64 * 64)
-    painted.click(predicting.predict)
+    painted.click(predicting.footer.predict)
     painted.idle()
     assert not predicting.refine_section.isHidden()

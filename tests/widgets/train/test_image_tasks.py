@@ -119,7 +119,7 @@ def test_restoring_learns_from_all_pairs_and_shows_the_one_that_is_selected(room
     assert names == [["a", "a good"], ["b", "b good"]]
     layers.selection.active = layers["b"]
     room.wait(lambda: any(x.name == "b – preview" for x in layers))
-    room.wait(lambda: not page.peek.runner.running)
+    room.wait(lambda: not page.live.model_preview.runner.running)
     assert layers["b – preview"].data.shape == (48, 80)
     for nothing in (None, layers["b"]):
         row.other.setCurrentIndex(-1) if nothing is None else row.other.set_layer(nothing)
@@ -161,13 +161,14 @@ def test_likeness_to_the_good_image_is_said(room, page, monkeypatch):
     choose(room, "restore")
     room.click(page.footer.train)
     room.idle()
-    page.footer.show_step(Stepped(4, 1.0, 1e-3, 5.0, 5.0, 0.5), "CPU", page.view.scores)
-    assert page.footer.line.text() == "step 4 · 0:05 gone · 0:05 left · PSNR 31.2 dB · CPU"
-    page.footer.show_finished(Finished(None, "no gain", 4, 9.0), page.view.scores)
+    page.footer.show_step(Stepped(4, 1.0, 1e-3, 5.0, 5.0, 0.5), "CPU", page.progress.scores)
+    assert page.footer.line.text() == "step 4 · 0:05 elapsed · 0:05 left · PSNR 31.2 dB · CPU"
+    page.footer.show_finished(Finished(None, "no gain", 4, 9.0), page.progress.scores)
     assert page.footer.summary.text() == (
-        "Learned in 4 steps, 9.0 s, no more gain. PSNR 31.2 dB on 12,345 held-out pixels."
+        "Trained for 4 steps, 9.0 s, no further improvement. "
+        "PSNR 31.2 dB on 12,345 held-out pixels."
     )
-    assert page.view.board.isHidden()
+    assert page.progress.board.isHidden()
 
 
 def test_denoising_for_real(room, page, notes):
@@ -180,13 +181,15 @@ def test_denoising_for_real(room, page, notes):
     (named,) = room.panel.session.models
     assert named.model.task == "denoise"
     assert [s["name"] for pair in named.model.training["sources"] for s in pair] == ["picture"]
-    assert page.view.plot.training.size == 4
-    assert "Learned in 4 steps" in page.footer.summary.text()
-    for hidden in (page.view.board, page.live.unsure, page.guide.button):
+    assert page.progress.plot.training.size == 4
+    assert "Trained for 4 steps" in page.footer.summary.text()
+    for hidden in (page.progress.board, page.live.bar.unsure, page.live.suggestions.button):
         assert hidden.isHidden()
-    room.wait(lambda: page.preview.picture is not None)  # of the finished model, if not before
-    room.wait(lambda: not page.peek.runner.running)
-    shown = page.preview.picture
+    room.wait(
+        lambda: page.live.preview.output_layer is not None
+    )  # of the finished model, if not before
+    room.wait(lambda: not page.live.model_preview.runner.running)
+    shown = page.live.preview.output_layer
     assert shown.name == "picture – preview"
     assert RESULT in shown.metadata
     assert np.array_equal(shown.scale, layer.scale)
@@ -195,7 +198,7 @@ def test_denoising_for_real(room, page, notes):
     assert np.isfinite(shown.data).all()
     assert abs(float(shown.data.mean()) - float(layer.data.mean())) < 20
     assert page.notice.text()  # which method was chosen
-    assert not page.compare.isHidden()
+    assert not page.live.compare.isHidden()
 
 
 def test_a_moment_of_the_past_is_shown_by_its_model(room, page):
@@ -203,11 +206,16 @@ def test_a_moment_of_the_past_is_shown_by_its_model(room, page):
     choose(room, "denoise", steps=2)
     room.click(page.footer.train)
     room.idle()
-    room.wait(lambda: page.preview.picture is not None and not page.peek.runner.running)
-    page.preview.picture.data[:] = 0
-    page._look_back(Snapshot(1, 0.1, page._model.model))
-    room.wait(lambda: page.preview.picture.data.any())
-    room.wait(lambda: not page.peek.runner.running)
+    room.wait(
+        lambda: (
+            page.live.preview.output_layer is not None
+            and not page.live.model_preview.runner.running
+        )
+    )
+    page.live.preview.output_layer.data[:] = 0
+    page.live.show_moment(Snapshot(1, 0.1, page.training.model.model))
+    room.wait(lambda: page.live.preview.output_layer.data.any())
+    room.wait(lambda: not page.live.model_preview.runner.running)
 
 
 def test_what_is_asked_to_restore(room, page, monkeypatch, notes):
@@ -252,8 +260,13 @@ def test_restoring_and_filling_in_for_real(room, page, notes):
     form.other.set_layer(good)
     room.click(page.footer.train)
     room.idle()
-    room.wait(lambda: page.preview.picture is not None and not page.peek.runner.running)
-    assert page.preview.picture.contrast_limits == good.contrast_limits
+    room.wait(
+        lambda: (
+            page.live.preview.output_layer is not None
+            and not page.live.model_preview.runner.running
+        )
+    )
+    assert page.live.preview.output_layer.contrast_limits == good.contrast_limits
     form = choose(room, "inpaint", steps=2)
     assert form.image.layer() is layer
     assert form.other.layer() is None  # floats may be NaN
@@ -261,8 +274,13 @@ def test_restoring_and_filling_in_for_real(room, page, notes):
     room.click(page.footer.train)
     room.idle()
     assert [m.model.task for m in room.panel.session.models] == ["restore", "inpaint"]
-    room.wait(lambda: page.preview.picture is not None and not page.peek.runner.running)
-    shown = page.preview.picture
+    room.wait(
+        lambda: (
+            page.live.preview.output_layer is not None
+            and not page.live.model_preview.runner.running
+        )
+    )
+    shown = page.live.preview.output_layer
     assert shown.contrast_limits == layer.contrast_limits
     assert np.allclose(shown.data[mask == 0], image[mask == 0])
     assert not np.allclose(shown.data[mask == 1], image[mask == 1])
@@ -295,8 +313,8 @@ def test_validation_without_scores_leaves_the_board_away(room, page, monkeypatch
     choose(room, "denoise")
     room.click(page.footer.train)
     room.idle()
-    assert page.view.board.isHidden()
-    assert page.view.plot.validation.size == 1
+    assert page.progress.board.isHidden()
+    assert page.progress.plot.validation.size == 1
 
 
 def test_only_models_of_the_task_can_be_started_from(room, page, tmp_path):
@@ -355,7 +373,7 @@ def test_the_network_that_follows_is_shown(room, page, task):
 
 def shown(room, image, layout, channels=1, region=None, index=(), like=None, value=5.0):
     preview = LivePreview(room.viewer, room.panel)
-    preview.begin(image, layout, lambda _: None, like=like or image)
+    preview.begin(image, layout, lambda _: None, reference=like or image)
     view = Viewport(index, region or Region((10, 20), (30, 50)))
     pixels = (
         np.full((channels, *view.region.shape), value)
@@ -372,7 +390,7 @@ def test_the_preview_covers_what_was_looked_at_and_nothing_else(room):
     )
     labels = room.viewer.add_labels(np.zeros((64, 64), np.uint8))
     preview = shown(room, image, FLAT)
-    layer = preview.picture
+    layer = preview.output_layer
     assert room.viewer.layers.index(layer) == room.viewer.layers.index(image) + 1
     assert room.viewer.layers.selection.active is labels
     for name in ("scale", "translate", "rotate"):
@@ -388,7 +406,7 @@ def test_all_channels_are_shown_where_the_image_has_them(room):
     data = np.zeros((4, 2, 64, 64), np.float32)
     image = room.viewer.add_image(data, name="picture")
     layout = AxisLayout((0,), 1, (2, 3))
-    layer = shown(room, image, layout, channels=2, index=(3,)).picture
+    layer = shown(room, image, layout, channels=2, index=(3,)).output_layer
     assert layer.data.shape == data.shape
     assert (layer.data[3, 0, 10:30, 20:50] == 5).all()
     assert (layer.data[3, 1, 10:30, 20:50] == 6).all()
@@ -398,21 +416,21 @@ def test_all_channels_are_shown_where_the_image_has_them(room):
 def test_channels_may_come_last(room):
     image = room.viewer.add_image(np.zeros((64, 64, 2), np.float32), name="picture", rgb=False)
     room.viewer.dims.order = (2, 0, 1)
-    layer = shown(room, image, AxisLayout((), 2, (0, 1)), channels=2).picture
+    layer = shown(room, image, AxisLayout((), 2, (0, 1)), channels=2).output_layer
     assert layer.data.shape == (64, 64, 2)
     assert (layer.data[10:30, 20:50] == (5, 6)).all()
 
 
 def test_of_other_channels_the_first_is_shown(room):
     image = room.viewer.add_image(np.zeros((2, 64, 64), np.float32), name="picture")
-    layer = shown(room, image, AxisLayout((), 0, (1, 2)), channels=3).picture
+    layer = shown(room, image, AxisLayout((), 0, (1, 2)), channels=3).output_layer
     assert layer.data.shape == (64, 64)
     assert (layer.data[10:30, 20:50] == 5).all()
 
 
 def test_colours_stay_colours(room):
     image = room.viewer.add_image(np.zeros((64, 64, 3), np.uint8), name="picture")
-    layer = shown(room, image, AxisLayout((), 2, (0, 1)), channels=3, value=254.4).picture
+    layer = shown(room, image, AxisLayout((), 2, (0, 1)), channels=3, value=254.4).output_layer
     assert layer.rgb
     assert layer.data[10:30, 20:50].reshape(-1, 4).tolist() == [[254, 255, 255, 255]] * 600
     assert not layer.data[:10].any()  # transparent
@@ -423,9 +441,9 @@ def test_a_plane_never_looked_at_is_transparent_and_nobody_complains(room):
     preview = shown(room, image, AxisLayout((0,), None, (1, 2)), index=(1,))
     for plane in (0, 1, 3):
         room.viewer.dims.set_current_step(0, plane)
-        preview.picture.reset_contrast_limits()
-        preview.picture.refresh()
-    assert np.isnan(preview.picture.data[3]).all()
+        preview.output_layer.reset_contrast_limits()
+        preview.output_layer.refresh()
+    assert np.isnan(preview.output_layer.data[3]).all()
 
 
 def test_images_and_labels_take_turns_upon_the_same_image(room):
@@ -435,9 +453,9 @@ def test_images_and_labels_take_turns_upon_the_same_image(room):
     preview.begin(image, FLAT, lambda _: None)
     said = np.ones((20, 30), np.uint8)
     preview.show(Previewed(1, view, said, said.astype(np.float32)), {1: (1.0, 0.0, 0.0, 1.0)})
-    assert (preview.picture.visible, preview.layer.visible) == (False, True)
-    preview.begin(image, FLAT, lambda _: None, like=image)
-    assert (preview.picture.visible, preview.layer.visible) == (True, False)
+    assert (preview.output_layer.visible, preview.layer.visible) == (False, True)
+    preview.begin(image, FLAT, lambda _: None, reference=image)
+    assert (preview.output_layer.visible, preview.layer.visible) == (True, False)
     preview.end()
 
 

@@ -56,11 +56,11 @@ def test_switched_off_nothing_is_asked_for(room):
     preview.begin(image, AxisLayout((0,), None, (1, 2)), asked.append)
     assert asked[-1] == Viewport((2,), Region((0, 0), (64, 64)))
     preview.enabled = False
-    preview.look()
+    preview.report_view()
     assert asked[-1] is None
     preview.enabled = True
     room.viewer.dims.set_current_step(0, 4)
-    preview.look()
+    preview.report_view()
     assert asked[-1].index == (4,)
     preview.end()
 
@@ -90,7 +90,7 @@ def test_doubt_has_a_layer_only_where_that_is_wanted(room, labels):
     preview, asked = shown(room, image, AxisLayout((), None, (0, 1)))
     say(preview, asked[-1])
     assert not any("unsure" in layer.name for layer in room.viewer.layers)
-    preview.unsure_wanted = True
+    preview.show_uncertainty(True)
     (layer,) = (x for x in room.viewer.layers if "unsure" in x.name)
     assert room.viewer.layers.index(layer) == room.viewer.layers.index(preview.layer) + 1
     assert (layer.data == 128).all()
@@ -101,7 +101,7 @@ def test_doubt_has_a_layer_only_where_that_is_wanted(room, labels):
     assert tuple(layer.contrast_limits) == (0, 255)
     assert RESULT in layer.metadata
     assert room.viewer.layers.selection.active is labels
-    preview.unsure_wanted = False
+    preview.show_uncertainty(False)
     assert layer not in room.viewer.layers
     say(preview, asked[-1])
     assert not any("unsure" in layer.name for layer in room.viewer.layers)
@@ -168,14 +168,14 @@ def test_of_a_large_view_the_middle_is_shown_and_that_is_said(room):
     notes = []
     preview.noteChanged.connect(notes.append)
     room.viewer.scene.camera.zoom = 2.0  # the canvas has 800 x 600 pixels
-    preview.look()
+    preview.report_view()
     assert asked[-1].region.shape == (401, 301)
     assert notes == [preview.note] == [""]
     room.viewer.scene.camera.center = (0, 0, 1999)
-    preview.look()
+    preview.report_view()
     assert asked[-1].region == Region((0, 1849), (201, 2000))
     room.viewer.scene.camera.center = (0, -5000, 0)
-    preview.look()
+    preview.report_view()
     assert asked[-1] is None
     preview.end()
 
@@ -204,7 +204,7 @@ def test_in_3d_a_box_in_the_middle_of_the_view_is_shown(room):
     assert all(start % 8 == 0 for start in box.start)
     assert "33 × 133 × 133 voxels" in preview.note
     room.viewer.scene.camera.center = (10_000, 0, 128)
-    preview.look()
+    preview.report_view()
     assert asked[-1].region == Region((7, 0, 64), (40, 133, 197))
     say(preview, asked[-1])
     assert preview.layer.data.size <= overlay.MOST_SHOWN[3]
@@ -267,19 +267,19 @@ def test_paint_train_see_correct_and_close(viewer, qtbot):
     def wait(condition):
         qtbot.waitUntil(lambda: bool(condition()), timeout=PATIENCE)
 
-    wait(lambda: page.preview.layer is not None)
-    shown = page.preview.layer
+    wait(lambda: page.live.preview.layer is not None)
+    shown = page.live.preview.layer
     assert set(np.unique(shown.data)) <= {0, 1, 2}
     labels.brush_size = 9
     labels.paint((32, 32), 5)
-    wait(lambda: len(page.view.names) == 3)
-    assert page.view.names[-1] == "class 5"
-    before = page.feeds.each[0]._store.version
+    wait(lambda: len(page.progress.names) == 3)
+    assert page.progress.names[-1] == "class 5"
+    before = page.training.annotations.each[0]._store.version
     labels.undo()
-    wait(lambda: page.feeds.each[0]._store.version > before)
-    assert 5 not in page.feeds.each[0]._store.values()
+    wait(lambda: page.training.annotations.each[0]._store.version > before)
+    assert 5 not in page.training.annotations.each[0]._store.values()
     assert np.array_equal(labels.data, strokes)
-    page.live.shown.setChecked(False)
+    page.live.bar.shown.setChecked(False)
     page.footer.stop.click()
     wait(lambda: not page.runner.running)
     assert "stopped" in page.footer.summary.text()
@@ -287,7 +287,7 @@ def test_paint_train_see_correct_and_close(viewer, qtbot):
     assert not shown.visible
     wait(lambda: any("prediction" in layer.name for layer in viewer.layers))
     page.footer.train.click()
-    wait(lambda: page._started is not None)
+    wait(lambda: page.training.started is not None)
     viewer.close()
     # A thread in the midst of a step would abort Python at its end.
     wait(lambda: not any(t.name == "napari-unet" for t in threading.enumerate()))

@@ -71,9 +71,9 @@ def test_a_click_trains_and_leaves_a_model(painted, page):
     (named,) = painted.panel.session.models
     assert named.name.startswith("picture · ")
     assert named.model.training["steps"] == 5
-    assert page.view.plot.training.size == 5
-    assert page.view.plot.validation.size >= 1
-    assert "Learned in 5 steps" in page.footer.summary.text()
+    assert page.progress.plot.training.size == 5
+    assert page.progress.plot.validation.size >= 1
+    assert "Trained for 5 steps" in page.footer.summary.text()
     assert not page.footer.summary.isHidden()
     assert page.footer.train.text() == "Train again"
     assert page.footer.progress.isHidden()
@@ -86,7 +86,7 @@ def test_the_model_knows_names_and_colours_of_the_classes(painted, page):
     dark, bright = painted.panel.session.models[0].model.classes
     assert (dark.value, dark.name, bright.name) == (1, "dark", "class 2")
     assert dark.color == pytest.approx(painted.form.labels.layer().get_color(1), abs=1e-3)
-    assert [s.name for s in page.view.board.bars.scores] in ([], ["dark", "class 2"])
+    assert [s.name for s in page.progress.board.bars.scores] in ([], ["dark", "class 2"])
 
 
 def test_what_is_asked_of_the_core(painted, page, monkeypatch):
@@ -102,7 +102,7 @@ def test_what_is_asked_of_the_core(painted, page, monkeypatch):
     assert call.pop("image") is layer.data
     strokes = painted.form.labels.layer().data
     assert np.array_equal(call.pop("labels").read(Region.whole(strokes.shape)), strokes)
-    assert page._request.pairs[0][1] is strokes
+    assert page.training.request.pairs[0][1] is strokes
     options = call.pop("options")
     assert set(options.class_colors) == {1, 2}
     assert options == SegmentOptions(
@@ -167,7 +167,7 @@ def test_while_it_runs_it_says_how_far_it_is(painted, page, monkeypatch):
     assert page.form._above.isHidden()
     assert page.footer.train.isHidden()
     painted.wait(lambda: page.footer.progress.value() == 500)
-    assert "· 0:31 gone · 0:29 left · CPU" in page.footer.line.text()
+    assert "· 0:31 elapsed · 0:29 left · CPU" in page.footer.line.text()
     painted.click(page.footer.stop)
     assert page.footer.line.text() == "Stopping …"
     painted.idle()
@@ -176,14 +176,14 @@ def test_while_it_runs_it_says_how_far_it_is(painted, page, monkeypatch):
 def test_pause_resume_and_stop_answer_at_once(painted, page, monkeypatch):
     fake_training(monkeypatch, until_stopped)
     painted.click(page.footer.train)
-    painted.wait(lambda: page.view.plot.training.size > 3)
+    painted.wait(lambda: page.progress.plot.training.size > 3)
     painted.click(page.footer.pause)
     assert page.footer.pause.text() == "Resume"
-    size = at_rest(painted.qtbot, lambda: page.view.plot.training.size)
+    size = at_rest(painted.qtbot, lambda: page.progress.plot.training.size)
     assert page.footer.line.text().startswith("Paused · ")
     painted.click(page.footer.pause)
     assert page.footer.pause.text() == "Pause"
-    painted.wait(lambda: page.view.plot.training.size > size)
+    painted.wait(lambda: page.progress.plot.training.size > size)
     painted.click(page.footer.pause)
     painted.click(page.footer.stop)
     painted.idle()
@@ -192,7 +192,7 @@ def test_pause_resume_and_stop_answer_at_once(painted, page, monkeypatch):
 def test_stopping_a_real_training_keeps_the_model(painted, page):
     painted.form.budget.setValue({"seconds": 600})
     painted.click(page.footer.train)
-    painted.wait(lambda: page.view.plot.training.size >= 2)
+    painted.wait(lambda: page.progress.plot.training.size >= 2)
     painted.click(page.footer.stop)
     painted.idle()
     assert len(painted.panel.session.models) == 1
@@ -202,7 +202,7 @@ def test_stopping_a_real_training_keeps_the_model(painted, page):
 def test_the_gui_goes_on_while_it_trains(painted, page):
     painted.form.budget.setValue({"seconds": 600})
     painted.click(page.footer.train)
-    painted.wait(lambda: page.view.plot.training.size >= 1)
+    painted.wait(lambda: page.progress.plot.training.size >= 1)
     layer = painted.form.labels.layer()
     layer.paint((32, 32), 1)
     painted.viewer.add_image(np.zeros((8, 8)))
@@ -247,7 +247,7 @@ def test_an_error_later_does_not_cost_the_model_before(painted, page, monkeypatc
     painted.click(page.footer.train)
     painted.idle()
     assert len(painted.panel.session.models) == 1
-    assert painted.panel.predict.model.value() is not None
+    assert painted.panel.predict.form.model.value() is not None
 
 
 def test_advice_stands_in_the_panel_and_each_sentence_once(painted, page, monkeypatch, notes):
@@ -264,10 +264,10 @@ def test_scores_come_with_what_they_rest_on(painted, page, monkeypatch):
     fake_training(monkeypatch, lambda control: iter([started(), scores]))
     painted.click(page.footer.train)
     painted.idle()
-    shown = [(s.name, s.value) for s in page.view.board.bars.scores]
+    shown = [(s.name, s.value) for s in page.progress.board.bars.scores]
     assert shown == [("class 1", 0.25), ("class 2", None)]
-    assert page.view.board.caption.text() == "1,240 held-out pixels"
-    assert not page.view.board.bars.isHidden()
+    assert page.progress.board.caption.text() == "1,240 held-out pixels"
+    assert not page.progress.board.bars.isHidden()
 
 
 def test_saving_and_opening_a_model(painted, page, tmp_path, monkeypatch, notes):
@@ -304,11 +304,11 @@ def test_a_layer_removed_while_training(painted, page, which, notes):
     layer = getattr(painted.form, which).layer()
     painted.form.budget.setValue({"seconds": 600})
     painted.click(page.footer.train)
-    painted.wait(lambda: page.view.plot.training.size >= 1)
+    painted.wait(lambda: page.progress.plot.training.size >= 1)
     painted.viewer.layers.remove(layer)
     assert f"“{layer.name}” was removed; the training goes on" in page.notice.text()
-    size = page.view.plot.training.size
-    painted.wait(lambda: page.view.plot.training.size > size)
+    size = page.progress.plot.training.size
+    painted.wait(lambda: page.progress.plot.training.size > size)
     painted.click(page.footer.stop)
     painted.idle()
     assert len(painted.panel.session.models) == 1
@@ -443,15 +443,15 @@ def test_every_field_has_a_tooltip(painted, advanced):
 def test_what_is_painted_and_named_later_has_its_colour_and_name_in_the_model(painted, page):
     painted.form.budget.setValue({"open_ended": True})
     painted.click(page.footer.train)
-    painted.wait(lambda: page.view.plot.training.size > 0)
+    painted.wait(lambda: page.progress.plot.training.size > 0)
     layer = painted.form.labels.layer()
     layer.selected_label, layer.brush_size = 7, 5
     layer.paint((50, 32), 7)
-    painted.wait(lambda: len(page.view.names) == 3)
+    painted.wait(lambda: len(page.progress.names) == 3)
     painted.wait(lambda: 7 in painted.form.strokes.painted.pixels)
     painted.form.strokes.table.item(2, 1).setText("vesicle")
     painted.click(page.footer.stop)
     painted.idle()
-    classes = page._model.model.classes
+    classes = page.training.model.model.classes
     assert [(c.value, c.name) for c in classes][2] == (7, "vesicle")
     assert classes[2].color == pytest.approx(tuple(layer.get_color(7)), abs=1e-3)

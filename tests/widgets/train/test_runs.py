@@ -116,7 +116,7 @@ def test_a_report_that_is_gone_is_said(painted, box, own_folders, shown_outside,
     painted.train()
     (kept(own_folders)[0] / REPORT).unlink()
     painted.click(box.report)
-    assert "There is no report" in notes[-1][1]
+    assert "no longer there" in notes[-1][1]
     assert shown_outside == []
     assert not box.report.isEnabled()
 

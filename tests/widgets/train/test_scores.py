@@ -110,7 +110,7 @@ def table(qtbot):
 
 
 def test_rows_are_truth_and_counts_are_in_tooltips(table):
-    assert table.table.item(0, 1).toolTip() == "20 of rim read as core"
+    assert table.table.item(0, 1).toolTip() == "20 of rim predicted as core"
     assert texts(table.table)[2] == ["–"] * 3
     assert table.table.item(1, 1).data(SHARE) == 0.9
     for k, name in enumerate(NAMES):

@@ -25,7 +25,7 @@ def asked():
 def here(room, asked):
     here = SuggestionNavigator(room.viewer, lambda: asked.append("?"), room.panel)
     room.qtbot.addWidget(here.button)
-    here.enabled(True)
+    here.set_enabled(True)
     return here
 
 
@@ -119,7 +119,7 @@ def test_the_marker_goes_when_something_is_painted(room, here, stack):
 
 
 def test_the_marker_goes_after_a_while(room, here, stack, monkeypatch):
-    here._timer.setInterval(50)
+    here._clear_later.setTimeout(50)
     here.show(Suggested(0, ((2, 5, 5),)), stack[0], STACK)
     assert guide.SHOWN_MS >= 3000
     room.wait(lambda: not markers(room))
@@ -144,7 +144,7 @@ def test_an_image_that_was_removed_is_not_visited(room, here, stack):
 
 def test_switched_off_it_forgets_and_asks_nobody(room, here, stack, asked):
     here.show(Suggested(0, ((2, 5, 5), (3, 5, 5))), stack[0], STACK)
-    here.enabled(False)
+    here.set_enabled(False)
     assert not markers(room)
     here.go()
     assert asked == []

@@ -1,4 +1,4 @@
-"""Whether an image is of the kind that a model learned from, told before anything is computed."""
+"""Checks whether a model can be applied to an image, without computing anything."""
 
 from __future__ import annotations
 
@@ -16,60 +16,70 @@ from napari_unet.widgets.qt.style import Notice
 from napari_unet.widgets.qt.text import sizes
 
 FAR = 1.5
-"""Factor between the sizes of voxels from which on things look unlike what was learned."""
+"""Ratio of voxel sizes, image to training, from which on there is a warning."""
 
 
 @dataclass(frozen=True)
 class CompatibilityIssue:
-    """Something that model and image differ in; an error where nothing can be predicted."""
+    """Something that model and image differ in; an error where the model cannot be applied."""
 
     kind: Literal["warning", "error"]
     text: str
 
 
 class CompatibilityNotice(Notice):
-    """Says what model and image differ in; hidden while they fit."""
+    """Shows in what model and image differ; hidden while they fit."""
 
-    def compare(self, model: TrainedModel | None, picture: LayerData | None, mask: Any) -> None:
-        """Look at them again; None where nothing is chosen."""
-        found = [] if model is None or picture is None else misfits(model, picture, mask)
-        refused = any(misfit.kind == "error" for misfit in found)
-        self.say("\n".join(m.text for m in found), "error" if refused else "warning")
+    def compare(self, model: TrainedModel | None, data: LayerData | None, mask: Any) -> None:
+        """Show the issues of this choice.
+
+        Parameters
+        ----------
+        model : TrainedModel, optional
+            The chosen model.
+        data : LayerData, optional
+            The chosen image.
+        mask : array, optional
+            What tells which pixels are missing.
+        """
+        issues = [] if model is None or data is None else find_issues(model, data, mask)
+        refused = any(issue.kind == "error" for issue in issues)
+        self.say("\n".join(issue.text for issue in issues), "error" if refused else "warning")
 
 
-def misfits(model: TrainedModel, picture: LayerData, mask: Any = None) -> list[CompatibilityIssue]:
+def find_issues(model: TrainedModel, data: LayerData, mask: Any = None) -> list[CompatibilityIssue]:
     """Compare a model with an image, without looking at its pixels.
 
     Parameters
     ----------
     model : TrainedModel
-        What is to be applied.
-    picture : Picture
-        To what.
+        The model to apply.
+    data : LayerData
+        The image to apply it to.
     mask : array, optional
         What tells which pixels are missing.
 
     Returns
     -------
-    list of Misfit
+    list of CompatibilityIssue
         Empty where they fit.
     """
-    error = _error(model, picture, mask)
-    return [CompatibilityIssue("error", error)] if error else list(_cautions(model, picture))
+    error = _error(model, data, mask)
+    return [CompatibilityIssue("error", error)] if error else list(_cautions(model, data))
 
 
-def _error(model: TrainedModel, picture: LayerData, mask: Any) -> str:
+def _error(model: TrainedModel, data: LayerData, mask: Any) -> str:
     """Return why nothing can be predicted; empty where it can."""
-    name, ndim = picture.name, model.config.ndim
-    shape = tuple(int(n) for n in picture.data.shape)
+    name, ndim = data.name, model.config.ndim
+    shape = tuple(int(n) for n in data.data.shape)
     try:
-        layout = find_layout(shape, ndim, names=picture.axes, rgb=picture.rgb)
+        layout = find_layout(shape, ndim, names=data.axes, rgb=data.rgb)
     except InputError:
-        have = len(shape) - picture.rgb
+        have = len(shape) - data.rgb
         axes = f"{have} {'axis' if have == 1 else 'axes'}"
         return f"The model is {ndim}D, but “{name}” has {axes} of space ({sizes(shape)})."
     try:
-        view = find_view(model, picture.data, Request(axes=picture.axes, rgb=picture.rgb))
+        view = find_view(model, data.data, Request(axes=data.axes, rgb=data.rgb))
     except InputError as error:
         have, wanted = layout.channels(shape), model.image_channels
         if have == wanted:
@@ -89,11 +99,11 @@ def _error(model: TrainedModel, picture: LayerData, mask: Any) -> str:
     return ""
 
 
-def _cautions(model: TrainedModel, picture: LayerData) -> Iterator[CompatibilityIssue]:
+def _cautions(model: TrainedModel, data: LayerData) -> Iterator[CompatibilityIssue]:
     """Compare the sizes of voxels, where both are known: 1 is what everything begins with."""
-    layout = find_view(model, picture.data, Request(axes=picture.axes, rgb=picture.rgb)).layout
+    layout = find_view(model, data.data, Request(axes=data.axes, rgb=data.rgb)).layout
     learned = model.spacing[-model.config.ndim :]
-    here = picture.spacing(layout.channel)[-model.config.ndim :]
+    here = data.spacing(layout.channel)[-model.config.ndim :]
     known = len(learned) == len(here) and all(v > 0 for v in (*learned, *here))
     if not known or set(learned) == {1} or set(here) == {1}:
         return
@@ -101,8 +111,9 @@ def _cautions(model: TrainedModel, picture: LayerData) -> Iterator[Compatibility
     if max(max(f, 1 / f) for f in factors) > FAR:
         yield CompatibilityIssue(
             "warning",
-            f"The model learned from voxels of {_lengths(learned)}; those of “{picture.name}” are "
-            f"{_lengths(here)}. What it knows has another size here, so look at the result twice.",
+            f"The model learned from voxels of {_lengths(learned)}; those of “{data.name}” are "
+            f"{_lengths(here)}. Things have another size here than those it learned from, so check "
+            "the result with care.",
         )
 
 

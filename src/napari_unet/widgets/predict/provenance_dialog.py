@@ -1,4 +1,4 @@
-"""How was this made? A dialog that tells, and gives the commands away."""
+"""The dialog that shows how a layer was made, with the commands that make it again."""
 
 from __future__ import annotations
 
@@ -27,14 +27,23 @@ from napari_unet.tasks.provenance import as_text, rows
 from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.qt.style import Palette, heading, style_sheet
 
-WIDTH, COMMANDS, TALLEST = 680, 124, 380
-"""Width of the dialog, height of the commands, and most of the facts; in pixels."""
+WIDTH = 680
+"""Width of the dialog, in pixels."""
 
-STRANGER = "This layer was not made by napari-unet, so nothing is known of how it was made."
+COMMANDS = 124
+"""Height of the commands, in pixels."""
+
+TALLEST = 380
+"""Largest height of the table of facts, in pixels."""
+
+STRANGER = "This layer was not made by napari-unet, so it is not known how it was made."
+"""Text for a layer of another program."""
+
 PREVIEW = (
-    "This is the live preview: it changes while the network learns and is not kept. Predict the "
+    "This is the live preview, which changes while the network learns and is not kept. Predict the "
     "image to get a result that says how it was made."
 )
+"""Text for a live preview."""
 
 
 class ProvenanceDialog(QDialog):
@@ -44,14 +53,19 @@ class ProvenanceDialog(QDialog):
     ----------
     title : str
         The layer's name.
-    made : mapping
-        What `napari_unet.tasks.provenance.provenance` returned; empty for a layer of others.
+    provenance : mapping
+        What `napari_unet.tasks.provenance.provenance` returned; empty for a layer of another
+        program.
     palette : Palette
         The colours of the theme.
     """
 
     def __init__(
-        self, title: str, made: Mapping[str, Any], palette: Palette, parent: QWidget | None = None
+        self,
+        title: str,
+        provenance: Mapping[str, Any],
+        palette: Palette,
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle(f"How was “{title}” made?")
@@ -62,29 +76,31 @@ class ProvenanceDialog(QDialog):
             " padding: 4px; }"
         )
         self.setMinimumWidth(WIDTH)
-        self.text = as_text(made) or (PREVIEW if made else STRANGER)
+        self.text = as_text(provenance) or (PREVIEW if provenance else STRANGER)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(14, 12, 14, 12)
         layout.setSpacing(8)
-        if rows(made):
-            self._tell(layout, made, palette)
+        if rows(provenance):
+            self._add_facts(layout, provenance, palette)
         else:
             layout.addWidget(_wrapped(self.text))
         layout.addStretch()
-        layout.addWidget(self._buttons(bool(rows(made))))
+        layout.addWidget(self._buttons(bool(rows(provenance))))
 
-    def _tell(self, layout: QVBoxLayout, made: Mapping[str, Any], palette: Palette) -> None:
-        facts = _facts(rows(made), palette)
+    def _add_facts(
+        self, layout: QVBoxLayout, provenance: Mapping[str, Any], palette: Palette
+    ) -> None:
+        facts = _facts(rows(provenance), palette)
         layout.addWidget(facts)
         _fit(facts)
         layout.addWidget(heading("To make it again"))
-        self.commands = QPlainTextEdit("\n\n".join(made.get("commands", ())))
+        self.commands = QPlainTextEdit("\n\n".join(provenance.get("commands", ())))
         self.commands.setReadOnly(True)
         self.commands.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self.commands.setFixedHeight(COMMANDS)
         self.commands.setAccessibleName("Commands")
         layout.addWidget(self.commands)
-        for note in made.get("notes", ()):
+        for note in provenance.get("notes", ()):
             label = _wrapped(note)
             label.setProperty("unet", "faint")
             layout.addWidget(label)
@@ -92,7 +108,7 @@ class ProvenanceDialog(QDialog):
     def _buttons(self, copies: bool) -> QDialogButtonBox:
         box = QDialogButtonBox()
         self.copy = QPushButton("Copy")
-        self.copy.setToolTip("Copy all of this as text.")
+        self.copy.setToolTip("Copy all of this as text to the clipboard.")
         self.copy.clicked.connect(self._copy)
         close = box.addButton(QDialogButtonBox.StandardButton.Close)
         assert close is not None
@@ -110,20 +126,20 @@ class ProvenanceDialog(QDialog):
 
 
 def show_how(viewer: ViewerModel, layer: Layer, parent: QWidget) -> ProvenanceDialog:
-    """Open the dialog for a layer, of whatever kind; it does not block the viewer.
+    """Open the dialog for a layer of any kind; it does not block the viewer.
 
     Parameters
     ----------
     viewer : ViewerModel
-        Whose theme to wear.
+        Its theme is that of the dialog.
     layer : Layer
-        What to tell of.
+        The layer.
     parent : QWidget
-        What the dialog belongs to; without one it would vanish at once.
+        The Qt parent of the dialog, which keeps it alive.
 
     Returns
     -------
-    MadeDialog
+    ProvenanceDialog
         It deletes itself when it is closed.
     """
     dialog = ProvenanceDialog(
@@ -138,7 +154,7 @@ def show_how(viewer: ViewerModel, layer: Layer, parent: QWidget) -> ProvenanceDi
 
 
 def _facts(known: list[tuple[str, str]], palette: Palette) -> QTextEdit:
-    """Return a table that can be selected, and breaks what is long: a digest, a path."""
+    """Return a table whose text can be selected, and which breaks long words, such as digests."""
     cells = "".join(
         f'<tr><td style="color:{palette.text}; padding-right:14px; white-space:nowrap">'
         f"<b>{escape(name)}</b></td><td>{escape(text)}</td></tr>"
@@ -155,7 +171,7 @@ def _facts(known: list[tuple[str, str]], palette: Palette) -> QTextEdit:
 
 
 def _fit(view: QTextEdit) -> None:
-    """Make it as high as its text; its font is known once it is in the dialog."""
+    """Make a table as high as its text; its font is known once it is in the dialog."""
     view.ensurePolished()
     document = view.document()
     assert document is not None

@@ -1,4 +1,4 @@
-"""What to believe of a denoised image: numbers, a verdict, and where to look."""
+"""Checks of a predicted image: of what was removed from it, and against a reference image."""
 
 from __future__ import annotations
 
@@ -25,48 +25,52 @@ from napari_unet.widgets.layers.view import Plane, PredictionPair
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.qt.style import Notice, Section
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # it loads scipy.stats, which takes a second
     from napari_unet.noise.residual_report import ResidualReport
 
-LIMITS = 4.0
-"""What was taken away is shown from minus to plus so many standard deviations of the noise."""
+RESIDUAL_SIGMAS = 4.0
+"""Contrast limits of the residual, plus and minus, in standard deviations of the noise."""
 
 HEAT = Colormap([[0, 0, 0, 1], [1, 0.1, 0.1, 1], [1, 0.9, 0.2, 1]], name="unsupported")
+"""From black to yellow: how strongly the data contradicts the result."""
 
-SPOKEN: dict[str, tuple[Literal["info", "warning", "error"], str]] = {
+VERDICTS: dict[str, tuple[Literal["info", "warning", "error"], str]] = {
     "good": ("info", "Good."),
     "caution": ("warning", "Caution."),
-    "bad": ("error", "Do not trust it as it is."),
+    "bad": ("error", "Do not rely on this result as it is."),
 }
-"""How each level is said."""
+"""Kind of notice and first words for each level of a `ResidualReport`."""
 
 FACTS = {
     "Noise": "Standard deviation of the noise in grey values: estimated in the input, and what is "
-    "left of it in the result where that is smooth.",
-    "Residual": "Variance of what was taken away over that of the noise. 1 is right; more: "
-    "structure went with it; less: noise is left.",
-    "Autocorrelation": "Autocorrelation of what was taken away, between neighbours along y and x; "
-    "in brackets that of the noise itself, which it should resemble.",
-    "Correlation": "Correlation of what was taken away with the detail of the result. Near 0, "
-    "unless structure was taken away or made up.",
+    "left of it in smooth parts of the result.",
+    "Residual": "Variance of what was removed, divided by that of the noise. It should be 1. More "
+    "means that structure was removed, too; less means that noise is left.",
+    "Autocorrelation": "Autocorrelation of what was removed, between neighbours along y and x. It "
+    "should be like that of the noise, which is in brackets.",
+    "Correlation": "Correlation of what was removed with the detail of the result. It is near 0 "
+    "unless structure was removed or made up.",
     "Unsupported": "Share of the places where the noisy data contradicts the structure that the "
     "result shows.",
 }
+"""The numbers of a `ResidualReport` that are shown, with their tooltips."""
 
 
 class Difference:
-    """What one array has more than another, computed where it is looked at.
+    """One array minus another, computed where it is read.
 
     Parameters
     ----------
     one, other : array
-        Of one shape.
+        Arrays of the same shape.
     colours : bool
-        Whether their last axis holds colours; then it is the difference of the means of those.
+        Whether their last axis holds colours; then the means over that axis are subtracted.
     """
 
     def __init__(self, one: Any, other: Any, *, colours: bool) -> None:
-        self._one, self._other, self._colours = one, other, colours
+        self._one = one
+        self._other = other
+        self._colours = colours
         self.shape = tuple(map(int, one.shape[:-1] if colours else one.shape))
         self.ndim, self.dtype = len(self.shape), np.dtype(np.float32)
 
@@ -80,7 +84,9 @@ class Difference:
 
 
 class ResidualPanel(QWidget):
-    """Examines the plane in view of a denoised image, in a thread, and tells what it found.
+    """Analyses what was removed from the plane in view of a denoised image, in a thread.
+
+    It shows a verdict, a table of numbers, and buttons that add layers to the viewer.
 
     Parameters
     ----------
@@ -91,7 +97,7 @@ class ResidualPanel(QWidget):
     def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._subject: PredictionPair | None = None
+        self._pair: PredictionPair | None = None
         self._plane: Plane | None = None
         self._due = False
         self.report: ResidualReport | None = None
@@ -99,13 +105,13 @@ class ResidualPanel(QWidget):
         self.verdict, self.line = Notice(), QLabel()
         self.facts = {name: QLabel() for name in FACTS}
         self.where = QPushButton("Show where")
-        self.residual = QPushButton("Show what was taken away")
-        self.again = QPushButton("Examine the plane in view")
+        self.residual = QPushButton("Show what was removed")
+        self.again = QPushButton("Analyse the plane in view")
         self._table = QWidget()
         self._arrange()
         self.where.clicked.connect(self._where_clicked)
         self.residual.clicked.connect(self._residual_clicked)
-        self.again.clicked.connect(self.examine)
+        self.again.clicked.connect(self.analyse)
         self.runner.happened.connect(self._found)
         self.runner.failed.connect(self._failed)
         self.runner.ended.connect(self._ended)
@@ -113,64 +119,64 @@ class ResidualPanel(QWidget):
             emitter.connect(self._moved)
         self._show_state()
 
-    def set_result(self, subject: PredictionPair) -> None:
-        """Take a denoised image and what it was made from; examine what is in view of it."""
+    def set_result(self, pair: PredictionPair) -> None:
+        """Take a denoised image and its input, and analyse the plane in view."""
         self.clear()
-        self._subject = subject
-        self.examine()
+        self._pair = pair
+        self.analyse()
 
     def clear(self) -> None:
-        """Forget the result; layers that were added stay."""
-        self._subject = self._plane = self.report = None
+        """Forget the result. Layers that were added stay."""
+        self._pair = self._plane = self.report = None
         self._due = False
         self.verdict.say("")
         self.line.setText("")
         self._show_state()
 
     def release(self) -> None:
-        """Stop, and follow the viewer no longer."""
+        """Stop, and disconnect from the viewer."""
         self.clear()
         self.runner.abandon()
         for emitter in self._emitters():
             emitter.disconnect(self._moved)
 
-    def examine(self) -> None:
-        """Examine the plane in view; when that is done, what was examined before is forgotten."""
+    def analyse(self) -> None:
+        """Analyse the plane in view; if an analysis runs already, do so when it has ended."""
         if self.runner.running:
             self._due = True
             return
-        subject = self._subject
-        plane = None if subject is None else subject.plane(self._viewer)
-        if subject is None or plane is None:
+        pair = self._pair
+        plane = None if pair is None else pair.plane(self._viewer)
+        if pair is None or plane is None:
             return
         self._plane, self.report = plane, None
-        noisy, denoised = subject.arrays
-        self.runner.start_call(lambda: (plane, _examine(plane.read(noisy), plane.read(denoised))))
+        noisy, denoised = pair.arrays
+        self.runner.start_call(lambda: (plane, _analyse(plane.read(noisy), plane.read(denoised))))
         self.verdict.say("")
-        self.line.setText("Looking at what was taken away …")
+        self.line.setText("Analysing what was removed …")
         self._show_state()
 
     # What happens
 
     def _found(self, found: tuple[Plane, ResidualReport]) -> None:
-        if self._subject is None or found[0] is not self._plane:
+        if self._pair is None or found[0] is not self._plane:
             return
         self._plane, self.report = found
-        kind, word = SPOKEN[self.report.level]
+        kind, word = VERDICTS[self.report.level]
         self.verdict.say("\n".join([word, *self.report.verdict]), kind)
-        self.line.setText(f"Examined: {self._plane}.")
-        for name, text in _told(self.report).items():
+        self.line.setText(f"Analysed: {self._plane}.")
+        for name, text in _fact_texts(self.report).items():
             self.facts[name].setText(text)
 
     def _failed(self, error: NapariUnetError) -> None:
-        if self._subject is not None:
+        if self._pair is not None:
             self.line.setText("")
-            self.verdict.say(f"This plane cannot be examined: {error}", "warning")
+            self.verdict.say(f"This plane cannot be analysed: {error}", "warning")
 
     def _ended(self) -> None:
         if self._due:
             self._due = False
-            self.examine()
+            self.analyse()
         self._show_state()
 
     def _moved(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
@@ -183,12 +189,13 @@ class ResidualPanel(QWidget):
     # What the user does
 
     def _where_clicked(self) -> None:
-        subject, plane, report = self._subject, self._plane, self.report
-        if subject is None or plane is None or report is None:
+        pair, plane = self._pair, self._plane
+        report = self.report
+        if pair is None or plane is None or report is None:
             return
-        name = f"{subject.image.name} – unsupported"
+        name = f"{pair.image.name} – unsupported"
         note = (
-            f"This map shows where “{subject.result.name}” has structure that the noisy data "
+            f"This map shows where “{pair.result.name}” has structure that the noisy data "
             f"contradicts ({plane}), as a multiple of the threshold."
         )
         marks = report.unsupported
@@ -196,7 +203,7 @@ class ResidualPanel(QWidget):
             marks.reshape(plane.size),
             name,
             note,
-            placement(subject.image, start=plane.start),
+            placement(pair.image, start=plane.start),
             colormap=HEAT,
             blending="additive",
             contrast_limits=(0.0, max(2.0, float(marks.max(initial=0)))),
@@ -204,15 +211,15 @@ class ResidualPanel(QWidget):
         self._show(layer)
 
     def _residual_clicked(self) -> None:
-        subject, report = self._subject, self.report
-        if subject is None or report is None:
+        pair, report = self._pair, self.report
+        if pair is None or report is None:
             return
-        image, result = subject.image, subject.result
-        name, most = f"{image.name} – taken away", LIMITS * report.sigma_before
+        image, result = pair.image, pair.result
+        name, most = f"{image.name} – removed", RESIDUAL_SIGMAS * report.sigma_before
         layer = note_layer(
-            Difference(*subject.arrays, colours=bool(image.rgb)),
+            Difference(*pair.arrays, colours=bool(image.rgb)),
             name,
-            f"“{image.name}” minus “{result.name}”: what was taken away. It should look like noise "
+            f"“{image.name}” minus “{result.name}”: what was removed. It should look like noise "
             "and like nothing else.",
             placement(image),
             colormap="gray",
@@ -222,22 +229,22 @@ class ResidualPanel(QWidget):
 
     def _show(self, layer: Image) -> None:
         """Put a layer above the result, in the place of one that showed the same before."""
-        assert self._subject is not None
+        assert self._pair is not None
         layers = self._viewer.layers
         for old in [x for x in layers if x.metadata == layer.metadata]:
             layers.remove(old)
-        insert_above(layers, self._subject.result, [layer])
+        insert_above(layers, self._pair.result, [layer])
 
     # Looks
 
     def _show_state(self) -> None:
-        subject, known = self._subject, self.report is not None
+        pair, known = self._pair, self.report is not None
         running = self.runner.running
         for part in (self._table, self.where, self.residual):
             part.setVisible(known)
         self.where.setEnabled(known and bool(self.report and self.report.unsupported_share))
         self.line.setVisible(bool(self.line.text()))
-        plane = None if subject is None else subject.plane(self._viewer)
+        plane = None if pair is None else pair.plane(self._viewer)
         self.again.setVisible(plane is not None and plane != self._plane and not running)
 
     def _arrange(self) -> None:
@@ -247,10 +254,10 @@ class ResidualPanel(QWidget):
             "Add a map of the places where the noisy data contradicts the result."
         )
         self.residual.setToolTip(
-            "Add the difference of input and result: it should look like noise and nothing else. "
-            "Noise of few photons is stronger where it is bright."
+            "Add the difference of input and result. It should look like noise and nothing else. "
+            "Photon noise is stronger where the image is bright."
         )
-        self.again.setToolTip("The numbers are about another plane than that in view.")
+        self.again.setToolTip("The numbers are about another plane than the one in view.")
         grid = QGridLayout(self._table)
         grid.setContentsMargins(0, 2, 0, 2)
         grid.setHorizontalSpacing(10)
@@ -274,14 +281,14 @@ class ResidualPanel(QWidget):
         layout.addWidget(self.again)
 
 
-def _examine(noisy: NDArray[Any], denoised: NDArray[Any]) -> ResidualReport:
+def _analyse(noisy: NDArray[Any], denoised: NDArray[Any]) -> ResidualReport:
     from napari_unet.noise.residual_report import analyse_residual
 
     return analyse_residual(noisy, denoised)
 
 
-def _told(report: ResidualReport) -> dict[str, str]:
-    """Return what each of the `FACTS` is."""
+def _fact_texts(report: ResidualReport) -> dict[str, str]:
+    """Return the text of each of the `FACTS`."""
     y, x = report.residual_autocorrelation[:, 0]
     own_y, own_x = report.noise_autocorrelation[:, 0]
     return {
@@ -300,7 +307,7 @@ def _short(value: float) -> str:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How alike result and input are to a reference."""
+    """How similar the result, and its input, are to a reference image."""
 
     result: ImageSimilarity
     given: ImageSimilarity
@@ -318,7 +325,7 @@ class ReferencePanel(QWidget):
     def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._subject: PredictionPair | None = None
+        self._pair: PredictionPair | None = None
         self._asked: Plane | None = None
         self.runner = EventRunner(self)
         self.layer = LayerCombo(viewer, Image, none="Choose the clean image")
@@ -334,43 +341,43 @@ class ReferencePanel(QWidget):
         self.runner.ended.connect(self._show_state)
         self._show_state()
 
-    def set_result(self, subject: PredictionPair) -> None:
-        """Take a finished result and what it was made from."""
-        self._subject = subject
+    def set_result(self, pair: PredictionPair) -> None:
+        """Take a finished result and its input."""
+        self._pair = pair
         self._changed()
 
     def clear(self) -> None:
         """Forget the result."""
-        self._subject = None
+        self._pair = None
         self._changed()
 
     def release(self) -> None:
-        """Stop, and follow the viewer no longer."""
+        """Stop, and disconnect from the viewer."""
         self.clear()
         self.runner.abandon()
         self.layer.release()
 
     def start(self) -> None:
         """Measure what is in view."""
-        if self.runner.running or self._subject is None or self.layer.layer() is None:
+        if self.runner.running or self._pair is None or self.layer.layer() is None:
             return
         try:
-            self._begin(self._subject, self.layer.layer())
+            self._begin(self._pair, self.layer.layer())
         except NapariUnetError as error:
             self._failed(error)
         self._show_state()
 
-    def _begin(self, subject: PredictionPair, reference: Image) -> None:
-        if reference in (subject.image, subject.result):
-            raise _no_reference(reference is subject.image)
-        given, result = subject.arrays
+    def _begin(self, pair: PredictionPair, reference: Image) -> None:
+        if reference in (pair.image, pair.result):
+            raise _no_reference(reference is pair.image)
+        given, result = pair.arrays
         arrays = [LayerData.of(reference).data, result, given]
         if len({tuple(a.shape) for a in arrays}) > 1:
             raise InputError(
                 "Reference, result and input have to be of one shape",
                 got=", ".join(str(tuple(a.shape)) for a in arrays),
             )
-        plane = subject.plane(self._viewer)
+        plane = pair.plane(self._viewer)
         if plane is None:
             raise InputError("The view is outside of the image")
         self._asked = plane
@@ -407,15 +414,15 @@ class ReferencePanel(QWidget):
         self.line.setVisible(bool(text))
 
     def _show_state(self) -> None:
-        chosen = self.layer.layer() is not None and self._subject is not None
+        chosen = self.layer.layer() is not None and self._pair is not None
         self.measure.setEnabled(chosen and not self.runner.running)
 
     def _arrange(self) -> None:
         tips = {
             "Reference": "The image as it should be, in the same intensity units. Never the noisy "
-            "input: against that, doing nothing would be best.",
-            "Data range": "From darkest to brightest, for PSNR and SSIM. Left open: 255 for a "
-            "reference of bytes, else what the reference spans.",
+            "input: compared with that, doing nothing would be best.",
+            "Data range": "Difference between brightest and darkest value, for PSNR and SSIM. If "
+            "it is not set: 255 for an 8-bit reference, else the range of the reference.",
         }
         form = form_layout()
         for name, editor in (("Reference", self.layer), ("Data range", self.range)):
@@ -443,19 +450,20 @@ def compare(
     *,
     data_range: float | None = None,
 ) -> Comparison:
-    """Measure a result, and what it was made from, against a reference.
+    """Measure a result, and its input, against a reference.
 
     Parameters
     ----------
     reference, result, given : ndarray, shape (y, x) or (y, x, colour)
-        As it should be, as it is, and as it was.
+        The clean image, the predicted one, and the one it was predicted from.
     data_range : float, optional
-        From darkest to brightest; 255 for a reference of bytes, else what the reference spans.
+        Difference between brightest and darkest value; 255 for an 8-bit reference, else the range
+        of the reference.
 
     Raises
     ------
     InputError
-        Where the reference is no reference, or too small, or without any range.
+        Where the reference is the result or its input, is too small, or has only one value.
     """
     for is_input, other in ((True, given), (False, result)):
         if np.array_equal(reference, other):
@@ -479,7 +487,10 @@ def _place(plane: Plane) -> str:
 
 
 class QualityChecks(QWidget):
-    """Compares a predicted image with what it was made from, and with a reference.
+    """Compares a predicted image with its input in the viewer, analyses it, and measures it.
+
+    Shown are, where they make sense: the comparison of input and result, the analysis of what was
+    removed, and the measurement against a reference.
 
     Parameters
     ----------
@@ -490,42 +501,43 @@ class QualityChecks(QWidget):
     def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._subject: PredictionPair | None = None
+        self._pair: PredictionPair | None = None
         self.compare = CompareBar(viewer)
-        self.trust, self.reference = ResidualPanel(viewer), ReferencePanel(viewer)
-        self.trust_section = Section("What to believe", self.trust)
-        self.trust_section.button.setChecked(True)
+        self.residual = ResidualPanel(viewer)
+        self.reference = ReferencePanel(viewer)
+        self.residual_section = Section("What to believe", self.residual)
+        self.residual_section.button.setChecked(True)
         self.reference_section = Section("Measure against a reference", self.reference)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        for part in (self.compare, self.trust_section, self.reference_section):
+        for part in (self.compare, self.residual_section, self.reference_section):
             layout.addWidget(part)
         viewer.layers.events.removed.connect(self._removed)
         self._forget()
 
-    def set_result(self, subject: PredictionPair, *, task: str, complete: bool) -> None:
+    def set_result(self, pair: PredictionPair, *, task: str, complete: bool) -> None:
         """Take a result.
 
         Parameters
         ----------
-        subject : Subject
-            The result, and what it was made from.
+        pair : PredictionPair
+            The result and its input.
         task : str
-            What the model was trained for; what was denoised is examined.
+            What the model was trained for; only the result of ``"denoise"`` is analysed.
         complete : bool
-            Whether all of it is there; else it can only be looked at.
+            Whether the prediction was not stopped; a partial result can only be compared.
         """
         self._forget()
-        self._subject = subject
-        self.compare.set_layers(subject.image, subject.result)
-        measured = complete and subject.alike
+        self._pair = pair
+        self.compare.set_layers(pair.image, pair.result)
+        measured = complete and pair.alike
         self.reference_section.setVisible(measured)
-        self.trust_section.setVisible(measured and task == "denoise")
+        self.residual_section.setVisible(measured and task == "denoise")
         if measured:
-            self.reference.set_result(subject)
+            self.reference.set_result(pair)
         if measured and task == "denoise":
-            self.trust.set_result(subject)
+            self.residual.set_result(pair)
 
     def clear(self) -> None:
         """Forget the result, and show nothing."""
@@ -533,23 +545,23 @@ class QualityChecks(QWidget):
         self._forget()
 
     def _forget(self) -> None:
-        """Measure nothing any more."""
-        self._subject = None
+        """Forget the result; it can still be compared in the viewer."""
+        self._pair = None
         for part, section in (
-            (self.trust, self.trust_section),
+            (self.residual, self.residual_section),
             (self.reference, self.reference_section),
         ):
             part.clear()
             section.hide()
 
     def release(self) -> None:
-        """Stop, and follow the viewer no longer."""
+        """Stop, and disconnect from the viewer."""
         self._viewer.layers.events.removed.disconnect(self._removed)
-        for part in (self.compare, self.trust, self.reference):
+        for part in (self.compare, self.residual, self.reference):
             part.release()
 
     def _removed(self, event: Any) -> None:
-        # What compares sees for itself what is gone.
-        subject = self._subject
-        if subject is not None and event.value in (subject.image, subject.result):
+        # The comparison notices by itself when its layers are removed.
+        pair = self._pair
+        if pair is not None and event.value in (pair.image, pair.result):
             self._forget()

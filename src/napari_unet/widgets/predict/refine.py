@@ -1,4 +1,4 @@
-"""Refining a result: live on the plane in view, then in the whole layer."""
+"""The panel that refines a result: live on the plane in view, then in the whole layer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from napari import Viewer
 from napari.layers import Labels
 from numpy.typing import NDArray
-from qtpy.QtCore import QSignalBlocker, Qt, QTimer
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
@@ -21,25 +21,22 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.display import count
 from napari_unet.errors import NapariUnetError
 from napari_unet.model import ClassInfo
 from napari_unet.postprocessing.options import RefineOptions
 from napari_unet.widgets.forms.editors import ChoiceEdit, NumberEdit
 from napari_unet.widgets.forms.model_form import ModelForm
-from napari_unet.widgets.predict.refine_layer import (
-    LayerLook,
-    RefinableResult,
-    RefinedLayer,
-    look_at,
-)
+from napari_unet.widgets.predict.refine_layer import RefinableResult, RefineSession
+from napari_unet.widgets.predict.refine_preview import RefinePreview, sentence
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.qt.style import Notice, guard_wheel
+from napari_unet.widgets.qt.subscriptions import Subscriptions
 
 STEPS = 100
 """Steps of the slider."""
 
 ALL = "All classes"
+"""Text of the choice of no class."""
 
 
 class ClassChooser(ChoiceEdit):
@@ -69,14 +66,20 @@ class RefineForm(ModelForm[RefineOptions]):
             self.editors[name].setSuffix(" voxels")
 
     def show_rows(self, *, stack: bool) -> None:
-        """Show what matters as things are set; `stack`: whether there are planes to connect."""
-        held = self.raw()
-        one, objects = held["object_class"] is not None, held["output"] == "objects"
+        """Show the rows that have an effect with the present settings.
+
+        Parameters
+        ----------
+        stack : bool
+            Whether the result is a stack of planes, which can be connected.
+        """
+        values = self.raw()
+        has_class, objects = values["object_class"] is not None, values["output"] == "objects"
         wanted = {
-            "threshold": one,
-            "holes": one,
+            "threshold": has_class,
+            "holes": has_class,
             "split": objects,
-            "distance": objects and held["split"],
+            "distance": objects and values["split"],
             "through_planes": stack,
         }
         rows = self._rows()
@@ -123,41 +126,43 @@ class RefineForm(ModelForm[RefineOptions]):
             self.slider.setValue(round(STEPS * editor.value()))
 
 
-WAIT_MS = 100
-"""How long it is waited for further changes."""
-
-
 class RefinePanel(QWidget):
-    """Makes other labels of the probabilities of a prediction, without predicting again.
+    """Makes other labels from the probabilities of a prediction, without predicting again.
 
     Settings show at once on the plane in view, written into the layer of the result; the rest of
-    the layer stays until they are applied. What the user painted into a result is never written
-    over: from then on there is a layer of its own.
+    the layer stays until they are applied. What the user painted into a result is never
+    overwritten: from then on there is another layer.
 
     Parameters
     ----------
     viewer : napari.Viewer
         Where the result is.
+
+    Attributes
+    ----------
+    form : RefineForm
+        The settings.
+    preview : RefinePreview
+        Refines what is in view.
+    applier : EventRunner
+        The thread that refines the whole layer.
     """
 
     def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._result: RefinableResult | None = None
-        self._target: RefinedLayer | None = None
-        self._layer: Labels | None = None
-        self._applied = RefineOptions()
-        self._asked: tuple[RefinedLayer, RefineOptions, LayerLook] | None = None
+        self._session: RefineSession | None = None
         self._applying: RefineOptions | None = None
-        self._due = self._set_anew = False
-        self.previewer, self.applier = EventRunner(self), EventRunner(self)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(WAIT_MS)
+        self._subscriptions = Subscriptions()
+        self.applier = EventRunner(self)
+        self.preview = RefinePreview(viewer, self._to_preview, self)
         self.form = RefineForm()
         self.apply = QPushButton("Apply to whole layer")
-        self.reset, self.cancel = QPushButton("Reset"), QPushButton("Cancel")
-        self.progress, self.line, self.notice = QProgressBar(), QLabel(), Notice()
+        self.reset = QPushButton("Reset")
+        self.cancel = QPushButton("Cancel")
+        self.progress = QProgressBar()
+        self.line = QLabel()
+        self.notice = Notice()
         self._content = QWidget()
         self._arrange()
         self._connect()
@@ -177,43 +182,42 @@ class RefinePanel(QWidget):
         layer : Labels
             The result, in the viewer; its labels are the likeliest classes.
         probabilities : ndarray of uint8 or float32, shape (class, *layer shape)
-            Bytes stand for 0 to 1 (`napari_unet.postprocessing.quantised.KeptProbabilities.array`).
+            Bytes stand for 0 to 1
+            (`napari_unet.postprocessing.quantised.QuantisedProbabilities.array`).
         classes : sequence of ClassInfo
             In the order of the probabilities.
         spatial_ndim : {2, 3}
-            How many of the layer's last axes the model looks at together.
+            How many of the layer's last axes are spatial axes of the model.
         """
         self.clear()
-        original = np.array(layer.data)
         spacing = tuple(abs(float(s)) for s in layer.scale)
         values = tuple(c.value for c in classes)
-        self._result = RefinableResult(probabilities, original, values, spacing, spatial_ndim)
-        self._layer, self._target = layer, RefinedLayer(layer, original)
+        original = np.array(layer.data)
+        result = RefinableResult(probabilities, original, values, spacing, spatial_ndim)
+        self._session = RefineSession(self._viewer, layer, result)
         self.form.object_class.set_classes(classes)
         self.form.setValue(RefineOptions())
-        self._applied = RefineOptions()
-        self._follow(True)
-        self._tell("")
+        self.preview.follow(self._session)
+        self._subscriptions.connect(self._layer_removed, self._viewer.layers.events.removed)
+        self._say("")
         self._show_state()
 
     def clear(self) -> None:
         """Forget the result. What was applied stays, what was only a preview is taken back."""
-        self._timer.stop()
+        self.preview.end()
+        self._subscriptions.release()
         self.applier.stop()
-        self._asked = self._applying = None
-        if self._result is not None:
-            self._follow(False)
-        if self._target is not None:
-            self._target.take_back()
-            self._target.release()
-        self._result = self._target = self._layer = None
+        self._applying = None
+        if self._session is not None:
+            self._session.release()
+        self._session = None
         self.notice.say("")
         self._show_state()
 
     def release(self) -> None:
-        """Stop, and follow the viewer no longer."""
+        """Stop at once, and disconnect from the viewer."""
         self.clear()
-        self.previewer.abandon()
+        self.preview.runner.abandon()
         self.applier.abandon()
 
     def options(self) -> RefineOptions | None:
@@ -223,14 +227,15 @@ class RefinePanel(QWidget):
         except NapariUnetError:
             return None
 
-    # The parts
+    def _to_preview(self) -> RefineOptions | None:
+        return None if self.applier.running else self.options()
 
     def _arrange(self) -> None:
         self.apply.setToolTip(
-            "Do what is shown in this plane everywhere. It replaces the labels of the result's "
-            "layer; if you have painted on that, it makes a new layer instead."
+            "Apply these settings to the whole layer. This replaces the labels of the result; if "
+            "you have painted on them, it makes a new layer instead."
         )
-        self.reset.setToolTip("Back to the likeliest class everywhere, as predicted.")
+        self.reset.setToolTip("Show the likeliest class everywhere again, as predicted.")
         self.cancel.setToolTip("Stop; nothing is changed.")
         buttons = QHBoxLayout()
         for button, stretch in ((self.apply, 3), (self.reset, 1), (self.cancel, 1)):
@@ -250,124 +255,99 @@ class RefinePanel(QWidget):
     def _connect(self) -> None:
         self.form.editors["output"].valueChanged.connect(self._choose_class)
         self.form.valueChanged.connect(self._changed)
-        self.apply.clicked.connect(self._apply_clicked)
-        self.reset.clicked.connect(self._reset_clicked)
-        self.cancel.clicked.connect(self._cancel_clicked)
-        self._timer.timeout.connect(self._preview)
-        self.previewer.happened.connect(self._show_preview)
-        self.previewer.ended.connect(self._preview_again)
+        self.apply.clicked.connect(self._apply)
+        self.reset.clicked.connect(self._reset)
+        self.cancel.clicked.connect(self._cancel)
+        self.preview.shown.connect(self._say_preview)
+        self.preview.removed.connect(self._say_no_preview)
+        self.preview.layerChanged.connect(self._show_state)
         self.applier.happened.connect(self._show_event)
-        for runner in (self.previewer, self.applier):
-            runner.failed.connect(self._failed)
-        self.applier.ended.connect(self._apply_ended)
+        for runner in (self.preview.runner, self.applier):
+            runner.failed.connect(self._show_problem)
+        self.applier.ended.connect(self._end_applying)
 
-    def _follow(self, on: bool) -> None:
-        """Follow what is in view, or do not."""
-        dims, camera = self._viewer.dims.events, self._viewer.scene.camera.events
-        for emitter in (dims.current_step, dims.ndisplay, dims.order, camera.center, camera.zoom):
-            (emitter.connect if on else emitter.disconnect)(self._moved)
-        removed = self._viewer.layers.events.removed
-        (removed.connect if on else removed.disconnect)(self._layer_removed)
-
-    def _tell(self, text: str) -> None:
+    def _say(self, text: str) -> None:
         self.line.setText(text)
         self.line.setVisible(bool(text))
 
+    def _say_preview(self, text: str) -> None:
+        self.notice.say("")
+        self._say(text)
+
+    def _say_no_preview(self) -> None:
+        if self.line.text().startswith("Preview"):
+            self._say("")
+
+    def _show_problem(self, error: NapariUnetError) -> None:
+        self.notice.say(str(error), "error")
+
     def _show_state(self) -> None:
         """Show what can be set now, and what can be done."""
-        result, running = self._result, self.applier.running
-        self._content.setVisible(result is not None)
+        session, running = self._session, self.applier.running
+        applied = RefineOptions() if session is None else session.applied
+        self._content.setVisible(session is not None)
         self.form.setEnabled(not running)
-        self.apply.setEnabled(not running and self.options() not in (None, self._applied))
+        self.apply.setEnabled(not running and self.options() not in (None, applied))
         self.reset.setVisible(not running)
         self.cancel.setVisible(running)
         self.cancel.setEnabled(self._applying is not None)
         self.progress.setVisible(running)
-        if result is None:
-            self._tell("Predict an image first; then its result can be refined.")
+        if session is None:
+            self._say("Predict an image first; then its result can be refined.")
             return
+        result = session.result
         self.form.show_rows(stack=result.spatial_ndim == 2 and result.original.ndim > 2)
 
-    # What the user does
-
     def _choose_class(self) -> None:
-        """Where objects are wanted of nobody knows what: those of the rarest class in view."""
-        result, layer = self._result, self._layer
-        wants = self.form.editors["output"].value() == "objects"
-        if (
-            result is None
-            or layer is None
-            or not wants
-            or self.form.object_class.value() is not None
-        ):
-            return
-        look = look_at(self._viewer, layer, result.spatial_ndim)
-        if look is not None:
-            found, voxels = np.unique(result.original[look.shown], return_counts=True)
-            rare = [v for v in found[np.argsort(voxels)] if v in result.values and v != 0]
-            self.form.object_class.setValue(int(rare[0]) if len(rare) > 0 else None)
+        """Choose the rarest class in view, where objects are wanted and no class is chosen."""
+        wants_objects = self.form.editors["output"].value() == "objects"
+        chosen = self.form.object_class.value()
+        if self._session is not None and wants_objects and chosen is None:
+            self.form.object_class.setValue(self._session.rarest_in_view())
 
     def _changed(self) -> None:
         self._show_state()
-        if self._result is not None:
-            self._set_anew = True
-            self._timer.start()
-
-    def _moved(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
-        if not self._timer.isActive():
-            self._timer.start()
+        if self._session is not None:
+            self.preview.options_changed()
 
     def _layer_removed(self, event: Any) -> None:
-        if self._target is None or event.value is not self._target.layer:
-            return
-        if event.value is self._layer:
+        if self._session is not None and self._session.is_gone_with(event.value):
             self.clear()
-        else:  # a copy of ours; the next one begins from the result again
-            self._target.release()
-            assert self._layer is not None
-            assert self._result is not None
-            self._target = RefinedLayer(self._layer, self._result.original)
-            self._target.edited = True
 
-    def _reset_clicked(self) -> None:
-        result, target = self._result, self._target
-        if result is None or target is None:
+    def _reset(self) -> None:
+        session = self._session
+        if session is None:
             return
         self.form.setValue(RefineOptions())
-        self._timer.stop()
-        self._applied, self._asked, self._set_anew = RefineOptions(), None, False
-        if target.edited:
-            self.notice.say(f"“{target.layer.name}” was painted on and stays as it is.")
-        else:
-            target.commit(result.original, None)
-        self._tell("")
+        self.preview.cancel()
+        if not session.reset():
+            self.notice.say(f"“{session.target.layer.name}” was painted on and stays as it is.")
+        self._say("")
         self._show_state()
 
-    def _apply_clicked(self) -> None:
+    def _apply(self) -> None:
         from napari_unet.postprocessing.refine import refine_events
 
-        options, result = self.options(), self._result
-        if result is None or options is None or self.applier.running:
+        options, session = self.options(), self._session
+        if session is None or options is None or self.applier.running:
             return
-        self._timer.stop()
-        self._asked, self._applying = None, options
+        self.preview.cancel()
+        self._applying = options
         self.notice.say("")
         self.progress.setRange(0, 1)
         self.progress.setValue(0)
-        self._tell("Applying …")
-        wanted = result.arguments(options)
+        self._say("Applying …")
+        probabilities, arguments = session.result.probabilities, session.result.arguments(options)
         self.applier.start(
-            lambda control: refine_events(result.probabilities, **wanted, control=control)
+            lambda control: refine_events(probabilities, **arguments, control=control)
         )
         self._show_state()
 
-    def _cancel_clicked(self) -> None:
+    def _cancel(self) -> None:
         self.applier.stop()
         self._applying = None
-        self._tell("Stopping …")
+        self._say("Stopping …")
         self._show_state()
-
-    # What the threads tell
 
     def _show_event(self, event: Any) -> None:
         from napari_unet.postprocessing.refine import PartRefined, Refined
@@ -377,95 +357,14 @@ class RefinePanel(QWidget):
                 self.progress.setRange(0, event.parts)
                 self.progress.setValue(event.done)
             case Refined() if self._applying is not None and event.complete:
-                target = self._writable(new=True)
-                assert target is not None
-                target.commit(event.labels, self._applying)
-                self._applied = self._applying
+                assert self._session is not None
+                self._session.apply(event.labels, self._applying)
                 objects = int(event.labels.max(initial=0))
-                self._tell(_told("Applied to the whole layer", objects, self._applied))
+                self._say(sentence("Applied to the whole layer", objects, self._applying))
 
-    def _failed(self, error: NapariUnetError) -> None:
-        self.notice.say(str(error), "error")
-
-    def _apply_ended(self) -> None:
-        if self._result is not None and self.line.text().endswith("…"):
-            self._tell("" if self._applying else "Stopped; nothing was changed.")
+    def _end_applying(self) -> None:
+        if self._session is not None and self.line.text().endswith("…"):
+            self._say("" if self._applying else "Stopped; nothing was changed.")
         self._applying = None
         self._show_state()
-        self._moved()
-
-    def _preview(self) -> None:
-        """Refine what is in view, unless it is what was applied."""
-        options, result = self.options(), self._result
-        if result is None or options is None or self.applier.running:
-            return
-        if options == self._applied:
-            self._asked = None
-            self._take_back()
-            return
-        if self.previewer.running:
-            self._due = True
-            return
-        target = self._writable(new=self._set_anew)
-        look = None if target is None else self._look(target, options)
-        self._set_anew = False
-        self._show_state()
-        known = options == self._applied or (target, options, look) == self._asked
-        if target is None or look is None or known:
-            return
-        self._asked = target, options, look
-        self._start_preview(result, options, look)
-
-    def _start_preview(
-        self, result: RefinableResult, options: RefineOptions, look: LayerLook
-    ) -> None:
-        from napari_unet.postprocessing.refine import refine
-
-        part = result.probabilities[(slice(None), *look.read)]
-        wanted = result.arguments(options)
-        self.previewer.start_call(lambda: refine(part, **wanted)[look.inside])
-
-    def _show_preview(self, labels: NDArray[Any]) -> None:
-        if self._asked is None:
-            return
-        target, options, look = self._asked
-        if target is self._target and not target.edited and look == self._look(target, options):
-            self.notice.say("")
-            target.show(look.shown, labels, objects=options.output == "objects")
-            what = "Preview of what is in view" if look.whole else "Preview of the middle"
-            objects = int(np.count_nonzero(np.unique(labels)))
-            self._tell(_told(what, objects, options))
-
-    def _preview_again(self) -> None:
-        if self._due:
-            self._due = False
-            self._preview()
-
-    def _look(self, target: RefinedLayer, options: RefineOptions) -> LayerLook | None:
-        assert self._result is not None
-        return look_at(self._viewer, target.layer, self._result.ndim(options))
-
-    def _take_back(self) -> None:
-        assert self._target is not None
-        self._target.take_back()
-        if self.line.text().startswith("Preview"):
-            self._tell("")
-
-    def _writable(self, *, new: bool) -> RefinedLayer | None:
-        """Return the layer to write into, a new one if the user painted on it and `new` is set."""
-        target, result = self._target, self._result
-        assert target is not None
-        assert result is not None
-        if not target.edited:
-            return target
-        if not new:
-            return None
-        target.release()
-        self._target = target.copy(self._viewer, result.original)
-        self._applied = RefineOptions()
-        return self._target
-
-
-def _told(what: str, objects: int, options: RefineOptions) -> str:
-    """Return a line on what is shown, and of objects how many there are."""
-    return f"{what}." if options.output == "classes" else f"{what}: {count(objects, 'object')}."
+        self.preview.update_soon()

@@ -1,4 +1,4 @@
-"""What is refined: a result, the part of it that is in view, and a layer that shows both."""
+"""A result that is refined, the part of it that is in view, and the layer that shows it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ from napari_unet.postprocessing.options import RefineOptions
 from napari_unet.widgets.layers.placement import insert_above, placement
 from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.layers.view_geometry import ViewGeometry
+from napari_unet.widgets.qt.subscriptions import Subscriptions
 
 MOST_VOXELS = 2**22
-"""What a preview shows at most; of a larger view it is the middle."""
+"""Largest preview, in voxels; of a larger view it shows the middle."""
 
 MOST_AROUND = 2**20
-"""Up to so many voxels, planes beside the one in view are looked at as well."""
+"""Largest part that is read for a preview of one plane of a volume, in voxels."""
 
 Box = tuple[slice, ...]
+"""Part of an array: one slice per axis."""
 
 
 @dataclass(frozen=True, eq=False)
 class RefinableResult:
-    """What is refined, as it was predicted.
+    """A result as it was predicted.
 
     Parameters
     ----------
@@ -41,7 +43,7 @@ class RefinableResult:
     spacing : tuple of float
         World units per voxel and axis of the layer.
     spatial_ndim : int
-        How many of the last axes are space.
+        How many of the last axes are spatial axes of the model.
     """
 
     probabilities: NDArray[Any]
@@ -51,7 +53,7 @@ class RefinableResult:
     spatial_ndim: int
 
     def ndim(self, options: RefineOptions) -> int:
-        """Return how many of the last axes are looked at together."""
+        """Return how many of the last axes are refined together."""
         return min(3, self.original.ndim) if options.through_planes else self.spatial_ndim
 
     def arguments(self, options: RefineOptions) -> dict[str, Any]:
@@ -66,7 +68,7 @@ class RefinableResult:
 
 @dataclass(frozen=True)
 class LayerLook:
-    """What a preview shows, and what has to be looked at for that, in the layer's voxels.
+    """The part of a layer that a preview shows, and the part that is read for it, in voxels.
 
     Parameters
     ----------
@@ -88,20 +90,22 @@ class LayerLook:
 
 
 def look_at(viewer: Viewer, layer: Labels, spatial_ndim: int) -> LayerLook | None:
-    """Return what of a layer is in view, None if nothing is.
+    """Return the part of a layer that is in view; None where none is.
 
     Parameters
     ----------
     viewer : napari.Viewer
         Where the layer is.
     layer : Labels
-        Its last `spatial_ndim` axes are space.
+        The result.
     spatial_ndim : int
-        Beside a plane of a volume, planes above and below are read: an object is more than what
-        the plane cuts out of it.
+        How many of its last axes are refined together. Where one of them has a slider, planes
+        above and below are read, too: an object is more than its section in one plane.
     """
-    shape, geometry = layer.data.shape, ViewGeometry(viewer, layer)
-    seen, hidden, at = geometry.displayed, geometry.hidden, geometry.index
+    shape = layer.data.shape
+    geometry = ViewGeometry(viewer, layer)
+    seen, hidden = geometry.displayed, geometry.hidden
+    at = geometry.index
     if any(not 0 <= at[axis] < shape[axis] for axis in hidden):
         return None
     spans = {axis: (int(at[axis]), int(at[axis]) + 1) for axis in hidden}
@@ -143,8 +147,8 @@ def _box(spans: dict[int, tuple[int, int]]) -> Box:
 class RefinedLayer:
     """Writes labels into a layer, and takes back what was only a preview.
 
-    All is written into the layer's array in place, past its history. It is for the caller not to
-    write where the user has painted: see `edited`.
+    Everything is written into the layer's array in place, without an entry in its undo history.
+    The caller must not write where the user has painted: see `edited`.
 
     Parameters
     ----------
@@ -160,16 +164,32 @@ class RefinedLayer:
     """
 
     def __init__(self, layer: Labels, base: NDArray[Any]) -> None:
-        self.layer, self.edited = layer, False
-        self._base, self._objects = base, False
+        self.layer = layer
+        self.edited = False
+        self._base = base
+        self._base_has_objects = False
         self._shown: Box | None = None
-        self._ours = self._cyclic = False
-        self._colormap, self._features = layer.colormap, layer.features
-        for emitter in self._emitters():
-            emitter.connect(self._changed)
+        self._is_ours = False
+        self._shows_objects = False
+        self._colormap = layer.colormap
+        self._features = layer.features
+        events = layer.events
+        self._subscriptions = Subscriptions()
+        # The second comes with each dab of a brush, the first when the stroke is done.
+        self._subscriptions.connect(self._changed, events.paint, events.labels_update, events.data)
 
     def show(self, where: Box, labels: NDArray[Any], *, objects: bool) -> None:
-        """Write a preview; the one before goes."""
+        """Write a preview in place of the last one.
+
+        Parameters
+        ----------
+        where : tuple of slice
+            The part of the layer.
+        labels : ndarray of int
+            Its labels.
+        objects : bool
+            Whether they number objects, which get a colour each, or are classes.
+        """
         self._write_base()
         self._make_room(labels)
         self.layer.data[where] = labels
@@ -177,31 +197,48 @@ class RefinedLayer:
         self._show_as(objects)
 
     def commit(self, labels: NDArray[Any], options: RefineOptions | None) -> None:
-        """Write labels of the whole layer, and note how they were made; None: as predicted."""
-        self._base, self._shown = labels, None
-        self._objects = options is not None and options.output == "objects"
+        """Write labels of the whole layer, and note in its metadata how they were made.
+
+        Parameters
+        ----------
+        labels : ndarray of int
+            Labels of the layer's shape.
+        options : RefineOptions, optional
+            What they were refined with; None where they are as predicted.
+        """
+        self._base = labels
+        self._shown = None
+        self._base_has_objects = options is not None and options.output == "objects"
         self._make_room(labels)
         self.layer.data[...] = labels
         noted = {k: v for k, v in self.layer.metadata.get(RESULT, {}).items() if k != "refined"}
-        made = {} if options is None else {"refined": options.model_dump()}
-        self.layer.metadata[RESULT] = noted | made
-        self._show_as(self._objects)
+        refined = {} if options is None else {"refined": options.model_dump()}
+        self.layer.metadata[RESULT] = noted | refined
+        self._show_as(self._base_has_objects)
 
     def take_back(self) -> None:
         """Remove the preview, if there is one."""
         if self._shown is not None and not self.edited:
             self._write_base()
-            self._show_as(self._objects)
+            self._show_as(self._base_has_objects)
 
     def copy(self, viewer: Viewer, labels: NDArray[Any]) -> RefinedLayer:
-        """Put a new layer with other labels above this one, in the colours of the classes."""
+        """Put a new layer with other labels above this one, in the colours of the classes.
+
+        Parameters
+        ----------
+        viewer : napari.Viewer
+            Where the layers are.
+        labels : ndarray of int
+            The labels of the new layer; they are copied.
+        """
         old = self.layer
         layer = Labels(
             labels.copy(),
             name=f"{old.name.removesuffix(' – refined')} – refined",
             opacity=old.opacity,
-            colormap=self._colormap if self._cyclic else old.colormap,
-            features=self._features if self._cyclic else old.features,
+            colormap=self._colormap if self._shows_objects else old.colormap,
+            features=self._features if self._shows_objects else old.features,
             metadata={RESULT: dict(old.metadata.get(RESULT, {}))},
             **placement(old),
         )
@@ -209,17 +246,11 @@ class RefinedLayer:
         return RefinedLayer(layer, labels)
 
     def release(self) -> None:
-        """Follow the layer no longer."""
-        for emitter in self._emitters():
-            emitter.disconnect(self._changed)
-
-    def _emitters(self) -> tuple[Any, ...]:
-        events = self.layer.events
-        # The second comes with each dab of a brush, the first when the stroke is done.
-        return (events.paint, events.labels_update, events.data)
+        """Disconnect from the layer."""
+        self._subscriptions.release()
 
     def _changed(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
-        self.edited = self.edited or not self._ours
+        self.edited = self.edited or not self._is_ours
 
     def _write_base(self) -> None:
         if self._shown is not None:
@@ -227,21 +258,122 @@ class RefinedLayer:
             self._shown = None
 
     def _make_room(self, labels: NDArray[Any]) -> None:
-        """Let the layer's array hold larger numbers, if need be."""
+        """Make the layer's array one of larger numbers, if these do not fit."""
         data = self.layer.data
         if labels.size and int(labels.max()) > np.iinfo(data.dtype).max:
-            self._ours = True
+            self._is_ours = True
             self.layer.data = data.astype(np.int32)
-            self._ours = False
+            self._is_ours = False
 
     def _show_as(self, objects: bool) -> None:
-        """Draw the layer, in a colour for each object or in those of the classes."""
+        """Draw the layer, in a colour for each object or in the colours of the classes."""
         layer = self.layer
-        if objects and not self._cyclic:
+        if objects and not self._shows_objects:
             self._colormap, self._features = layer.colormap, layer.features
             # Names of classes would be wrong names for objects.
             layer.colormap, layer.features = label_colormap(), {}
-        elif self._cyclic and not objects:
+        elif self._shows_objects and not objects:
             layer.colormap, layer.features = self._colormap, self._features
-        self._cyclic = objects
+        self._shows_objects = objects
         self.layer.refresh(thumbnail=False, highlight=False, extent=False)
+
+
+class RefineSession:
+    """The refining of one result: what was predicted, what was applied, and where it is shown.
+
+    What the user painted into a result is never overwritten: then a new layer is made.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layers are.
+    layer : Labels
+        The layer of the result.
+    result : RefinableResult
+        What was predicted.
+
+    Attributes
+    ----------
+    target : RefinedLayer
+        The layer that is written into: that of the result, or a copy.
+    applied : RefineOptions
+        The settings of the labels that the layer holds without a preview.
+    """
+
+    def __init__(self, viewer: Viewer, layer: Labels, result: RefinableResult) -> None:
+        self._viewer = viewer
+        self.layer = layer
+        self.result = result
+        self.target = RefinedLayer(layer, result.original)
+        self.applied = RefineOptions()
+
+    def look(self, options: RefineOptions) -> LayerLook | None:
+        """Return the part that is in view; None where none is."""
+        return look_at(self._viewer, self.target.layer, self.result.ndim(options))
+
+    def rarest_in_view(self) -> int | None:
+        """Return the label of the rarest predicted class in view, besides 0."""
+        look = look_at(self._viewer, self.layer, self.result.spatial_ndim)
+        if look is None:
+            return None
+        found, voxels = np.unique(self.result.original[look.shown], return_counts=True)
+        rare = [v for v in found[np.argsort(voxels)] if v in self.result.values and v != 0]
+        return int(rare[0]) if rare else None
+
+    def writable(self, *, new: bool) -> RefinedLayer | None:
+        """Return the layer to write into.
+
+        Parameters
+        ----------
+        new : bool
+            Whether to make a new layer where the user has painted; else None is returned.
+        """
+        if not self.target.edited:
+            return self.target
+        if not new:
+            return None
+        self.target.release()
+        self.target = self.target.copy(self._viewer, self.result.original)
+        self.applied = RefineOptions()
+        return self.target
+
+    def apply(self, labels: NDArray[Any], options: RefineOptions) -> None:
+        """Write labels of the whole layer.
+
+        Parameters
+        ----------
+        labels : ndarray of int
+            Labels of the layer's shape.
+        options : RefineOptions
+            What they were refined with.
+        """
+        target = self.writable(new=True)
+        assert target is not None
+        target.commit(labels, options)
+        self.applied = options
+
+    def reset(self) -> bool:
+        """Write the labels as predicted; return False where the user has painted on them."""
+        self.applied = RefineOptions()
+        if not self.target.edited:
+            self.target.commit(self.result.original, None)
+        return not self.target.edited
+
+    def is_gone_with(self, layer: object) -> bool:
+        """Take note that a layer was removed; return whether it was that of the result.
+
+        Where it was a copy, the next one begins from the result again.
+        """
+        if layer is not self.target.layer:
+            return False
+        if layer is self.layer:
+            return True
+        self.target.release()
+        self.target = RefinedLayer(self.layer, self.result.original)
+        self.target.edited = True
+        return False
+
+    def release(self) -> None:
+        """Take back what was only a preview, and disconnect from the layer."""
+        self.target.take_back()
+        self.target.release()

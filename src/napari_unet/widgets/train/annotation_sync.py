@@ -5,15 +5,15 @@ training starts:
 
 1. `TrainForm.request` (``segmentation_form.py``) puts the arrays of the Labels layers into a
    `TrainRequest`. `TrainingRun.start` (``training.py``) connects an `AnnotationSync` to each of
-   these layers, and puts the callback `AnnotationSyncGroup.open` into the request, as its
-   ``opened``.
-2. `TrainRequest.events` (``request.py``), in the thread of the training, copies the arrays into one
-   `AnnotationStore` each (``data/annotations.py``), calls ``opened`` with these stores, and hands
-   them to the worker in a `TrainJob` (``workers/jobs.py``).
+   these layers, and starts `TrainRequest.events` in a thread, with the callback
+   `AnnotationSyncGroup.open` as its ``opened``.
+2. `TrainRequest.events` (``request.py``) copies the arrays into one `AnnotationStore` each
+   (``data/annotations.py``), calls ``opened`` with these stores, and hands them to the worker in a
+   `TrainJob` (``workers/jobs.py``).
 3. A worker in another process (``workers/process.py``) sends a copy of each store there and then,
-   many times a second, the blocks that have changed (`SharedObjects.painted` in
-   ``workers/messages.py``). The other process (``workers/server.py``) writes them into its copy. A
-   worker in this process uses the stores themselves.
+   many times a second, the blocks that have changed (`SharedObjects` in ``workers/messages.py``).
+   The other process (``workers/server.py``) writes them into its copy. A worker in this process
+   uses the stores themselves.
 
 Then, whenever the layer has changed:
 
@@ -31,12 +31,14 @@ from typing import Any
 import numpy as np
 from napari import Viewer
 from napari.layers import Labels
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
+from superqt.utils import qthrottled
 
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.geometry.region import Region
 from napari_unet.widgets.layers.layer_data import largest_level
 from napari_unet.widgets.qt.event_thread import EventRunner
+from napari_unet.widgets.qt.subscriptions import Subscriptions
 from napari_unet.widgets.train.class_table import MOST_VOXELS, planes_in_reach
 
 SYNC_MS = 250
@@ -63,17 +65,15 @@ class AnnotationSync(QObject):
         self._layer: Labels | None = None
         self._store: AnnotationStore | None = None
         self._runner = EventRunner(self)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(SYNC_MS)
-        self._timer.timeout.connect(self._copy_changes)
+        self._copy_soon = qthrottled(self._copy_changes, timeout=SYNC_MS, leading=False)
+        self._subscriptions = Subscriptions()
 
     def follow(self, layer: Labels) -> None:
         """Begin; what is painted from now on is copied as soon as there is a store."""
         self.release()
         self._layer = layer
-        for emitter in self._emitters():
-            emitter.connect(self._changed)
+        events = layer.events
+        self._subscriptions.connect(self._changed, events.paint, events.data, events.set_data)
 
     def open(self, store: AnnotationStore) -> None:
         """Take the store of the training (called in the thread of the training)."""
@@ -81,27 +81,19 @@ class AnnotationSync(QObject):
 
     def release(self) -> None:
         """Disconnect from the layer."""
-        self._timer.stop()
-        for emitter in self._emitters():
-            emitter.disconnect(self._changed)
+        self._copy_soon.cancel()
+        self._subscriptions.release()
         self._layer = self._store = None
 
-    def _emitters(self) -> tuple[Any, ...]:
-        if self._layer is None:
-            return ()
-        events = self._layer.events
-        return (events.paint, events.data, events.set_data)
-
     def _changed(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
-        if not self._timer.isActive():
-            self._timer.start()
+        self._copy_soon()
 
     def _copy_changes(self) -> None:
         layer, store = self._layer, self._store
         if layer is None:
             return
         if store is None or self._runner.running:
-            self._timer.start()
+            self._copy_soon()
             return
         data = largest_level(layer)
         if tuple(data.shape) != store.shape:

@@ -1,4 +1,4 @@
-"""One patch as a training would read it, to look at what augmentation makes of it."""
+"""A patch as a training would read it, and pictures of what augmentation does to it."""
 
 from __future__ import annotations
 
@@ -23,30 +23,34 @@ from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
 from napari_unet.widgets.layers.factory import PAINTS
 from napari_unet.widgets.layers.layer_data import RGBA
-from napari_unet.widgets.qt.event_thread import EventRunner
+from napari_unet.widgets.qt.event_thread import EventRunner, LatestOnly
 from napari_unet.widgets.qt.text import sizes
 from napari_unet.widgets.train.request import TrainRequest
 from napari_unet.workers.jobs import Augmented, AugmentJob
 from napari_unet.workers.process import Worker
 
-SIDE, SQUARE = 96, 12
-"""Sides of the picture that stands in where there is none, and of its squares, in pixels."""
+SIDE = 96
+"""Side of the built-in picture, in pixels."""
+
+SQUARE = 12
+"""Side of the squares of the built-in picture, in pixels."""
 
 AROUND = 4
-"""Strokes are looked for within so many patches' sides around the middle of the view."""
+"""Side of the region around the middle of the view that is searched for strokes, in patch sides."""
 
 INK = 0.45
-"""How much of a stroke's colour covers the picture."""
+"""Opacity of strokes in the pictures."""
 
 ROOM = 0.15
-"""How much darker and brighter than the patch itself a sample can be drawn, of its range."""
+"""Share of the patch's range of values by which pictures can be darker or brighter than it."""
 
 Shape = tuple[int, ...]
+"""Extent or position in voxels, one number per axis."""
 
 
 @dataclass(frozen=True, eq=False)
 class SamplePatch:
-    """A patch, somewhat larger than what a network sees, and how to draw it.
+    """A patch, with a margin for augmentation, and how to draw it.
 
     Attributes
     ----------
@@ -55,15 +59,15 @@ class SamplePatch:
     labels : ndarray of int64, shape read
         Index into `colors`, -1 where nothing is painted.
     shape : tuple of int
-        What a network sees of it.
+        Shape of the network's input, without the margin.
     spacing : tuple of float
         Size of a voxel per axis.
     colors : ndarray of float32, shape (labels, 3)
-        Of the strokes, from 0 to 1.
+        Colours of the strokes, from 0 to 1.
     caption : str
-        What it is.
+        A sentence that says where the patch is from.
     white : float
-        Brightest value of colours; 0 where it is no picture in colours.
+        Brightest possible value of an RGB image; 0 for other images.
     normalisation : Normalisation
         How the pixels were normalised.
     """
@@ -78,19 +82,27 @@ class SamplePatch:
     normalisation: Normalisation
 
     def job(self, options: AugmentOptions, seed: int) -> AugmentJob:
-        """Return what makes eight random changes of it."""
+        """Return the job that makes eight random changes of the patch.
+
+        Parameters
+        ----------
+        options : AugmentOptions
+            What to change.
+        seed : int
+            Seed of the random numbers.
+        """
         return AugmentJob(self.image, self.labels, self.shape, self.spacing, options, seed)
 
-    def draw(self, made: Augmented) -> NDArray[np.uint8]:
-        """Return pictures, shape (count, y, x, 3); of a volume the middle plane.
+    def draw(self, samples: Augmented) -> NDArray[np.uint8]:
+        """Return RGB pictures, shape (count, y, x, 3); of a volume the middle plane.
 
-        Where the picture has no colours, the first channel is grey, between the limits that the
-        unchanged patch has, so that changes of brightness show.
+        Of an image without colours, the first channel is shown in grey, with the contrast limits
+        of the unchanged patch, so that changes of brightness show.
         """
         middle = self.shape[0] // 2
         volume = len(self.shape) == 3
-        pixels = made.image[:, :, middle] if volume else made.image
-        labels = made.labels[:, middle] if volume else made.labels
+        pixels = samples.image[:, :, middle] if volume else samples.image
+        labels = samples.labels[:, middle] if volume else samples.labels
         grey = self._coloured(pixels) if self.white else self._grey(pixels)
         inked = labels != IGNORED
         out = np.clip(grey, 0, 1)
@@ -110,15 +122,15 @@ class SamplePatch:
 
 @dataclass(frozen=True, eq=False)
 class PatchSource:
-    """Where to read a patch: plain values, for a thread.
+    """Where to read a patch from, as plain values that a thread may hold.
 
     Parameters
     ----------
     request : TrainRequest, optional
-        The training as it is set now; without one there is a picture of ours.
+        The training as it is set now; without one the patch is the built-in picture.
     point : sequence of float
-        What to be near to: a voxel of the image, one number per axis of the array (RGB: without
-        the colours).
+        A voxel of the image that the patch should be near to: one number per axis of the array,
+        without that of RGB colours.
     colors : mapping
         Colours of the strokes, by label value.
     """
@@ -128,12 +140,12 @@ class PatchSource:
     colors: Mapping[int, RGBA] = field(default_factory=dict)
 
     def read(self, seed: int = 0) -> SamplePatch:
-        """Read one patch, around what is painted near the middle of the view if anything is.
+        """Read one patch, around a stroke near the middle of the view if there is one.
 
         Parameters
         ----------
         seed : int
-            Decides around which painted voxel.
+            Chooses the painted voxel that it is around.
 
         Raises
         ------
@@ -150,7 +162,7 @@ class PatchSource:
             for at, n, size in zip(found or point, shape, view.spatial_shape, strict=True)
         ]
         box = _widened(start, shape)
-        what = "around a stroke" if found else "in the middle of the view: no stroke is near"
+        what = "around a stroke" if found else "in the middle of the view, for no stroke is near"
         unit = "pixels" if len(shape) == 2 else "voxels, its middle plane,"
         caption = f"A patch of {sizes(shape)} {unit} {what}."
         raw, painted = view.read_raw(loop, box), labels.read(loop, box)
@@ -159,7 +171,7 @@ class PatchSource:
 
 
 def built_in() -> SamplePatch:
-    """Return a patch of a picture that is unlike all that can be made of it: squares and an F."""
+    """Return a patch that looks different after any change: a chessboard with a letter F on it."""
     wide = SIDE + largest_margin(SIDE)
     squares = np.add.outer(*[np.arange(wide) // SQUARE] * 2) % 2
     picture = 0.3 + 0.2 * squares.astype(np.float32)
@@ -169,7 +181,7 @@ def built_in() -> SamplePatch:
         picture[top + y : top + y + height, left + x : left + x + width] = 0.95
     painted[top + 3 : top + 57, left + 3 : left + 8] = 1
     painted[top + 42 : top + 48, left + 22 : left + 44] = 2
-    caption = "A picture of ours, for there is no image to learn from yet."
+    caption = "A built-in picture, for there is no image to learn from yet."
     return _patch((picture[None], painted), ((SIDE, SIDE), (1.0, 1.0)), {}, caption, 0.0)
 
 
@@ -188,7 +200,7 @@ def _opened(request: TrainRequest) -> tuple[ImageView, LabelView, Shape, tuple[f
 
 
 def _stand(view: ImageView, point: Sequence[float]) -> tuple[Shape, Shape]:
-    """Return the picture of a stack, and the voxel in it, that are nearest to a point."""
+    """Return the plane or volume of a stack, and the voxel in it, that are nearest to a point."""
     layout, shape = view.layout, view.source.shape
 
     def at(axes: Shape) -> Shape:
@@ -200,7 +212,7 @@ def _stand(view: ImageView, point: Sequence[float]) -> tuple[Shape, Shape]:
 def _painted_near(
     labels: LabelView, loop: Shape, point: Shape, shape: Shape, seed: int
 ) -> Shape | None:
-    """Return a voxel that is painted, of a class drawn first, so that rare ones are seen too."""
+    """Return a random painted voxel of a random class, so that rare classes are seen, too."""
     box = Region(
         tuple(p - AROUND * n // 2 for p, n in zip(point, shape, strict=True)),
         tuple(p + AROUND * n // 2 + 1 for p, n in zip(point, shape, strict=True)),
@@ -216,7 +228,7 @@ def _painted_near(
 
 
 def _widened(start: Sequence[int], shape: Shape) -> Region:
-    """Return the same box with as much around it as any augmentation reads."""
+    """Return a box with the margin that augmentation reads around it."""
     low = tuple(a - largest_margin(n) // 2 for a, n in zip(start, shape, strict=True))
     return Region.of(low, [n + largest_margin(n) for n in shape])
 
@@ -238,7 +250,7 @@ def _patch(
 
 
 def _fitted(raw: NDArray[Any]) -> Normalisation:
-    """Return a normalisation by a patch alone, which is all of the image that is read."""
+    """Return a normalisation by the pixels of the patch, for no others are read."""
     layout = AxisLayout((), 0, tuple(range(1, raw.ndim)))
     try:
         return fit_normalisation(ImageView(open_source(raw), layout))[0]
@@ -259,18 +271,27 @@ def _white(dtype: np.dtype[Any]) -> float:
     return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
 
 
-ROWS, COLUMNS = 2, 4
-REDRAW_MS = 40
-"""How long to wait for further changes."""
+ROWS = 2
+"""Rows of pictures."""
 
-TILE, GAP = 128, 6
-"""Side of a picture, and the space between two, in pixels."""
+COLUMNS = 4
+"""Pictures in a row."""
+
+REDRAW_MS = 40
+"""Time in milliseconds to wait for further changes before drawing again."""
+
+TILE = 128
+"""Preferred side of a picture, in pixels."""
+
+GAP = 6
+"""Space between two pictures, in pixels."""
 
 WAIT = "Drawing eight samples …"
+"""Text that is shown before the first pictures."""
 
 
 class SampleGrid(QWidget):
-    """Draws pictures in rows, as large as there is room, or says why there are none."""
+    """Draws pictures in rows, as large as there is room for, or a text in their place."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -280,21 +301,23 @@ class SampleGrid(QWidget):
         self.setAccessibleName("Augmented samples")
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        """Return the usual size."""
+        """Return the preferred size."""
         return self._size(TILE)
 
     def show_pictures(self, pictures: NDArray[np.uint8]) -> None:
         """Show pictures, shape (count, y, x, 3)."""
-        self.images, self.text = [_image(picture) for picture in pictures], ""
+        self.images = [_image(picture) for picture in pictures]
+        self.text = ""
         self.update()
 
     def say(self, text: str) -> None:
-        """Show a text in their place."""
-        self.images, self.text = [], text
+        """Show a text in place of the pictures."""
+        self.images = []
+        self.text = text
         self.update()
 
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802, ARG002 - Qt's
-        """Draw."""
+        """Draw the text, or the pictures."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         if self.text:
@@ -320,17 +343,17 @@ class SampleGrid(QWidget):
 
 
 class AugmentationGallery(SampleGrid):
-    """The same with what draws them: patches are read in a thread and changed by a worker.
+    """Shows eight augmented samples of a patch, which a thread reads and a worker changes.
 
     Parameters
     ----------
     source : callable
-        Returns where to read a patch, in the GUI's thread; raises `NapariUnetError` where the
-        settings do not fit together.
+        Returns where to read a patch from; it is called in the thread of the GUI, and raises
+        `NapariUnetError` where the settings do not fit together.
     worker : Worker
-        Changes the patches: torch is not imported here.
+        Changes the patches, for which it needs torch.
     said : callable
-        Is told what the patch is.
+        Called with the caption of the patch.
     """
 
     def __init__(
@@ -341,77 +364,73 @@ class AugmentationGallery(SampleGrid):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._source, self._worker, self._said = source, worker, said
-        self._options, self._seed = AugmentOptions(), 0
+        self._source = source
+        self._worker = worker
+        self._said = said
+        self._options = AugmentOptions()
+        self._seed = 0
         self._patch: SamplePatch | None = None
-        self._due = False
         self.runner = EventRunner(self)
-        self.runner.happened.connect(self._happened)
-        self.runner.failed.connect(lambda error: self._refuse(error))
-        self.runner.ended.connect(self._again)
+        self._latest = LatestOnly(self.runner)
+        self._latest.due.connect(self._draw)
+        self.runner.happened.connect(self._take)
+        self.runner.failed.connect(self._show_problem)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(REDRAW_MS)
-        self._timer.timeout.connect(self._begin)
+        self._timer.timeout.connect(self._latest.request)
 
     def set_options(self, options: AugmentOptions) -> None:
-        """Draw the same patch, with the same random numbers, by other options."""
+        """Draw the same patch, with the same random numbers and other options."""
         self._options = options
         self._redraw()
 
     def another(self) -> None:
-        """Draw eight of another patch, if there is another one, with other random numbers."""
+        """Draw another patch, if there is one, with other random numbers."""
         self._seed += 1
         self.renew()
 
     def renew(self) -> None:
-        """Read the patch again, for what it is read from has changed."""
+        """Read the patch again, because the image or the settings have changed."""
         self._patch = None
         self._redraw()
 
     def rest(self) -> None:
-        """Draw no more for now, and hear no more of what is being drawn."""
+        """Stop drawing until something changes again."""
         self._timer.stop()
-        self._due = False
+        self._latest.cancel()
         self.runner.abandon()
 
     def _redraw(self) -> None:
         if self.isVisible() and not self._timer.isActive():
             self._timer.start()
 
-    def _begin(self) -> None:
-        if self.runner.running:
-            self._due = True
-            return
+    def _draw(self) -> None:
         try:
             source = PatchSource() if self._patch else self._source()
         except NapariUnetError as error:
-            self._refuse(error)
+            self._show_problem(error)
             return
-        known, options, seed, worker = self._patch, self._options, self._seed, self._worker
+        known, options = self._patch, self._options
+        seed, worker = self._seed, self._worker
 
         def events(control: Control) -> Iterator[object]:
             patch = known or source.read(seed)
             yield patch
-            for made in worker.run(patch.job(options, seed), control):
-                if isinstance(made, Augmented):
-                    yield patch.draw(made)
+            for event in worker.run(patch.job(options, seed), control):
+                if isinstance(event, Augmented):
+                    yield patch.draw(event)
 
         self.runner.start(events)
 
-    def _happened(self, event: object) -> None:
+    def _take(self, event: object) -> None:
         if isinstance(event, SamplePatch):
             self._patch = event
             self._said(event.caption)
         elif isinstance(event, np.ndarray):
             self.show_pictures(event)
 
-    def _again(self) -> None:
-        if self._due:
-            self._due = False
-            self._begin()
-
-    def _refuse(self, error: NapariUnetError) -> None:
+    def _show_problem(self, error: NapariUnetError) -> None:
         self._said("")
         self.say(str(error))
 

@@ -1,4 +1,4 @@
-"""What is painted, class by class: colour, name and number of pixels."""
+"""A table of the painted classes: colour, name and number of pixels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import qdebounced
 
 from napari_unet.display import hex_colour, rgb8
 from napari_unet.widgets.layers.layer_data import (
@@ -33,25 +34,36 @@ from napari_unet.widgets.layers.layer_data import (
     largest_level,
 )
 from napari_unet.widgets.layers.view_geometry import ViewGeometry
-from napari_unet.widgets.qt.event_thread import EventRunner
+from napari_unet.widgets.qt.event_thread import EventRunner, LatestOnly
 from napari_unet.widgets.qt.style import plain_table
+from napari_unet.widgets.qt.subscriptions import Subscriptions
 
 RECOUNT_MS = 400
+"""Time in milliseconds to wait for further changes before counting again."""
+
 ROW = 24
 """Height of a row, in pixels."""
 
+ICON = 14
+"""Side of a square of colour, in pixels."""
+
 MOST_ROWS = 6
-"""More classes than this, and the table scrolls."""
+"""Rows up to which the table does not scroll."""
 
 MOST_VOXELS = 1 << 26
-"""Larger layers are counted when they are painted on, and not when merely looked at."""
+"""Voxels up to which a layer is also counted after undo, redo and other changes of its view."""
 
 
 @dataclass(frozen=True)
 class ClassCounts:
     """How many pixels are painted, per label value; 0 is left out.
 
-    `slabs` has the counts of each index of the first axis, where there are three or more.
+    Parameters
+    ----------
+    pixels : dict of int to int
+        Counts of the whole array, by label value.
+    slabs : tuple of Counter
+        Counts of each index of the first axis; of an array with two axes, one count of it all.
     """
 
     pixels: dict[int, int] = field(default_factory=dict)
@@ -61,7 +73,18 @@ class ClassCounts:
     def counted(
         cls, data: Any, before: ClassCounts | None = None, only: Iterable[int] = ()
     ) -> ClassCounts:
-        """Count slab by slab; only some of them anew where the others were counted before."""
+        """Count the labels of an array, or only some of its slabs anew.
+
+        Parameters
+        ----------
+        data : array of int
+            The labels.
+        before : ClassCounts, optional
+            Earlier counts of the same array.
+        only : iterable of int
+            The indices of the first axis that have changed since; all others are taken from
+            `before`, where there is one.
+        """
         if data.ndim < 3:
             slabs: tuple[Counter[int], ...] = (_count(data),)
         elif before is None or len(before.slabs) != data.shape[0]:
@@ -82,10 +105,10 @@ def _count(slab: Any) -> Counter[int]:
 
 
 class ClassTable(QWidget):
-    """Shows the classes of a Labels layer; their names can be edited.
+    """Shows the classes of a Labels layer, or a hint; the names of the classes can be edited.
 
-    Pixels are counted in a thread, a moment after the last change; of a huge layer only where it
-    was painted on.
+    Pixels are counted in a thread, a moment after the last change; of a huge layer only the
+    slabs where it was painted on.
 
     Parameters
     ----------
@@ -96,6 +119,10 @@ class ClassTable(QWidget):
     ----------
     changed : Signal()
         There is another count or another name.
+    painted : ClassCounts
+        The latest counts.
+    table : QTableWidget
+        The table itself.
     """
 
     changed = Signal()
@@ -111,13 +138,11 @@ class ClassTable(QWidget):
         # Where the first axis was painted on since the last count; None: anywhere.
         self._touched: set[int] | None = None
         self._counter = EventRunner(self)
-        self._counter.happened.connect(self._counted)
-        self._counter.ended.connect(self._count_again)
-        self._due = False
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(RECOUNT_MS)
-        self._timer.timeout.connect(self.recount)
+        self._latest = LatestOnly(self._counter)
+        self._latest.due.connect(self._count)
+        self._counter.happened.connect(self._take_counts)
+        self._recount_soon = qdebounced(self.recount, timeout=RECOUNT_MS)
+        self._subscriptions = Subscriptions()
         self._hint = QLabel()
         self._hint.setWordWrap(True)
         self._hint.setProperty("unet", "faint")
@@ -132,10 +157,17 @@ class ClassTable(QWidget):
     def set_layer(self, layer: Labels | None) -> None:
         """Show another layer, or none."""
         self.release()
-        self._layer, self.painted = layer, ClassCounts()
+        self._layer = layer
+        self.painted = ClassCounts()
         self._touched = None
-        for emitter in self._emitters():
-            emitter.connect(self._recount_soon)
+        if layer is not None:
+            events = layer.events
+            self._subscriptions.connect(
+                self._layer_changed, events.paint, events.data, events.colormap, events.features
+            )
+            # Undo and redo are heard of only together with every move to another slice.
+            if layer.data.size <= MOST_VOXELS:
+                self._subscriptions.connect(self._layer_changed, events.set_data)
         self._fill()
         self.recount()
 
@@ -144,9 +176,8 @@ class ClassTable(QWidget):
         self._hint.setText(text)
 
     def release(self) -> None:
-        """Follow the layer no longer."""
-        for emitter in self._emitters():
-            emitter.disconnect(self._recount_soon)
+        """Disconnect from the layer."""
+        self._subscriptions.release()
         self._layer = None
 
     def names(self) -> dict[int, str]:
@@ -160,27 +191,21 @@ class ClassTable(QWidget):
         return {} if self._layer is None else colours_of(self._layer, self.painted.pixels)
 
     def recount(self) -> None:
-        """Count in a thread."""
+        """Count in a thread; while that counts already, once more afterwards."""
+        if self._layer is not None:
+            self._latest.request()
+
+    def _count(self) -> None:
         if self._layer is None:
             return
-        if self._counter.running:
-            self._due = True
-            return
-        data, touched, self._touched = largest_level(self._layer), self._touched, set()
+        data = largest_level(self._layer)
+        touched = self._touched
+        self._touched = set()
         before = None if touched is None else self.painted
-        self._counter.start_call(
-            lambda: (id(data), ClassCounts.counted(data, before, sorted(touched or ())))
-        )
+        changed = sorted(touched or ())
+        self._counter.start_call(lambda: (id(data), ClassCounts.counted(data, before, changed)))
 
-    def _emitters(self) -> tuple[Any, ...]:
-        if self._layer is None:
-            return ()
-        events = self._layer.events
-        always = (events.paint, events.data, events.colormap, events.features)
-        # Undo and redo are heard of only together with every move to another slice.
-        return (*always, events.set_data) if self._layer.data.size <= MOST_VOXELS else always
-
-    def _recount_soon(self, event: Any = None) -> None:
+    def _layer_changed(self, event: Any = None) -> None:
         layer = self._layer
         if layer is None:
             return
@@ -189,14 +214,9 @@ class ClassTable(QWidget):
             self._touched = None
         elif self._touched is not None:
             self._touched |= planes_in_reach(self._viewer, layer)
-        self._timer.start()
+        self._recount_soon()
 
-    def _count_again(self) -> None:
-        if self._due:
-            self._due = False
-            self.recount()
-
-    def _counted(self, found: tuple[int, ClassCounts]) -> None:
+    def _take_counts(self, found: tuple[int, ClassCounts]) -> None:
         data_id, painted = found
         if self._layer is None:
             return
@@ -215,7 +235,8 @@ class ClassTable(QWidget):
     def _fill(self) -> None:
         if self.table.state() == QAbstractItemView.State.EditingState:
             return  # somebody is typing a name
-        pixels, names, colors = self.painted.pixels, self.names(), self.colors()
+        pixels = self.painted.pixels
+        names, colors = self.names(), self.colors()
         self._filling = True
         self.table.setRowCount(len(pixels))
         for row, (value, count) in enumerate(pixels.items()):
@@ -229,7 +250,15 @@ class ClassTable(QWidget):
 
 
 def planes_in_reach(viewer: ViewerModel, layer: Labels) -> set[int]:
-    """Return the indices of the first axis that a stroke just made may have changed."""
+    """Return the indices of the first axis that a stroke just made may have changed.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where the layer is.
+    layer : Labels
+        The layer that was painted on; its brush may reach into other planes.
+    """
     planes, geometry = array_shape(layer)[0], ViewGeometry(viewer, layer)
     if 0 in geometry.displayed:
         return set(range(planes))
@@ -242,7 +271,7 @@ def _items(
     value: int, count: int, names: Mapping[int, str], colors: Mapping[int, RGBA]
 ) -> tuple[QTableWidgetItem, ...]:
     colour = hex_colour(rgb8(colors.get(value, (0.5, 0.5, 0.5, 1))))
-    swatch = QTableWidgetItem(color_icon(colour), "")
+    swatch = QTableWidgetItem(colour_icon(colour), "")
     swatch.setFlags(Qt.ItemFlag.ItemIsEnabled)
     swatch.setToolTip(f"Label {value}")
     name = QTableWidgetItem(names.get(value, f"class {value}"))
@@ -255,10 +284,10 @@ def _items(
     return swatch, name, number
 
 
-def color_icon(color: str, size: int = 14) -> QIcon:
-    """Return a square of one colour."""
-    pixmap = QPixmap(size, size)
-    pixmap.fill(QColor(color))
+def colour_icon(colour: str) -> QIcon:
+    """Return a square of one colour (``#rrggbb``)."""
+    pixmap = QPixmap(ICON, ICON)
+    pixmap.fill(QColor(colour))
     icon = QIcon(pixmap)
     icon.addPixmap(pixmap, QIcon.Mode.Disabled)  # not greyed: it tells classes apart
     return icon

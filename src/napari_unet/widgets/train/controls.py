@@ -1,4 +1,4 @@
-"""The buttons of the Train page: what is shown live, and what never scrolls away."""
+"""Check boxes, buttons and advice of the Train page."""
 
 from __future__ import annotations
 
@@ -28,24 +28,33 @@ FULL = 1000
 """Steps of the progress bar."""
 
 PREDICT_TIP = "Apply the model to the whole image that it learned from."
+"""Tooltip of the button that predicts."""
 
 
 class LiveBar(QWidget):
-    """What is shown of the network while it learns.
+    """Check boxes for the live preview, a line about it, and the button for suggestions.
 
     Parameters
     ----------
-    guide : QPushButton
-        Leads to where the next stroke would help most.
+    suggestion : QPushButton
+        The button that leads to where the next stroke would help most.
+
+    Attributes
+    ----------
+    shown, unsure : QCheckBox
+        Whether to show the preview, and how unsure the network is.
+    note : QLabel
+        Which part of the view is previewed; hidden where it is all of it.
     """
 
-    def __init__(self, guide: QPushButton, parent: QWidget | None = None) -> None:
+    def __init__(self, suggestion: QPushButton, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.shown, self.unsure = QCheckBox("Live preview"), QCheckBox("Where unsure")
-        self.shown.setToolTip("Show what the network says of what you look at.")
+        self.shown = QCheckBox("Live preview")
+        self.shown.setToolTip("Show the output of the network for the part that is in view.")
         self.shown.setChecked(True)
-        self.unsure.setToolTip("Show in red where the network can hardly decide.")
-        self._guide = guide
+        self.unsure = QCheckBox("Where unsure")
+        self.unsure.setToolTip("Show in red where the network is unsure.")
+        self._suggestion = suggestion
         self.note = QLabel()
         self.note.setProperty("unet", "faint")
         self.note.setWordWrap(True)
@@ -59,33 +68,40 @@ class LiveBar(QWidget):
         layout.setSpacing(4)
         layout.addLayout(row)
         layout.addWidget(self.note)
-        layout.addWidget(guide)
+        layout.addWidget(suggestion)
 
     def show_kind(self, *, painted: bool) -> None:
-        """Offer what only makes sense where something is painted, or do not."""
-        for part in (self.unsure, self._guide):
+        """Show or hide what only makes sense where the user paints strokes."""
+        for part in (self.unsure, self._suggestion):
             part.setVisible(painted)
 
     def say(self, note: str) -> None:
-        """Say which part of the view is shown; nothing where it is all."""
+        """Show which part of the view is previewed; empty where it is all of it."""
         self.note.setText(note)
         self.note.setVisible(bool(note))
 
 
 class TrainFooter(QWidget):
-    """Progress and buttons."""
+    """How far the training is, how it ended, and the buttons that never scroll away.
+
+    Before a training there is only "Train"; while one runs there are a bar, a line, "Pause" and
+    "Stop"; afterwards there are a summary, "Train again", "Predict this image" and "Save model".
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.train = main_button("Train", "Learn as it is set above (Shift+T).")
-        self.pause, self.stop = QPushButton("Pause"), QPushButton("Stop")
-        self.pause.setToolTip("Wait, and go on later; the time does not count.")
+        self.train = main_button("Train", "Train as set above (Shift+T).")
+        self.pause = QPushButton("Pause")
+        self.pause.setToolTip("Wait, and go on later. The time does not count.")
+        self.stop = QPushButton("Stop")
         self.stop.setToolTip("End the training now and keep what was learned (Shift+T).")
         self.predict = QPushButton("Predict this image")
         self.predict.setToolTip(PREDICT_TIP)
         self.save = QPushButton("Save model …")
-        self.save.setToolTip("Keep the model in a file, for other images and other days.")
-        self.progress, self.line, self.summary = QProgressBar(), QLabel(), QLabel()
+        self.save.setToolTip("Save the model in a file, to use it again later.")
+        self.line = QLabel()
+        self.summary = QLabel()
+        self.progress = QProgressBar()
         self.progress.setRange(0, FULL)
         self.progress.setTextVisible(False)
         for label in (self.line, self.summary):
@@ -103,14 +119,26 @@ class TrainFooter(QWidget):
             layout.addLayout(row)
 
     def begin(self) -> None:
-        """Say that it begins."""
+        """Show that a training begins."""
         self.progress.setValue(0)
         self.line.setText("Getting ready …")
         self.predict.setEnabled(True)
         self.predict.setToolTip(PREDICT_TIP)
 
     def show_state(self, *, running: bool, paused: bool, done: bool, again: bool) -> None:
-        """Show the buttons that make sense: `done` with a model, `again` of the same task."""
+        """Show the buttons that make sense.
+
+        Parameters
+        ----------
+        running : bool
+            Whether a training runs.
+        paused : bool
+            Whether it is paused.
+        done : bool
+            Whether a training has left a model.
+        again : bool
+            Whether that was one of the task that is chosen now.
+        """
         self.train.setVisible(not running)
         self.train.setText("Train again" if again else "Train")
         self.pause.setText("Resume" if paused else "Pause")
@@ -121,17 +149,34 @@ class TrainFooter(QWidget):
             part.setVisible(done and not running)
 
     def show_progress(self, progress: float | None, text: str) -> None:
-        """Show how far it is, 0 to 1, where that is known.
+        """Show how far it is.
 
         There is no busy bar: it repaints all the time, and with it the viewer's whole window.
+
+        Parameters
+        ----------
+        progress : float, optional
+            From 0 to 1; None where it is not known.
+        text : str
+            The line below the bar.
         """
         self.progress.setVisible(progress is not None)
         self.progress.setValue(round(FULL * (progress or 0)))
         self.line.setText(text)
 
     def show_step(self, event: Stepped, device: str, scores: Validated | None = None) -> None:
-        """Show how far it is after a step, and how like the good images its results are."""
-        parts = [f"step {event.step:,}", f"{clock(event.elapsed)} gone"]
+        """Show how far it is after a step.
+
+        Parameters
+        ----------
+        event : Stepped
+            The step.
+        device : str
+            What it runs on.
+        scores : Validated, optional
+            The latest validation; its PSNR is shown where it has one.
+        """
+        parts = [f"step {event.step:,}", f"{clock(event.elapsed)} elapsed"]
         if event.remaining is not None:
             parts.append(f"{clock(event.remaining)} left")
         if scores is not None and scores.psnr is not None:
@@ -139,28 +184,45 @@ class TrainFooter(QWidget):
         self.show_progress(event.progress, " · ".join(filter(None, (*parts, device))))
 
     def show_finished(self, event: Finished, scores: Validated | None) -> None:
-        """Say how long it learned, and how well."""
-        early = {"stopped": ", stopped", "no gain": ", no more gain"}.get(event.reason, "")
-        text = f"Learned in {count(event.step, 'step')}, {duration(event.elapsed)}{early}."
+        """Show how long it trained, and how good the model is.
+
+        Parameters
+        ----------
+        event : Finished
+            The end.
+        scores : Validated, optional
+            The latest validation.
+        """
+        early = {"stopped": ", stopped", "no gain": ", no further improvement"}.get(
+            event.reason, ""
+        )
+        text = f"Trained for {count(event.step, 'step')}, {duration(event.elapsed)}{early}."
         if scores is not None and scores.mean is not None:
             text += f" Mean {scores.metric} {scores.mean:.2f}."
         if scores is not None and scores.psnr is not None:
             text += f" PSNR {scores.psnr:.1f} dB on {count(scores.pixels, 'held-out pixel')}."
         self.summary.setText(text)
 
+    def show_stopping(self) -> None:
+        """Show that the training was asked to stop."""
+        self.line.setText("Stopping …")
+
     def show_paused(self, paused: bool) -> None:
-        """Show whether it waits."""
+        """Show whether it is paused."""
         self.pause.setText("Resume" if paused else "Pause")
         if paused:
             self.line.setText("Paused · " + self.line.text())
 
 
 ICONS = {"info": "i", "warning": "!"}
+"""Text of the icon, by the kind of advice."""
+
 SIDE = 16
+"""Side of the icon, in pixels."""
 
 
 class AdviceLine(QFrame):
-    """Shows the latest advice; what was said before is in its tooltip. Hidden without any."""
+    """Shows the latest advice, with earlier advice in its tooltip. Hidden where there is none."""
 
     def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -168,7 +230,9 @@ class AdviceLine(QFrame):
         self.said: list[Advice] = []
         self.shown: Advice | None = None
         self._colors: dict[str, str] = {}
-        self.icon, self.text, self.close_button = QLabel(), QLabel(), QToolButton()
+        self.icon = QLabel()
+        self.text = QLabel()
+        self.close_button = QToolButton()
         self.icon.setObjectName("icon")
         self.icon.setFixedSize(SIDE, SIDE)
         self.icon.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -190,12 +254,12 @@ class AdviceLine(QFrame):
         self.hide()
 
     def show_advice(self, advice: Advice, colors: Mapping[str, str] | None = None) -> None:
-        """Show advice in place of the line before.
+        """Show advice in place of the last one.
 
         Parameters
         ----------
         advice : Advice
-            What an `Adviser` said.
+            Advice of an `Adviser`.
         colors : mapping of str to str, optional
             The colours of the classes by name, as ``#rrggbb``.
         """
@@ -210,12 +274,12 @@ class AdviceLine(QFrame):
         self.show()
 
     def dismiss(self) -> None:
-        """Hide the line until there is other advice."""
+        """Hide the line until there is new advice."""
         self.shown = None
         self.hide()
 
     def clear(self) -> None:
-        """Forget all that was said, as a new training begins."""
+        """Forget all advice, for a new training."""
         self.said.clear()
         self._colors.clear()
         self.dismiss()

@@ -1,4 +1,4 @@
-"""The moments of a training that one can go back to."""
+"""Earlier weights of a training, and the slider that goes back to them."""
 
 from __future__ import annotations
 
@@ -25,15 +25,27 @@ from napari_unet.training.events import Snapshot
 from napari_unet.training.metrics import mean
 from napari_unet.widgets.qt.style import Palette, guard_wheel
 
-MAX_ITEMS, MAX_BYTES = 40, 256 * 2**20
+MAX_ITEMS = 40
+"""Snapshots that are kept at most, besides those that must stay."""
+
+MAX_BYTES = 256 * 2**20
+"""Memory that their weights may take."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grade:
     """How good a model was on the voxels held out from its training.
 
-    `score` is the mean over the classes (None: the task has no score), `loss` the validation
-    loss, and `ground` says what both rest on: grades on unlike ground cannot be compared.
+    Parameters
+    ----------
+    metric : str
+        The name of the score.
+    score : float, optional
+        Its mean over the classes; None where the task has no score.
+    loss : float
+        The validation loss.
+    ground : tuple
+        What was held out. Grades with another one cannot be compared.
     """
 
     metric: str
@@ -43,14 +55,14 @@ class Grade:
 
     @classmethod
     def of(cls, model: TrainedModel) -> Grade | None:
-        """Read it from how the model was made; None where nothing was held out."""
+        """Read it from the training facts of a model; None where nothing was held out."""
         found = model.training.get("validation")
         if not found:
             return None
         metric = next((name for name in found if name not in ("loss", "pixels")), "")
-        told = found.get(metric, ())
+        values = found.get(metric, ())
         # One per class, or one number for the whole image.
-        scores = tuple(told) if isinstance(told, list | tuple) else (told,)
+        scores = tuple(values) if isinstance(values, list | tuple) else (values,)
         return cls(metric, mean(scores), found["loss"], (len(scores), found["pixels"]))
 
     @property
@@ -60,18 +72,18 @@ class Grade:
 
 
 class History:
-    """Kept weights in the order of time, bounded in number and bytes.
+    """Snapshots of a training in the order of time, bounded in number and bytes.
 
-    Where there are too many, the one goes whose neighbours are closest on a logarithmic scale of
-    time, so that early and late moments stay alike well covered. The first, the last, the best
-    and the pinned ones stay, even if these alone exceed the bounds.
+    Where there are too many, the one whose neighbours are closest on a logarithmic scale of time
+    is dropped, so that early and late moments are covered equally well. The first, the last, the
+    best and the pinned ones stay, even if these alone exceed the bounds.
 
     Parameters
     ----------
     max_items : int
         How many to keep.
     max_bytes : int
-        How much their weights may hold.
+        How much memory their weights may take.
 
     Attributes
     ----------
@@ -84,42 +96,42 @@ class History:
         self.clear()
 
     def clear(self) -> None:
-        """Forget all moments."""
+        """Drop all snapshots."""
         self.items: tuple[Snapshot, ...] = ()
         self._pinned: set[Snapshot] = set()
 
     @property
     def bytes(self) -> int:
-        """What the weights hold in memory."""
+        """Memory that the weights take."""
         return sum(_size(item) for item in self.items)
 
-    def add(self, kept: Snapshot) -> None:
-        """Keep a moment; one of the same time and step is replaced by it."""
+    def add(self, snapshot: Snapshot) -> None:
+        """Add a snapshot, in place of one of the same time and step."""
         items = list(self.items)
-        place = bisect_left(items, (kept.elapsed, kept.step), key=_moment)
-        if place < len(items) and _moment(items[place]) == _moment(kept):
+        place = bisect_left(items, (snapshot.elapsed, snapshot.step), key=_moment)
+        if place < len(items) and _moment(items[place]) == _moment(snapshot):
             if items[place] in self._pinned:
-                self._pinned = self._pinned - {items[place]} | {kept}
-            items[place] = kept
+                self._pinned = self._pinned - {items[place]} | {snapshot}
+            items[place] = snapshot
         else:
-            items.insert(place, kept)
+            items.insert(place, snapshot)
         self.items = tuple(items)
         self._thin()
 
     def pin(self, item: Snapshot) -> None:
-        """Let an item of the history stay, whatever comes."""
+        """Never drop this item."""
         self._pinned.add(item)
 
     def unpin(self, item: Snapshot) -> None:
-        """Let an item go when its turn comes."""
+        """Let this item be dropped again."""
         self._pinned.discard(item)
 
     @property
     def best(self) -> Snapshot | None:
-        """The item with the best score, among those that were tested like the newest one.
+        """The item with the best score, among those with the held-out voxels of the newest one.
 
-        New strokes change what is held out: an earlier score on other voxels says nothing. None
-        where the newest was not tested.
+        New strokes change what is held out, and scores on other voxels cannot be compared. None
+        where nothing was held out from the newest.
         """
         newest = Grade.of(self.items[-1].model) if self.items else None
         if newest is None:
@@ -151,33 +163,42 @@ def _size(item: Snapshot) -> int:
     return sum(array.nbytes for array in item.model.weights.values())
 
 
-TICK, BEST = 1.5, 3.5
-"""Radius of a moment's mark, and of the best one's, in pixels."""
+TICK = 1.5
+"""Radius of the mark of a snapshot, in pixels."""
+
+BEST = 3.5
+"""Radius of the mark of the best one, in pixels."""
 
 HANDLE = 14
+"""Width of the handle, in pixels."""
 
 
 class HistorySlider(QWidget):
-    """A slider over the moments that were kept; at its right end it is now.
+    """A slider over the snapshots of a training; its right end is the present.
 
-    Hidden until there are two moments. While one of them is looked at, it stays where it is and
-    is not thinned out, whatever comes.
+    It is hidden until there are two snapshots. The selected one stays selected, and is never
+    dropped, while others are added. Below the slider are a line about the selected snapshot, a
+    button that keeps it, and one that trains on from it.
 
     Parameters
     ----------
     palette : Palette
         The colours of the theme.
     history : History, optional
-        Where the moments are kept.
+        Where the snapshots are kept.
 
     Attributes
     ----------
     moved : Signal(object)
-        The `Snapshot` that is looked at now, or None for the present.
+        The `Snapshot` that is selected now, or None for the present.
     kept : Signal(object)
         "Keep this one" was pressed at a `Snapshot`, or at None: the present.
     branched : Signal(object)
         "Go on from here" was pressed at a `Snapshot`.
+    selected : Snapshot, optional
+        The selected one.
+    least : Snapshot, optional
+        The one with the least loss on the held-out voxels, once that is known.
     """
 
     moved = Signal(object)
@@ -194,41 +215,44 @@ class HistorySlider(QWidget):
         self._pinned: set[Snapshot] = set()
         self._live = True
         self._end: Grade | None = None
-        self.slider, self.label = _Moments(palette), QLabel()
+        self.slider = _Moments(palette)
+        self.label = QLabel()
         self.slider.setAccessibleName("Moments of the training")
-        self.slider.setToolTip("Look at an earlier moment of the training; right: now.")
+        self.slider.setToolTip(
+            "Look at an earlier moment of the training. The right end is the present."
+        )
         self.keep = QPushButton("Keep this one")
-        self.keep.setToolTip("Put the weights of this moment among the models.")
+        self.keep.setToolTip("Add the weights of this moment to the models.")
         self.branch = QPushButton("Go on from here")
-        self.branch.setToolTip("Forget what was learned since, and train on from this moment.")
+        self.branch.setToolTip("Train on from this moment, without what was learned since.")
         self._arrange()
         self.slider.valueChanged.connect(self._slid)
         self.keep.clicked.connect(self._keep_clicked)
         self.branch.clicked.connect(lambda: self.branched.emit(self.selected))
         self._show()
 
-    def add(self, kept: Snapshot) -> None:
-        """Take another moment; what is looked at does not change."""
-        self.history.add(kept)
+    def add(self, snapshot: Snapshot) -> None:
+        """Add a snapshot; the selected one does not change."""
+        self.history.add(snapshot)
         self._show()
 
-    def add_least(self, kept: Snapshot) -> None:
-        """Take the moment with the least loss on what is held out; it is called so from now on."""
-        same = next((item for item in self.history.items if item.step == kept.step), None)
+    def add_least(self, snapshot: Snapshot) -> None:
+        """Add the snapshot with the least loss on the held-out voxels, and call it that."""
+        same = next((item for item in self.history.items if item.step == snapshot.step), None)
         if same is None:
-            self.history.pin(kept)
-            self._pinned.add(kept)
-            self.history.add(kept)
-        self.least = same or kept
+            self.history.pin(snapshot)
+            self._pinned.add(snapshot)
+            self.history.add(snapshot)
+        self.least = same or snapshot
         self._show()
 
     def set_end(self, model: TrainedModel) -> None:
-        """Take what the training ended with: no earlier moment is called better that is not."""
+        """Take the model that the training ended with, to compare snapshots with."""
         self._end = Grade.of(model)
         self._show()
 
     def clear(self) -> None:
-        """Forget all moments, as a new training begins; back to now without a signal."""
+        """Drop all snapshots, for a new training, and go to the present without a signal."""
         self.history.clear()
         self.selected = self.least = self._end = None
         self._pinned.clear()
@@ -239,7 +263,7 @@ class HistorySlider(QWidget):
         self.slider.setValue(self.slider.maximum())
 
     def set_live(self, live: bool) -> None:
-        """Say whether the training still runs: where it does not, the right end is its end."""
+        """Set whether the training still runs: else the right end is called the end."""
         self._live = live
         self._show()
 
@@ -275,8 +299,11 @@ class HistorySlider(QWidget):
     def _say(self) -> None:
         best, end = self.history.best, "now" if self._live else "the end"
         if self.selected is not None:
-            text = describe(self.selected) + " · best" * (self.selected is best)
-            text += " · least held-out loss" * (self.selected is self.least)
+            text = describe(self.selected)
+            if self.selected is best:
+                text += " · best"
+            if self.selected is self.least:
+                text += " · least held-out loss"
         elif best is not None and best is not self.history.items[-1] and self._is_ahead(best):
             text = f"{end} · best: {describe(best)}"
         else:
@@ -286,9 +313,9 @@ class HistorySlider(QWidget):
         self.branch.setEnabled(self.selected is not None)
         self.keep.setEnabled(self.selected is not None or self._live)
 
-    def _is_ahead(self, kept: Snapshot) -> bool:
-        """Tell whether a moment was better than the end, as far as the two can be compared."""
-        grade, end = Grade.of(kept.model), self._end
+    def _is_ahead(self, snapshot: Snapshot) -> bool:
+        """Return whether a snapshot is better than the end, or cannot be compared with it."""
+        grade, end = Grade.of(snapshot.model), self._end
         if grade is None or end is None or grade.ground != end.ground:
             return True
         return grade.rank > end.rank
@@ -311,7 +338,7 @@ class HistorySlider(QWidget):
 
 
 class _Moments(QSlider):
-    """A slider with a mark for every moment, and a larger one for the best."""
+    """A slider with a mark for every snapshot, and a larger one for the best."""
 
     def __init__(self, palette: Palette) -> None:
         super().__init__(Qt.Orientation.Horizontal)
@@ -336,15 +363,16 @@ class _Moments(QSlider):
         painter.end()
 
     def x_of(self, place: int) -> float:
-        """Return where the middle of the handle is at a value, in pixels."""
+        """Return the position of the middle of the handle at a value, in pixels."""
         span = self.width() - HANDLE
         left = QStyle.sliderPositionFromValue(self.minimum(), self.maximum(), place, span)
         return left + HANDLE / 2
 
 
-def describe(kept: Snapshot) -> str:
-    """Return which moment it is and how good: ``step 120 · 0:45 · IoU 0.71``."""
-    parts, grade = [f"step {kept.step:,}", clock(kept.elapsed)], Grade.of(kept.model)
+def describe(snapshot: Snapshot) -> str:
+    """Return step, time and score of a snapshot: ``step 120 · 0:45 · IoU 0.71``."""
+    parts = [f"step {snapshot.step:,}", clock(snapshot.elapsed)]
+    grade = Grade.of(snapshot.model)
     if grade is not None:
         score = grade.score
         parts.append(f"loss {grade.loss:.3f}" if score is None else f"{grade.metric} {score:.2f}")

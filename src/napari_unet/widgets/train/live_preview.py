@@ -1,11 +1,11 @@
-"""While a training runs: strokes go in as they are painted, previews come out where one looks."""
+"""Layers that show what a network makes of the part of an image that is in view."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 from napari import Viewer
@@ -29,36 +29,111 @@ from napari_unet.widgets.layers.overlay import (
 from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.layers.view import VisibleRegion, find_visible_region
 from napari_unet.widgets.qt.event_thread import EventRunner
-from napari_unet.widgets.train.request import TrainRequest
 from napari_unet.workers.jobs import PreviewJob
 from napari_unet.workers.messages import Readable
 from napari_unet.workers.process import Worker
 
-LOOK_MS = 200
-"""How often it is looked where the user looks."""
+POLL_MS = 200
+"""Time in milliseconds between two looks at what is in view."""
 
-UNSURE = ((1.0, 0.1, 0.1, 0.0), (1.0, 0.1, 0.1, 0.15), (1.0, 0.1, 0.1, 0.8))
-"""From clear to red, as a colormap: that shows upon bright pictures as well as upon dark ones."""
+UNCERTAINTY = ((1.0, 0.1, 0.1, 0.0), (1.0, 0.1, 0.1, 0.15), (1.0, 0.1, 0.1, 0.8))
+"""RGBA colours from clear to red, of a colormap that shows on bright and on dark images."""
+
+
+class PreviewLayers:
+    """The layers above one image that show what a network makes of it.
+
+    Each is made when there is something to show in it. The image is held weakly, for this object
+    is kept for as long as the image lives.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layers go.
+    image : Image
+        The image that they lie above.
+    reference : callable
+        Returns the layer that the output image looks like.
+
+    Attributes
+    ----------
+    labels : Overlay
+        The likeliest class of each pixel.
+    uncertainty : Overlay
+        How unsure the network is of that, 0 to 255.
+    output : Overlay
+        The output of a network that makes images.
+    """
+
+    def __init__(self, viewer: Viewer, image: Image, reference: Callable[[], Image | None]) -> None:
+        self._image = ref(image)
+        self._reference = reference
+        self.labels = Overlay(viewer, self._new_labels)
+        self.uncertainty = Overlay(viewer, self._new_uncertainty)
+        self.output = Overlay(viewer, self._new_output)
+
+    def set_visible(self, *, labels: bool, output: bool) -> None:
+        """Show or hide the layers that exist.
+
+        Parameters
+        ----------
+        labels : bool
+            Whether to show labels and their uncertainty.
+        output : bool
+            Whether to show the output image.
+        """
+        for overlay in (self.labels, self.uncertainty):
+            if overlay.layer is not None:
+                overlay.layer.visible = labels
+        if self.output.layer is not None:
+            self.output.layer.visible = output
+
+    def _new_labels(self, data: NDArray[Any], **where: Any) -> Labels:
+        return Labels(data, opacity=0.4, **self._named("live preview"), **where)
+
+    def _new_uncertainty(self, data: NDArray[Any], **where: Any) -> Image:
+        return Image(
+            data,
+            colormap=Colormap(UNCERTAINTY, name="unsure"),
+            blending="translucent_no_depth",
+            rendering="average",  # in 3D the most unsure voxel of each ray would hide all else
+            contrast_limits=(0, 255),
+            **self._named("unsure"),
+            **where,
+        )
+
+    def _new_output(self, data: NDArray[Any], **where: Any) -> Image:
+        reference = self._reference()
+        assert reference is not None
+        return image_layer(data, reference, **self._named("preview"), **where)
+
+    def _named(self, what: str) -> dict[str, Any]:
+        image = self._image()
+        assert image is not None
+        return {"name": f"{image.name} – {what}", "metadata": {RESULT: {"preview": True}}}
 
 
 class LivePreview(QObject):
-    """Shows what the network says of the part of an image that is in view.
+    """Shows previews of the part of an image that is in view, and tells which part that is.
 
-    There is one layer for the labels and, if that is wanted, one for how unsure they are.
+    For a segmentation there is one layer for the labels and, if that is wanted, one for how
+    unsure they are; for other tasks there is one with the output image.
 
     Parameters
     ----------
     viewer : napari.Viewer
         Where the layers go.
     parent : QObject
-        What it dies with.
+        Its Qt parent, which deletes it.
 
     Attributes
     ----------
     noteChanged : Signal(str)
         There is another `note`.
     imageShown : Signal()
-        An image was written into the layer `picture`.
+        An image was written into `output_layer`.
+    enabled : bool
+        Whether to ask for previews and to show them.
     """
 
     noteChanged = Signal(str)  # noqa: N815 - Qt's way of naming
@@ -69,186 +144,177 @@ class LivePreview(QObject):
         self._viewer = viewer
         self._image: Image | None = None
         self._layout: AxisLayout | None = None
-        self._pair = 0
-        self._like: Image | None = None
-        self._known: WeakKeyDictionary[Image, tuple[Overlay, Overlay, Overlay]] = (
-            WeakKeyDictionary()
-        )
-        self._labels, self._unsure, self._picture = self._new_overlays()
-        self._unsure_wanted = False
-        self._last: Previewed | None = None
+        self._image_index = 0
+        self._reference: Image | None = None
+        self._layers_of: WeakKeyDictionary[Image, PreviewLayers] = WeakKeyDictionary()
+        self._uncertainty_shown = False
+        self._latest: Previewed | None = None
         self._note = ""
         self._colors: dict[int, RGBA] = {}
-        self._look: Callable[[Viewport | None], None] = Control().look
+        self._ask: Callable[[Viewport | None], None] = Control().look
         self.enabled = True
         self._timer = QTimer(self)
-        self._timer.setInterval(LOOK_MS)
-        self._timer.timeout.connect(self.look)
+        self._timer.setInterval(POLL_MS)
+        self._timer.timeout.connect(self.report_view)
 
     def begin(
         self,
         image: Image,
         layout: AxisLayout,
-        look: Callable[[Viewport | None], None],
-        pair: int = 0,
-        like: Image | None = None,
+        ask: Callable[[Viewport | None], None],
+        image_index: int = 0,
+        reference: Image | None = None,
     ) -> None:
-        """Follow the view of an image, the one of that number; `look` takes what is in view.
+        """Follow what is in view of an image. Layers of the other kind of preview are hidden.
 
-        `like` is the layer that previews look like, where these are images; None where they are
-        labels. What was shown of the other kind is hidden.
+        Parameters
+        ----------
+        image : Image
+            The layer to follow.
+        layout : AxisLayout
+            Roles of its axes.
+        ask : callable
+            Called with what is in view, again and again; with None where nothing is to be
+            previewed.
+        image_index : int
+            Which one the image is, where several are learned from.
+        reference : Image, optional
+            The layer that previews look like, where they are images; None where they are labels.
         """
-        switched = (like is None) != (self._like is None)
+        kind_changed = (reference is None) != (self._reference is None)
         if image is not self._image:
-            self._last = None
-            overlays = self._known.setdefault(image, self._new_overlays())
-            self._labels, self._unsure, self._picture = overlays
-        self._image, self._layout, self._look, self._pair = image, layout, look, pair
-        if like is not None and self._like not in (None, like):
-            self._picture.remove()
-        self._like = like
-        if switched:
+            self._latest = None
+        self._image = image
+        self._layout = layout
+        self._image_index = image_index
+        self._ask = ask
+        if image not in self._layers_of:
+            self._layers_of[image] = PreviewLayers(self._viewer, image, lambda: self._reference)
+        if reference is not None and self._reference not in (None, reference):
+            self._layers_of[image].output.remove()
+        self._reference = reference
+        if kind_changed:
             self.set_visible(True)
-        self.look()
+        self.report_view()
         self._timer.start()
 
     def end(self) -> None:
-        """Follow the view no longer; the layers stay as they are."""
+        """Stop following what is in view; the layers stay as they are."""
         self._timer.stop()
-        self._look = Control().look
-        self._say("")
+        self._ask = Control().look
+        self._set_note("")
 
-    def look(self) -> None:
-        """Tell the training what is in view."""
-        sight = self._sight() if self.enabled else VisibleRegion(None)
-        self._look(sight.view)
-        self._say(sight.note)
+    def report_view(self) -> None:
+        """Ask for a preview of what is in view now."""
+        visible = self._visible_region() if self.enabled else VisibleRegion(None)
+        self._ask(visible.view)
+        self._set_note(visible.note)
 
     def in_view(self) -> Viewport | None:
         """Return what of the image is in view, None where nothing can be previewed."""
-        return self._sight().view
+        return self._visible_region().view
 
     @property
     def layer(self) -> Labels | None:
         """The layer of labels, if there is one."""
-        return self._labels.layer if isinstance(self._labels.layer, Labels) else None
+        layers = self._layers()
+        layer = None if layers is None else layers.labels.layer
+        return layer if isinstance(layer, Labels) else None
 
     @property
-    def picture(self) -> Image | None:
-        """The layer of what the network makes of the image, if there is one."""
-        return self._picture.layer if isinstance(self._picture.layer, Image) else None
+    def output_layer(self) -> Image | None:
+        """The layer of the output image, if there is one."""
+        layers = self._layers()
+        layer = None if layers is None else layers.output.layer
+        return layer if isinstance(layer, Image) else None
 
     @property
     def note(self) -> str:
-        """What to say of the preview: which part of the view it shows; nothing where it is all."""
+        """Which part of the view is shown; empty where it is all of it."""
         return self._note
 
-    @property
-    def unsure_wanted(self) -> bool:
-        """Whether to show as well how unsure the network is."""
-        return self._unsure_wanted
-
-    @unsure_wanted.setter
-    def unsure_wanted(self, on: bool) -> None:
-        self._unsure_wanted = on
+    def show_uncertainty(self, on: bool) -> None:
+        """Show in a layer of its own how unsure the network is, or remove that layer."""
+        self._uncertainty_shown = on
         if not on:
-            for _, unsure, _ in self._known.values():
-                unsure.remove()
-        elif self._last is not None and self.enabled:
-            self._show_unsure(self._last)
+            for layers in self._layers_of.values():
+                layers.uncertainty.remove()
+        elif self._latest is not None and self.enabled:
+            self._write_uncertainty(self._latest)
 
-    def show(self, preview: Previewed | PreviewedImage, colors: dict[int, RGBA]) -> None:
-        """Write a preview into the layers; make them if there are none."""
+    def show(self, preview: Previewed | PreviewedImage, colors: Mapping[int, RGBA]) -> None:
+        """Write a preview into the layers; make them if there are none.
+
+        Parameters
+        ----------
+        preview : Previewed or PreviewedImage
+            One of another image than the one that is followed is dropped.
+        colors : mapping of int to RGBA
+            The colours of the classes, by label value.
+        """
         if self._image is None or self._image not in self._viewer.layers or not self.enabled:
             return
-        if preview.view.image_index != self._pair:
-            return  # of the image that was looked at a moment ago
-        if isinstance(preview, PreviewedImage):
-            self._show_image(preview)
+        if preview.view.image_index != self._image_index:
             return
-        self._last = preview
+        if isinstance(preview, PreviewedImage):
+            self._write_output(preview)
+            return
+        self._latest = preview
         self._colors |= colors  # those of classes that were painted once stay
-        self._write(self._labels, preview.view, preview.labels)
+        self._write(self._layers_of[self._image].labels, preview.view, preview.labels)
         if self.layer is not None:
-            _color(self.layer, self._colors)
-        if self._unsure_wanted:
-            self._show_unsure(preview)
+            _set_class_colors(self.layer, self._colors)
+        if self._uncertainty_shown:
+            self._write_uncertainty(preview)
 
     def set_visible(self, visible: bool) -> None:
-        """Hide what is shown, to make room for something better, or show it again."""
-        for labels, unsure, picture in self._known.values():
-            for overlay, is_meant in (
-                (labels, self._like is None),
-                (unsure, self._like is None),
-                (picture, self._like is not None),
-            ):
-                if overlay.layer is not None:
-                    overlay.layer.visible = visible and is_meant
+        """Show the layers of the present kind of preview, or hide them all."""
+        has_labels = self._reference is None
+        for layers in self._layers_of.values():
+            layers.set_visible(labels=visible and has_labels, output=visible and not has_labels)
 
-    def _show_unsure(self, preview: Previewed) -> None:
-        self._write(self._unsure, preview.view, np.round(255 * preview.unsure).astype(np.uint8))
+    def _layers(self) -> PreviewLayers | None:
+        return None if self._image is None else self._layers_of.get(self._image)
 
-    def _show_image(self, preview: PreviewedImage) -> None:
-        image, layout, before = self._image, self._layout, self.picture
-        if image is None or layout is None:
+    def _write_uncertainty(self, preview: Previewed) -> None:
+        layers = self._layers()
+        if layers is not None:
+            values = np.round(255 * preview.unsure).astype(np.uint8)
+            self._write(layers.uncertainty, preview.view, values)
+
+    def _write_output(self, preview: PreviewedImage) -> None:
+        image, layout = self._image, self._layout
+        layers = self._layers()
+        if image is None or layout is None or layers is None:
             return
+        before = self.output_layer
         block = image_block(preview, image, layout)
-        self._picture.write(image, block.channel, block.place, block.values)
-        made = self.picture
-        if made is not None and made is not before and self._like is not None:
-            link_looks(self._viewer, self._like, made)
+        layers.output.write(image, block.channel, block.place, block.values)
+        now = self.output_layer
+        if now is not None and now is not before and self._reference is not None:
+            link_looks(self._viewer, self._reference, now)
         self.imageShown.emit()
 
     def _write(self, overlay: Overlay, view: Viewport, values: NDArray[Any]) -> None:
         if self._image is not None and self._layout is not None:
             place = place_of(self._layout.labels, view)
-            channel, block = self._layout.channel, values.reshape(place.shape)
-            overlay.write(self._image, channel, place, block, self.layer)
+            block = values.reshape(place.shape)
+            overlay.write(self._image, self._layout.channel, place, block, self.layer)
 
-    def _new_overlays(self) -> tuple[Overlay, Overlay, Overlay]:
-        makers = (self._new_labels, self._new_unsure, self._new_image)
-        labels, unsure, picture = (Overlay(self._viewer, make) for make in makers)
-        return labels, unsure, picture
-
-    def _new_labels(self, data: NDArray[Any], **where: Any) -> Labels:
-        return Labels(data, opacity=0.4, **self._named("live preview"), **where)
-
-    def _new_unsure(self, data: NDArray[Any], **where: Any) -> Image:
-        return Image(
-            data,
-            colormap=Colormap(UNSURE, name="unsure"),
-            blending="translucent_no_depth",
-            rendering="average",  # in 3D the most unsure voxel of each ray would hide all else
-            contrast_limits=(0, 255),
-            **self._named("unsure"),
-            **where,
-        )
-
-    def _new_image(self, data: NDArray[Any], **where: Any) -> Image:
-        assert self._like is not None
-        return image_layer(data, self._like, **self._named("preview"), **where)
-
-    def _named(self, what: str) -> dict[str, Any]:
-        assert self._image is not None
-        return {
-            "name": f"{self._image.name} – {what}",
-            "metadata": {RESULT: {"preview": True}},
-        }
-
-    def _sight(self) -> VisibleRegion:
+    def _visible_region(self) -> VisibleRegion:
         image, layout = self._image, self._layout
         if image is None or layout is None or image not in self._viewer.layers:
             return VisibleRegion(None)
-        return find_visible_region(self._viewer, image, layout, self._pair)
+        return find_visible_region(self._viewer, image, layout, self._image_index)
 
-    def _say(self, note: str) -> None:
+    def _set_note(self, note: str) -> None:
         if note != self._note:
             self._note = note
             self.noteChanged.emit(note)
 
 
-def _color(layer: Labels, colors: dict[int, RGBA]) -> None:
-    """Give the layer the classes' colours, unless it has them."""
+def _set_class_colors(layer: Labels, colors: Mapping[int, RGBA]) -> None:
+    """Give a layer the colours of the classes, unless it has them."""
     if layer.metadata.get("colors") != colors:
         known: dict[int | None, Any] = dict(colors.items())
         wanted = {None: "transparent", 0: "transparent", **known}
@@ -257,23 +323,25 @@ def _color(layer: Labels, colors: dict[int, RGBA]) -> None:
 
 
 class ModelPreview(QObject):
-    """Keeps a live preview up to date from a model that no longer changes.
+    """Keeps a live preview up to date from a model that is no longer trained.
 
     Parameters
     ----------
     preview : LivePreview
         Where it is shown; it also knows what is in view.
     worker : Worker
-        Who computes.
+        Computes the previews.
     colors : callable
         Returns the colours of the classes, by label value.
     parent : QObject
-        What it dies with.
+        Its Qt parent, which deletes it.
 
     Attributes
     ----------
     failed : Signal(object)
-        It could not be computed; a `NapariUnetError`.
+        A preview could not be computed; a `NapariUnetError`.
+    runner : EventRunner
+        The thread that waits for the worker.
     """
 
     failed = Signal(object)
@@ -286,72 +354,78 @@ class ModelPreview(QObject):
         parent: QObject,
     ) -> None:
         super().__init__(parent)
-        self._preview, self._worker, self._colors = preview, worker, colors
+        self._preview = preview
+        self._worker = worker
+        self._colors = colors
         self._model: TrainedModel | None = None
-        self._picture: LayerData | None = None
+        self._data: LayerData | None = None
         self._mask: Any = None
         self._request = Request()
-        self._shown: tuple[TrainedModel, Viewport] | None = None
-        self._seen: Viewport | None = None
+        self._asked: tuple[TrainedModel, Viewport] | None = None
+        self._last_view: Viewport | None = None
         self.runner = EventRunner(self)
         self._timer = QTimer(self)
-        self._timer.setInterval(LOOK_MS)
-        self._timer.timeout.connect(self._look)
+        self._timer.setInterval(POLL_MS)
+        self._timer.timeout.connect(self._update)
         self.runner.happened.connect(self._show)
-        self.runner.failed.connect(self._failed)
+        self.runner.failed.connect(self._fail)
 
     def follow(
-        self, model: TrainedModel, picture: LayerData, request: Request, mask: Any = None
+        self, model: TrainedModel, data: LayerData, request: Request, mask: Any = None
     ) -> None:
-        """Show what a model says of what is in view, until told otherwise.
+        """Preview a model wherever the user looks, until `end` or another model.
 
-        `mask` tells which pixels are missing, as for `napari_unet.predict`.
+        Parameters
+        ----------
+        model : TrainedModel
+            The model.
+        data : LayerData
+            The image.
+        request : Request
+            How to read the image.
+        mask : array, optional
+            Tells which pixels are missing, as for `napari_unet.predict`.
         """
-        self._model, self._picture, self._request, self._mask = model, picture, request, mask
-        self._shown = None
+        self._model = model
+        self._data = data
+        self._request = request
+        self._mask = mask
+        self._asked = None
         self._timer.start()
-        self._look()
+        self._update()
 
     @property
     def active(self) -> bool:
-        """Whether it shows a model."""
+        """Whether a model is previewed."""
         return self._model is not None
 
     def end(self) -> None:
-        """Follow the view no longer."""
+        """Preview no model any more; the layers stay as they are."""
         self._timer.stop()
-        self._model = self._picture = self._mask = None
+        self._model = self._data = self._mask = None
 
-    def _look(self) -> None:
-        model, picture = self._model, self._picture
+    def _update(self) -> None:
+        """Compute a preview, if what is in view is new and has come to rest."""
+        model, data = self._model, self._data
         view = self._preview.in_view() if self._preview.enabled else None
-        if model is None or picture is None or view is None or self.runner.running:
+        if model is None or data is None or view is None or self.runner.running:
             return
-        if self._shown == (model, view):
+        if self._asked == (model, view):
             return
-        still, self._seen = view == self._seen, view
-        if not still and self._shown is not None:
-            return  # it moves: wait until the user has found what to look at
-        self._shown = (model, view)
+        at_rest = view == self._last_view
+        self._last_view = view
+        if not at_rest and self._asked is not None:
+            return
+        self._asked = (model, view)
         mask = None if self._mask is None else Readable(self._mask)
-        job = PreviewJob(model, Readable(picture.data), self._request, view, mask)
+        job = PreviewJob(model, Readable(data.data), self._request, view, mask)
         self.runner.start(partial(self._worker.run, job))
 
-    def _show(self, previewed: object) -> None:
+    def _show(self, preview: Any) -> None:
         # Meanwhile the user may have gone back to the present.
-        if self._model is not None and self._shown is not None and self._shown[0] is self._model:
-            self._preview.show(previewed, dict(self._colors()))  # type: ignore[arg-type]
+        if self._model is not None and self._asked is not None and self._asked[0] is self._model:
+            self._preview.show(preview, self._colors())
 
-    def _failed(self, error: object) -> None:
+    def _fail(self, error: object) -> None:
         self.end()
         self.failed.emit(error)
-
-
-def like_of(request: TrainRequest | None, image: Image, other: Any) -> Image | None:
-    """Return the layer that previews look like: the target where there is one, else the image.
-
-    None where previews are labels.
-    """
-    if request is None or request.is_segmentation:
-        return None
-    return other if request.task == "restore" else image

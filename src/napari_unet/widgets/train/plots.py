@@ -1,34 +1,54 @@
-"""The loss while a network learns, and the learning rate below it."""
+"""Plots of the loss and of the learning rate against the step."""
 
 from __future__ import annotations
 
 import pyqtgraph as pg
-from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QColor, QPen
 from qtpy.QtWidgets import QCheckBox, QSizePolicy, QVBoxLayout, QWidget
+from superqt.utils import qthrottled
 
 from napari_unet.runs.curve import Curve
 from napari_unet.widgets.qt.style import Palette
 
 REPAINT_MS = 1000
-HEIGHT, RATE_HEIGHT = 156, 80
-"""Of the two plots in pixels; the lower one has the axis of the steps, half of its height."""
+"""Time in milliseconds between two drawings."""
+
+HEIGHT = 156
+"""Height of the plot of the loss, in pixels."""
+
+RATE_HEIGHT = 80
+"""Height of the plot of the learning rate in pixels, half of which is the axis of the steps."""
 
 LEFT = 60
-"""Width of the left axes in pixels: the same, so that a step is at the same place in both."""
+"""Width of both left axes in pixels, so that a step is at the same place in both plots."""
 
 
 class LossPlot(QWidget):
     """Losses and learning rate against the step, in the colours of the theme.
 
-    Points may come as fast as they like: it repaints at most once a second, and never
-    draws more than a thousand points per curve.
+    However fast points are added, it repaints at most once a second, and draws at most a thousand
+    points per curve.
+
+    Parameters
+    ----------
+    palette : Palette
+        The colours of the theme.
+
+    Attributes
+    ----------
+    training, validation : Curve
+        The points of the losses.
+    rate : RatePlot
+        The plot of the learning rate.
     """
 
     def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.training, self.validation = Curve(), Curve()
-        self._plot, self.rate = pg.PlotWidget(self), RatePlot(palette)
+        self.training = Curve()
+        self.validation = Curve()
+        self._plot = pg.PlotWidget(self)
+        self.rate = RatePlot(palette)
         self._raw = self._plot.plot()
         self._smooth = self._plot.plot(name="training")
         self._held_out = self._plot.plot(name=None)
@@ -42,25 +62,40 @@ class LossPlot(QWidget):
         layout.addWidget(self._plot)
         layout.addWidget(self.rate)
         layout.addWidget(self.log, alignment=Qt.AlignmentFlag.AlignRight)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(REPAINT_MS)
-        self._timer.timeout.connect(self.repaint_now)
+        self._repaint_soon = qthrottled(self.repaint_now, timeout=REPAINT_MS, leading=False)
         self._arrange()
         self.set_palette(palette)
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        """Return the size at which it is easy to read."""
+        """Return the preferred size."""
         return QSize(300, HEIGHT + RATE_HEIGHT + 24)
 
     def add_step(self, step: int, loss: float, rate: float) -> None:
-        """Add a point to the curves of the training and of the learning rate."""
+        """Add a point to the curves of the training loss and of the learning rate.
+
+        Parameters
+        ----------
+        step : int
+            Steps done.
+        loss : float
+            The training loss of that step.
+        rate : float
+            The learning rate of that step.
+        """
         self.training.append(step, loss)
         self.rate.series.append(step, rate)
         self._repaint_soon()
 
     def add_validation(self, step: int, loss: float) -> None:
-        """Add a point to the curve of the validation."""
+        """Add a point to the curve of the validation loss.
+
+        Parameters
+        ----------
+        step : int
+            Steps done.
+        loss : float
+            The validation loss.
+        """
         self.validation.append(step, loss)
         self._repaint_soon()
 
@@ -73,14 +108,14 @@ class LossPlot(QWidget):
         self.repaint_now()
 
     def mark(self, step: int | None) -> None:
-        """Draw a line at the step that is looked at; None: no line."""
+        """Draw a line at a step; None: no line."""
         for line in (self._mark, self.rate.line):
             line.setVisible(step is not None)
             if step is not None:
                 line.setPos(step)
 
     def repaint_now(self) -> None:
-        """Draw all points there are."""
+        """Draw all points now."""
         self._raw.setData(*self.training.points())
         self._smooth.setData(*self.training.smooth())
         self._held_out.setData(*self.validation.points())
@@ -111,25 +146,21 @@ class LossPlot(QWidget):
     def _arrange(self) -> None:
         item = _calm(self._plot, HEIGHT)
         item.setLabel("left", "loss")
-        # The steps are named once, below: here only the grid's lines need the axis.
+        # The plot below names the steps; here only the grid needs the axis.
         item.getAxis("bottom").setStyle(showValues=False, tickLength=0)
         item.getAxis("bottom").setHeight(5)
         self._legend = item.addLegend(offset=(-4, 4), labelTextSize="8pt", verSpacing=-6)
         self.rate.setXLink(self._plot)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
-    def _repaint_soon(self) -> None:
-        if not self._timer.isActive():
-            self._timer.start()
-
 
 class RatePlot(pg.PlotWidget):  # type: ignore[misc]
-    """The learning rate against the step: a low strip that starts at zero.
+    """The learning rate against the step, from zero.
 
     Attributes
     ----------
     series : Curve
-        The points; drawn by `repaint_now`.
+        The points, which `repaint_now` draws.
     line : InfiniteLine
         Marks a step.
     """
@@ -145,7 +176,7 @@ class RatePlot(pg.PlotWidget):  # type: ignore[misc]
         item.setLabel("left", "rate")
         left = item.getAxis("left")
         left.enableAutoSIPrefix(False)
-        # A label may reach beyond the end of the axis, which pyqtgraph allows without a grid only.
+        # pyqtgraph allows labels to reach beyond the end of the axis only without a grid.
         item.showGrid(y=False)
         left.setStyle(hideOverlappingLabels=False, tickLength=0)
         self.setToolTip("The learning rate at each step.")
@@ -153,7 +184,7 @@ class RatePlot(pg.PlotWidget):  # type: ignore[misc]
         self.repaint_now()
 
     def repaint_now(self) -> None:
-        """Draw all points there are; the axis names only zero and the highest rate."""
+        """Draw all points now; the axis names only zero and the highest rate."""
         x, y = self.series.points()
         self.curve.setData(x, y)
         highest = float(y.max()) if len(y) else 0.0
@@ -173,7 +204,7 @@ class RatePlot(pg.PlotWidget):  # type: ignore[misc]
 
 
 def _calm(plot: pg.PlotWidget, height: int) -> pg.PlotItem:
-    """Make a plot to look at, without menu, mouse and buttons; return its item."""
+    """Switch off menu, mouse and buttons of a plot, and return its item."""
     item = plot.getPlotItem()
     item.layout.setContentsMargins(1, 1, 1, 0)
     item.showGrid(x=True, y=True, alpha=0.15)
@@ -198,7 +229,7 @@ def _dress(plot: pg.PlotWidget, palette: Palette) -> None:
 
 
 def _mark_in(plot: pg.PlotWidget) -> pg.InfiniteLine:
-    """Put a line that marks a step into a plot, hidden at first; no plot stretches for it."""
+    """Add a hidden line to a plot, which marks a step and has no effect on the plot's range."""
     line = pg.InfiniteLine(angle=90, movable=False)
     line.hide()
     plot.addItem(line, ignoreBounds=True)

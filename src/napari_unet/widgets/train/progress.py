@@ -1,4 +1,4 @@
-"""How a training goes: loss, history, scores and advice."""
+"""The part of the Train page that shows how a training goes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from napari_unet.widgets.train.scores import ScoreBoard
 
 
 class TrainingProgress(QWidget):
-    """Shows the events of one training after the other.
+    """Shows advice, loss, history and scores of one training after the other.
 
     Parameters
     ----------
@@ -35,6 +35,13 @@ class TrainingProgress(QWidget):
         The colours of the theme.
     colors : callable
         Returns the colours of the painted classes, by label value.
+
+    Attributes
+    ----------
+    names, values : tuple
+        Names and label values of the classes.
+    scores : Validated, optional
+        The latest validation.
     """
 
     def __init__(
@@ -50,7 +57,8 @@ class TrainingProgress(QWidget):
         self.values: tuple[int, ...] = ()
         self.scores: Validated | None = None
         self.advice = AdviceLine(palette)
-        self.plot, self.history = LossPlot(palette), HistorySlider(palette)
+        self.plot = LossPlot(palette)
+        self.history = HistorySlider(palette)
         self.board = ScoreBoard(palette)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -61,7 +69,7 @@ class TrainingProgress(QWidget):
         self.history.moved.connect(self._mark)
 
     def clear(self) -> None:
-        """Forget the last training, as another one begins."""
+        """Forget the last training, for a new one."""
         self._adviser = Adviser()
         self.scores = None
         for part in (self.plot, self.history, self.advice, self.board):
@@ -70,7 +78,7 @@ class TrainingProgress(QWidget):
         self.board.hide()
 
     def show_event(self, event: TrainingEvent) -> None:
-        """Show what an event has to show."""
+        """Show what an event says of the training."""
         match event:
             case Started() | ClassesGrew():
                 self.names, self.values = event.class_names, event.class_values
@@ -97,11 +105,11 @@ class TrainingProgress(QWidget):
         for part in (self.plot, self.history, self.advice, self.board):
             part.set_palette(palette)
 
-    def _mark(self, kept: Snapshot | None) -> None:
-        self.plot.mark(None if kept is None else kept.step)
+    def _mark(self, selected: Snapshot | None) -> None:
+        self.plot.mark(None if selected is None else selected.step)
 
     def _offer_best(self, event: Finished) -> None:
-        """Offer the weights with the least loss, where they are others than the last ones."""
+        """Add the weights with the least loss to the history, unless they are the last ones."""
         facts = {} if event.best is None else event.best.training
         if event.best is not None and facts["steps"] not in (0, event.step):
             self.history.add_least(Snapshot(facts["steps"], facts["seconds"], event.best))

@@ -1,4 +1,4 @@
-"""What is kept of each training, and the way to it."""
+"""Where trainings are recorded, and the dialogs that open the records."""
 
 from __future__ import annotations
 
@@ -41,21 +41,22 @@ from napari_unet.widgets.qt.style import Notice, Palette, style_sheet
 from napari_unet.widgets.qt.text import humanise
 
 NAME = "napari-unet-live"
+"""Name of the folder and of the file of preferences."""
 
 
 def default_folder() -> Path:
-    """Return where runs are kept unless another folder is chosen: among the user's own data."""
+    """Return the folder of runs if the user chose none, in the user's folder for data."""
     place = QStandardPaths.StandardLocation.GenericDataLocation
     return Path(QStandardPaths.writableLocation(place), NAME, "runs")
 
 
 def store() -> QSettings:
-    """Return where preferences are written."""
+    """Return the store of preferences."""
     return QSettings(NAME, "panel")
 
 
 class Preference:
-    """One value that is remembered, as text; what nobody set is not written.
+    """One value that is remembered as text, once it was set.
 
     Parameters
     ----------
@@ -67,39 +68,42 @@ class Preference:
         self.key = key
 
     def text(self) -> str | None:
-        """Return what is remembered, None if nothing is."""
+        """Return the value, None if it was never set."""
         found: Any = store().value(self.key)
         return None if found is None else str(found)
 
     def is_on(self, default: bool) -> bool:
-        """Return what is remembered as yes or no."""
+        """Return the value as yes or no."""
         text = self.text()
         return default if text is None else text == "yes"
 
     def remember(self, value: str | bool) -> None:
-        """Write another value."""
+        """Set the value."""
         text = ("yes" if value else "no") if isinstance(value, bool) else value
         store().setValue(self.key, text)
 
 
 SIZE = (1020, 420)
+"""Width and height of the dialog, in pixels."""
+
 LONGEST = 40
-"""Letters of a setting that are shown; all of it is in the tooltip."""
+"""Characters of a setting that are shown; the tooltip has all of it."""
 
 COLUMNS = (
     "When", "Task", "Status", "Steps", "Seconds", "Network", "Held-out loss", "Mean score", "Seed",
 )  # fmt: skip
+"""Columns of the table, unless it shows only what differs."""
 
 
 class RunsDialog(QDialog):
-    """A table of trainings; a double click opens a report. It does not block the viewer.
+    """A table of recorded trainings; a double click opens a report. It does not block the viewer.
 
     Parameters
     ----------
     folder : Path
         Where their folders are.
     session : Session
-        Where a model goes that is chosen here.
+        Where models go that are loaded from here.
     theme : str
         The viewer's theme.
     """
@@ -114,12 +118,14 @@ class RunsDialog(QDialog):
         self.runs: list[RunSummary] = []
         self.table = QTableWidget()
         self.differs = QCheckBox("Only what differs")
-        self.differs.setToolTip("Show the settings that are not the same in all trainings.")
-        self.use, self.report = QPushButton("Use this model"), QPushButton("Open report")
-        self.use.setToolTip("Put the model of the chosen training among those of this viewer.")
-        self.report.setToolTip("Show what came of the chosen training (or double click it).")
+        self.differs.setToolTip("Show only the settings that are not the same in all trainings.")
+        self.use = QPushButton("Use this model")
+        self.use.setToolTip("Add the model of the selected training to those of this viewer.")
+        self.report = QPushButton("Open report")
+        self.report.setToolTip("Show the report of the selected training (or double-click it).")
         self.notice = Notice()
-        self._reader, self._loader = EventRunner(self), EventRunner(self)
+        self._reader = EventRunner(self)
+        self._loader = EventRunner(self)
         self._arrange(folder)
         self._dress(Palette.of(theme))
         self._connect()
@@ -187,7 +193,7 @@ class RunsDialog(QDialog):
         self.runs = runs
         self._fill()
         if not runs:
-            self.notice.say("Nothing was kept here yet.")
+            self.notice.say("No training is recorded here yet.")
 
     def _fill(self) -> None:
         """Show all trainings, the newest first."""
@@ -235,7 +241,7 @@ class RunsDialog(QDialog):
         if (run.folder / REPORT).is_file():
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(run.folder / REPORT)))
         else:
-            self.notice.say(f"{run.name} has no report: it was cut off.", "warning")
+            self.notice.say(f"{run.name} has no report, because it was interrupted.", "warning")
 
     def _use_clicked(self) -> None:
         run = self.chosen
@@ -252,7 +258,7 @@ class RunsDialog(QDialog):
 
 
 class Cell(QTableWidgetItem):
-    """A value in a table: numbers are sorted as numbers, and what is missing comes last."""
+    """A table item that sorts numbers as numbers, and missing values last."""
 
     def __init__(self, value: Any) -> None:
         text = shown(value)
@@ -264,7 +270,7 @@ class Cell(QTableWidgetItem):
             self.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 
     def __lt__(self, other: QTableWidgetItem) -> bool:
-        """Tell which comes first."""
+        """Return whether this comes before another item."""
         return isinstance(other, Cell) and self._rank() < other._rank()
 
     def _rank(self) -> tuple[float, str]:
@@ -277,7 +283,7 @@ class Cell(QTableWidgetItem):
 
 
 def shown(value: Any) -> str:
-    """Return a value as a table shows it."""
+    """Return a value as text for the table."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -299,44 +305,51 @@ def _row(run: RunSummary) -> list[Any]:
 
 
 def _when(run: RunSummary) -> datetime | str:
-    """Return when a training began; its folder where that is not known."""
+    """Return when a training began, or its folder where that is not known."""
     return run.started or run.name
 
 
 def _model_of(run: RunSummary) -> tuple[str, TrainedModel]:
-    """Return a training's model, called after it; to be called in a thread."""
+    """Return the name and the model of a training; to be called in a thread."""
     return run.name, read_model(str(run.folder / MODEL))[1]
 
 
-KEEP, FOLDER = Preference("runs/keep"), Preference("runs/folder")
+KEEP = Preference("runs/keep")
+"""Whether trainings are recorded."""
+
+FOLDER = Preference("runs/folder")
+"""Where they are recorded."""
+
 BOARD = Preference("runs/tensorboard")
+"""Whether files for TensorBoard are written, too."""
 
 TIPS = {
     "keep": "Write log, settings, model and a report of every training into a folder of its own.",
-    "board": "Also write what TensorBoard shows: losses, scores and previews.",
+    "board": "Also write files for TensorBoard: losses, scores and previews.",
     "no board": 'TensorBoard is not installed. Run: pip install "napari-unet-live[tensorboard]"',
-    "choose": "Keep the trainings in another folder.",
+    "choose": "Choose another folder for the trainings.",
     "report": "Show the report of the newest training in the browser.",
     "folder": "Show the folder of all trainings.",
-    "compare": "List all trainings: how they were set, and what came of them.",
-    "tensorboard": "Start TensorBoard on this folder, and show it in the browser.",
+    "compare": "Show a table of all trainings with their settings and scores.",
+    "tensorboard": "Start TensorBoard for this folder, and show it in the browser.",
 }
+"""Tooltips by part."""
 
 
 class RunsBox(QWidget):
-    """Says whether and where trainings are kept, and opens what is kept.
+    """Sets whether and where trainings are recorded, and opens reports, folder and TensorBoard.
 
     Parameters
     ----------
     viewer : ViewerModel
-        Whose theme the table of trainings wears.
+        Its theme is that of the table of trainings.
     session : Session
-        Where a model goes that is taken from there.
+        Where models go that are loaded from that table.
 
     Attributes
     ----------
     failed : Signal(object)
-        Something the user asked for cannot be; a `NapariUnetError`.
+        What the user asked for is not possible; a `NapariUnetError`.
     """
 
     failed = Signal(object)
@@ -345,16 +358,20 @@ class RunsBox(QWidget):
         self, viewer: ViewerModel, session: Session, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        self._viewer, self._session = viewer, session
+        self._viewer = viewer
+        self._session = session
         self._boards = _Boards()
         self.dialog: RunsDialog | None = None
         self.keep = QCheckBox("Keep every training in a folder")
         self.board = QCheckBox("TensorBoard files")
-        self.place, self.choose = PathLabel(), QPushButton("…")
+        self.place = PathLabel()
+        self.choose = QPushButton("…")
         self.choose.setFixedWidth(34)
         self.choose.setAccessibleName("Choose the folder of the trainings")
-        self.report, self.open = QPushButton("Open report"), QPushButton("Open folder")
-        self.compare, self.tensorboard = QPushButton("Compare …"), QPushButton("TensorBoard")
+        self.report = QPushButton("Open report")
+        self.open = QPushButton("Open folder")
+        self.compare = QPushButton("Compare …")
+        self.tensorboard = QPushButton("TensorBoard")
         self.notice = Notice()
         self._starter = EventRunner(self)
         self._arrange()
@@ -368,14 +385,14 @@ class RunsBox(QWidget):
         return self.place.path
 
     def options(self) -> dict[str, Any]:
-        """Return what `napari_unet.train` is to be told; nothing where nothing is kept."""
+        """Return the fields of `TrainRequest` that are set here; none where nothing is recorded."""
         if not self.keep.isChecked():
             return {}
         board = self.board.isEnabled() and self.board.isChecked()
         return {"runs": str(self.folder), **({"tensorboard": True} if board else {})}
 
     def refresh(self) -> None:
-        """Take in that there may be another training, or that the folder has changed."""
+        """Enable the buttons that have something to open."""
         there = self.folder.is_dir()
         self.report.setEnabled(newest_report(self.folder) is not None)
         for button in (self.open, self.compare):
@@ -383,7 +400,7 @@ class RunsBox(QWidget):
         self.tensorboard.setEnabled(there and _has_tensorboard() and not self._starter.running)
 
     def release(self) -> None:
-        """End what was started, and close what was opened."""
+        """End TensorBoard, and close the table of trainings."""
         self._starter.abandon()
         self._boards.close()
         if self.dialog is not None:
@@ -397,7 +414,8 @@ class RunsBox(QWidget):
         )  # fmt: skip
         for part, name in named:
             part.setToolTip(TIPS[name])
-        place, buttons, layout = QHBoxLayout(), QGridLayout(), QVBoxLayout(self)
+        layout = QVBoxLayout(self)
+        place, buttons = QHBoxLayout(), QGridLayout()
         place.addWidget(self.place, 1)
         place.addWidget(self.choose)
         for number, button in enumerate((self.report, self.open, self.compare, self.tensorboard)):
@@ -411,7 +429,7 @@ class RunsBox(QWidget):
         layout.addWidget(self.notice)
 
     def _load(self) -> None:
-        """Show what is remembered."""
+        """Set the editors to the preferences."""
         self.keep.setChecked(KEEP.is_on(True))
         self.board.setChecked(BOARD.is_on(False))
         if not _has_tensorboard():
@@ -432,7 +450,7 @@ class RunsBox(QWidget):
         self._starter.happened.connect(self._board_started)
         self._starter.failed.connect(self._board_failed)
         self._starter.ended.connect(self.refresh)
-        # Who closes the window need not think of it.
+        # However the window is closed.
         self.destroyed.connect(self._boards.close)
 
     def _choose_clicked(self) -> None:
@@ -446,7 +464,7 @@ class RunsBox(QWidget):
         report = newest_report(self.folder)
         if report is None:
             self.refresh()
-            self.failed.emit(InputError("There is no report any more", got=str(self.folder)))
+            self.failed.emit(InputError("The report is no longer there", got=str(self.folder)))
         else:
             show(report)
 
@@ -475,7 +493,7 @@ class RunsBox(QWidget):
 
 
 class PathLabel(QLabel):
-    """Shows the end of a path where there is no room for all of it."""
+    """Shows a path, or its end where there is no room for all of it."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -491,7 +509,7 @@ class PathLabel(QLabel):
         self._elide()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Show as much as there is room for."""
+        """Shorten the path to the new width."""
         super().resizeEvent(event)
         self._elide()
 
@@ -501,7 +519,7 @@ class PathLabel(QLabel):
 
 
 class _Boards:
-    """At most one TensorBoard; it ends with whoever asked for it, even while it starts."""
+    """Holds at most one TensorBoard, and ends it on `close`, even while it starts."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -510,30 +528,32 @@ class _Boards:
         self._over = False
 
     def open(self, folder: Path) -> str:
-        """Return where TensorBoard shows a folder; called in a thread, for it takes seconds."""
+        """Start TensorBoard for a folder, and return its address; to be called in a thread."""
         with self._lock:
             board, known = self._board, self._folder
         if board is not None and known == folder and board.process.poll() is None:
             return board.url
         new = open_tensorboard(folder)
         with self._lock:
-            before, self._board, self._folder = self._board, new, folder
-            over = self._over
+            before, over = self._board, self._over
+            self._board = new
+            self._folder = folder
         for old in (before, new if over else None):
             if old is not None:
                 old.close()
         return new.url
 
     def close(self, *_: object) -> None:
-        """End it."""
+        """End TensorBoard."""
         with self._lock:
-            board, self._board, self._over = self._board, None, True
+            board, self._board = self._board, None
+            self._over = True
         if board is not None:
             board.close()
 
 
 def newest_report(folder: Path) -> Path | None:
-    """Return the report of the newest training that has one; their names sort by time."""
+    """Return the newest report; the names of the folders sort by time."""
     try:
         found = sorted((path for path in folder.iterdir()), reverse=True)
     except OSError:
@@ -542,7 +562,7 @@ def newest_report(folder: Path) -> Path | None:
 
 
 def show(path: Path) -> None:
-    """Show a file or a folder with the program that the system has for it."""
+    """Open a file or a folder with the program that the system uses for it."""
     QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))
 
 

@@ -1,4 +1,4 @@
-"""How good each class is, as bars in the colours of the classes."""
+"""The scores of a validation: a bar per class, and the confusion table."""
 
 from __future__ import annotations
 
@@ -27,21 +27,31 @@ from napari_unet.training.events import Validated
 from napari_unet.training.metrics import Table, accuracy, dice, iou, shares
 from napari_unet.widgets.qt.style import Palette, Section, guard_wheel
 
-ROW_HEIGHT, NARROW, NAMES = 22, 40, 104
-"""Height of a row, least width of a column, most of the column of names; in pixels."""
+ROW_HEIGHT = 22
+"""Height of a row of the table, in pixels."""
+
+NARROW = 40
+"""Least width of a column of the table, in pixels."""
+
+NAMES = 104
+"""Largest width of the column of names, in pixels."""
+
+SWATCH = 10
+"""Side of a square of colour, in pixels."""
 
 STRONGEST = 0.6
-"""Opacity of a cell that holds all of its row."""
+"""Opacity of a cell that holds all voxels of its row."""
 
 SHARE = Qt.ItemDataRole.UserRole
+"""Role of an item's data under which its share of the row is kept."""
 
 
 class ConfusionTable(QWidget):
-    """Held-out voxels, truth by rows and answers by columns, in percent of the rows."""
+    """A table of held-out voxels in percent of each row: true class by row, predicted by column."""
 
     def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.hint = QLabel("Rows: truth. Columns: what the network says.")
+        self.hint = QLabel("Rows: true class. Columns: predicted class.")
         self.hint.setProperty("unet", "faint")
         self.hint.setWordWrap(True)
         self.table = QTableWidget(0, 0)
@@ -63,14 +73,14 @@ class ConfusionTable(QWidget):
         layout.addWidget(self.table)
 
     def show_table(self, table: Table, names: Sequence[str], colors: Sequence[str]) -> None:
-        """Show other counts.
+        """Show a confusion matrix.
 
         Parameters
         ----------
         table : sequence of sequences of float, shape (class, class)
-            Counts of voxels, truth by rows.
+            Counts of voxels; rows are true classes.
         names, colors : sequence of str
-            Of the classes; colours as ``#rrggbb``.
+            Names and colours (``#rrggbb``) of the classes.
         """
         number = len(names)
         if self.table.rowCount() != number:
@@ -83,7 +93,7 @@ class ConfusionTable(QWidget):
                 header.setIcon(swatch(color))
         for r, (row, parts) in enumerate(zip(table, shares(table), strict=True)):
             for c, (pixels, part) in enumerate(zip(row, parts, strict=True)):
-                self._fill(r, c, part, f"{pixels:,.0f} of {names[r]} read as {names[c]}")
+                self._fill(r, c, part, f"{pixels:,.0f} of {names[r]} predicted as {names[c]}")
 
     def set_palette(self, palette: Palette) -> None:
         """Take the colours of a theme."""
@@ -129,14 +139,14 @@ class ConfusionTable(QWidget):
         columns.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         for header in (rows, columns):
             header.setTextElideMode(Qt.TextElideMode.ElideRight)
-            header.setIconSize(QSize(10, 10))
+            header.setIconSize(QSize(SWATCH, SWATCH))
             header.setHighlightSections(False)
         left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         rows.setDefaultAlignment(left)
 
 
 class _Cells(QStyledItemDelegate):
-    """Paints shares: hits in one colour, mistakes in another, the stronger the more."""
+    """Paints cells: hits in one colour, mistakes in another, more opaque where there are more."""
 
     def __init__(self, palette: Palette, parent: QWidget) -> None:
         super().__init__(parent)
@@ -145,9 +155,20 @@ class _Cells(QStyledItemDelegate):
     def paint(
         self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex
     ) -> None:
-        """Draw a cell; style sheets would hide a background of its own."""
+        """Draw a cell. Style sheets would hide a background that is set for an item.
+
+        Parameters
+        ----------
+        painter : QPainter
+            Where to draw.
+        option : QStyleOptionViewItem
+            Has the cell's rectangle.
+        index : QModelIndex
+            The cell.
+        """
         assert painter is not None
-        p, cell = self.palette_, option.rect.adjusted(1, 1, -1, -1)
+        p = self.palette_
+        cell = option.rect.adjusted(1, 1, -1, -1)
         painter.save()
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor(p.foreground))
@@ -161,21 +182,39 @@ class _Cells(QStyledItemDelegate):
         painter.restore()
 
 
-def swatch(color: str, side: int = 10) -> QIcon:
-    """Return a small square of a colour."""
-    pixmap = QPixmap(side, side)
-    pixmap.fill(QColor(color))
+def swatch(colour: str) -> QIcon:
+    """Return a small square of a colour (``#rrggbb``)."""
+    pixmap = QPixmap(SWATCH, SWATCH)
+    pixmap.fill(QColor(colour))
     return QIcon(pixmap)
 
 
-ROW, GAP = 20, 8
+ROW = 20
+"""Height of the row of a class, in pixels."""
+
+GAP = 8
+"""Space between name, bar and number, in pixels."""
+
 NAME_SHARE = 0.34
+"""Share of the width that names have."""
+
 SCORES = {"IoU": iou, "Dice": dice}
+"""The scores that can be computed from a confusion matrix."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """The score of one class, 0 to 1 (None: nothing of it is held out), and what it rests on."""
+    """The score of one class.
+
+    Parameters
+    ----------
+    name, color : str
+        Name and colour (``#rrggbb``) of the class.
+    value : float, optional
+        From 0 to 1; None where nothing of the class is held out.
+    pixels : int, optional
+        How many pixels of it are held out.
+    """
 
     name: str
     color: str
@@ -184,7 +223,7 @@ class Score:
 
 
 class ScoreBars(QWidget):
-    """One bar per class, and a line that says what the scores rest on."""
+    """Draws a row per class: name, bar, number and held-out pixels; and a line of text below."""
 
     def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -194,16 +233,25 @@ class ScoreBars(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        """Return a height that holds all classes."""
+        """Return a size with room for all classes."""
         return QSize(280, ROW * (len(self.scores) + bool(self.caption)))
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        """Return the same height, and a width at which bars can still be told apart."""
+        """Return the same height, and the least width at which bars are readable."""
         return QSize(180, self.sizeHint().height())
 
     def show_scores(self, scores: Sequence[Score], caption: str) -> None:
-        """Show other scores."""
-        self.scores, self.caption = tuple(scores), caption
+        """Show scores in place of the last ones.
+
+        Parameters
+        ----------
+        scores : sequence of Score
+            One per class.
+        caption : str
+            The line below.
+        """
+        self.scores = tuple(scores)
+        self.caption = caption
         self.setAccessibleDescription(
             "; ".join(f"{s.name} {_number(s.value)}" for s in self.scores)
         )
@@ -243,7 +291,7 @@ class ScoreBars(QWidget):
         self._draw_bar(painter, score, bar)
 
     def _draw_pixels(self, painter: QPainter, score: Score, row: QRectF) -> QRectF:
-        """Draw what the score rests on; return what is left of the row."""
+        """Draw the number of held-out pixels; return the rest of the row."""
         if all(s.pixels is None for s in self.scores):
             return row
         width = painter.fontMetrics().horizontalAdvance("9,999 px")
@@ -266,17 +314,19 @@ class ScoreBars(QWidget):
 
 
 class ScoreBoard(QWidget):
-    """The scores of the last validation: bars, what they rest on, and what is taken for what."""
+    """The scores of the last validation: bars, number of held-out pixels, and confusion table."""
 
     def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._shown: tuple[Validated, tuple[str, ...], tuple[str, ...]] | None = None
-        self.bars, self.table = ScoreBars(palette), ConfusionTable(palette)
-        self.caption, self.choice = QLabel(), QComboBox()
+        self.bars = ScoreBars(palette)
+        self.table = ConfusionTable(palette)
+        self.choice = QComboBox()
+        self.caption = QLabel()
         self.caption.setProperty("unet", "faint")
         self.caption.setWordWrap(True)
         self.choice.addItems(list(SCORES))
-        self.choice.setToolTip("How the overlap of truth and answer is measured.")
+        self.choice.setToolTip("How to measure the overlap of true and predicted pixels.")
         self.choice.setAccessibleName("Score")
         guard_wheel(self.choice)
         self.confusion = Section("Confusion", self.table)
@@ -301,10 +351,10 @@ class ScoreBoard(QWidget):
         Parameters
         ----------
         event : Validated
-            Where it has no table of confusion, its own scores are shown and there is no choice.
+            Where it has no confusion matrix, its own scores are shown and there is no choice.
         names, colors : sequence of str
-            Of the classes; colours as ``#rrggbb``. A class that was painted after the validation
-            may be among them.
+            Names and colours (``#rrggbb``) of the classes, among which there may be one that was
+            first painted after the validation.
         """
         self._shown = event, tuple(names), tuple(colors)
         self._show()

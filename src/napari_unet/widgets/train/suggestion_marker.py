@@ -1,4 +1,4 @@
-"""Goes to the place where the next stroke would help most."""
+"""Leads to the places where the next strokes would help most."""
 
 from __future__ import annotations
 
@@ -9,49 +9,52 @@ from typing import Any
 import numpy as np
 from napari import Viewer
 from napari.layers import Image, Labels, Points
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QPushButton
+from superqt.utils import qdebounced
 
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.training.events import Suggested
 from napari_unet.widgets.layers.placement import active_layer_kept, placement
 from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.layers.view_geometry import ViewGeometry
+from napari_unet.widgets.qt.subscriptions import Subscriptions
 
 SHOWN_MS = 4000
-"""How long the marker stays, unless something is painted before."""
+"""How long the marker stays, in milliseconds, unless something is painted before."""
 
 RING = 60
-"""Diameter of the marker, in pixels of the screen."""
+"""Diameter of the marker, in screen pixels."""
 
 LEAST_ZOOM = 1.0
-"""Pixels of the screen per pixel of the image: with fewer, a place would be a mere speck."""
+"""Least screen pixels per pixel of the image, for a place to be seen."""
 
 
 class SuggestionNavigator(QObject):
-    """A button that leads from place to place, and asks for more when all were visited.
+    """Moves the view from suggestion to suggestion, and asks for more after the last one.
 
-    What is painted and with which label is not changed, nor is any slider but those of the axes
-    that the place has and that are not displayed.
+    It moves the camera and the sliders of the hidden axes of the image, and puts a ring around
+    the place for a few seconds. It changes neither labels nor the chosen label.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        What it moves.
+        The viewer to move.
     ask : callable
-        Asks the training for places; `show` gets the answer.
+        Asks the training for places; its answer is to be given to `show`.
     parent : QObject
-        What it dies with.
+        Its Qt parent, which deletes it.
 
     Attributes
     ----------
     button : QPushButton
-        Does what `go` does.
+        "Paint here next": calls `go`.
     """
 
     def __init__(self, viewer: Viewer, ask: Callable[[], None], parent: QObject) -> None:
         super().__init__(parent)
-        self._viewer, self._ask = viewer, ask
+        self._viewer = viewer
+        self._ask = ask
         self._left: deque[tuple[int, ...]] = deque()
         self._image: Image | None = None
         self._layout: AxisLayout | None = None
@@ -61,17 +64,15 @@ class SuggestionNavigator(QObject):
         self.button = QPushButton("Paint here next")
         self.button.setToolTip(
             "Go to a place where the network is unsure, or that looks like nothing painted so far "
-            "(Shift+N). Again: to the next one."
+            "(Shift+N). Press again for the next place."
         )
         self.button.clicked.connect(self.go)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(SHOWN_MS)
-        self._timer.timeout.connect(self.clear)
-        self.enabled(False)
+        self._clear_later = qdebounced(self.clear, timeout=SHOWN_MS)
+        self._subscriptions = Subscriptions()
+        self.set_enabled(False)
 
-    def enabled(self, on: bool) -> None:
-        """Say whether there is anybody to ask; places of before are forgotten."""
+    def set_enabled(self, on: bool) -> None:
+        """Enable or disable it; earlier suggestions are forgotten."""
         self._left.clear()
         self._waiting = False
         self.button.setEnabled(on)
@@ -112,7 +113,9 @@ class SuggestionNavigator(QObject):
             Whether there was a place to go to.
         """
         self._waiting = False
-        self._image, self._layout, self._strokes = image, layout, strokes
+        self._image = image
+        self._layout = layout
+        self._strokes = strokes
         self._left = deque(suggested.places)
         if self._left:
             self._visit(self._left.popleft())
@@ -121,10 +124,9 @@ class SuggestionNavigator(QObject):
 
     def clear(self) -> None:
         """Take the marker away."""
-        self._timer.stop()
+        self._clear_later.cancel()
+        self._subscriptions.release()
         marker, self._marker = self._marker, None
-        if self._strokes is not None:
-            self._strokes.events.paint.disconnect(self._painted)
         if marker is not None and marker in self._viewer.layers:
             with active_layer_kept(self._viewer.layers):
                 self._viewer.layers.remove(marker)
@@ -140,11 +142,11 @@ class SuggestionNavigator(QObject):
         self._mark(image, axes, place)
         if self._strokes is not None and self._strokes in self._viewer.layers:
             self._viewer.layers.selection.active = self._strokes
-            self._strokes.events.paint.connect(self._painted)
-        self._timer.start()
+            self._subscriptions.connect(self._painted, self._strokes.events.paint)
+        self._clear_later()
 
     def _move(self, image: Image, axes: list[int], place: tuple[int, ...]) -> None:
-        """Turn to the place, and bring it to the middle of the view."""
+        """Move the view to the place: sliders, camera and, if need be, zoom."""
         dims, camera = self._viewer.dims, self._viewer.scene.camera
         geometry = ViewGeometry(self._viewer, image)
         voxel = geometry.position
@@ -163,12 +165,12 @@ class SuggestionNavigator(QObject):
             camera.zoom = LEAST_ZOOM / pixel
 
     def _mark(self, image: Image, axes: list[int], place: tuple[int, ...]) -> None:
-        """Put a ring around the place, on a layer of its own that does not stay."""
+        """Put a ring around the place, on a layer that is removed again."""
         channel = None if image.rgb or self._layout is None else self._layout.channel
         pixel = min(abs(float(image.scale[axis])) for axis in axes[-2:])
         size = RING / (self._viewer.scene.camera.zoom * pixel)
         self._marker = Points(
-            np.array([place, place], float),  # white within black: that shows on any picture
+            np.array([place, place], float),  # white within black shows on any image
             name="paint here",
             size=[1.08 * size, size],
             face_color="transparent",

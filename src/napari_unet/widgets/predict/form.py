@@ -1,0 +1,238 @@
+"""What the Predict page asks for: a model, an image, and how to apply the one to the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from napari import Viewer
+from napari.layers import Image, Labels
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
+
+from napari_unet.data.image import ImageView
+from napari_unet.errors import InputError
+from napari_unet.inference.request import Request, find_missing, find_view
+from napari_unet.model import TrainedModel
+from napari_unet.widgets.forms.editors import OptionalEdit, SwitchEdit, TextEdit
+from napari_unet.widgets.forms.layer_combo import LayerCombo, MaskCombo
+from napari_unet.widgets.forms.model_form import form_layout
+from napari_unet.widgets.layers.layer_data import LayerData, largest_level
+from napari_unet.widgets.layers.provenance import origin
+from napari_unet.widgets.models import ModelChooser, ModelFiles, Session, describe_model
+from napari_unet.widgets.predict.compatibility import CompatibilityNotice, find_issues
+from napari_unet.widgets.qt.style import heading
+from napari_unet.widgets.qt.text import read_list, write_list
+from napari_unet.workers.jobs import ExportJob
+from napari_unet.workers.messages import Readable
+
+DEFAULT_TILE = {2: (512, 512), 3: (96, 96, 96)}
+"""Shape in voxels that the field for the tile begins with, by the model's dimensions."""
+
+TIPS = {
+    "Model": "The models that were trained or opened since this viewer was opened.",
+    "Image": "The layer to predict.",
+    "Output": "The result is a Labels layer. Tick this to get the probability of each class as an "
+    "Image layer, too.",
+    "Flips": "Predict the image flipped and turned in eight ways and take the mean. This is "
+    "smoother and usually closer to the truth, but takes eight times as long.",
+    "Missing": "A Labels layer that is not 0 where pixels are missing and are to be filled in. "
+    "Pixels that are NaN are missing in any case.",
+    "Known": "Where this is off, the output of the model replaces pixels that are not missing, "
+    "too.",
+    "Tile": "Largest piece to compute at once, in voxels per axis. If it is not set, it follows "
+    "from the free memory. The result does not depend on it.",
+}
+"""Tooltip of each field."""
+
+
+@dataclass(frozen=True, eq=False)
+class PredictionRequest:
+    """A prediction as it is set in the form, and checked.
+
+    Parameters
+    ----------
+    image : Image
+        The layer to predict.
+    data : LayerData
+        What that layer holds.
+    model : TrainedModel
+        What predicts.
+    view : ImageView
+        The image as the model sees it.
+    request : Request
+        How to predict.
+    mask : Labels, optional
+        The layer that tells which pixels are missing.
+    probabilities : bool
+        Whether layers with the probabilities are wanted, too.
+    """
+
+    image: Image
+    data: LayerData
+    model: TrainedModel
+    view: ImageView
+    request: Request
+    mask: Labels | None
+    probabilities: bool
+
+    @property
+    def missing(self) -> Any:
+        """The array of the mask, if there is one."""
+        return None if self.mask is None else largest_level(self.mask)
+
+    def described(self) -> dict[str, Any]:
+        """Return the settings that differ from the defaults, for the provenance of the result."""
+        settings: dict[str, Any] = {}
+        if self.request.flips:
+            settings["flips"] = True
+        if self.model.input_spec.mask and not self.request.keep_known:
+            settings["keep_known"] = False
+        if self.mask is not None:
+            settings["mask"] = origin(self.mask).file
+        return settings
+
+
+class PredictForm(QWidget):
+    """Edits a `PredictionRequest`, and says in what model and image differ.
+
+    Fields that have no meaning for the chosen model are hidden.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layers are.
+    session : Session
+        The models.
+    """
+
+    def __init__(self, viewer: Viewer, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.model = ModelChooser(session)
+        self.files = ModelFiles(session, self._export_job)
+        self.info = QLabel()
+        self.info.setWordWrap(True)
+        self.info.setTextFormat(Qt.TextFormat.RichText)
+        self.image = LayerCombo(viewer, Image, "Open an image first")
+        self.probabilities = SwitchEdit("Probabilities too")
+        self.missing = MaskCombo(viewer)
+        self.keep_known = SwitchEdit("Keep known pixels")
+        self.keep_known.setValue(True)
+        self.flips = SwitchEdit("Average over flips")
+        self.tile = OptionalEdit(TextEdit(read_list, write_list), DEFAULT_TILE[2])
+        self.compatibility = CompatibilityNotice()
+        self._rows = form_layout()
+        self._arrange()
+        self.files.opened.connect(self.model.setValue)
+        self.model.valueChanged.connect(self._show_model)
+        self.image.layerChanged.connect(self._suggest_mask)
+        self.missing.layerChanged.connect(self._show_compatibility)
+        self._show_model()
+
+    def request(self) -> PredictionRequest:
+        """Return the prediction as it is set.
+
+        Raises
+        ------
+        InputError
+            Where model or image are missing, or do not fit together.
+        """
+        named, image = self.model.value(), self.image.layer()
+        if named is None:
+            raise InputError("There is no model", todo="Train one, or open a model file")
+        if image is None:
+            raise InputError("There is no image to predict", todo="Open one first")
+        model, data = named.model, LayerData.of(image)
+        request = Request(
+            tile=self.tile.value() or None,
+            axes=data.axes,
+            rgb=data.rgb,
+            flips=model.target is not None and self.flips.value(),
+            keep_known=self.keep_known.value(),
+        )
+        view = find_view(model, data.data, request)
+        mask = self.missing.layer() if model.input_spec.mask else None
+        asked = PredictionRequest(
+            image, data, model, view, request, mask, self.probabilities.value()
+        )
+        find_missing(model, view, asked.missing)
+        return asked
+
+    def release(self) -> None:
+        """Disconnect from the viewer and the models."""
+        for part in (self.image, self.missing, self.files):
+            part.release()
+
+    def _export_job(self, path: str) -> ExportJob | None:
+        """Return the export of the model, with the chosen image for an example if they fit."""
+        named, image = self.model.value(), self.image.layer()
+        if named is None:
+            return None
+        data = None if image is None else LayerData.of(image)
+        if data is None or any(i.kind == "error" for i in find_issues(named.model, data)):
+            return ExportJob(named.model, path)
+        request = Request(axes=data.axes, rgb=data.rgb)
+        return ExportJob(named.model, path, Readable(data.data), request)
+
+    def _show_model(self) -> None:
+        """Describe the chosen model, and show the fields that have a meaning for it."""
+        named = self.model.value()
+        self.info.setText("" if named is None else describe_model(named.model))
+        self.info.setVisible(named is not None)
+        self.files.set_exportable(named is not None)
+        if named is None:
+            return
+        if self.tile.value() is None:
+            self.tile.editor.setValue(DEFAULT_TILE[named.model.config.ndim])
+        makes_images = named.model.target is not None
+        self._rows.setRowVisible(self.probabilities, not makes_images)
+        self._rows.setRowVisible(self.flips, makes_images)
+        for editor in (self.missing, self.keep_known):
+            self._rows.setRowVisible(editor, named.model.input_spec.mask)
+        self._suggest_mask()
+
+    def _suggest_mask(self) -> None:
+        """Choose a layer that could be the mask, where one is wanted and none is chosen."""
+        named, image = self.model.value(), self.image.layer()
+        if named is not None and image is not None and named.model.input_spec.mask:
+            self.missing.suit(LayerData.of(image).data.shape)
+        self._show_compatibility()
+
+    def _show_compatibility(self) -> None:
+        """Say in what model and image differ, before anything is computed."""
+        named, mask = self.model.value(), self.missing.layer()
+        image = self.image.layer()
+        self.compatibility.compare(
+            None if named is None else named.model,
+            None if image is None else LayerData.of(image),
+            None if mask is None else largest_level(mask),
+        )
+
+    def _arrange(self) -> None:
+        model_rows = form_layout()
+        _add_row(model_rows, "Model", "Model", self.model)
+        model_rows.addRow("", self.files)
+        _add_row(self._rows, "Image", "Image", self.image)
+        _add_row(self._rows, "Output", "Output", self.probabilities)
+        _add_row(self._rows, "Missing", "Missing", self.missing)
+        _add_row(self._rows, "Known", "", self.keep_known)
+        _add_row(self._rows, "Flips", "", self.flips)
+        _add_row(self._rows, "Tile", "Tile", self.tile)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(heading("Apply"))
+        layout.addLayout(model_rows)
+        layout.addWidget(self.info)
+        layout.addWidget(heading("To"))
+        layout.addLayout(self._rows)
+        layout.addWidget(self.compatibility)
+
+
+def _add_row(rows: QFormLayout, name: str, text: str, editor: QWidget) -> None:
+    """Add an editor with its label, tooltip and accessible name."""
+    label = QLabel(text)
+    for widget in (label, editor):
+        widget.setToolTip(TIPS[name])
+    editor.setAccessibleName(name)
+    rows.addRow(label, editor)
