@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from napari_unet.data.sampling import IGNORED
 from napari_unet.tasks.segmentation.losses import (
-    IGNORED,
     inverse_frequencies,
     masked_cross_entropy,
     masked_dice,

@@ -11,12 +11,17 @@ from torch.nn import functional as F
 from napari_unet import fit
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.data.augment_options import AugmentOptions
+from napari_unet.data.sampling import IGNORED
 from napari_unet.geometry.region import Region
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.segmentation.data import open_annotated
-from napari_unet.tasks.segmentation.forest_distillation import FEW, LEAST, REST, soft_label_weight
+from napari_unet.tasks.segmentation.forest_distillation import (
+    FULL_WEIGHT_PIXELS,
+    MIN_STEPS_BETWEEN_FITS,
+    MIN_WEIGHT,
+    soft_label_weight,
+)
 from napari_unet.tasks.segmentation.losses import (
-    IGNORED,
     divergence_from_soft_labels,
     masked_cross_entropy,
 )
@@ -106,7 +111,7 @@ def test_one_class_alone_gives_none_and_a_second_one_is_taken_up_after_a_rest(im
     assert learning.batch(1).soft_labels is None
     stroke(store, 100, 7)
     learning.sync_annotations()
-    for _ in range(REST - 1):
+    for _ in range(MIN_STEPS_BETWEEN_FITS - 1):
         assert learning.batch(1).soft_labels is None
     soft_labels = learning.batch(1).soft_labels
     assert soft_labels is not None
@@ -129,7 +134,7 @@ def test_it_counts_less_where_much_is_painted(image, store) -> None:
     stroke_everywhere = np.ones((60, 128), int) * 3
     store.write(Region((0, 0), (60, 128)), stroke_everywhere)
     learning.sync_annotations()
-    share = FEW / sum(learning.counts)
+    share = FULL_WEIGHT_PIXELS / sum(learning.counts)
     assert share < 0.5
     torch.testing.assert_close(learning.loss(outputs, batch), painted + 3 * share * hinted)
 
@@ -139,7 +144,8 @@ def test_where_much_is_painted_it_is_not_even_asked(image) -> None:
     labels[::4] = 0
     assert learner(image, labels, forest=1.0).batch(2).soft_labels is not None
     assert learner(image, labels, forest=0.2).batch(2).soft_labels is None
-    assert soft_label_weight(2.0, FEW * 100) == 0 < LEAST <= soft_label_weight(2.0, FEW * 20)
+    assert soft_label_weight(2.0, FULL_WEIGHT_PIXELS * 100) == 0
+    assert soft_label_weight(2.0, FULL_WEIGHT_PIXELS * 20) >= MIN_WEIGHT > 0
 
 
 def test_the_divergence_from_hints_is_that_of_their_voxels() -> None:

@@ -11,12 +11,12 @@ import torch
 from napari_unet.api import fit, train
 from napari_unet.control import Control
 from napari_unet.data.augment_options import AugmentOptions
+from napari_unet.data.sampling import IGNORED
 from napari_unet.errors import InputError
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.network_choice import INPUT_VOXELS
 from napari_unet.tasks.plan import choose_ndim
 from napari_unet.tasks.segmentation.data import open_annotated
-from napari_unet.tasks.segmentation.losses import IGNORED
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.task import SegmentationTask
 from napari_unet.training.events import Finished, Started, Stepped, Validated, Warned

@@ -1,4 +1,4 @@
-"""What is measured of a noisy image before anything is learned, and what follows from it."""
+"""Noise analysis: what is measured of a noisy image, and which way of denoising follows."""
 
 from __future__ import annotations
 
@@ -24,30 +24,38 @@ from napari_unet.noise.structure import (
 )
 from napari_unet.tasks.images.options import DenoiseOptions
 
-SIDE, PLANES = 512, 6
-"""Of how many planes, and how large a part of each, the noise is measured."""
+SAMPLE_SIDE = 512
+"""Side in pixels of the part of a plane whose noise is measured, at most."""
 
-LEAST = 32
-"""Least side, in pixels, of a picture whose noise can be measured."""
+SAMPLE_PLANES = 6
+"""Number of planes whose noise is measured."""
 
-ALIKE = 0.25
-"""Correlation of the noise of two neighbouring pixels from which on it is not white."""
+MIN_SIDE = 32
+"""Least side in pixels of an image whose noise can be measured."""
 
-SAME_SCENE = 1.25
-"""Neighbours differ at most so many times as much as by their noise, to show the same scene."""
+MAX_WHITE_CORRELATION = 0.25
+"""Correlation of the noise of neighbouring pixels below which the noise counts as white."""
 
-MOST_TOGETHER = (5, 3)
-"""Planes of one scene that are seen together: as many as there is reason for."""
+SAME_SCENE_RATIO = 1.25
+"""Neighbouring planes show the same scene if they differ at most this much more than by noise."""
 
-RELATED = 0.4
-"""Neighbours that share this much of their structure are worth looking at together."""
+CONTEXT_PLANES = (5, 3)
+"""Numbers of planes of one scene that are read together, the preferred one first."""
 
-GROWS = 1.25
-"""How much stronger the noise of bright parts is than that of dark ones, to be stabilised."""
+SHARED_STRUCTURE = 0.4
+"""Part of their structure that neighbouring planes must share to be read together."""
 
-SATURATED = 0.01
+PHOTON_GROWTH = 1.25
+"""Ratio of the noise of bright parts to that of dark ones from which on it is stabilised."""
 
-Chosen = Literal["blind_spot", "lines_x", "lines_y", "neighbours"]
+SATURATED_SHARE = 0.01
+"""Part of the pixels at an end of the range from which on the user is warned."""
+
+ChosenMethod = Literal["blind_spot", "lines_x", "lines_y", "neighbours"]
+"""The ways of denoising, without "auto"."""
+
+Plane = NDArray[np.float32]
+"""Pixels (channel, y, x)."""
 
 
 @dataclass(frozen=True)
@@ -59,22 +67,22 @@ class NoiseChoice:
     method : str
         As in `DenoiseOptions`, but not "auto".
     photon : bool
-        Whether the noise is stabilised.
+        Whether the noise grows with the brightness and is stabilised.
     planes : int
-        How many are seen together.
+        Number of planes that are read together.
     noise : tuple of NoiseModel
-        Per channel; empty where the image is too small to tell.
+        Per channel; empty where the image is too small to measure it.
     why : str
-        One sentence.
+        The reason, in sentences for the user.
     caution : tuple of str
         What the user should know.
     white : bool
-        Whether the noise of neighbouring pixels is unrelated.
+        Whether the noise of neighbouring pixels is uncorrelated.
     measured : dict
-        The numbers, as plain JSON.
+        The measured numbers, as plain JSON.
     """
 
-    method: Chosen
+    method: ChosenMethod
     photon: bool
     planes: int
     noise: tuple[NoiseModel, ...]
@@ -94,58 +102,82 @@ def choose_method(view: ImageView, options: DenoiseOptions, seed: int = 0) -> No
     options : DenoiseOptions
         What is set.
     seed : int
-        Decides which parts are measured.
+        Decides which parts of the image are measured.
 
     Raises
     ------
     InputError
         Where the image does not allow what is set.
     """
-    pairs = list(_pairs(view, seed))
-    channels = [[plane[c] for plane, _ in pairs] for c in range(view.channels)]
-    if min(channels[0][0].shape) < LEAST:
+    sampled = list(_sample_planes(view, seed))
+    channels = [[plane[c] for plane, _ in sampled] for c in range(view.channels)]
+    if min(channels[0][0].shape) < MIN_SIDE:
         return _fallback(view, options)
-    models = tuple(fit_noise(planes) for planes in channels)
-    fitted = zip(channels, models, strict=True)
-    along = np.mean([noise_autocorrelation(p, noise=model) for p, model in fitted], axis=0)
-    # Where neighbours are alike, the fit, which looks at differences, saw less than there is.
-    models = tuple(m.corrected(share_of_high_pass(along)) for m in models)
-    alike = _likeness(pairs, models)
-    facts = _Facts(models, along, alike, channels)
-    method, why = _method(view, options, facts)
-    photon = _is_photon(options, facts)
-    planes = options.planes or _planes(view, method, facts, seed)
+    measured = _measure(sampled, channels)
+    method, why = _method(view, options, measured)
+    photon = _is_photon(options, measured)
+    planes = options.planes or _context_planes(view, method, measured, seed)
     _check_method(view, method, planes)
-    why += " Its noise grows with the brightness, and is stabilised." * photon
+    reasons = [why]
+    if photon:
+        reasons.append("Its noise grows with the brightness, and is stabilised.")
     if planes > 1 and options.planes is None:
-        shared = "" if method == "neighbours" else f", for they share {alike.share:.0%}"
-        why += f" {planes} planes are seen together{shared}."
+        shared = f", for they share {measured.neighbours.share:.0%}"
+        shared = "" if method == "neighbours" else shared
+        reasons.append(f"{planes} planes are seen together{shared}.")
     return NoiseChoice(
         method,
         photon,
         planes,
-        models,
-        why,
-        tuple(_cautions(facts, method)),
-        float(along[:, 0].max()) < ALIKE,
-        facts.as_json(),
+        measured.models,
+        " ".join(reasons),
+        tuple(_cautions(measured, method)),
+        measured.is_white,
+        measured.to_dict(),
     )
 
 
 @dataclass(frozen=True)
 class _Neighbours:
-    """How alike neighbouring planes are: shared structure, and by how much more they differ."""
+    """How similar neighbouring planes are.
+
+    Parameters
+    ----------
+    share : float
+        Part of their structure that they share, from 0 to 1.
+    ratio : float
+        Their difference, relative to that of two planes that differ by their noise alone.
+    """
 
     share: float = 0.0
     ratio: float = float("inf")
 
 
 @dataclass(frozen=True)
-class _Facts:
+class _Measurements:
+    """What was measured of an image.
+
+    Parameters
+    ----------
+    models : tuple of NoiseModel
+        Per channel.
+    correlation : ndarray, shape (2, lags)
+        Autocorrelation of the noise along y and along x, at lags of 1 pixel and more.
+    neighbours : _Neighbours
+        How similar neighbouring planes are.
+    channels : sequence of sequence of ndarray
+        Planes (y, x) of each channel.
+    """
+
     models: tuple[NoiseModel, ...]
-    along: NDArray[np.float64]
+    correlation: NDArray[np.float64]
     neighbours: _Neighbours
     channels: Sequence[Sequence[NDArray[Any]]]
+
+    @property
+    def is_white(self) -> bool:
+        """Whether the noise of neighbouring pixels is uncorrelated."""
+        return float(self.correlation[:, 0].max()) < MAX_WHITE_CORRELATION
 
     @property
     def growth(self) -> float:
@@ -156,11 +188,12 @@ class _Facts:
             found.append(float(model.sigma(high) / model.sigma(low)))
         return min(found)
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as plain JSON."""
         numbers = {
             "noise": [model.to_dict() for model in self.models],
-            "autocorrelation_y": round(float(self.along[0, 0]), 3),
-            "autocorrelation_x": round(float(self.along[1, 0]), 3),
+            "autocorrelation_y": round(float(self.correlation[0, 0]), 3),
+            "autocorrelation_x": round(float(self.correlation[1, 0]), 3),
         }
         if np.isfinite(self.neighbours.ratio):
             numbers["neighbours_share"] = round(self.neighbours.share, 3)
@@ -168,38 +201,65 @@ class _Facts:
         return numbers
 
 
-def _method(view: ImageView, options: DenoiseOptions, facts: _Facts) -> tuple[Chosen, str]:
+def _measure(
+    sampled: Sequence[tuple[Plane, Plane | None]], channels: Sequence[Sequence[NDArray[Any]]]
+) -> _Measurements:
+    """Measure the noise of sampled planes, and how similar they are to their neighbours."""
+    models = tuple(fit_noise(planes) for planes in channels)
+    fitted = zip(channels, models, strict=True)
+    correlations = [noise_autocorrelation(planes, noise=model) for planes, model in fitted]
+    correlation = np.mean(correlations, axis=0)
+    # The fit uses differences of neighbouring pixels, which miss what correlated noise shares.
+    models = tuple(model.corrected(share_of_high_pass(correlation)) for model in models)
+    return _Measurements(models, correlation, _similarity(sampled, models), channels)
+
+
+def _method(
+    view: ImageView, options: DenoiseOptions, measured: _Measurements
+) -> tuple[ChosenMethod, str]:
+    """Return the way of denoising, and the reason."""
     if options.method != "auto":
         return options.method, "As set."
-    y, x = facts.along[:, 0]
-    differ = f"neighbouring planes differ {facts.neighbours.ratio:.2f} times as much as by noise"
-    if facts.neighbours.ratio <= SAME_SCENE and _goes_beyond(view, options.planes or 1):
+    y, x = measured.correlation[:, 0]
+    ratio = measured.neighbours.ratio
+    differ = f"neighbouring planes differ {ratio:.2f} times as much as by noise"
+    if ratio <= SAME_SCENE_RATIO and _goes_beyond(view, options.planes or 1):
         return "neighbours", f"Planes are learned from each other: {differ}."
-    if x >= ALIKE and y < x / 2:
+    if x >= MAX_WHITE_CORRELATION and y < x / 2:
         return "lines_x", f"Whole lines are hidden: the noise is alike along x ({x:.2f})."
-    if y >= ALIKE and x < y / 2:
+    if y >= MAX_WHITE_CORRELATION and x < y / 2:
         return "lines_y", f"Whole lines are hidden: the noise is alike along y ({y:.2f})."
-    kind = "unrelated" if max(x, y) < ALIKE else "alike"
+    kind = "unrelated" if measured.is_white else "alike"
     why = f"Single pixels are hidden: the noise of neighbouring pixels is {kind}"
-    loops = view.loop_shape and view.loop_shape[-1] > 1
-    return "blind_spot", why + (f", and {differ}." if loops else ".")
+    if view.loop_shape and view.loop_shape[-1] > 1:
+        return "blind_spot", f"{why}, and {differ}."
+    return "blind_spot", f"{why}."
 
 
-def _is_photon(options: DenoiseOptions, facts: _Facts) -> bool:
+def _is_photon(options: DenoiseOptions, measured: _Measurements) -> bool:
+    """Tell whether the noise is stabilised: as set, or where it grows with the brightness."""
     if options.normalise != "auto":
         return options.normalise == "photon"
-    return facts.growth >= GROWS
+    return measured.growth >= PHOTON_GROWTH
 
 
-def _planes(view: ImageView, method: Chosen, facts: _Facts, seed: int) -> int:
+def _context_planes(
+    view: ImageView, method: ChosenMethod, measured: _Measurements, seed: int
+) -> int:
+    """Return how many planes are read together."""
     if method == "neighbours":
-        return next((n for n in MOST_TOGETHER if _is_still(view, n, facts, seed)), 1)
+        return next((n for n in CONTEXT_PLANES if _is_still(view, n, measured, seed)), 1)
     deep = bool(view.loop_shape) and view.loop_shape[-1] >= 3
-    return 3 if deep and facts.neighbours.share >= RELATED else 1
+    return 3 if deep and measured.neighbours.share >= SHARED_STRUCTURE else 1
 
 
 def reach(planes: int) -> int:
-    """Return how far the next plane lies that is not seen together with one.
+    """Return the distance of the nearest plane that is not read together with a plane.
+
+    Parameters
+    ----------
+    planes : int
+        Number of planes that are read together; odd.
 
     Examples
     --------
@@ -210,19 +270,19 @@ def reach(planes: int) -> int:
 
 
 def _goes_beyond(view: ImageView, planes: int) -> bool:
-    """Tell whether every plane has one to learn from besides those that are seen with it."""
+    """Tell whether every plane has a neighbour beyond those that are read with it."""
     return bool(view.loop_shape) and view.loop_shape[-1] >= 2 * reach(planes)
 
 
-def _is_still(view: ImageView, planes: int, facts: _Facts, seed: int) -> bool:
-    """Tell whether even the planes beyond those that are seen together show the same scene."""
+def _is_still(view: ImageView, planes: int, measured: _Measurements, seed: int) -> bool:
+    """Tell whether the planes beyond those that are read together show the same scene, too."""
     if not _goes_beyond(view, planes):
         return False
-    apart = list(_pairs(view, seed, reach(planes)))
-    return _likeness(apart, facts.models).ratio <= SAME_SCENE
+    sampled = list(_sample_planes(view, seed, reach(planes)))
+    return _similarity(sampled, measured.models).ratio <= SAME_SCENE_RATIO
 
 
-def _check_method(view: ImageView, method: Chosen, planes: int) -> None:
+def _check_method(view: ImageView, method: ChosenMethod, planes: int) -> None:
     if method == "neighbours" and not _goes_beyond(view, planes):
         raise InputError(
             "There are no neighbouring planes or frames to learn from",
@@ -232,66 +292,72 @@ def _check_method(view: ImageView, method: Chosen, planes: int) -> None:
         )
 
 
-def _cautions(facts: _Facts, method: Chosen) -> Iterator[str]:
-    y, x = facts.along[:, 0]
-    if method == "blind_spot" and max(x, y) >= ALIKE:
+def _cautions(measured: _Measurements, method: ChosenMethod) -> Iterator[str]:
+    y, x = measured.correlation[:, 0]
+    if method == "blind_spot" and not measured.is_white:
         yield (
             f"The noise of neighbouring pixels is alike (along y {y:.2f}, along x {x:.2f}): blind "
             "spots cannot take it away. Bin the image, or use neighbouring frames or pairs."
         )
-    full = max(saturation(plane) for planes in facts.channels for plane in planes)
-    if full > SATURATED:
+    full = max(saturation(plane) for planes in measured.channels for plane in planes)
+    if full > SATURATED_SHARE:
         yield f"{full:.1%} of the pixels are cut off at an end of the range: they stay so."
 
 
 def _fallback(view: ImageView, options: DenoiseOptions) -> NoiseChoice:
     """Choose for an image that is too small for anything to be measured."""
-    method: Chosen = "blind_spot" if options.method == "auto" else options.method
+    method: ChosenMethod = "blind_spot" if options.method == "auto" else options.method
     _check_method(view, method, options.planes or 1)
-    why = f"The image is too small to measure its noise ({LEAST} pixels a side are needed)."
+    why = f"The image is too small to measure its noise ({MIN_SIDE} pixels a side are needed)."
     return NoiseChoice(method, False, options.planes or 1, (), why, (), False, {})
 
 
-def _pairs(
-    view: ImageView, seed: int, apart: int = 1
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32] | None]]:
-    """Yield parts (channel, y, x) of planes, each with the same part of the next plane if any.
+def _sample_planes(
+    view: ImageView, seed: int, distance: int = 1
+) -> Iterator[tuple[Plane, Plane | None]]:
+    """Yield parts (channel, y, x) of planes, each with the same part of a neighbouring plane.
 
-    Or of one that is so many planes `apart`, where every plane has such a one.
+    The neighbour is None in an image of a single plane. Every plane must have a neighbour at the
+    given distance, before or behind it.
     """
-    random, shape = np.random.default_rng(seed), view.spatial_shape
-    alone = prod(view.loop_shape) * prod(shape[:-2]) == 1 and max(shape) <= SIDE
-    for _ in range(1 if alone else PLANES):
+    random = np.random.default_rng(seed)
+    shape = view.spatial_shape
+    single = prod(view.loop_shape) * prod(shape[:-2]) == 1 and max(shape) <= SAMPLE_SIDE
+    for _ in range(1 if single else SAMPLE_PLANES):
         loop = tuple(int(random.integers(n)) for n in view.loop_shape)
         depth = tuple(int(random.integers(n)) for n in shape[:-2])
-        size = [min(SIDE, n) for n in shape[-2:]]
+        size = [min(SAMPLE_SIDE, n) for n in shape[-2:]]
         start = [int(random.integers(n - s + 1)) for n, s in zip(shape[-2:], size, strict=True)]
         region = Region.of((*depth, *start), (*(1 for _ in depth), *size))
-        plane = _flat(view, loop, region)
-        beside = None
+        plane = _finite_plane(view, loop, region)
+        neighbour = None
         if loop and view.loop_shape[-1] > 1:
-            step = apart if loop[-1] + apart < view.loop_shape[-1] else -apart
-            beside = _flat(view, (*loop[:-1], loop[-1] + step), region)
-        yield plane, beside
+            step = distance if loop[-1] + distance < view.loop_shape[-1] else -distance
+            neighbour = _finite_plane(view, (*loop[:-1], loop[-1] + step), region)
+        yield plane, neighbour
 
 
-def _flat(view: ImageView, loop: tuple[int, ...], region: Region) -> NDArray[np.float32]:
+def _finite_plane(view: ImageView, loop: tuple[int, ...], region: Region) -> Plane:
+    """Return pixels (channel, y, x), with the mean in place of those that are not finite."""
     pixels = view.read(loop, region)
     mean = float(np.mean(pixels[np.isfinite(pixels)])) if np.isfinite(pixels).any() else 0.0
     pixels = np.nan_to_num(pixels, nan=mean, posinf=mean, neginf=mean)
     return pixels.reshape(len(pixels), *pixels.shape[-2:])
 
 
-def _likeness(
-    pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32] | None]],
-    models: Sequence[NoiseModel],
+def _similarity(
+    sampled: Sequence[tuple[Plane, Plane | None]], models: Sequence[NoiseModel]
 ) -> _Neighbours:
-    found = [
-        (structure_similarity(a[c], b[c], model), normalised_difference(a[c], b[c], model))
-        for a, b in pairs
-        if b is not None
+    """Return how similar planes are to their neighbours: medians over planes and channels."""
+    compared = [
+        (plane[c], neighbour[c], model)
+        for plane, neighbour in sampled
+        if neighbour is not None
         for c, model in enumerate(models)
     ]
-    if not found:
+    if not compared:
         return _Neighbours()
-    return _Neighbours(*(median(values) for values in zip(*found, strict=True)))
+    return _Neighbours(
+        median(structure_similarity(a, b, model) for a, b, model in compared),
+        median(normalised_difference(a, b, model) for a, b, model in compared),
+    )

@@ -26,12 +26,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_unet.control import Viewport
-from napari_unet.data.sampling import PatchSampler
+from napari_unet.data.sampling import IGNORED, PatchSampler
 from napari_unet.data.split import Split
 from napari_unet.geometry.region import Region
 from napari_unet.inference.preview import class_uncertainty
 from napari_unet.network.architecture import Architecture
-from napari_unet.tasks.segmentation.losses import IGNORED
 from napari_unet.tasks.windows import WindowGrid, choose_windows
 from napari_unet.training.events import Suggested
 

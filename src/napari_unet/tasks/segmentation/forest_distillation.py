@@ -1,12 +1,12 @@
-"""A random forest as a second teacher: what it says of pixels that nobody painted.
+"""Forest distillation: a random forest gives soft labels for pixels that are not annotated.
 
 From a few strokes a forest on multi-scale filters generalises better than a U-Net, which can
-learn them by heart. So a forest is grown on the strokes, and the network learns to say of
-unpainted pixels what the forest says (Hinton et al. 2015, arXiv:1503.02531), and of painted ones
-what was painted. The forest is gone when the training ends: the model is the network alone.
+learn them by heart. So a forest is fitted to the annotated pixels, and the network learns the
+forest's probabilities at other pixels (distillation: Hinton et al. 2015, arXiv:1503.02531) beside
+the annotated classes. The forest is gone when the training ends: the model is the network alone.
 
-It is grown on the image as it is, and asked about it before it is changed at random: what it says
-of a pixel holds for whatever the augmentation makes of that pixel.
+The forest is fitted to the image, and predicts it, before augmentation: the probabilities of a
+pixel hold for whatever the augmentation makes of that pixel.
 """
 
 from __future__ import annotations
@@ -19,36 +19,47 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_unet.data.sampling import PatchSample, PatchSampler
+from napari_unet.data.sampling import IGNORED, PatchSample, PatchSampler
 from napari_unet.network.blocks import centre_crop
 from napari_unet.network.filters import ScaleFilters
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.tasks.segmentation.losses import IGNORED
 from napari_unet.training.task import SoftLabels
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
 
-TREES, LEAF = 40, 2
-"""Number of trees, and of painted pixels in a leaf, at least."""
+TREES = 40
+"""Number of trees."""
 
-WINDOWS, PIXELS = 64, 6000
-"""Windows and painted pixels that it is grown on, at most: it then takes about half a second."""
+LEAF_PIXELS = 2
+"""Number of annotated pixels in a leaf, at least."""
 
-ASKED = 3000
-"""Unpainted pixels that it is asked about per step."""
+MAX_WINDOWS = 64
+"""Number of windows that annotated pixels are taken from, at most."""
 
-AROUND = 1.5
-"""They lie in the middle of a patch, in so many times the output's shape: it may be turned."""
+MAX_PIXELS = 6000
+"""Number of annotated pixels that a forest is fitted to, at most: about half a second."""
 
-REST = 20
-"""Steps from growing a forest to growing the next: strokes come many at a time."""
+SOFT_PIXELS = 3000
+"""Number of pixels per step that get soft labels."""
 
-FEW, LEAST = 3000, 0.1
-"""Where more pixels are painted than these, it counts the less; less than that, not at all."""
+OUTPUT_MARGIN = 1.5
+"""Soft labels lie in the middle of a patch, in so many times the output's shape.
 
-MARKED = IGNORED - 1
-"""The first of the marks, which count down from it, that asked pixels carry among the labels."""
+More than 1, since the augmentation may rotate what lies outside the output into it.
+"""
+
+MIN_STEPS_BETWEEN_FITS = 20
+"""Steps from fitting a forest to fitting the next: many strokes may come in a row."""
+
+FULL_WEIGHT_PIXELS = 3000
+"""With more annotated pixels than these, the weight of soft labels decreases."""
+
+MIN_WEIGHT = 0.1
+"""A weight below this is 0."""
+
+FIRST_MARK = IGNORED - 1
+"""Pixel k with soft labels is marked by ``FIRST_MARK - k`` among the labels."""
 
 
 class ForestTeacher:
@@ -59,136 +70,151 @@ class ForestTeacher:
     config : UNetConfig
         With `filters`.
     sampler : PatchSampler
-        Where what is painted comes from.
-    patch, core : tuple of int
-        The input's and the output's spatial shape.
+        Images and their annotations.
+    input_shape, output_shape : tuple of int
+        Spatial shapes of the network's input and output in training.
     seed : int
-        Of its trees.
+        Seed of the forest.
     """
 
     def __init__(
         self,
         config: UNetConfig,
         sampler: PatchSampler,
-        patch: tuple[int, ...],
-        core: tuple[int, ...],
+        input_shape: tuple[int, ...],
+        output_shape: tuple[int, ...],
         seed: int,
     ) -> None:
         self._scales = nn.ModuleList(ScaleFilters(sigma) for sigma in config.filters)
-        self._sampler, self._patch, self._core, self._seed = sampler, patch, core, seed
+        self._sampler = sampler
+        self._input_shape = input_shape
+        self._output_shape = output_shape
+        self._seed = seed
         self._trees: RandomForestClassifier | None = None
-        self._grown_from: Hashable = None
-        self._age = REST
+        self._fitted_version: Hashable = None
+        self._steps_since_fit = MIN_STEPS_BETWEEN_FITS
 
-    def update_trees(self, painted: Hashable, weights: Tensor | None = None) -> None:
-        """Grow it anew on the painted pixels where they changed; without two classes there is none.
+    def update_trees(self, version: Hashable, weights: Tensor | None = None) -> None:
+        """Fit the forest where annotations changed; with less than two classes there is none.
 
         Parameters
         ----------
-        painted : hashable
-            What tells these strokes from others.
+        version : hashable
+            Differs where the annotations do.
         weights : Tensor, optional
             (classes,): how much pixels of each class count.
         """
-        if painted == self._grown_from or self._age < REST:
+        if version == self._fitted_version or self._steps_since_fit < MIN_STEPS_BETWEEN_FITS:
             return
         from sklearn.ensemble import RandomForestClassifier
 
-        windows = self._sampler.windows(self._patch, self._core, WINDOWS, held_out=False)
-        pieces = [self._painted(sample) for sample in windows]
-        features, classes = (np.concatenate(part) for part in zip(*pieces, strict=True))
-        some = np.random.default_rng(self._seed).permutation(len(classes))[:PIXELS]
-        features, classes = features[some], classes[some]
-        self._grown_from, self._age, self._trees = painted, 0, None
+        features, classes = self._annotated_pixels()
+        self._fitted_version = version
+        self._steps_since_fit = 0
+        self._trees = None
         if len(np.unique(classes)) < 2:
             return
         threads = torch.get_num_threads()
         trees = RandomForestClassifier(
-            TREES, min_samples_leaf=LEAF, random_state=self._seed, n_jobs=threads
+            TREES, min_samples_leaf=LEAF_PIXELS, random_state=self._seed, n_jobs=threads
         )
-        counts = None if weights is None else weights.numpy()[classes]
-        # It answers about so few pixels at a time that threads would only wait for each other.
-        self._trees = trees.fit(features, classes, counts).set_params(n_jobs=1)
+        sample_weights = None if weights is None else weights.numpy()[classes]
+        # It predicts so few pixels at a time that threads would only wait for each other.
+        self._trees = trees.fit(features, classes, sample_weights).set_params(n_jobs=1)
+
+    def _annotated_pixels(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return features (pixels, features) and classes of a sample of annotated pixels."""
+        windows = self._sampler.windows(
+            self._input_shape, self._output_shape, MAX_WINDOWS, held_out=False
+        )
+        parts = [self._annotated_pixels_of(sample) for sample in windows]
+        features, classes = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        chosen = np.random.default_rng(self._seed).permutation(len(classes))[:MAX_PIXELS]
+        return features[chosen], classes[chosen]
 
     def predict_unlabelled(
         self, images: Tensor, labels: Tensor, classes: int, random: np.random.Generator
     ) -> Tensor | None:
-        """Answer for some unpainted pixels, and mark them among the labels; None without a forest.
+        """Predict some pixels that are not annotated, and mark them among the labels.
 
         Parameters
         ----------
         images : Tensor
-            (B, C, *spatial), not changed at random.
+            (B, C, *spatial), before augmentation.
         labels : Tensor
-            (B, *spatial): class indices, -1 where nothing is painted. Marked in place.
+            (B, *spatial): class indices, -1 where nothing is annotated. Marked in place.
         classes : int
-            How many the network knows.
+            Number of classes of the network.
         random : numpy.random.Generator
-            Chooses the pixels.
+            Draws the pixels.
 
         Returns
         -------
         Tensor or None
-            (pixels, classes): probabilities.
+            (pixels, classes): probabilities; None where there is no forest, or everything is
+            annotated.
         """
-        self._age += 1
-        sizes = zip(self._core, labels.shape[1:], strict=True)
-        # As odd or even as the patch, so that the middle is the middle of both.
-        box = [have - max(0, have - round(AROUND * n)) // 2 * 2 for n, have in sizes]
-        part = _middle(labels, box)
-        unpainted = torch.nonzero(part.flatten() == IGNORED)[:, 0]
-        if self._trees is None or not len(unpainted):
+        self._steps_since_fit += 1
+        sizes = zip(self._output_shape, labels.shape[1:], strict=True)
+        # The margin is even, so that the middle of this part is the middle of the patch.
+        shape = [have - max(0, have - round(OUTPUT_MARGIN * n)) // 2 * 2 for n, have in sizes]
+        part = _middle(labels, shape)
+        unlabelled = torch.nonzero(part.flatten() == IGNORED)[:, 0]
+        if self._trees is None or not len(unlabelled):
             return None
-        where = unpainted[torch.from_numpy(random.integers(len(unpainted), size=ASKED))]
-        answers = torch.zeros(ASKED, classes)
-        said = self._trees.predict_proba(self._filtered(images, box)[where].numpy())
-        answers[:, torch.from_numpy(self._trees.classes_)] = torch.from_numpy(said).float()
-        part[torch.unravel_index(where, part.shape)] = MARKED - torch.arange(ASKED)
-        return answers
+        drawn = torch.from_numpy(random.integers(len(unlabelled), size=SOFT_PIXELS))
+        pixels = unlabelled[drawn]
+        predicted = self._trees.predict_proba(self._features(images, shape)[pixels].numpy())
+        probabilities = torch.zeros(SOFT_PIXELS, classes)
+        known = torch.from_numpy(self._trees.classes_)
+        probabilities[:, known] = torch.from_numpy(predicted).float()
+        marks = FIRST_MARK - torch.arange(SOFT_PIXELS)
+        part[torch.unravel_index(pixels, part.shape)] = marks
+        return probabilities
 
-    def _painted(self, sample: PatchSample) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return features and classes of a patch's painted pixels."""
-        labels = _middle(torch.from_numpy(sample.labels)[None], self._core).flatten()
-        features = self._filtered(torch.from_numpy(sample.image)[None], self._core)
-        painted = labels != IGNORED
-        return features[painted].numpy(), labels[painted].numpy()
+    def _annotated_pixels_of(self, sample: PatchSample) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return features and classes of a patch's annotated pixels."""
+        labels = _middle(torch.from_numpy(sample.labels)[None], self._output_shape).flatten()
+        features = self._features(torch.from_numpy(sample.image)[None], self._output_shape)
+        annotated = labels != IGNORED
+        return features[annotated].numpy(), labels[annotated].numpy()
 
     @torch.no_grad()
-    def _filtered(self, images: Tensor, shape: Sequence[int]) -> Tensor:
-        """Return the filters' answers for the centres of images: (voxels, features)."""
+    def _features(self, images: Tensor, shape: Sequence[int]) -> Tensor:
+        """Return the filter responses in the centres of images: (voxels, features)."""
         features = torch.cat([scale(images, shape) for scale in self._scales], 1)
         return features.movedim(1, -1).flatten(0, -2)
 
 
-def soft_label_weight(most: float, painted: int) -> float:
-    """Return what a forest's answers count in the loss.
+def soft_label_weight(largest: float, annotated: int) -> float:
+    """Return the weight of soft labels in the loss.
 
     Parameters
     ----------
-    most : float
-        What they count where little is painted.
-    painted : int
-        Number of painted pixels.
+    largest : float
+        The weight where little is annotated.
+    annotated : int
+        Number of annotated pixels.
     """
-    weight = most * min(1.0, FEW / max(1, painted))
-    return weight if weight >= LEAST else 0.0
+    weight = largest * min(1.0, FULL_WEIGHT_PIXELS / max(1, annotated))
+    return weight if weight >= MIN_WEIGHT else 0.0
 
 
-def pop_soft_labels(targets: Tensor, answers: Tensor) -> SoftLabels | None:
-    """Return what was answered for the marked pixels that are left, if any; take the marks away.
+def pop_soft_labels(targets: Tensor, probabilities: Tensor) -> SoftLabels | None:
+    """Return the soft labels of the marked pixels that are left, if any, and remove the marks.
 
     Parameters
     ----------
     targets : Tensor
-        (B, *core), changed in place: marked pixels are -1 afterwards.
-    answers : Tensor
+        (B, *output_shape), changed in place: marked pixels are -1 afterwards.
+    probabilities : Tensor
         From `ForestTeacher.predict_unlabelled`.
     """
     flat = targets.flatten()
-    where = torch.nonzero(flat <= MARKED)[:, 0]
-    said = answers[MARKED - flat[where]]
+    indices = torch.nonzero(flat <= FIRST_MARK)[:, 0]
+    left = probabilities[FIRST_MARK - flat[indices]]
     targets.clamp_(min=IGNORED)
-    return SoftLabels(where, said) if len(where) else None
+    return SoftLabels(indices, left) if len(indices) else None
 
 
 def _middle(labels: Tensor, shape: Sequence[int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Losses in which unpainted voxels count exactly zero."""
+"""Losses in which unannotated voxels count exactly zero."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_unet.data.sampling import IGNORED
 from napari_unet.tasks.segmentation.options import Loss, SegmentOptions
 from napari_unet.training.task import SoftLabels
 
-IGNORED = -1
-"""The target of a voxel that was not painted."""
-
 EPSILON = 1e-5
+"""Added to both sides of a ratio of voxel counts, so that it is defined for empty classes."""
 
-MOST_WEIGHT = 20
+MAX_WEIGHT_RATIO = 20
 """The rarest class weighs at most so many times what the most frequent one does."""
 
 
 def masked_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return the mean cross-entropy over painted voxels, 0 where there are none.
+    """Return the mean cross-entropy over annotated voxels, 0 where there are none.
 
     Parameters
     ----------
@@ -40,20 +39,31 @@ def masked_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None
 def masked_focal(
     logits: Tensor, targets: Tensor, weights: Tensor | None = None, gamma: float = 2.0
 ) -> Tensor:
-    """Return the mean focal loss over painted voxels: cross-entropy that spares what is sure.
+    """Return the mean focal loss over annotated voxels, in which confident voxels count less.
 
     ``-(1 - p)**gamma * log(p)``, with p the probability of the true class: Lin et al. 2017,
-    arXiv:1708.02002. Shapes as in `masked_cross_entropy`.
+    arXiv:1708.02002.
+
+    Parameters
+    ----------
+    logits, targets, weights : Tensor
+        As in `masked_cross_entropy`.
+    gamma : float
+        How much less confident voxels count; 0: cross-entropy.
     """
     losses = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none")
     return _mean((1 - torch.exp(-losses)) ** gamma * losses, targets, weights)
 
 
 def masked_dice(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return one minus the soft Dice coefficient, the mean over classes that are painted.
+    """Return one minus the soft Dice coefficient, the mean over annotated classes.
 
-    Milletari et al. 2016, doi:10.1109/3DV.2016.79, over the whole batch. Shapes as in
-    `masked_cross_entropy`.
+    Milletari et al. 2016, doi:10.1109/3DV.2016.79, over the whole batch.
+
+    Parameters
+    ----------
+    logits, targets, weights : Tensor
+        As in `masked_cross_entropy`.
     """
     return masked_tversky(logits, targets, weights, alpha=0.5)
 
@@ -61,37 +71,48 @@ def masked_dice(logits: Tensor, targets: Tensor, weights: Tensor | None = None) 
 def masked_tversky(
     logits: Tensor, targets: Tensor, weights: Tensor | None = None, alpha: float = 0.3
 ) -> Tensor:
-    """Return one minus the soft Tversky index, the mean over classes that are painted.
+    """Return one minus the soft Tversky index, the mean over annotated classes.
 
-    Salehi et al. 2017, arXiv:1706.05721, over the whole batch: what is wrongly found counts
-    `alpha`, what is missed 1 - `alpha`; one half gives Dice's coefficient. Shapes as in
-    `masked_cross_entropy`.
+    Salehi et al. 2017, arXiv:1706.05721, over the whole batch.
+
+    Parameters
+    ----------
+    logits, targets, weights : Tensor
+        As in `masked_cross_entropy`.
+    alpha : float
+        Weight of false positives; that of false negatives is 1 - `alpha`. One half gives Dice's
+        coefficient.
     """
-    painted = targets != IGNORED
-    truth = F.one_hot(targets.clamp(min=0), logits.shape[1]).movedim(-1, 1) * painted.unsqueeze(1)
-    guess = torch.softmax(logits, 1) * painted.unsqueeze(1)
+    annotated = targets != IGNORED
+    truth = F.one_hot(targets.clamp(min=0), logits.shape[1]).movedim(-1, 1) * annotated.unsqueeze(1)
+    predicted = torch.softmax(logits, 1) * annotated.unsqueeze(1)
     axes = [0, *range(2, logits.ndim)]
-    hit, found, size = (guess * truth).sum(axes), guess.sum(axes), truth.sum(axes)
-    wrong = alpha * (found - hit) + (1 - alpha) * (size - hit)
-    index = (hit + EPSILON) / (hit + wrong + EPSILON)
+    true_positives = (predicted * truth).sum(axes)
+    size = truth.sum(axes)
+    false_positives = predicted.sum(axes) - true_positives
+    false_negatives = size - true_positives
+    wrong = alpha * false_positives + (1 - alpha) * false_negatives
+    index = (true_positives + EPSILON) / (true_positives + wrong + EPSILON)
     counts = (size > 0).to(index) * (1.0 if weights is None else weights)
     return ((1 - index) * counts).sum() / counts.sum().clamp(min=EPSILON)
 
 
 def divergence_from_soft_labels(logits: Tensor, soft_labels: SoftLabels) -> Tensor:
-    """Return how far a network is from what somebody else says of some voxels, 0 where it agrees.
+    """Return the mean Kullback-Leibler divergence of a network's output from soft labels.
 
-    The mean Kullback-Leibler divergence: the cross-entropy less what of it nobody can learn.
+    It is the cross-entropy less the entropy of the soft labels, and 0 where the two agree.
 
     Parameters
     ----------
     logits : Tensor
         (B, classes, *spatial).
     soft_labels : SoftLabels
-        Which voxels, and what is said of them.
+        Voxels and their probabilities.
     """
-    told = logits.movedim(1, -1).flatten(0, -2)[soft_labels.indices]
-    return F.kl_div(torch.log_softmax(told, 1), soft_labels.probabilities, reduction="batchmean")
+    labelled = logits.movedim(1, -1).flatten(0, -2)[soft_labels.indices]
+    return F.kl_div(
+        torch.log_softmax(labelled, 1), soft_labels.probabilities, reduction="batchmean"
+    )
 
 
 def segmentation_loss(
@@ -103,16 +124,16 @@ def segmentation_loss(
     gamma: float = 2.0,
     alpha: float = 0.3,
 ) -> Tensor:
-    """Return the loss called `name`; of a sum the parts weigh alike.
+    """Return a loss by its name.
 
     Parameters
     ----------
     name : str
-        Which.
+        As in `SegmentOptions.loss`; the parts of a sum have the same weight.
     logits, targets, weights : Tensor
         As in `masked_cross_entropy`.
     gamma, alpha : float
-        Of the focal loss, and of Tversky's index.
+        As in `masked_focal` and `masked_tversky`.
     """
     parts: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
         "ce": masked_cross_entropy,
@@ -127,7 +148,7 @@ def inverse_frequencies(counts: Sequence[int]) -> list[float]:
     """Return weights of classes in inverse proportion to their counts, with a mean of 1.
 
     Classes without any get the largest of the others' weights, and none weighs more than
-    `MOST_WEIGHT` times the least.
+    `MAX_WEIGHT_RATIO` times the least.
 
     Examples
     --------
@@ -138,21 +159,21 @@ def inverse_frequencies(counts: Sequence[int]) -> list[float]:
     if not present:
         return [1.0] * len(counts)
     least, most = min(present), max(present)
-    raw = [1 / max(n or least, least, most / MOST_WEIGHT) for n in counts]
+    raw = [1 / max(n or least, least, most / MAX_WEIGHT_RATIO) for n in counts]
     return [w * len(raw) / sum(raw) for w in raw]
 
 
 def class_weights(
     options: SegmentOptions, values: Sequence[int], counts: Sequence[int]
 ) -> Tensor | None:
-    """Return what pixels of each class count in the loss; None where all count alike.
+    """Return the weights of the classes in the loss; None where all are alike.
 
     Parameters
     ----------
     options : SegmentOptions
         What is set.
     values, counts : sequence of int
-        Label values of the classes, and how many pixels are painted of each.
+        Label values of the classes, and number of annotated pixels of each.
     """
     if not (options.weigh_classes or options.class_weights):
         return None
@@ -162,9 +183,9 @@ def class_weights(
 
 
 def _mean(losses: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
-    """Return the mean over painted voxels, by the weights of their classes; 0 without any."""
-    painted = targets != IGNORED
+    """Return the mean over annotated voxels, by the weights of their classes; 0 without any."""
+    annotated = targets != IGNORED
     if weights is None:
-        return losses.sum() / painted.sum().clamp(min=1)
-    each = weights.to(losses)[targets.clamp(min=0)] * painted
+        return losses.sum() / annotated.sum().clamp(min=1)
+    each = weights.to(losses)[targets.clamp(min=0)] * annotated
     return (losses * each).sum() / each.sum().clamp(min=EPSILON)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from napari_unet.control import Previewed, Viewport
 from napari_unet.data.augment import Augmenter
 from napari_unet.data.normalisation import Normalisation, fit_normalisation
-from napari_unet.data.sampling import AnnotatedView, PatchSample, PatchSampler
+from napari_unet.data.sampling import IGNORED, AnnotatedView, PatchSample, PatchSampler
 from napari_unet.inference.preview import previewed, probabilities
 from napari_unet.model import ClassInfo, InputSpec, TrainedModel, Weights
 from napari_unet.network.blocks import Network, centre_crop
@@ -42,7 +42,6 @@ from napari_unet.tasks.segmentation.forest_distillation import (
     soft_label_weight,
 )
 from napari_unet.tasks.segmentation.losses import (
-    IGNORED,
     class_weights,
     divergence_from_soft_labels,
     segmentation_loss,
