@@ -35,7 +35,9 @@ def opened(room):
 def settled(room, dialog):
     """Wait until eight pictures are there, and nothing more is coming; return them."""
     pictures = dialog.pictures
-    room.wait(lambda: not pictures._timer.isActive() and not pictures.runner.running)
+    room.wait(
+        lambda: not pictures._request_soon._hasPendingEmission and not pictures.runner.running
+    )
     assert pictures.text == ""
     return [bits(image) for image in pictures.images]
 
@@ -214,10 +216,10 @@ def test_without_strokes_a_stack_is_shown_where_one_looks(room):
     stack = two_classes((12, 64, 64))[0]
     room.open(stack)
     room.viewer.dims.set_point(0, 7)
-    source = room.form.patch_source()
-    assert source.point[0] == 7
-    assert source.read().shape == room.form.patch_source().read().shape
-    assert len(source.read().shape) == 2
+    read = room.form.patch_reader()
+    assert read.__self__.point[0] == 7
+    assert read(0).shape == room.form.patch_reader()(0).shape
+    assert len(read(0).shape) == 2
 
 
 def test_colours_are_shown_as_colours(room):
@@ -241,13 +243,13 @@ def test_what_does_not_fit_is_said_in_the_place_of_the_pictures(room):
 
 
 def test_an_error_while_drawing_is_said_and_the_next_change_tries_again(painted, monkeypatch):
-    from napari_unet.widgets.train import augmentation_preview as sample_patch
+    from napari_unet.widgets.train import patch_source
 
     def fail(*_):
         raise InputError("The disk has gone")
 
     with monkeypatch.context() as broken:
-        broken.setattr(sample_patch, "_opened", fail)
+        broken.setattr(patch_source, "_opened", fail)
         dialog = opened(painted)
         assert said(painted, dialog) == "The disk has gone."
     painted.click(dialog.list.rows["blur"].check)
@@ -267,7 +269,7 @@ def test_closed_it_draws_nothing_and_opened_again_it_is_the_same(painted):
     painted.click(dialog.shut)
     assert not dialog.isVisible()
     painted.form.augment.setValue(AugmentOptions(blur=1, noise=0.5))
-    assert not dialog.pictures._timer.isActive()
+    assert not dialog.pictures._request_soon._hasPendingEmission
     painted.form.augment.edit.click()
     assert painted.form.augment.dialog is dialog
     assert dialog.value().noise == 0.5

@@ -18,9 +18,13 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.data.augment_options import CHANGES, AugmentOptions, Change
+from napari_unet.widgets.forms.augmentation_preview import (
+    AugmentationGallery,
+    ReadPatch,
+    built_in_patch,
+)
 from napari_unet.widgets.forms.editors import NumberEdit, SwitchEdit
 from napari_unet.widgets.qt.style import Palette, heading, style_sheet
-from napari_unet.widgets.train.augmentation_preview import AugmentationGallery, PatchSource
 from napari_unet.workers.process import InProcessWorker, Worker
 
 SUFFIX = {"°": "°", "%": " %", "voxels": " voxels", "units": " units"}
@@ -221,7 +225,7 @@ class AugmentDialog(QDialog):
 
     def __init__(
         self,
-        source: Callable[[], PatchSource],
+        source: Callable[[], ReadPatch],
         worker: Worker,
         palette: Palette,
         parent: QWidget | None = None,
@@ -331,7 +335,7 @@ class AugmentEdit(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._value = AugmentOptions()
-        self._source: Callable[[], PatchSource] = PatchSource
+        self._source: Callable[[], ReadPatch] = lambda: built_in_patch
         self._worker: Worker = InProcessWorker()
         self._theme: Callable[[], str] = lambda: "dark"
         self.dialog: AugmentDialog | None = None
@@ -346,7 +350,7 @@ class AugmentEdit(QWidget):
         self._tell()
 
     def serve(
-        self, source: Callable[[], PatchSource], worker: Worker, theme: Callable[[], str]
+        self, source: Callable[[], ReadPatch], worker: Worker, theme: Callable[[], str]
     ) -> None:
         """Say what to show samples of, who makes them, and how to find napari's present theme."""
         self._source, self._worker, self._theme = source, worker, theme

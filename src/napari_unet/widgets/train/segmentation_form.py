@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_unet.errors import InputError
 from napari_unet.widgets.forms.augmentation import AugmentEdit
+from napari_unet.widgets.forms.augmentation_preview import ReadPatch, built_in_patch
 from napari_unet.widgets.forms.editors import ChoiceEdit
 from napari_unet.widgets.forms.layer_combo import LayerCombo
 from napari_unet.widgets.forms.pairs import PairedLayer, PairsSection, may_belong
@@ -19,9 +20,9 @@ from napari_unet.widgets.layers.factory import strokes_layer
 from napari_unet.widgets.layers.layer_data import RGBA, LayerData, largest_level
 from napari_unet.widgets.layers.view_geometry import ViewGeometry
 from napari_unet.widgets.models import Session
-from napari_unet.widgets.train.augmentation_preview import PatchSource
 from napari_unet.widgets.train.class_table import ClassTable
 from napari_unet.widgets.train.forms import GIVEN, TaskForm
+from napari_unet.widgets.train.patch_source import PatchSource
 from napari_unet.widgets.train.request import TrainRequest
 
 __all__ = ["GIVEN", "TrainForm"]
@@ -58,7 +59,7 @@ class TrainForm(TaskForm):
         session = session or Session.of(viewer)
         super().__init__(viewer, "segment", DIMENSIONS, TIPS, session, parent)
         self.augment: AugmentEdit = self.advanced.form.editors["augment"]
-        self.augment.serve(self.patch_source, session.worker, lambda: viewer.theme)
+        self.augment.serve(self.patch_reader, session.worker, lambda: viewer.theme)
         self.labels = LayerCombo(viewer, Labels, "None yet")
         self.new = QPushButton("New strokes layer")
         self.new.setToolTip("Add an empty Labels layer upon the image, ready to be painted on.")
@@ -89,8 +90,8 @@ class TrainForm(TaskForm):
             )
         return self._request(picture, largest_level(layer), self._more(picture, layer))
 
-    def patch_source(self) -> PatchSource:
-        """Return where to read a patch to show; nothing need be painted, nor an image be there.
+    def patch_reader(self) -> ReadPatch:
+        """Return the function that reads a patch to show; it needs no stroke, and no image.
 
         Raises
         ------
@@ -99,7 +100,7 @@ class TrainForm(TaskForm):
         """
         image = self.image.layer()
         if image is None:
-            return PatchSource()
+            return built_in_patch
         if self.labels.layer() is not None:
             request = self.request()
         else:
@@ -109,7 +110,7 @@ class TrainForm(TaskForm):
             request = self._request(picture, np.broadcast_to(np.uint8(0), shape))
             request = replace(request, ndim=request.ndim or 2)
         centre = tuple(map(float, ViewGeometry(self._viewer, image).centre))
-        return PatchSource(request, centre, self.strokes.colors())
+        return PatchSource(request, centre, self.strokes.colors()).read
 
     def _request(
         self, picture: LayerData, labels: Any, more: tuple[tuple[LayerData, Any], ...] = ()

@@ -1,31 +1,29 @@
-"""A patch as a training would read it, and pictures of what augmentation does to it."""
+"""Pictures of what augmentation does to a patch of an image."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QRect, QSize, Qt, QTimer
+from qtpy.QtCore import QRect, QSize, Qt
 from qtpy.QtGui import QImage, QPainter, QPaintEvent
 from qtpy.QtWidgets import QWidget
+from superqt.utils import qthrottled
 
 from napari_unet.control import Control
 from napari_unet.data.augment_options import AugmentOptions, largest_margin
-from napari_unet.data.image import ImageView, LabelView
+from napari_unet.data.image import ImageView
 from napari_unet.data.normalisation import Normalisation, fit_normalisation
 from napari_unet.data.sampling import IGNORED
 from napari_unet.data.source import open_source
 from napari_unet.errors import InputError, NapariUnetError
 from napari_unet.geometry.axes import AxisLayout
-from napari_unet.geometry.region import Region
 from napari_unet.widgets.layers.factory import PAINTS
 from napari_unet.widgets.layers.layer_data import RGBA
 from napari_unet.widgets.qt.event_thread import EventRunner, LatestOnly
-from napari_unet.widgets.qt.text import sizes
-from napari_unet.widgets.train.request import TrainRequest
 from napari_unet.workers.jobs import Augmented, AugmentJob
 from napari_unet.workers.process import Worker
 
@@ -35,14 +33,29 @@ SIDE = 96
 SQUARE = 12
 """Side of the squares of the built-in picture, in pixels."""
 
-AROUND = 4
-"""Side of the region around the middle of the view that is searched for strokes, in patch sides."""
-
 INK = 0.45
 """Opacity of strokes in the pictures."""
 
 ROOM = 0.15
 """Share of the patch's range of values by which pictures can be darker or brighter than it."""
+
+ROWS = 2
+"""Rows of pictures."""
+
+COLUMNS = 4
+"""Pictures in a row."""
+
+REDRAW_MS = 40
+"""Time in milliseconds to wait for further changes before drawing again."""
+
+TILE = 128
+"""Preferred side of a picture, in pixels."""
+
+GAP = 6
+"""Space between two pictures, in pixels."""
+
+WAIT = "Drawing eight samples …"
+"""Text that is shown before the first pictures."""
 
 Shape = tuple[int, ...]
 """Extent or position in voxels, one number per axis."""
@@ -120,58 +133,15 @@ class SamplePatch:
         return np.moveaxis(raw[:, :3], 1, -1) / self.white
 
 
-@dataclass(frozen=True, eq=False)
-class PatchSource:
-    """Where to read a patch from, as plain values that a thread may hold.
+ReadPatch = Callable[[int], SamplePatch]
+"""Reads a patch; the number is a seed that chooses which one."""
 
-    Parameters
-    ----------
-    request : TrainRequest, optional
-        The training as it is set now; without one the patch is the built-in picture.
-    point : sequence of float
-        A voxel of the image that the patch should be near to: one number per axis of the array,
-        without that of RGB colours.
-    colors : mapping
-        Colours of the strokes, by label value.
+
+def built_in_patch(seed: int = 0) -> SamplePatch:  # noqa: ARG001 - a `ReadPatch`
+    """Return a patch that looks different after any change: a chessboard with a letter F on it.
+
+    It is the same for every seed.
     """
-
-    request: TrainRequest | None = None
-    point: Sequence[float] = ()
-    colors: Mapping[int, RGBA] = field(default_factory=dict)
-
-    def read(self, seed: int = 0) -> SamplePatch:
-        """Read one patch, around a stroke near the middle of the view if there is one.
-
-        Parameters
-        ----------
-        seed : int
-            Chooses the painted voxel that it is around.
-
-        Raises
-        ------
-        InputError
-            Where the settings or the layers do not fit together.
-        """
-        if self.request is None:
-            return built_in()
-        view, labels, shape, spacing = _opened(self.request)
-        loop, point = _stand(view, self.point)
-        found = _painted_near(labels, loop, point, shape, seed)
-        start = [
-            max(0, min(at - n // 2, size - n))
-            for at, n, size in zip(found or point, shape, view.spatial_shape, strict=True)
-        ]
-        box = _widened(start, shape)
-        what = "around a stroke" if found else "in the middle of the view, for no stroke is near"
-        unit = "pixels" if len(shape) == 2 else "voxels, its middle plane,"
-        caption = f"A patch of {sizes(shape)} {unit} {what}."
-        raw, painted = view.read_raw(loop, box), labels.read(loop, box)
-        white = _white(raw.dtype) if self.request.image.rgb else 0.0
-        return _patch((raw, painted), (shape, spacing), self.colors, caption, white)
-
-
-def built_in() -> SamplePatch:
-    """Return a patch that looks different after any change: a chessboard with a letter F on it."""
     wide = SIDE + largest_margin(SIDE)
     squares = np.add.outer(*[np.arange(wide) // SQUARE] * 2) % 2
     picture = 0.3 + 0.2 * squares.astype(np.float32)
@@ -182,71 +152,45 @@ def built_in() -> SamplePatch:
     painted[top + 3 : top + 57, left + 3 : left + 8] = 1
     painted[top + 42 : top + 48, left + 22 : left + 44] = 2
     caption = "A built-in picture, for there is no image to learn from yet."
-    return _patch((picture[None], painted), ((SIDE, SIDE), (1.0, 1.0)), {}, caption, 0.0)
+    return make_patch(
+        picture[None],
+        painted,
+        shape=(SIDE, SIDE),
+        spacing=(1.0, 1.0),
+        colours={},
+        caption=caption,
+    )
 
 
-def _opened(request: TrainRequest) -> tuple[ImageView, LabelView, Shape, tuple[float, ...]]:
-    """Return image and labels, a patch's shape as a training chooses it, and the voxels' size."""
-    plan = request.plan()
-    layout = plan.layouts[0]
-    view = ImageView(open_source(request.image.data), layout)
-    labels = LabelView(open_source(request.pairs[0][1]), layout.labels)
-    if labels.loop_shape + labels.spatial_shape != view.loop_shape + view.spatial_shape:
-        raise InputError(
-            "Image and labels differ in shape",
-            got=f"image {view.source.shape}, labels {labels.source.shape}",
-        )
-    return view, labels, plan.input_shape, plan.spacing
-
-
-def _stand(view: ImageView, point: Sequence[float]) -> tuple[Shape, Shape]:
-    """Return the plane or volume of a stack, and the voxel in it, that are nearest to a point."""
-    layout, shape = view.layout, view.source.shape
-
-    def at(axes: Shape) -> Shape:
-        return tuple(int(np.clip(round(float(point[a])), 0, shape[a] - 1)) for a in axes)
-
-    return at(layout.loops), at(layout.spatial)
-
-
-def _painted_near(
-    labels: LabelView, loop: Shape, point: Shape, shape: Shape, seed: int
-) -> Shape | None:
-    """Return a random painted voxel of a random class, so that rare classes are seen, too."""
-    box = Region(
-        tuple(p - AROUND * n // 2 for p, n in zip(point, shape, strict=True)),
-        tuple(p + AROUND * n // 2 + 1 for p, n in zip(point, shape, strict=True)),
-    ).intersect(Region.whole(labels.spatial_shape))
-    painted = labels.read(loop, box)
-    values = np.unique(painted[painted != 0])
-    if not values.size:
-        return None
-    rng = np.random.default_rng(seed)
-    places = np.argwhere(painted == rng.choice(values))
-    chosen = places[rng.integers(len(places))]
-    return tuple(int(i) + a for i, a in zip(chosen, box.start, strict=True))
-
-
-def _widened(start: Sequence[int], shape: Shape) -> Region:
-    """Return a box with the margin that augmentation reads around it."""
-    low = tuple(a - largest_margin(n) // 2 for a, n in zip(start, shape, strict=True))
-    return Region.of(low, [n + largest_margin(n) for n in shape])
-
-
-def _patch(
-    read: tuple[NDArray[Any], NDArray[Any]],
-    size: tuple[Shape, tuple[float, ...]],
-    colors: Mapping[int, RGBA],
+def make_patch(
+    raw: NDArray[Any],
+    painted: NDArray[Any],
+    *,
+    shape: Shape,
+    spacing: tuple[float, ...],
+    colours: Mapping[int, RGBA],
     caption: str,
-    white: float,
+    white: float = 0.0,
 ) -> SamplePatch:
-    raw, painted = read
+    """Return a patch that is normalised by its own pixels.
+
+    Parameters
+    ----------
+    raw : ndarray, shape (channels, *read)
+        The pixels, with the margin that augmentation reads.
+    painted : ndarray of int, shape read
+        The strokes, 0 where there are none.
+    shape, spacing, caption, white
+        See `SamplePatch`.
+    colours : mapping
+        Colours of the strokes, by label value; others get those of new strokes.
+    """
     normalisation = _fitted(raw)
     values, index = np.unique(painted, return_inverse=True)
     labels = np.where(painted == 0, IGNORED, index.reshape(painted.shape)).astype(np.int64)
-    rgb = np.array([_color(int(v), colors) for v in values], np.float32)
+    rgb = np.array([_colour(int(v), colours) for v in values], np.float32)
     image = normalisation.apply(raw)
-    return SamplePatch(image, labels, *size, rgb, caption, white, normalisation)
+    return SamplePatch(image, labels, shape, spacing, rgb, caption, white, normalisation)
 
 
 def _fitted(raw: NDArray[Any]) -> Normalisation:
@@ -258,36 +202,13 @@ def _fitted(raw: NDArray[Any]) -> Normalisation:
         return Normalisation("none", (0.0,) * len(raw), (1.0,) * len(raw))
 
 
-def _color(value: int, colors: Mapping[int, RGBA]) -> tuple[float, ...]:
+def _colour(value: int, colours: Mapping[int, RGBA]) -> tuple[float, ...]:
     plain = PAINTS[(value - 1) % len(PAINTS)]
-    return tuple(colors[value][:3] if value in colors else _parts(plain))
+    return tuple(colours[value][:3] if value in colours else _parts(plain))
 
 
-def _parts(color: str) -> tuple[float, ...]:
-    return tuple(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
-
-
-def _white(dtype: np.dtype[Any]) -> float:
-    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
-
-
-ROWS = 2
-"""Rows of pictures."""
-
-COLUMNS = 4
-"""Pictures in a row."""
-
-REDRAW_MS = 40
-"""Time in milliseconds to wait for further changes before drawing again."""
-
-TILE = 128
-"""Preferred side of a picture, in pixels."""
-
-GAP = 6
-"""Space between two pictures, in pixels."""
-
-WAIT = "Drawing eight samples …"
-"""Text that is shown before the first pictures."""
+def _parts(colour: str) -> tuple[float, ...]:
+    return tuple(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
 
 
 class SampleGrid(QWidget):
@@ -348,8 +269,8 @@ class AugmentationGallery(SampleGrid):
     Parameters
     ----------
     source : callable
-        Returns where to read a patch from; it is called in the thread of the GUI, and raises
-        `NapariUnetError` where the settings do not fit together.
+        Returns the function that reads a patch in a thread. It is called in the thread of the
+        GUI, and raises `NapariUnetError` where the settings do not fit together.
     worker : Worker
         Changes the patches, for which it needs torch.
     said : callable
@@ -358,7 +279,7 @@ class AugmentationGallery(SampleGrid):
 
     def __init__(
         self,
-        source: Callable[[], PatchSource],
+        source: Callable[[], ReadPatch],
         worker: Worker,
         said: Callable[[str], None] = lambda _: None,
         parent: QWidget | None = None,
@@ -375,10 +296,7 @@ class AugmentationGallery(SampleGrid):
         self._latest.due.connect(self._draw)
         self.runner.happened.connect(self._take)
         self.runner.failed.connect(self._show_problem)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(REDRAW_MS)
-        self._timer.timeout.connect(self._latest.request)
+        self._request_soon = qthrottled(self._latest.request, timeout=REDRAW_MS, leading=False)
 
     def set_options(self, options: AugmentOptions) -> None:
         """Draw the same patch, with the same random numbers and other options."""
@@ -397,17 +315,17 @@ class AugmentationGallery(SampleGrid):
 
     def rest(self) -> None:
         """Stop drawing until something changes again."""
-        self._timer.stop()
+        self._request_soon.cancel()
         self._latest.cancel()
         self.runner.abandon()
 
     def _redraw(self) -> None:
-        if self.isVisible() and not self._timer.isActive():
-            self._timer.start()
+        if self.isVisible():
+            self._request_soon()
 
     def _draw(self) -> None:
         try:
-            source = PatchSource() if self._patch else self._source()
+            read = built_in_patch if self._patch else self._source()
         except NapariUnetError as error:
             self._show_problem(error)
             return
@@ -415,7 +333,7 @@ class AugmentationGallery(SampleGrid):
         seed, worker = self._seed, self._worker
 
         def events(control: Control) -> Iterator[object]:
-            patch = known or source.read(seed)
+            patch = known or read(seed)
             yield patch
             for event in worker.run(patch.job(options, seed), control):
                 if isinstance(event, Augmented):

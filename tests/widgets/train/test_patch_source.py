@@ -10,9 +10,10 @@ from napari_unet.control import Control
 from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.errors import InputError
 from napari_unet.tasks.segmentation.options import SegmentOptions
+from napari_unet.widgets.forms.augmentation_preview import INK, built_in_patch
 from napari_unet.widgets.layers.factory import PAINTS
 from napari_unet.widgets.layers.layer_data import LayerData
-from napari_unet.widgets.train.augmentation_preview import INK, PatchSource, built_in
+from napari_unet.widgets.train.patch_source import PatchSource
 from napari_unet.widgets.train.request import TrainRequest
 from napari_unet.workers.jobs import Augmented
 from napari_unet.workers.process import InProcessWorker, SubprocessWorker
@@ -101,7 +102,7 @@ def test_of_a_large_lazy_image_one_patch_is_read():
 
 
 def test_unchanged_it_is_drawn_as_it_is_and_strokes_lie_faintly_on_it():
-    patch = built_in()
+    patch = built_in_patch()
     pictures = drawn(patch)
     assert pictures.shape == (8, *patch.shape, 3)
     assert (pictures == pictures[:1]).all()
@@ -118,7 +119,7 @@ def test_unchanged_it_is_drawn_as_it_is_and_strokes_lie_faintly_on_it():
 
 
 def test_changes_show_and_their_brightness_is_not_taken_back():
-    patch = built_in()
+    patch = built_in_patch()
     plain, bright = (
         drawn(patch),
         drawn(patch, AugmentOptions(**{**OFF.model_dump(), "brightness": 2})),
@@ -182,7 +183,7 @@ def test_what_does_not_fit_together_is_refused():
 
 
 def test_another_process_makes_the_same_of_it():
-    patch, apart = built_in(), SubprocessWorker()
+    patch, apart = built_in_patch(), SubprocessWorker()
     job = patch.job(AugmentOptions(noise=0.3, chance={"noise": 0.5}), 3)
     try:
         (there,) = apart.run(job, Control())
