@@ -22,8 +22,9 @@ from napari_unet.widgets.layers.factory import note_layer
 from napari_unet.widgets.layers.layer_data import LayerData
 from napari_unet.widgets.layers.placement import insert_above, placement
 from napari_unet.widgets.layers.view import Plane, PredictionPair
-from napari_unet.widgets.qt.event_thread import EventRunner
+from napari_unet.widgets.qt.event_thread import EventRunner, LatestOnly
 from napari_unet.widgets.qt.style import Notice, Section
+from napari_unet.widgets.qt.subscriptions import Subscriptions
 
 if TYPE_CHECKING:  # it loads scipy.stats, which takes a second
     from napari_unet.noise.residual_report import ResidualReport
@@ -99,9 +100,11 @@ class ResidualPanel(QWidget):
         self._viewer = viewer
         self._pair: PredictionPair | None = None
         self._plane: Plane | None = None
-        self._due = False
         self.report: ResidualReport | None = None
         self.runner = EventRunner(self)
+        self._latest = LatestOnly(self.runner)
+        self._latest.due.connect(self._start)
+        self._subscriptions = Subscriptions()
         self.verdict, self.line = Notice(), QLabel()
         self.facts = {name: QLabel() for name in FACTS}
         self.where = QPushButton("Show where")
@@ -114,9 +117,9 @@ class ResidualPanel(QWidget):
         self.again.clicked.connect(self.analyse)
         self.runner.happened.connect(self._found)
         self.runner.failed.connect(self._failed)
-        self.runner.ended.connect(self._ended)
-        for emitter in self._emitters():
-            emitter.connect(self._moved)
+        self.runner.ended.connect(self._show_state)
+        events = viewer.dims.events
+        self._subscriptions.connect(self._moved, events.current_step, events.order)
         self._show_state()
 
     def set_result(self, pair: PredictionPair) -> None:
@@ -128,7 +131,7 @@ class ResidualPanel(QWidget):
     def clear(self) -> None:
         """Forget the result. Layers that were added stay."""
         self._pair = self._plane = self.report = None
-        self._due = False
+        self._latest.cancel()
         self.verdict.say("")
         self.line.setText("")
         self._show_state()
@@ -137,14 +140,13 @@ class ResidualPanel(QWidget):
         """Stop, and disconnect from the viewer."""
         self.clear()
         self.runner.abandon()
-        for emitter in self._emitters():
-            emitter.disconnect(self._moved)
+        self._subscriptions.release()
 
     def analyse(self) -> None:
         """Analyse the plane in view; if an analysis runs already, do so when it has ended."""
-        if self.runner.running:
-            self._due = True
-            return
+        self._latest.request()
+
+    def _start(self) -> None:
         pair = self._pair
         plane = None if pair is None else pair.plane(self._viewer)
         if pair is None or plane is None:
@@ -173,18 +175,8 @@ class ResidualPanel(QWidget):
             self.line.setText("")
             self.verdict.say(f"This plane cannot be analysed: {error}", "warning")
 
-    def _ended(self) -> None:
-        if self._due:
-            self._due = False
-            self.analyse()
-        self._show_state()
-
     def _moved(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
         self._show_state()
-
-    def _emitters(self) -> tuple[Any, ...]:
-        dims = self._viewer.dims.events
-        return dims.current_step, dims.order
 
     # What the user does
 
@@ -513,7 +505,8 @@ class QualityChecks(QWidget):
         layout.setSpacing(4)
         for part in (self.compare, self.residual_section, self.reference_section):
             layout.addWidget(part)
-        viewer.layers.events.removed.connect(self._removed)
+        self._subscriptions = Subscriptions()
+        self._subscriptions.connect(self._removed, viewer.layers.events.removed)
         self._forget()
 
     def set_result(self, pair: PredictionPair, *, task: str, complete: bool) -> None:
@@ -556,7 +549,7 @@ class QualityChecks(QWidget):
 
     def release(self) -> None:
         """Stop, and disconnect from the viewer."""
-        self._viewer.layers.events.removed.disconnect(self._removed)
+        self._subscriptions.release()
         for part in (self.compare, self.residual, self.reference):
             part.release()
 
