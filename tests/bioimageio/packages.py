@@ -18,7 +18,7 @@ from napari_unet.bioimageio.onnx_export import as_onnx, as_torchscript
 from napari_unet.model import TrainedModel
 
 
-def foreign(
+def package_of_others(
     model: TrainedModel, folder: Path, change: Callable[[dict[str, Any]], Any] = lambda _: None
 ) -> Path:
     """Export a model of ours, without what would tell it is ours."""

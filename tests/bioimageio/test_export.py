@@ -292,4 +292,4 @@ def test_a_program_that_computes_something_else_is_not_written(monkeypatch):
     monkeypatch.setattr(programs, "as_onnx", lambda _, x: right(other, x))
     module, x = PortableModel(model(FLAT)), torch.randn(1, 1, 22, 22)
     with pytest.raises(ModelFileError, match="results that differ"):
-        programs.written(module, x, torch.randn(1, 1, 30, 26))
+        programs.checked_programs(module, x, torch.randn(1, 1, 30, 26))

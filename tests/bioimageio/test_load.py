@@ -23,7 +23,7 @@ from napari_unet.model import load_model
 from napari_unet.network.inference import for_inference
 from napari_unet.network.onnx_config import OnnxConfig
 from napari_unet.network.unet_config import UNetConfig
-from tests.bioimageio.packages import foreign, old_package
+from tests.bioimageio.packages import old_package, package_of_others
 from tests.inference.models import FLAT, VOLUME, model
 
 pytestmark = [
@@ -63,7 +63,7 @@ def test_imported_predicts_as_the_original_in_any_tiles(config, shape, tmp_path)
     original, image = model(config), noise(*shape)
     expected = napari_unet.predict(original, image, output="probabilities", device="cpu")
 
-    imported = import_bioimageio(foreign(original, tmp_path))
+    imported = import_bioimageio(package_of_others(original, tmp_path))
     imported = load_model(imported.save(tmp_path / "imported"))
 
     assert isinstance(imported.config, OnnxConfig)
@@ -80,7 +80,7 @@ def test_imported_predicts_as_the_original_in_any_tiles(config, shape, tmp_path)
 
 def test_torchscript_is_loaded_only_where_allowed_and_becomes_onnx(tmp_path):
     original, image = model(FLAT), noise(40, 44)
-    path = foreign(original, tmp_path, lambda about: about["weights"].pop("onnx"))
+    path = package_of_others(original, tmp_path, lambda about: about["weights"].pop("onnx"))
 
     with pytest.raises(InputError, match="like code from its author"):
         import_bioimageio(path)
@@ -206,7 +206,7 @@ def test_steps_around_the_program_are_done(tmp_path):
 
 
 def test_copies_run_by_themselves(tmp_path):
-    network = import_bioimageio(foreign(model(FLAT), tmp_path)).network()
+    network = import_bioimageio(package_of_others(model(FLAT), tmp_path)).network()
     x = torch.randn(2, 1, 22, 26)
     expected = network(x)
 
@@ -216,7 +216,7 @@ def test_copies_run_by_themselves(tmp_path):
 
 
 def test_an_imported_model_cannot_learn(tmp_path):
-    imported = import_bioimageio(foreign(model(FLAT), tmp_path))
+    imported = import_bioimageio(package_of_others(model(FLAT), tmp_path))
     labels = np.where(noise(40, 40) > 0.5, 1, 2)
 
     with pytest.raises(InputError, match="cannot learn"):
@@ -263,7 +263,7 @@ def _weights(about, **entries):
 )
 def test_what_cannot_be_read_is_refused_with_its_reason(change, says, tmp_path):
     with pytest.raises((InputError, ModelFileError), match=says):
-        import_bioimageio(foreign(model(FLAT), tmp_path, change))
+        import_bioimageio(package_of_others(model(FLAT), tmp_path, change))
 
 
 def test_what_is_no_package_is_refused(tmp_path):

@@ -12,7 +12,7 @@ pytest.importorskip("onnxruntime")
 
 from napari_unet.cli.all import app
 from napari_unet.model import load_model
-from tests.bioimageio.packages import foreign
+from tests.bioimageio.packages import package_of_others
 from tests.inference.models import FLAT, model
 
 pytestmark = [
@@ -41,7 +41,7 @@ def test_out_and_in_again(tmp_path):
 
 
 def test_a_package_of_others_becomes_a_model_that_predicts(tmp_path):
-    path = foreign(model(FLAT), tmp_path, lambda about: about["weights"].pop("onnx"))
+    path = package_of_others(model(FLAT), tmp_path, lambda about: about["weights"].pop("onnx"))
     imported, image = tmp_path / "m.safetensors", tmp_path / "i.tif"
     tifffile.imwrite(image, np.random.default_rng(0).normal(0.5, 0.3, (40, 50)).astype(np.float32))
 

@@ -250,8 +250,8 @@ def write_package(folder: Path) -> None:
     export_bioimageio(model, package, image=image, name="corpus cells", authors=["A. Nobody"])
     other = folder / "other.zip"
     other.write_bytes(changed(package.read_bytes(), drop=("attachments", "config")))
-    foreign = import_bioimageio(other)
-    write_model(folder, "imported", foreign, predictions(foreign, case, folder))
+    imported = import_bioimageio(other)
+    write_model(folder, "imported", imported, predictions(imported, case, folder))
     other.unlink()
 
 

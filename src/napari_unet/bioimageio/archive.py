@@ -1,4 +1,4 @@
-"""A package as it lies on the disk: its description and its files. Nothing of it is executed."""
+"""The files of a package, in a .zip or a folder, and its description. Nothing in it is executed."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from napari_unet.errors import InputError, ModelFileError
 
 DOCUMENTS = ("bioimageio.yaml", "rdf.yaml", "model.yaml")
-"""Names that a package's description may have, or end in."""
+"""Names, or endings of names, of the file with a package's description."""
 
 
 class Package:
-    """A package of bioimage.io, opened: a .zip or a folder.
+    """An open package of bioimage.io: a .zip or a folder.
 
-    What it says is read with bioimage.io's own library, which downloads nothing and looks at no
-    other file meanwhile. Descriptions of format 0.4 are read as 0.5.
+    Its description is read by the library of bioimage.io, which downloads nothing and opens no
+    other file. Format 0.4 is converted to 0.5.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ class Package:
 
     Attributes
     ----------
-    about : bioimageio.spec.model.v0_5.ModelDescr
-        What it says.
+    description : bioimageio.spec.model.v0_5.ModelDescr
+        Its description.
 
     Raises
     ------
@@ -43,13 +43,15 @@ class Package:
         Where it is no package of a model, or its description is not valid.
     """
 
-    about: Any
+    description: Any
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._zip = _opened(self.path) if self.path.is_file() and not _is_text(self.path) else None
+        self._zip = (
+            _open_zip(self.path) if self.path.is_file() and not _is_text(self.path) else None
+        )
         try:
-            self.about = self._described()
+            self.description = self._read_description()
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -72,14 +74,14 @@ class Package:
         Parameters
         ----------
         file : FileDescr
-            With its source, and its sum where the description has one.
+            Its source, and its SHA-256 where the description has one.
 
         Raises
         ------
         InputError
-            Where it lies on the web: nothing is downloaded.
+            Where its source is on the web, because nothing is downloaded.
         ModelFileError
-            Where it is not there, or damaged.
+            Where it is missing or damaged.
         """
         name = str(getattr(file.source, "path", file.source))
         if "://" in str(file.source):
@@ -94,7 +96,7 @@ class Package:
         return content
 
     def array(self, file: Any) -> NDArray[Any] | None:
-        """Return an array that the description names; None where it has none or it is not here."""
+        """Return an array that the description names; None where there is none or it is missing."""
         if file is None:
             return None
         try:
@@ -108,10 +110,10 @@ class Package:
             if self._zip is not None:
                 return self._zip.read(name)
             folder = self._folder.resolve()
-            place = (folder / name).resolve()
-            if not place.is_relative_to(folder):
+            path = (folder / name).resolve()
+            if not path.is_relative_to(folder):
                 raise InputError("A file of the package lies outside of it", got=name)
-            return place.read_bytes()
+            return path.read_bytes()
         except (OSError, KeyError, zipfile.BadZipFile) as error:
             raise ModelFileError(f"{self.path.name} lacks a file", got=f"no {name}") from error
 
@@ -119,21 +121,21 @@ class Package:
     def _folder(self) -> Path:
         return self.path if self.path.is_dir() else self.path.parent
 
-    def _described(self) -> Any:
+    def _read_description(self) -> Any:
         from bioimageio.spec import InvalidDescr, load_description
         from bioimageio.spec.model.v0_5 import ModelDescr
 
         source = self._zip or self._document()
-        about = load_description(source, format_version="latest", perform_io_checks=False)
-        if isinstance(about, InvalidDescr):
-            reason = " ".join((about.get_reason() or "").split())[:300]
+        description = load_description(source, format_version="latest", perform_io_checks=False)
+        if isinstance(description, InvalidDescr):
+            reason = " ".join((description.get_reason() or "").split())[:300]
             raise InputError(f"The description of {self.path.name} is not valid", got=reason)
-        if not isinstance(about, ModelDescr):
+        if not isinstance(description, ModelDescr):
             raise InputError(
                 f"{self.path.name} is no package of a model",
-                got=f"a {getattr(about, 'type', 'description')}",
+                got=f"a {getattr(description, 'type', 'description')}",
             )
-        return about
+        return description
 
     def _document(self) -> Path:
         if self.path.is_file():
@@ -152,8 +154,8 @@ def _is_text(path: Path) -> bool:
     return path.suffix in (".yaml", ".yml")
 
 
-def _opened(path: Path) -> zipfile.ZipFile:
-    """Open a .zip that holds a description."""
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    """Open a .zip with a description in it."""
     try:
         package = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
@@ -169,7 +171,7 @@ def _opened(path: Path) -> zipfile.ZipFile:
 
 
 def in_folder(files: dict[str, bytes]) -> tempfile.TemporaryDirectory[str]:
-    """Write files into a folder of their own, which is gone when it is closed."""
+    """Return a temporary folder with these files, by name."""
     folder = tempfile.TemporaryDirectory()
     try:
         for name, content in files.items():
@@ -181,17 +183,18 @@ def in_folder(files: dict[str, bytes]) -> tempfile.TemporaryDirectory[str]:
 
 
 LIBRARIES = ("onnx", "onnxruntime", "bioimageio.spec.model.v0_5")
+"""Modules of the optional dependencies that packages need."""
 
 
 def need_libraries() -> None:
-    """Check that packages can be written and read here.
+    """Check that the libraries for reading and writing packages are installed.
 
     Raises
     ------
     InputError
-        Where a library is missing; the message says how to install it.
+        Where one is missing; the message says how to install it.
     """
-    # It logs to stderr whatever it reads; what matters comes to us as a description or an error.
+    # The library logs everything it reads to stderr; its errors are returned to us anyway.
     os.environ.setdefault("BIOIMAGEIO_LOG_LEVEL", "ERROR")
     for name in LIBRARIES:
         try:

@@ -1,4 +1,4 @@
-"""The document of a package: what goes in, what comes out, and what is done with it.
+"""The description of a package: input, output and preprocessing.
 
 Format 0.5 of bioimage.io's model descriptions, https://bioimage-io.github.io/spec-bioimage-io.
 """
@@ -15,26 +15,29 @@ from napari_unet.geometry.unet_shape import AxisGeometry
 from napari_unet.model import TrainedModel
 
 FORMAT = "0.5.12"
+"""Version of the format of bioimage.io."""
 
 SPACE = ("z", "y", "x")
+"""Names of the spatial axes, in their order."""
 
 CONFIG = "napari_unet"
-"""Our entry in a package's `config`."""
+"""Key of our entry in the `config` of a package."""
 
 MODEL = "model.safetensors"
-"""The very model, attached to the package."""
+"""Name of the model file that is attached to a package."""
 
 PADS: dict[str, dict[str, Any]] = {
     "mirror": {"mode": "reflect"},
     "edge": {"mode": "edge"},
     "zero": {"mode": "constant", "value": 0},
 }
-"""How runners go on beyond an image's border; they know no images that go round."""
+"""Padding at the image's border, by `InputSpec.border`; the format has no periodic padding."""
 
 PAPERS = {
     2: ("Ronneberger, Fischer and Brox 2015: U-Net", "10.1007/978-3-319-24574-4_28"),
     3: ("Cicek et al. 2016: 3D U-Net", "10.1007/978-3-319-46723-8_49"),
 }
+"""Text and DOI of the papers to cite, by the number of dimensions from which on they apply."""
 
 
 def document(model: TrainedModel, facts: dict[str, Any]) -> dict[str, Any]:
@@ -45,7 +48,7 @@ def document(model: TrainedModel, facts: dict[str, Any]) -> dict[str, Any]:
     model : TrainedModel
         The model.
     facts : dict
-        Entries such as name, description, authors and licence, which come first.
+        Entries of the package such as name, description, authors and licence.
     """
     papers = [PAPERS[n] for n in range(2, model.config.ndim + 1)]
     header = json.loads(json.dumps(model.header()))
@@ -62,12 +65,12 @@ def document(model: TrainedModel, facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def checked_name(name: str) -> str:
-    """Return a name in the letters that names of packages may have.
+    """Return a name without the characters that a package's name must not have.
 
     Raises
     ------
     InputError
-        Where fewer than five are left.
+        Where fewer than five characters are left.
     """
     clean = " ".join(re.sub(r"[^A-Za-z0-9_+\-() ]+", " ", name).split())[:128]
     if len(clean) < 5:
@@ -80,18 +83,18 @@ def checked_name(name: str) -> str:
 
 
 def class_names(model: TrainedModel) -> list[str]:
-    """Return one name per channel of the output, all different."""
+    """Return a unique name for each channel of the output."""
     if model.target is not None:
         return [f"channel {i}" for i in range(model.config.out_channels)]
     names = [str(c) for c in model.classes]
-    unlike = len(set(names)) == len(names)
-    return names if unlike else [f"{c} ({c.value})" for c in model.classes]
+    unique = len(set(names)) == len(names)
+    return names if unique else [f"{c} ({c.value})" for c in model.classes]
 
 
 def channel_names(model: TrainedModel) -> list[str]:
-    """Return one name per channel of the input; of planes seen together, each one's."""
-    planes, each = model.input_spec.context_planes, model.image_channels
-    names = [f"channel {i}" for i in range(each)]
+    """Return a name for each channel of the input, plane by plane where it reads several."""
+    planes = model.input_spec.context_planes
+    names = [f"channel {i}" for i in range(model.image_channels)]
     if planes == 1:
         return names
     steps = range(-(planes // 2), planes // 2 + 1)
@@ -106,8 +109,8 @@ def _tags(model: TrainedModel) -> list[str]:
 
 def _input(model: TrainedModel) -> dict[str, Any]:
     space = [
-        {"type": "space", **place, "size": {"min": _smallest(g), "step": g.stride}}
-        for place, g in _space(model)
+        {"type": "space", **axis, "size": {"min": _smallest(g), "step": g.stride}}
+        for axis, g in _space(model)
     ]
     return {
         "id": "input",
@@ -121,9 +124,7 @@ def _input(model: TrainedModel) -> dict[str, Any]:
 
 def _output(model: TrainedModel) -> dict[str, Any]:
     classes = model.target is None
-    space = [
-        {"type": "space", **place, **_output_size(place["id"], g)} for place, g in _space(model)
-    ]
+    space = [{"type": "space", **axis, **_output_size(axis["id"], g)} for axis, g in _space(model)]
     return {
         "id": "output",
         "description": "probability of each class" if classes else "grey values",
@@ -137,26 +138,27 @@ def _channels(names: list[str]) -> dict[str, Any]:
 
 
 def _space(model: TrainedModel) -> list[tuple[dict[str, Any], AxisGeometry]]:
+    """Return name, spacing and geometry of each spatial axis."""
     config = model.config
     spacing = model.spacing or (1.0,) * config.ndim
-    places = [
+    axes = [
         {"id": name, "scale": float(distance)}
         for name, distance in zip(SPACE[-config.ndim :], spacing, strict=True)
     ]
-    return list(zip(places, config.geometry, strict=True))
+    return list(zip(axes, config.geometry, strict=True))
 
 
 def _output_size(axis: str, geometry: AxisGeometry) -> dict[str, Any]:
-    """Say that the output is as large as the input, and how much of it to crop."""
+    """Declare that the output is as large as the input, and its halo."""
     size = {"size": {"tensor_id": "input", "axis_id": axis, "offset": 0}}
     return {**size, "halo": halo_of(geometry)} if geometry.context else size
 
 
 def halo_of(geometry: AxisGeometry) -> int:
-    """Return by how much an output is cropped on each side: half of the context, or more.
+    """Return the halo, the voxels of an output to crop on each side: half of the context, or more.
 
-    What is left of a block should be a multiple of the stride, so that poolings fall on the same
-    voxels in every block; that is not possible for every network.
+    The rest of a block should be a multiple of the stride, so that poolings fall on the same voxels
+    in every block; that is not possible for every network.
     """
     least = -(-geometry.context // 2)
     wider = range(least, least + geometry.stride)
@@ -164,15 +166,15 @@ def halo_of(geometry: AxisGeometry) -> int:
 
 
 def _smallest(geometry: AxisGeometry) -> int:
-    """Return the smallest input of which something is left when the halo is cropped."""
+    """Return the smallest input whose output is larger than its halo."""
     return geometry.input_for(2 * halo_of(geometry) - geometry.context + 1)
 
 
 def _preprocessing(model: TrainedModel) -> list[dict[str, Any]]:
     """Declare the normalisation, which is fixed; one that stabilises noise is in the program.
 
-    Runners add 1e-6 to the standard deviation: little beside 1, much beside the steps of images
-    that range from 0 to 1. Such images are scaled.
+    Runners add 1e-6 to the standard deviation. That is negligible beside 1, but not for images that
+    range from 0 to 1: for these the same normalisation is declared as a linear scaling.
     """
     n = model.normalisation
     if n.noise or n.kind == "none":

@@ -1,4 +1,4 @@
-"""A model as a package for other programs: Fiji, ilastik, QuPath, and all that read bioimage.io."""
+"""Export of models as packages of bioimage.io, for Fiji, ilastik, QuPath and other programs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from napari_unet._version import __version__
 from napari_unet.bioimageio.archive import need_libraries
 from napari_unet.bioimageio.description import MODEL, checked_name, class_names, document
-from napari_unet.bioimageio.onnx_export import OPSET, run_onnx, written
+from napari_unet.bioimageio.onnx_export import OPSET, checked_programs, run_onnx
 from napari_unet.bioimageio.portable import PortableModel
 from napari_unet.data.image import ImageView
 from napari_unet.data.writers import write_atomically
@@ -31,29 +31,32 @@ from napari_unet.model import TrainedModel
 from napari_unet.network.onnx_config import OnnxConfig
 from napari_unet.noise.variance_stabilising import Stabiliser
 
-OUTPUT = {2: (128, 128), 3: (12, 48, 48)}
-"""Voxels of the example's result, by the number of spatial axes, about."""
+EXAMPLE_OUTPUT = {2: (128, 128), 3: (12, 48, 48)}
+"""Approximate shape of the example's result in voxels, by the number of spatial axes."""
 
 MAX_SIDE = 300
-"""Voxels of either picture on the cover."""
+"""Largest side of either image on the cover, in pixels."""
+
+DOCUMENT = "rdf.yaml"
+"""Name of the description in a package."""
 
 
 def example_shape(model: TrainedModel) -> tuple[int, ...]:
-    """Return the spatial shape of an input that fits the network, for an example to be shown."""
-    return model.config.input_for(OUTPUT[model.config.ndim])
+    """Return the spatial shape of the example in a package, an allowed input of the network."""
+    return model.config.input_for(EXAMPLE_OUTPUT[model.config.ndim])
 
 
 def noise_like(model: TrainedModel, shape: tuple[int, ...], seed: int = 0) -> NDArray[np.float32]:
-    """Return noise in the range that the model was trained on, in grey values.
+    """Return random grey values in the range of the training data.
 
     Parameters
     ----------
     model : TrainedModel
-        Its normalisation says the range.
+        The model; its normalisation has the range.
     shape : tuple of int
-        Spatial.
+        Spatial shape, in voxels.
     seed : int
-        Of the noise.
+        Seed of the random numbers.
 
     Returns
     -------
@@ -71,14 +74,14 @@ def noise_like(model: TrainedModel, shape: tuple[int, ...], seed: int = 0) -> ND
 
 
 def cut_from(model: TrainedModel, image: object, request: Request) -> NDArray[np.float32]:
-    """Return the middle of an image as the model reads it, not normalised.
+    """Return the centre of an image as the model reads it, not normalised.
 
     Parameters
     ----------
     model : TrainedModel
-        Whose input it shall be.
+        The model that shall read it.
     image : array-like or path
-        Of several looped pictures the middle one.
+        The image; along looped axes the middle is used.
     request : Request
         The roles of the image's axes.
 
@@ -95,8 +98,8 @@ def cut_from(model: TrainedModel, image: object, request: Request) -> NDArray[np
     shape = example_shape(model)
     start = tuple((have - want) // 2 for have, want in zip(view.spatial_shape, shape, strict=True))
     region = Region.of(start, shape)
-    middle = tuple(n // 2 for n in view.loop_shape)
-    return np.nan_to_num(view.read(middle, region))
+    loop = tuple(n // 2 for n in view.loop_shape)
+    return np.nan_to_num(view.read(loop, region))
 
 
 def cover_of(given: NDArray[np.float32], result: NDArray[np.float32], classes: bool) -> bytes:
@@ -105,10 +108,10 @@ def cover_of(given: NDArray[np.float32], result: NDArray[np.float32], classes: b
     Parameters
     ----------
     given, result : ndarray, shape (channel, *spatial)
-        Of volumes the middle plane is shown, of the input the first channels, of classes all but
-        the first.
+        Of volumes the middle plane is shown, of the input one or three channels, of probabilities
+        one minus that of the first class.
     classes : bool
-        Whether the result are probabilities.
+        Whether the result is probabilities of classes.
     """
     from PIL import Image
 
@@ -116,9 +119,9 @@ def cover_of(given: NDArray[np.float32], result: NDArray[np.float32], classes: b
     right = _plane(result)
     right = (1 - right[:1]) if classes else right[: 3 if len(right) >= 3 else 1]
     size = [min(a, b) for a, b in zip(left.shape[1:], right.shape[1:], strict=True)]
-    picture = np.concatenate([_grey(_middle(p, size)) for p in (left, right)], axis=1)
+    cover = np.concatenate([_grey(_centre(part, size)) for part in (left, right)], axis=1)
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG")
+    Image.fromarray(cover).save(file, "PNG")
     return file.getvalue()
 
 
@@ -126,22 +129,24 @@ def _plane(x: NDArray[np.float32]) -> NDArray[np.float32]:
     return x if x.ndim == 3 else x[:, x.shape[1] // 2]
 
 
-def _middle(x: NDArray[np.float32], size: list[int]) -> NDArray[np.float32]:
-    """Cut a square out of the middle of (channel, y, x)."""
+def _centre(x: NDArray[np.float32], size: list[int]) -> NDArray[np.float32]:
+    """Return the central square of (channel, y, x)."""
     side = min(*size, MAX_SIDE)
-    top, left = ((n - side) // 2 for n in x.shape[1:])
+    top = (x.shape[1] - side) // 2
+    left = (x.shape[2] - side) // 2
     return x[:, top : top + side, left : left + side]
 
 
 def _grey(x: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return (y, x, 3) bytes, from the darkest to the brightest percentile of each channel."""
-    low, high = (np.percentile(x, q, axis=(1, 2), keepdims=True) for q in (0.5, 99.5))
+    """Return (y, x, 3) bytes, scaled between two percentiles of each channel."""
+    low = np.percentile(x, 0.5, axis=(1, 2), keepdims=True)
+    high = np.percentile(x, 99.5, axis=(1, 2), keepdims=True)
     grey = np.clip((x - low) / np.maximum(high - low, 1e-12), 0, 1) * 255
     return np.repeat(grey, 3 // len(x), axis=0).transpose(1, 2, 0).astype(np.uint8)
 
 
-def described(model: TrainedModel) -> str:
-    """Return what a model does in one sentence."""
+def default_description(model: TrainedModel) -> str:
+    """Return a sentence that describes a model."""
     where = f"{model.config.ndim}D images"
     if model.target is None:
         return f"Tells {', '.join(class_names(model))} apart in {where}, voxel by voxel."
@@ -150,22 +155,30 @@ def described(model: TrainedModel) -> str:
 
 
 def documentation(model: TrainedModel, name: str, description: str) -> str:
-    """Return the page about a model, in Markdown."""
+    """Return the documentation of a model in Markdown.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        The model.
+    name, description : str
+        Its name and what it does, see `PackageFacts`.
+    """
     facts = model.training
     known = {
         "Architecture": model.config.title,
         "Steps of training": facts.get("steps"),
         "Seconds of training": facts.get("seconds"),
-        "Spacing of the voxels it learned from": ", ".join(f"{s:g}" for s in model.spacing),
+        "Distance between voxels in the training data": ", ".join(f"{s:g}" for s in model.spacing),
     }
-    rows = [f"- {what}: {value}" for what, value in known.items() if value not in (None, "")]
+    items = [f"- {what}: {value}" for what, value in known.items() if value not in (None, "")]
     return "\n".join(
         [
             f"# {name}",
             "",
             description,
             "",
-            *rows,
+            *items,
             "",
             "## Input and output",
             "",
@@ -182,54 +195,50 @@ def documentation(model: TrainedModel, name: str, description: str) -> str:
 
 
 def _in_and_out(model: TrainedModel) -> list[str]:
-    lines = ["Grey values go in as they are: their normalisation is part of the package."]
+    lines = ["The input is grey values as they are: the package contains their normalisation."]
     if model.target is None:
-        lines.append("Probabilities of the classes come out, in the order of the channels.")
+        lines.append("The output is the probabilities of the classes, one channel per class.")
     else:
-        lines.append("Grey values come out, in the units of the images it learned from.")
+        lines.append("The output is grey values, in the units of the training data.")
     spec = model.input_spec
     if spec.context_planes > 1:
         lines.append(
-            f"Each plane is seen together with its neighbours: {spec.context_planes} planes lie "
-            "one behind the other along the channels, mirrored at the ends of the stack."
+            f"Each plane is read together with its neighbours: the input is {spec.context_planes} "
+            "planes one after the other along the channels, mirrored at the ends of the stack."
         )
     if spec.noise:
         lines.append(
-            "This is what the network says. napari-unet-live filters it once more together with "
-            "the pixels themselves, which packages have no word for: its own result is better."
+            "This is the output of the network. napari-unet-live combines it with the pixels in a "
+            "Wiener filter, which packages cannot describe: its own result is better."
         )
     if any(spec.periodic_axes) or spec.border == "wrap":
-        lines.append("The images it learned from go round: continue them periodically.")
+        lines.append("The training data is periodic: continue images periodically.")
     return lines
 
 
 def _validation(model: TrainedModel) -> str:
     kept = model.training.get("validation")
     if not kept:
-        return "Nothing was held out, so try it on images of yours before you trust it."
+        return "No data was held out for validation, so check the results on your own images."
     return f"On voxels that were held out: {kept}."
-
-
-DOCUMENT = "rdf.yaml"
 
 
 @dataclass(frozen=True)
 class PackageFacts:
-    """What a package says of itself.
+    """The texts of a package.
 
     Parameters
     ----------
     name : str, optional
-        At least five letters; one that tells task and dimensions when None.
+        At least five letters; task and dimensions when None.
     authors : sequence of str
         Names.
     description : str, optional
-        One sentence; what the model does when None.
+        One sentence; `default_description` when None.
     licence : str, optional
-        An identifier of https://spdx.org/licenses, such as ``"CC-BY-4.0"``; none is given when
-        None.
+        An identifier of https://spdx.org/licenses, such as ``"CC-BY-4.0"``; no licence when None.
     cover : path, optional
-        A PNG or JPEG; the example's input beside its result when None.
+        A PNG or JPEG; input and result of the example when None.
     """
 
     name: str | None = None
@@ -253,25 +262,25 @@ def export_bioimageio(
 ) -> Path:
     """Write a model as a package of bioimage.io, format 0.5.
 
-    The normalisation is declared as a step of the package, in words that every runner knows. All
-    that follows is in the program, written twice, as ONNX and as TorchScript: the network, the
-    share of the pixel itself of networks with blind spots, softmax over the classes, the way back
-    to grey values. So the program cannot be run wrongly, and gives what it says. Only where noise
-    is stabilised is the normalisation in the program too, for no runner knows that step. Planes
-    that are seen together become channels.
+    The normalisation is declared as preprocessing that every runner has. All that follows is in the
+    program, which is written twice, as ONNX and as TorchScript: the network, blending with the
+    centre pixel (blind spots), the residual, softmax over the classes or the conversion to grey
+    values. Only variance-stabilising normalisations are in the program too, because runners lack
+    them. Context planes become channels.
 
-    Both programs are run here on an input of another size than they were written at, and the
-    package is read back by bioimage.io's own library. Nothing is downloaded or sent. The model
-    itself is attached: `import_bioimageio` gives it back without loss.
+    Both programs are checked with an input of another size than that of the conversion, and the
+    package is read back by the library of bioimage.io. Nothing is downloaded or sent, and the
+    programs contain no path of this machine. The model itself is attached: `import_bioimageio`
+    returns it without loss.
 
     Parameters
     ----------
     model : TrainedModel
-        What is exported.
+        The model.
     path : path-like
-        Where to; the ending ``.zip`` is added where it is missing.
+        Path of the package; the ending ``.zip`` is added where it is missing.
     image : array-like or path, optional
-        Its middle is the example in the package; random noise when None.
+        An image whose centre becomes the example in the package; random noise when None.
     request : Request, optional
         The roles of the image's axes.
     name, authors, description, licence, cover
@@ -280,15 +289,15 @@ def export_bioimageio(
     Returns
     -------
     Path
-        Where it was written.
+        Path of the package, with its ending.
 
     Raises
     ------
     InputError
-        Where a library is missing, an entry is not allowed, or a package cannot say how the model
-        works: one that fills in needs a mask, one that was imported is a package already.
+        Where a library is missing, a text is not allowed, or the format cannot describe the model:
+        inpainting needs a mask, and an imported model is a package already.
     ModelFileError
-        Where it cannot be written.
+        Where the package cannot be written.
     """
     need_libraries()
     if isinstance(model.config, OnnxConfig):
@@ -312,15 +321,15 @@ def export_bioimageio(
 def _contents(
     model: TrainedModel, example: NDArray[np.float32], facts: PackageFacts
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Return the files of a package by name, and its document."""
+    """Return the files of a package by name, and its description."""
     module = PortableModel(model)
     normalised = _normalised(model, example)
-    other = model.config.input_for([n + 9 for n in (40, 40, 40)[: model.config.ndim]])
-    unlike = _normalised(model, noise_like(model, other, 1))
-    programs = written(module, torch.from_numpy(normalised), torch.from_numpy(unlike))
+    other_shape = model.config.input_for((49,) * model.config.ndim)
+    other = _normalised(model, noise_like(model, other_shape, 1))
+    programs = checked_programs(module, torch.from_numpy(normalised), torch.from_numpy(other))
     result = run_onnx(programs["onnx"], normalised)
     name = checked_name(facts.name or _name_of(model))
-    description = facts.description or described(model)
+    description = facts.description or default_description(model)
     files = {
         "test_input.npy": _npy(example[None]),
         "test_output.npy": _npy(result),
@@ -330,23 +339,23 @@ def _contents(
         "cover" + _ending(facts): _cover(model, example, result, facts),
         MODEL: _saved(model),
     }
-    said = {
+    texts = {
         "name": name,
         "description": description,
         "authors": [{"name": author} for author in facts.authors],
         **({"license": facts.licence} if facts.licence else {}),
         "timestamp": datetime.now(UTC).replace(microsecond=0).isoformat(),
     }
-    return files, _with_files(document(model, said), files)
+    return files, _with_files(document(model, texts), files)
 
 
 def _normalised(model: TrainedModel, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a batch of one as the program gets it."""
+    """Return an image as a batch of one, preprocessed as the package declares."""
     return (x if model.normalisation.noise else model.normalisation.apply(x))[None]
 
 
 def _with_files(entries: dict[str, Any], files: dict[str, bytes]) -> dict[str, Any]:
-    """Say in a document where its files are, and their sums."""
+    """Add the names of the files and their SHA-256 to a description."""
 
     def at(name: str) -> dict[str, str]:
         return {"source": name, "sha256": hashlib.sha256(files[name]).hexdigest()}
@@ -401,7 +410,7 @@ def _saved(model: TrainedModel) -> bytes:
 
 
 def _write(path: Path, files: dict[str, bytes], entries: dict[str, Any]) -> Path:
-    """Write a package when bioimage.io's library has read it."""
+    """Write a package once the library of bioimage.io accepts it."""
     import yaml  # type: ignore[import-untyped]
 
     text = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)

@@ -1,4 +1,4 @@
-"""Models of other programs: from a package to a model that predicts as ours do."""
+"""Packages of bioimage.io as models that predict like ours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from napari_unet.bioimageio.archive import Package, in_folder, need_libraries
 from napari_unet.bioimageio.description import CONFIG, MODEL
 from napari_unet.bioimageio.onnx_export import (
     as_onnx,
-    opened_torchscript,
+    load_torchscript,
     run_onnx,
     run_torchscript,
 )
@@ -32,37 +32,38 @@ from napari_unet.model import ClassInfo, TrainedModel, load_model
 from napari_unet.network.onnx import PROGRAM, open_program
 from napari_unet.network.onnx_config import OnnxConfig, Step
 
-WHY = (
+TRUST = (
     "PyTorch treats TorchScript like code from its author, and so do we: allow it "
     "(allow_torchscript=True, --torchscript) only where you trust who made the package"
 )
+"""What users are told about TorchScript before they allow it."""
 
 
 def read_program(package: Package, example: tuple[int, ...], allow_torchscript: bool) -> bytes:
-    """Return a package's program as an ONNX file.
+    """Return the program of a package as an ONNX file.
 
     ONNX is preferred: a graph of operations from a fixed set, which is data. TorchScript is a
-    program in a language of its own; PyTorch's security policy says to treat it like code of
-    unknown origin. So it is loaded only where that is allowed, once, here, to be rewritten as
-    ONNX: what a model file of ours holds is never TorchScript.
+    programming language; the security policy of PyTorch treats it like code of unknown origin.
+    Hence it is loaded only where that is allowed, and only here, where it is converted to ONNX: our
+    model files never contain TorchScript.
 
     Parameters
     ----------
     package : Package
-        What is read.
+        The package.
     example : tuple of int
-        Shape of an input that fits, with the axes of the program.
+        Shape of an allowed input, with the axes of the program.
     allow_torchscript : bool
         Whether TorchScript may be loaded.
 
     Raises
     ------
     InputError
-        Where there is neither, or only TorchScript and that is not allowed.
+        Where there is neither, or only TorchScript, which is not allowed.
     ModelFileError
         Where a file is missing or damaged.
     """
-    weights = package.about.weights
+    weights = package.description.weights
     if weights.onnx is not None:
         return _whole(package, weights.onnx)
     if weights.torchscript is None:
@@ -73,8 +74,8 @@ def read_program(package: Package, example: tuple[int, ...], allow_torchscript: 
             todo="Ask its authors for ONNX weights, or convert it with bioimageio.core",
         )
     if not allow_torchscript:
-        raise InputError("The package has only TorchScript weights", todo=WHY)
-    return _rewritten(package.read(weights.torchscript), example)
+        raise InputError("The package has only TorchScript weights", todo=TRUST)
+    return _converted(package.read(weights.torchscript), example)
 
 
 def last_operation(program: bytes) -> str:
@@ -87,14 +88,14 @@ def last_operation(program: bytes) -> str:
 
 
 def _whole(package: Package, weights: Any) -> bytes:
-    """Return an ONNX file with all of its numbers in it."""
+    """Return an ONNX file that contains its weights, which may lie in another file."""
     import onnx
     from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 
     content = package.read(weights)
     try:
         model = onnx.load_model_from_string(content)
-    except Exception as error:  # protobuf's have no base class that onnx names
+    except Exception as error:  # the exceptions of protobuf have no base class that onnx names
         raise ModelFileError("The ONNX file is damaged", got=type(error).__name__) from error
     if not any(map(uses_external_data, model.graph.initializer)):
         return content
@@ -110,14 +111,14 @@ def _whole(package: Package, weights: Any) -> bytes:
     return whole
 
 
-def _rewritten(program: bytes, example: tuple[int, ...]) -> bytes:
-    """Return TorchScript as ONNX, if that computes the same."""
+def _converted(program: bytes, example: tuple[int, ...]) -> bytes:
+    """Convert TorchScript to ONNX, and check that it computes the same."""
     x = np.random.default_rng(0).normal(size=example).astype(np.float32)
     right = run_torchscript(program, x)
     try:
-        found = as_onnx(opened_torchscript(program), torch.from_numpy(x), range(x.ndim))
+        found = as_onnx(load_torchscript(program), torch.from_numpy(x), range(x.ndim))
         same = np.allclose(run_onnx(found, x), right, rtol=1e-3, atol=1e-4 * np.abs(right).max())
-    except Exception as error:  # whatever the exporter stumbles over
+    except Exception as error:  # the exporter raises exceptions of many kinds
         raise InputError(
             "The TorchScript program cannot be rewritten as ONNX",
             got=str(error).splitlines()[0] if str(error) else type(error).__name__,
@@ -128,7 +129,10 @@ def _rewritten(program: bytes, example: tuple[int, ...]) -> bytes:
 
 
 Kind = Literal["auto", "segment", "restore"]
+"""Task of an imported model, see `import_bioimageio`."""
+
 Result = Literal["probability", "probabilities", "logits", "image"]
+"""See `OnnxConfig.result`."""
 
 
 def import_bioimageio(
@@ -136,67 +140,71 @@ def import_bioimageio(
 ) -> TrainedModel:
     """Read a model from a package of bioimage.io, of format 0.4 or 0.5.
 
-    A package that `export_bioimageio` wrote gives back the very model. Of others the program is
-    taken, an ONNX graph, with the sizes, the halo, and the steps before and behind it that the
-    package declares. The result is a model like any other: it can be saved and loaded, and
-    predicts images of any size in tiles; but it cannot learn.
+    A package that `export_bioimageio` wrote contains the original model, which is returned. Of
+    others the program is imported, an ONNX graph, with the sizes, the halo, the pre- and the
+    postprocessing that the package declares. The result is a model like any other: it can be saved
+    and loaded, and predicts images of any size in tiles; but it cannot be trained.
 
-    Nothing is downloaded, and no code of a package is run. TorchScript is such code, see
+    Nothing is downloaded, and no code of a package is executed. TorchScript is such code, see
     `napari_unet.bioimageio.load.read_program`.
 
     Parameters
     ----------
     path : path-like
-        The .zip, or the folder that it was unpacked to.
+        The .zip, or the folder with its content.
     allow_torchscript : bool
         Whether TorchScript may be loaded where there is no ONNX.
     task : {"auto", "segment", "restore"}
-        Whether the output are classes or an image. "auto" takes it for classes where channels add
-        up to 1, and where one channel is a probability: behind a sigmoid or a threshold.
+        Whether the output is classes or an image. "auto" means classes where the channels add up
+        to 1, and where the only channel is a probability: after a sigmoid or a threshold.
 
     Returns
     -------
     TrainedModel
-        With a `OnnxConfig`, unless it is one of ours.
+        With an `OnnxConfig`, unless the package contains a model of ours.
 
     Raises
     ------
     InputError
-        Where a library is missing, or the package does something that is not supported here; the
+        Where a library is missing, or the package needs something that is not supported; the
         message says what.
     ModelFileError
-        Where a file of it is missing or damaged.
+        Where a file of the package is missing or damaged.
     """
     need_libraries()
     with Package(path) as package:
-        return _own(package) or _foreign(package, allow_torchscript, task)
+        return _attached_model(package) or _imported_model(package, allow_torchscript, task)
 
 
-def _own(package: Package) -> TrainedModel | None:
+def _attached_model(package: Package) -> TrainedModel | None:
     """Return the model that is attached to a package of ours."""
-    about = package.about
-    names = {str(getattr(a.source, "path", a.source)): a for a in about.attachments}
-    if MODEL not in names or CONFIG not in (about.config.model_extra or {}):
+    description = package.description
+    names = {str(getattr(a.source, "path", a.source)): a for a in description.attachments}
+    if MODEL not in names or CONFIG not in (description.config.model_extra or {}):
         return None
     with in_folder({MODEL: package.read(names[MODEL])}) as folder:
         return load_model(Path(folder, MODEL))
 
 
-def _foreign(package: Package, allow_torchscript: bool, task: Kind) -> TrainedModel:
-    about = package.about
-    if len(about.inputs) != 1 or len(about.outputs) != 1:
+def _imported_model(package: Package, allow_torchscript: bool, task: Kind) -> TrainedModel:
+    """Return a model of the program in a package."""
+    description = package.description
+    if len(description.inputs) != 1 or len(description.outputs) != 1:
         raise InputError(
             "Only packages with one image in and one out are supported",
-            got=f"{len(about.inputs)} in, {len(about.outputs)} out",
+            got=f"{len(description.inputs)} in, {len(description.outputs)} out",
         )
-    given, out = about.inputs[0], about.outputs[0]
-    tested = package.array(given.test_tensor), package.array(out.test_tensor)
+    given = description.inputs[0]
+    out = description.outputs[0]
+    test_input = package.array(given.test_tensor)
+    test_output = package.array(out.test_tensor)
     try:
-        shapes = read_axes(given, out, None if tested[0] is None else tested[0].shape)
-        before, after = read_before(given, shapes.in_channels), read_after(out)
+        shapes = read_axes(given, out, None if test_input is None else test_input.shape)
+        before = read_before(given, shapes.in_channels)
+        after = read_after(out)
         program = read_program(package, _example(shapes), allow_torchscript)
-        result = _result(task, after, shapes, program, tested[1])
-        config = _config(str(about.name), shapes, before, after, result)
+        result = _result(task, after, shapes, program, test_output)
+        config = _config(str(description.name), shapes, before, after, result)
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise InputError("The package contradicts itself", got=reason) from error
@@ -205,9 +213,9 @@ def _foreign(package: Package, allow_torchscript: bool, task: Kind) -> TrainedMo
 
 
 def _example(shapes: Shapes) -> tuple[int, ...]:
-    """Return the shape of an input that fits, with the axes of the program."""
+    """Return the shape of an allowed input, with the axes of the program."""
     space = dict(zip("zyx"[-shapes.ndim :], shapes.sizes, strict=True))
-    # Larger than the smallest, which may be too small for what a program does to its border.
+    # Larger than the smallest, which may be too small for the padding inside a program.
     side = {a: s.smallest + 4 * s.step for a, s in space.items()}
     return tuple({"b": 1, "c": shapes.in_channels, **side}[a] for a in shapes.inputs)
 
@@ -215,7 +223,7 @@ def _example(shapes: Shapes) -> tuple[int, ...]:
 def _result(
     task: Kind, after: tuple[Step, ...], shapes: Shapes, program: bytes, tested: NDArray[Any] | None
 ) -> Result:
-    """Tell what the output is, from its last step and from the example in the package."""
+    """Tell what the output is, from the last operation and from the test output of the package."""
     if task == "restore":
         return "image"
     many = len(shapes.channel_names) > 1
@@ -237,7 +245,7 @@ def _result(
 
 
 def _adds_up(tested: NDArray[Any] | None, shapes: Shapes) -> bool:
-    """Tell whether the channels of an example add up to 1."""
+    """Tell whether the channels of the test output add up to 1."""
     if tested is None or "c" not in shapes.outputs:
         return False
     sums = tested.sum(axis=shapes.outputs.index("c"), dtype=np.float64)
@@ -272,7 +280,8 @@ def _model(
 ) -> TrainedModel:
     names = shapes.channel_names
     names = ("background", "foreground") if config.result == "probability" else names
-    image, out = config.result == "image", config.out_channels
+    image = config.result == "image"
+    out = config.out_channels
     return TrainedModel(
         config=config,
         weights={PROGRAM: np.frombuffer(program, np.uint8)},
@@ -286,15 +295,15 @@ def _model(
 
 
 def _facts(package: Package) -> dict[str, Any]:
-    """Return where a model comes from, to be kept with it."""
-    about = package.about
+    """Return the origin of a model, which is saved with it."""
+    description = package.description
     return {
         "imported": {
-            "name": str(about.name),
-            "description": str(about.description or ""),
-            "authors": [str(author.name) for author in about.authors],
-            "licence": str(about.license or ""),
-            "cite": [str(entry.doi or entry.url) for entry in about.cite],
-            "version": str(about.version or ""),
+            "name": str(description.name),
+            "description": str(description.description or ""),
+            "authors": [str(author.name) for author in description.authors],
+            "licence": str(description.license or ""),
+            "cite": [str(entry.doi or entry.url) for entry in description.cite],
+            "version": str(description.version or ""),
         }
     }

@@ -1,4 +1,4 @@
-"""A module written as ONNX and as TorchScript, and checked at another size than it was written."""
+"""Conversion of modules to ONNX and TorchScript, checked with inputs of another size."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from napari_unet.bioimageio.portable import PortableModel
 from napari_unet.errors import ModelFileError
 
 OPSET = 17
-"""Of ONNX: old enough for every runner, new enough for what is in a U-Net."""
+"""Version of the ONNX operators: old enough for every runner, new enough for a U-Net."""
 
 TOLERANCE = 1e-4
-"""How far a written program may be from the model, relative to the largest value."""
+"""Largest difference between program and model, relative to the largest value."""
 
 
 DEBUG_SUFFIX = ".debug_pkl"
@@ -40,7 +40,7 @@ EXTRA_HEADER = struct.Struct("<2sH")
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave out what torch says of its exporters' age, and of tracing what is checked below."""
+    """Suppress torch's warnings about old exporters, and about traces, which are checked."""
     with warnings.catch_warnings():
         for text in (".*legacy TorchScript-based ONNX", "The feature will be removed"):
             warnings.filterwarnings("ignore", text, DeprecationWarning)
@@ -53,7 +53,7 @@ def _quiet() -> Iterator[None]:
 
 @torch.no_grad()
 def as_onnx(module: torch.nn.Module, example: Tensor, free: Sequence[int] | None = None) -> bytes:
-    """Return a module as an ONNX graph of free sizes.
+    """Return a module as an ONNX graph for inputs of any size.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def as_onnx(module: torch.nn.Module, example: Tensor, free: Sequence[int] | None
     example : Tensor
         (batch, channel, *spatial).
     free : sequence of int, optional
-        Axes whose sizes are free; all but the channels' when None.
+        Axes of any size; all but that of the channels when None.
     """
     file = io.BytesIO()
     axes = (0, *range(2, example.ndim)) if free is None else free
@@ -72,7 +72,7 @@ def as_onnx(module: torch.nn.Module, example: Tensor, free: Sequence[int] | None
             module,
             (example,),
             file,  # type: ignore[arg-type] # this exporter takes files too
-            dynamo=False,  # torch's newer exporter fixes sizes that a U-Net leaves free
+            dynamo=False,  # the newer exporter of torch fixes sizes that are free in a U-Net
             opset_version=OPSET,
             input_names=["input"],
             output_names=["output"],
@@ -122,7 +122,15 @@ def without_debug_records(program: bytes) -> bytes:
 
 
 def run_onnx(program: bytes, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the first output of an ONNX graph of one input, computed on the CPU."""
+    """Run an ONNX graph of one input on the CPU, and return its first output.
+
+    Parameters
+    ----------
+    program : bytes
+        The ONNX file.
+    x : ndarray of float32
+        Its input.
+    """
     import onnxruntime
 
     session = onnxruntime.InferenceSession(program, providers=["CPUExecutionProvider"])
@@ -130,8 +138,8 @@ def run_onnx(program: bytes, x: NDArray[np.float32]) -> NDArray[np.float32]:
     return out
 
 
-def opened_torchscript(program: bytes) -> torch.nn.Module:
-    """Return the module of a TorchScript archive of our own, or of somebody who is trusted."""
+def load_torchscript(program: bytes) -> torch.nn.Module:
+    """Return the module of a TorchScript archive, which must be ours or from a trusted source."""
     with _quiet():
         module: torch.nn.Module = torch.jit.load(io.BytesIO(program), map_location="cpu")  # type: ignore[no-untyped-call]
     return module.eval()
@@ -139,21 +147,21 @@ def opened_torchscript(program: bytes) -> torch.nn.Module:
 
 @torch.no_grad()
 def run_torchscript(program: bytes, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the output of a TorchScript archive, of which see `opened_torchscript`."""
-    out: Tensor = opened_torchscript(program)(torch.from_numpy(x))
+    """Run a TorchScript archive on the CPU, see `load_torchscript` and `run_onnx`."""
+    out: Tensor = load_torchscript(program)(torch.from_numpy(x))
     return out.numpy()
 
 
 @torch.no_grad()
-def written(module: PortableModel, example: Tensor, other: Tensor) -> dict[str, bytes]:
-    """Return a module's programs, "onnx" and "torchscript", each proven on an input it never saw.
+def checked_programs(module: PortableModel, example: Tensor, other: Tensor) -> dict[str, bytes]:
+    """Return a module as "onnx" and "torchscript", each checked with another input.
 
     Parameters
     ----------
     module : PortableModel
-        What is written.
+        The module.
     example, other : Tensor
-        Inputs (batch, channel, *spatial) of unlike sizes.
+        Inputs (batch, channel, *spatial) of different sizes, for conversion and check.
 
     Raises
     ------

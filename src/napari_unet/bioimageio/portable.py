@@ -1,9 +1,9 @@
-"""A model as one module of operations that ONNX and TorchScript know, whatever the image's size.
+"""A model as one module of operations that ONNX and TorchScript have, for images of any size.
 
-In it is all that follows the normalisation: the network, the share of the pixel itself of networks
-with blind spots, softmax over the classes, or the way back to intensities. Its first step, the
-normalisation, is left to the package, which says it in words every runner knows; except where
-noise is stabilised first, which no runner knows.
+It contains all that follows the normalisation: the network, blending with the centre pixel (blind
+spots), the residual, softmax over the classes or the conversion to intensities. The normalisation
+itself is declared in the package, in terms of its format; except variance-stabilising ones, which
+the format lacks, and which are in the module too.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import reduce
+from itertools import combinations
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +25,11 @@ from napari_unet.network.build import load_network
 from napari_unet.network.filters import FilterPath, ScaleFilters
 
 CONVOLVE: dict[int, Callable[..., Tensor]] = {2: F.conv2d, 3: F.conv3d}
+"""Convolutions, by the number of spatial dimensions."""
 
 
 class PortableModel(nn.Module):
-    """What stands in a package: from the image to probabilities or intensities.
+    """The module of a package: from the image to probabilities or intensities.
 
     Parameters
     ----------
@@ -37,7 +39,7 @@ class PortableModel(nn.Module):
     Raises
     ------
     InputError
-        Where a package cannot say how the model reads images.
+        Where the format cannot describe how the model reads images.
     """
 
     def __init__(self, model: TrainedModel) -> None:
@@ -62,16 +64,17 @@ class PortableModel(nn.Module):
         first = spec.context_planes // 2 * model.image_channels
         self.centre_channels = slice(first, first + model.image_channels)
         cut = [0 if model.config.padded else g.context for g in model.config.geometry]
+        # Sides as `torch.nn.functional.pad` expects them, the last axis first.
         self.frame = [side for c in reversed(cut) for side in (c // 2, c - c // 2)]
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, channel, *spatial) to (batch, class or channel, *spatial).
 
-        `x` is normalised, or in grey values where noise is stabilised. The result is of the same
-        size. What the network does not know of it, the border as wide as its context, continues
-        what it knows: the package declares it as a halo, which runners crop. (Packages can also
-        say that a result is smaller, but bioimageio.core 0.11 cannot put such blocks together.)
+        `x` is normalised, or in grey values where noise is stabilised. The result has the same
+        size. Valid convolutions leave out its border, half of the context on each side: there the
+        result is replicated, and the package declares a halo, which runners crop. (The format also
+        has smaller results, but bioimageio.core 0.11 cannot assemble their blocks.)
         """
         x = x if self.stabilise is None else self.stabilise(x)
         y: Tensor = self.network(x)
@@ -85,19 +88,19 @@ class PortableModel(nn.Module):
         return F.pad(y, self.frame, mode="replicate") if any(self.frame) else y
 
     def _mean(self, x: Tensor) -> Tensor:
-        """Return the mean of the planes that are seen together."""
+        """Return the mean of the planes of the input."""
         return torch.stack(x.chunk(self.context_planes, 1)).mean(0)
 
 
 class PortableFilters(nn.Module):
-    """The same as `FilterPath`, with convolutions in place of products with band matrices.
+    """The same as `FilterPath`, with convolutions instead of products with band matrices.
 
     Parameters
     ----------
     path : FilterPath
-        What is replaced; its layers are taken over.
+        The path that is replaced; its layers are used.
     model : TrainedModel
-        Whose network it belongs to.
+        The model that it belongs to.
     """
 
     def __init__(self, path: FilterPath, model: TrainedModel) -> None:
@@ -111,7 +114,7 @@ class PortableFilters(nn.Module):
         self.rest = nn.Sequential(path.norm, path.mix, path.activation, path.head)
 
     def forward(self, image: Tensor, shape: Sequence[int]) -> Tensor:
-        """Map (batch, channel, *spatial) to logits (batch, class, *shape) of the image's centre."""
+        """Compute logits for the centre of an image, see `FilterPath.forward`."""
         out: Tensor = self.rest(torch.cat([scale(image, shape) for scale in self.scales], dim=1))
         return out
 
@@ -122,16 +125,18 @@ class PortableScale(nn.Module):
     Parameters
     ----------
     scale : ScaleFilters
-        What is replaced.
+        The filters that are replaced.
     ndim, channels : int
         Spatial axes and channels of the image.
     padded : bool
-        Whether the image's border is continued.
+        Whether the image is continued beyond its border.
     """
 
     def __init__(self, scale: ScaleFilters, ndim: int, channels: int, padded: bool) -> None:
         super().__init__()
-        self.ndim, self.channels, self.sigma = ndim, channels, scale.sigma
+        self.ndim = ndim
+        self.channels = channels
+        self.sigma = scale.sigma
         self.radius = scale.radius
         self.sides = [r for r in reversed(scale.radius) for _ in range(2)] if padded else []
         for axis in scale.sigma:
@@ -141,7 +146,7 @@ class PortableScale(nn.Module):
             self.register_buffer(f"kernel{axis}", weight)
 
     def forward(self, image: Tensor, shape: Sequence[int]) -> Tensor:
-        """Map (batch, channel, *spatial) to (batch, channel * 4, *shape), the image's centre."""
+        """Compute the features for the centre of an image, see `ScaleFilters.forward`."""
         if self.sides:
             x = F.pad(image, self.sides, mode="replicate")
         else:
@@ -150,22 +155,22 @@ class PortableScale(nn.Module):
 
     def _features(self, x: Tensor) -> list[Tensor]:
         """Combine derivatives as `ScaleFilters` does."""
-        n, axes = len(self.sigma), list(self.sigma)
+        axes = list(self.sigma)
+        n = len(axes)
         gradient = reduce(torch.add, [self._derivative(x, i).square() for i in axes])
         diagonal = [self._derivative(x, i, i) for i in axes]
         mean = reduce(torch.add, diagonal) / n
         spread = reduce(torch.add, [(second - mean).square() for second in diagonal])
-        for place, i in enumerate(axes):
-            for j in axes[place + 1 :]:
-                spread = spread + 2 * self._derivative(x, i, j).square()
+        for i, j in combinations(axes, 2):
+            spread = spread + 2 * self._derivative(x, i, j).square()
         deviation = (spread / n).sqrt()
         return [self._derivative(x), gradient.sqrt(), mean + deviation, mean - deviation]
 
     def _derivative(self, x: Tensor, *axes: int) -> Tensor:
-        """Derive along up to two axes, then smooth.
+        """Differentiate along up to two axes, then smooth; one voxel is cut off at each border.
 
-        In that order little is lost to rounding: differences of what is smooth already are small
-        beside it. The border of one voxel is gone along all axes.
+        In this order little is lost to rounding: differences of an image that is smooth already are
+        small compared with its values.
         """
         for axis, sigma in self.sigma.items():
             size = x.shape[axis + 1] - 2
@@ -180,7 +185,13 @@ class PortableScale(nn.Module):
 
 
 class Stabilise(nn.Module):
-    """`Normalisation.apply` where noise is stabilised: a `Stabiliser` per channel."""
+    """`Normalisation.apply` with a variance-stabilising transform per channel.
+
+    Parameters
+    ----------
+    normalisation : Normalisation
+        A normalisation with `noise`.
+    """
 
     def __init__(self, normalisation: Normalisation) -> None:
         super().__init__()
@@ -194,7 +205,13 @@ class Stabilise(nn.Module):
 
 
 class Undo(nn.Module):
-    """`Normalisation.undo`."""
+    """`Normalisation.undo`.
+
+    Parameters
+    ----------
+    target : Normalisation
+        The normalisation that is inverted.
+    """
 
     def __init__(self, target: Normalisation) -> None:
         super().__init__()
@@ -202,7 +219,8 @@ class Undo(nn.Module):
 
     def forward(self, y: Tensor) -> Tensor:
         """Map a network's output (batch, channel, *spatial) to grey values."""
-        t, parts = self.target, torch.split(y, 1, 1)
+        t = self.target
+        parts = torch.split(y, 1, 1)
         values = [c * s + o for c, s, o in zip(parts, t.scale, t.offset, strict=True)]
         if t.noise:
             values = [signal(g, v, c) for (g, v), c in zip(t.noise, values, strict=True)]
@@ -210,7 +228,15 @@ class Undo(nn.Module):
 
 
 def stable(gain: float, variance: float, x: Tensor) -> Tensor:
-    """Return what `napari_unet.noise.variance_stabilising.Stabiliser.forward` returns."""
+    """Apply `napari_unet.noise.variance_stabilising.Stabiliser.forward` to a tensor.
+
+    Parameters
+    ----------
+    gain, variance : float
+        Gain, and variance of the noise at signal 0.
+    x : Tensor
+        Grey values, of any shape.
+    """
     inner = 0.375 * gain**2 + variance
     inside = (gain * x + inner).clamp(min=0.0)
     if inner <= 0:
@@ -220,9 +246,18 @@ def stable(gain: float, variance: float, x: Tensor) -> Tensor:
 
 
 def signal(gain: float, variance: float, y: Tensor) -> Tensor:
-    """Return what `napari_unet.noise.variance_stabilising.Stabiliser.inverse` returns."""
+    """Apply `napari_unet.noise.variance_stabilising.Stabiliser.inverse` to a tensor.
+
+    Parameters
+    ----------
+    gain, variance : float
+        Gain, and variance of the noise at signal 0.
+    y : Tensor
+        Stabilised values, of any shape.
+    """
     inner = 0.375 * gain**2 + variance
-    start, root = math.sqrt(max(inner, 0.0)), math.sqrt(1.5)
+    start = math.sqrt(max(inner, 0.0))
+    root = math.sqrt(1.5)
     if not gain:
         return y * start
     y = y.clamp(min=max(root - 2 * start / gain, -2 * start / gain))

@@ -1,4 +1,4 @@
-"""From the steps that a package declares to ours."""
+"""The axes and the pre- and postprocessing that a package declares, as ours."""
 
 from __future__ import annotations
 
@@ -11,12 +11,25 @@ from napari_unet.errors import InputError
 from napari_unet.network.onnx_config import AxisSizes, PictureFit, Step
 
 EPS = 1e-6
-"""What runners add to a fixed standard deviation."""
+"""Number that runners add to a fixed standard deviation."""
+
+LARGEST = 3e38
+"""Limit of a clip without limit: about the largest float32, because JSON has no infinity."""
 
 
 @dataclass(frozen=True)
 class Before:
-    """What is done to an image before the program: one normalisation, then steps."""
+    """The preprocessing of an image.
+
+    Parameters
+    ----------
+    normalisation : Normalisation
+        The same for all images.
+    fit : PictureFit, optional
+        The normalisation that is computed for each image instead.
+    steps : tuple of Step
+        What follows either.
+    """
 
     normalisation: Normalisation
     fit: PictureFit | None
@@ -26,21 +39,21 @@ class Before:
 def read_before(given: Any, channels: int) -> Before:
     """Read the preprocessing.
 
-    A first step that is a fixed linear one becomes the normalisation, which keeps the digits of
-    large numbers; one that measures each image becomes a fit.
+    A fixed linear operation that comes first becomes the normalisation, which is computed with the
+    precision of the pixels; one that depends on the image becomes a fit.
 
     Parameters
     ----------
     given : InputTensorDescr
-        Of format 0.5.
+        The input, in format 0.5.
     channels : int
-        Of the input.
+        Its channels.
 
     Raises
     ------
     InputError
-        Where there is a step that we do not know, or one that measures something else than the
-        image as it is.
+        Where an operation is not supported, such as one that depends on parts of the image, or on
+        its values after a nonlinear operation.
     """
     steps: list[Step] = []
     fit: PictureFit | None = None
@@ -49,15 +62,17 @@ def read_before(given: Any, channels: int) -> Before:
         if measured is None:
             steps += _step(declared)
         elif fit is None:
-            # What comes before is linear, and scales what is added to the deviation alone.
+            # Linear operations before it change nothing but the scale of `eps`.
             fit = measured.model_copy(update={"eps": measured.eps * _scale_of(steps)})
             steps = []
         else:
             raise InputError("The package measures the image twice, which is not supported")
     first = steps[0] if steps and fit is None else None
     if first is not None and first.name == "linear" and min(first.b) > 0:
-        offset, scale = (tuple(v) * (channels if len(v) == 1 else 1) for v in (first.a, first.b))
-        return Before(Normalisation("mean_sd", offset, scale), None, tuple(steps[1:]))
+        normalisation = Normalisation(
+            "mean_sd", _repeated(first.a, channels), _repeated(first.b, channels)
+        )
+        return Before(normalisation, None, tuple(steps[1:]))
     plain = Normalisation("none", (0.0,) * channels, (1.0,) * channels)
     return Before(plain, fit, tuple(steps))
 
@@ -68,13 +83,13 @@ def read_after(result: Any) -> tuple[Step, ...]:
     Raises
     ------
     InputError
-        Where there is a step that depends on the whole image, or that we do not know.
+        Where an operation depends on the whole image, or is not supported otherwise.
     """
     return tuple(step for declared in result.postprocessing for step in _step(declared))
 
 
 def _scale_of(steps: Sequence[Step]) -> float:
-    """Return by how much linear steps that treat all channels alike divide."""
+    """Return the divisor of linear operations that are the same for all channels."""
     scale = 1.0
     for step in steps:
         if step.name != "linear" or len(step.b) != 1 or step.b[0] <= 0:
@@ -88,7 +103,7 @@ def _scale_of(steps: Sequence[Step]) -> float:
 
 
 def _fit(declared: Any, given: Any, channels: int) -> PictureFit | None:
-    """Read a step that measures the image; None for any other."""
+    """Read an operation that depends on the image; None for any other."""
     if declared.id not in ("zero_mean_unit_variance", "scale_range"):
         return None
     wanted = declared.kwargs
@@ -105,12 +120,17 @@ def _fit(declared: Any, given: Any, channels: int) -> PictureFit | None:
         return PictureFit(kind="mean_sd", together=together, eps=wanted.eps)
     if wanted.reference_tensor not in (None, given.id):
         raise InputError("The package scales by another image, which is not supported")
-    low, high = wanted.min_percentile, wanted.max_percentile
-    return PictureFit(kind="percentile", low=low, high=high, together=together, eps=wanted.eps)
+    return PictureFit(
+        kind="percentile",
+        low=wanted.min_percentile,
+        high=wanted.max_percentile,
+        together=together,
+        eps=wanted.eps,
+    )
 
 
 def _step(declared: Any) -> list[Step]:
-    """Read a step that does the same to every image; none where only the type changes."""
+    """Read an operation that is the same for all images; none where only the type changes."""
     k = declared.kwargs
     axis = getattr(k, "axis", None)
     if axis is not None and str(axis) not in ("c", "channel"):
@@ -129,8 +149,9 @@ def _step(declared: Any) -> list[Step]:
         case "binarize":
             return [Step(name="binarize", a=_numbers(k.threshold))]
         case "clip" if k.min is not None or k.max is not None:
-            low, high = (float(e) if v is None else v for v, e in ((k.min, "-inf"), (k.max, "inf")))
-            return [Step(name="clip", a=(max(low, -3e38),), b=(min(high, 3e38),))]
+            low = -LARGEST if k.min is None else max(k.min, -LARGEST)
+            high = LARGEST if k.max is None else min(k.max, LARGEST)
+            return [Step(name="clip", a=(low,), b=(high,))]
         case "sigmoid" | "softmax":
             name: Literal["sigmoid", "softmax"] = declared.id
             return [Step(name=name)]
@@ -145,22 +166,39 @@ def _numbers(value: Any) -> tuple[float, ...]:
     return tuple(map(float, value)) if isinstance(value, list | tuple) else (float(value),)
 
 
+def _repeated(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """Return one value per channel; a single one is for all of them."""
+    return values * channels if len(values) == 1 else values
+
+
 def _linear(gain: tuple[float, ...], offset: tuple[float, ...]) -> Step:
     """Return ``x * gain + offset`` as ``(x - a) / b``."""
     if 0.0 in gain:
         raise InputError("The package multiplies by 0")
-    many = max(len(gain), len(offset))
-    gain, offset = (v * (many if len(v) == 1 else 1) for v in (gain, offset))
+    channels = max(len(gain), len(offset))
+    gain = _repeated(gain, channels)
+    offset = _repeated(offset, channels)
     a = tuple(-o / g for g, o in zip(gain, offset, strict=True))
     return Step(name="linear", a=a, b=tuple(1 / g for g in gain))
 
 
 LETTERS = {"batch": "b", "channel": "c"}
+"""Letters of axes by their type; those of spatial axes are their names."""
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """What axes say of a program: names as in `OnnxConfig`."""
+    """Axes, sizes and channels of a program; most attributes are those of `OnnxConfig`.
+
+    Parameters
+    ----------
+    ndim, inputs, outputs, sizes, in_channels
+        See `OnnxConfig`.
+    channel_names : tuple of str
+        Names of the channels of the output.
+    spacing : tuple of float
+        Distance between voxels per spatial axis; empty where it is 1 along all of them.
+    """
 
     ndim: Literal[2, 3]
     inputs: str
@@ -172,22 +210,23 @@ class Shapes:
 
 
 def read_axes(given: Any, result: Any, example: tuple[int, ...] | None) -> Shapes:
-    """Read which sizes a program takes and gives.
+    """Read the axes of a program, and the sizes that it allows.
 
     Parameters
     ----------
     given, result : InputTensorDescr, OutputTensorDescr
-        Of format 0.5.
+        Input and output, in format 0.5.
     example : tuple of int, optional
-        Shape of the test input, axes as in `given`. Where the program takes one size only along
-        one axis, the others get the example's size, which is known to fit.
+        Shape of the test input, axes as in `given`. Where the program allows a single size along
+        one axis, the sizes along the others are fixed to those of the example, which are allowed.
 
     Raises
     ------
     InputError
-        Where an axis is of a kind we have no use for, or the output is of another resolution.
+        Where an axis is not supported, or the output has another resolution than the input.
     """
-    inputs, outputs = _order(given), _order(result)
+    inputs = _order(given)
+    outputs = _order(result)
     space = "".join(a for a in "zyx" if a in inputs)
     if len(space) not in (2, 3) or space != "zyx"[-len(space) :] or set(space) != _space(outputs):
         raise InputError(
@@ -195,7 +234,8 @@ def read_axes(given: Any, result: Any, example: tuple[int, ...] | None) -> Shape
             got=f"{inputs} in, {outputs} out",
             expected="y and x, or z, y and x, both in and out",
         )
-    into, out = _by_letter(given, inputs), _by_letter(result, outputs)
+    into = _by_letter(given, inputs)
+    out = _by_letter(result, outputs)
     sizes = tuple(_sizes(into[a], out[a], given) for a in space)
     if not all(axis.step for axis in sizes) and any(axis.step for axis in sizes):
         where = dict(zip(inputs, example or (), strict=False))
@@ -220,17 +260,17 @@ def _space(order: str) -> set[str]:
 
 
 def _order(tensor: Any) -> str:
-    """Return a tensor's axes as letters."""
+    """Return the axes of a tensor as letters, in their order."""
     letters = [LETTERS.get(a.type, str(a.id)) for a in tensor.axes]
-    strange = [
+    unknown = [
         str(a.id)
         for a, letter in zip(tensor.axes, letters, strict=True)
         if letter not in tuple("bczyx")
     ]
-    if strange:
+    if unknown:
         raise InputError(
             "The package has an axis that images here do not have",
-            got=", ".join(strange),
+            got=", ".join(unknown),
             expected="batch, channel, z, y, x",
         )
     return "".join(letters)
@@ -242,9 +282,11 @@ def _by_letter(tensor: Any, order: str) -> dict[str, Any]:
 
 def _sizes(given: Any, result: Any, tensor: Any) -> AxisSizes:
     """Read one spatial axis."""
-    size, axis = given.size, str(given.id)
+    size = given.size
     if hasattr(size, "axis_id"):
-        raise InputError("Sizes that depend on each other are not supported", got=f"axis {axis}")
+        raise InputError(
+            "Sizes that depend on each other are not supported", got=f"axis {given.id}"
+        )
     smallest, step = (size, 0) if isinstance(size, int) else (size.min, size.step)
     cut = _cut(result.size, given, result, tensor)
     return AxisSizes(smallest=smallest, step=step, cut=cut, halo=getattr(result, "halo", 0) or 0)
