@@ -1,13 +1,11 @@
-"""From layers to threads and back: nothing is lost, nothing of the user's is touched."""
+"""New layers lie where they belong, in the colours they should have."""
 
 from __future__ import annotations
 
-import dask.array as da
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.layers import Image, Labels
-from napari.utils.colormaps import DirectLabelColormap
+from napari.layers import Image
 
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.display import hex_colour, rgb8
@@ -20,13 +18,9 @@ from napari_unet.widgets.layers.factory import (
     strokes_layer,
 )
 from napari_unet.widgets.layers.layer_data import (
-    LayerData,
-    class_colour,
     class_names_of,
     colours_of,
-    largest_level,
 )
-from napari_unet.widgets.layers.placement import placement
 from napari_unet.widgets.layers.provenance import RESULT, is_result
 
 TURN = np.deg2rad(30)
@@ -60,57 +54,6 @@ def model():
     )
 
 
-def test_a_picture_is_all_a_thread_needs_and_no_layer():
-    layer = Image(
-        np.zeros((4, 8, 9), np.uint8), name="p", scale=(-5, 2, 2), axis_labels=("c", "y", "x")
-    )
-    picture = LayerData.of(layer)
-    assert picture.data is layer.data
-    assert (picture.name, picture.rgb, picture.axes) == ("p", False, ("c", "y", "x"))
-    assert picture.scale == (5, 2, 2)
-    assert picture.channel() == 0
-    assert picture.channel(None) is None
-    assert picture.channel("auto", (4, 8)) == 2
-    assert picture.spatial_shape(0) == (8, 9)
-    assert picture.spacing(0) == (2, 2)
-
-
-def test_of_a_pyramid_the_largest_level_is_read():
-    levels = [np.zeros((8, 8)), np.zeros((4, 4))]
-    assert LayerData.of(Image(levels, multiscale=True)).data is levels[0]
-
-
-def test_rgb_has_its_colours_last_and_no_scale_for_them():
-    picture = LayerData.of(Image(np.zeros((8, 9, 3), np.uint8), rgb=True, scale=(2, 4)))
-    assert picture.rgb
-    assert picture.channel() == 2
-    assert picture.spatial_shape(2) == (8, 9)
-    assert picture.spacing(2) == (2, 4)
-
-
-def test_what_is_painted_on_is_never_copied():
-    for data in (np.zeros((8, 8), np.uint8), da.zeros((8, 8), dtype=np.uint8)):
-        layer = Labels(data)
-        assert largest_level(layer) is layer.data
-
-
-def test_a_layer_of_the_same_shape_lies_exactly_upon_another():
-    below = Image(np.zeros((4, 8, 9)), **WHERE)
-    above = Image(np.zeros((4, 8, 9)), **placement(below))
-    assert same_place(below, above)
-    for name in ("scale", "translate", "rotate", "shear"):
-        assert np.allclose(getattr(above, name), getattr(below, name)), name
-
-
-def test_without_the_channel_axis_the_rest_stays_in_place():
-    below = Image(np.zeros((4, 8, 9)), **WHERE)
-    above = Labels(np.zeros((8, 9), np.uint8), **placement(below, 0))
-    full = below._data_to_world.affine_matrix
-    assert np.allclose(above._data_to_world.affine_matrix, full[1:, 1:])
-    assert above.units == below.units[1:]
-    assert above.axis_labels == ("y", "x")
-
-
 def test_new_strokes_lie_upon_the_image_ready_to_be_painted():
     image = Image(
         np.zeros((20, 1024, 512), np.float32), name="vnc", scale=(45, 4, 4), units=("nm",) * 3
@@ -141,23 +84,6 @@ def test_new_strokes_have_no_channels(shape, arguments):
 
 def test_the_channel_axis_can_be_given():
     assert strokes_layer(Image(np.zeros((3, 20, 30))), channel_axis=0).data.shape == (20, 30)
-
-
-def test_colours_are_those_that_the_layer_shows():
-    layer = Labels(np.array([[0, 1], [2, 5]], np.uint8))
-    colors = colours_of(layer, [0, 1, 5])
-    assert set(colors) == {1, 5}
-    assert np.allclose(colors[5], layer.get_color(5), atol=1e-4)
-    direct = DirectLabelColormap(color_dict={None: "gray", 0: "transparent", 2: "red"})
-    assert colours_of(Labels(layer.data, colormap=direct), [])[2] == (1, 0, 0, 1)
-
-
-def test_class_names_are_read_from_metadata_or_features():
-    data = np.zeros((4, 4), np.uint8)
-    assert class_names_of(Labels(data)) == {}
-    assert class_names_of(Labels(data, metadata={"class_names": {1: "rim"}})) == {1: "rim"}
-    table = {"index": [1, 2], "class": ["a", "b"]}
-    assert class_names_of(Labels(data, features=table)) == {1: "a", 2: "b"}
 
 
 def test_predicted_labels_lie_upon_the_image_in_the_classes_colours(model):
@@ -197,8 +123,3 @@ def test_results_can_be_shown_together_with_the_image(model):
     for layer in result_probabilities(np.zeros((2, 8, 9), np.float32), model, image, None):
         viewer.add_layer(layer)
     assert len(viewer.layers) == 3
-
-
-def test_a_class_without_a_colour_gets_one():
-    assert class_colour(ClassInfo(1)) != class_colour(ClassInfo(2))
-    assert class_colour(ClassInfo(0))[3] == 1
