@@ -1,4 +1,4 @@
-"""The settings that most people never need, and what network they lead to."""
+"""The options that most users leave as they are, and the network that follows from all options."""
 
 from __future__ import annotations
 
@@ -33,29 +33,29 @@ ELSEWHERE = frozenset(
         "zero",
     }
 )
-"""Options that follow from the layers, or have a place above."""
+"""Options that follow from the layers, or have a field outside of "Advanced"."""
 
 REPLAN_MS = 300
 """Milliseconds without another change after which the training is planned anew."""
 
 
 class Planned(Protocol):
-    """A training that is not begun yet."""
+    """A training that can be planned."""
 
     def plan(self) -> TrainingPlan:
-        """Return what would be trained; called in a thread."""
+        """Return its plan; called in a thread."""
 
 
 class AdvancedSettings(QWidget):
-    """All options of a training in a form, and the resulting network.
+    """A form of the options of a training, and a table of the resulting network.
 
     Parameters
     ----------
     request : callable
-        Returns the training as it is set now; raises `NapariUnetError` where it cannot be.
+        Returns the training as it is set now; raises `NapariUnetError` if it cannot be trained.
     options : NetworkOptions, optional
-        What is shown at first, and what fields have that are set elsewhere unless `value` is
-        given them.
+        What is shown at first. Fields that are set elsewhere have these values unless they are
+        given to `value`.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class AdvancedSettings(QWidget):
         return self.form.value(given)
 
     def replan(self) -> None:
-        """Show, in a moment, the network that the settings lead to now."""
+        """Plan the training anew in a moment, and show its network."""
         if self.isVisible():
             self._replan_soon()
 

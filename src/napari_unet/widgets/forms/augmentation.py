@@ -1,4 +1,4 @@
-"""Augmentation in the form: what is set in a line, and a dialog to set it and to see it."""
+"""Augmentation in the form: a line that says what is set, and a dialog to set and see it."""
 
 from __future__ import annotations
 
@@ -29,18 +29,19 @@ from napari_unet.workers.process import InProcessWorker, Worker
 
 SUFFIX = {"°": "°", "%": " %", "voxels": " voxels", "units": " units"}
 UNITS = " With the usual normalisation one unit is the image's standard deviation."
-CHANCE = "How many of the patches are changed like this; of the others nothing is."
+CHANCE = "Fraction of the patches that are changed like this."
+"""Tooltip of the chance of a change."""
 
 
 class AmountEdit(NumberEdit):
-    """A number from 0 to some limit, shown with its unit; parts of 1 are shown in percent.
+    """A number from 0 to a limit, shown with its unit; fractions are shown in percent.
 
     Parameters
     ----------
     most : float
         The limit; a larger number cannot be entered.
     unit : {"°", "%", "voxels", "units"}
-        What it is told in.
+        Unit that is shown.
     """
 
     def __init__(self, most: float, unit: str, parent: QWidget | None = None) -> None:
@@ -51,7 +52,7 @@ class AmountEdit(NumberEdit):
         self.setAlignment(Qt.AlignmentFlag.AlignRight)
 
     def amount(self) -> float:
-        """Return the number, as a part of 1 where it is shown in percent."""
+        """Return the number, as a fraction if it is shown in percent."""
         return float(round(self.value() / self.factor, 12))
 
     def set_amount(self, amount: float) -> None:
@@ -96,17 +97,25 @@ class ChangeRow:
 
     @property
     def editors(self) -> list[Any]:
-        """What can be edited."""
+        """The editors of this row."""
         return [self.check, *([self.amount] if self.amount else []), self.chance]
 
     def value(self) -> float:
-        """Return how strong it is, 0 where it is off."""
+        """Return how strong it is, 0 if it is off."""
         if not self.check.value():
             return 0
         return 1 if self.amount is None else self.amount.amount()
 
     def show(self, value: float, chance: float) -> None:
-        """Show another strength and chance; what is off keeps something to be turned on with."""
+        """Show another strength and chance.
+
+        Parameters
+        ----------
+        value : float
+            How strong the change is; 0 turns it off, and keeps a strength to turn it on with.
+        chance : float
+            Fraction of the patches that are changed.
+        """
         if self.amount is not None:
             self.amount.set_amount(value or self._tried)
         self.chance.set_amount(chance)
@@ -142,7 +151,7 @@ class ChangeList(QWidget):
         self.setValue(AugmentOptions())
 
     def value(self) -> AugmentOptions:
-        """Return what is set."""
+        """Return the options as they are set."""
         made = {name: row.value() for name, row in self.rows.items()}
         chance = {name: self.rows[name].chance.amount() for name, value in made.items() if value}
         return AugmentOptions.model_validate({**made, "chance": chance})
@@ -161,7 +170,7 @@ class ChangeList(QWidget):
 
 
 def summary(options: AugmentOptions) -> str:
-    """Return in a line what is changed.
+    """Return the options as one line of text.
 
     Examples
     --------
@@ -198,13 +207,13 @@ def _faint(text: str) -> QLabel:
 
 
 WHY = (
-    "Every patch is changed at random before it is learned from, each time anew: so the network "
-    "learns what does not matter."
+    "Every training patch is changed at random, each time anew, so that the network learns to "
+    "ignore such changes."
 )
 
 
 class AugmentDialog(QDialog):
-    """Edits `AugmentOptions` beside a picture of what they do.
+    """Edits `AugmentOptions` beside examples of augmented patches.
 
     Parameters
     ----------
@@ -218,7 +227,7 @@ class AugmentDialog(QDialog):
     Attributes
     ----------
     valueChanged : Signal()
-        Something is set otherwise.
+        A setting has changed.
     """
 
     valueChanged = Signal()  # noqa: N815 - Qt's way of naming
@@ -236,10 +245,10 @@ class AugmentDialog(QDialog):
         self.list = ChangeList()
         self.caption = _wrapped("")
         self.pictures = AugmentationGallery(source, worker, self.caption.setText)
-        self.none = _button("None", "Change nothing.")
-        self.usual = _button("Usual", "What is done where nothing is set.")
-        self.another = _button("Another eight", "Other random changes, of another patch.")
-        self.shut = _button("Close", "What is set here stays set.")
+        self.none = _button("None", "Turn all changes off.")
+        self.usual = _button("Usual", "The default.")
+        self.another = _button("Another eight", "Other random changes of another patch.")
+        self.shut = _button("Close", "Close the window; the settings are kept.")
         self._arrange()
         self.list.valueChanged.connect(self._changed)
         self.none.clicked.connect(lambda: self.list.setValue(AugmentOptions.off()))
@@ -248,7 +257,7 @@ class AugmentDialog(QDialog):
         self.shut.clicked.connect(self.close)
 
     def value(self) -> AugmentOptions:
-        """Return what is set."""
+        """Return the options as they are set."""
         return self.list.value()
 
     def setValue(self, value: AugmentOptions) -> None:  # noqa: N802 - Qt's name
@@ -256,19 +265,19 @@ class AugmentDialog(QDialog):
         self.list.setValue(value)
 
     def wear(self, palette: Palette) -> None:
-        """Take on the colours of a theme."""
+        """Use the colours of a theme."""
         self.setStyleSheet(
             style_sheet(palette) + f"QDialog {{ background: {palette.background}; }}"
             f"QLabel, QCheckBox {{ color: {palette.text}; }}"
         )
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Draw what is there now."""
+        """Draw the examples."""
         super().showEvent(event)
         self.pictures.renew()
 
     def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Draw no more."""
+        """Stop drawing examples."""
         super().hideEvent(event)
         self.pictures.rest()
 
@@ -277,7 +286,8 @@ class AugmentDialog(QDialog):
         self.valueChanged.emit()
 
     def _arrange(self) -> None:
-        left, right, sides = QVBoxLayout(), QVBoxLayout(), QHBoxLayout()
+        left, right = QVBoxLayout(), QVBoxLayout()
+        sides = QHBoxLayout()
         left.addWidget(heading("Changes"))
         left.addWidget(self.list)
         left.addLayout(_row(self.none, self.usual))
@@ -296,7 +306,7 @@ class AugmentDialog(QDialog):
 
 
 class Summary(QLabel):
-    """A text as high as it needs to be: a form gives a row the height of a single line."""
+    """A text as high as it needs to be, as a form gives a row the height of a single line."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -308,7 +318,7 @@ class Summary(QLabel):
         self._fit()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Take the height that the text has at this width."""
+        """Use the height that the text has at this width."""
         super().resizeEvent(event)
         self._fit()
 
@@ -317,17 +327,17 @@ class Summary(QLabel):
 
 
 class AugmentEdit(QWidget):
-    """Edits `AugmentOptions`: says what is set, and opens the dialog.
+    """Edits `AugmentOptions`: a line that says what is set, and a button for the dialog.
 
     Parameters
     ----------
     parent : QWidget, optional
-        What it belongs to.
+        Its parent.
 
     Attributes
     ----------
     valueChanged : Signal()
-        Something is set otherwise.
+        A setting has changed.
     """
 
     valueChanged = Signal()  # noqa: N815 - Qt's way of naming
@@ -352,11 +362,22 @@ class AugmentEdit(QWidget):
     def serve(
         self, source: Callable[[], ReadPatch], worker: Worker, theme: Callable[[], str]
     ) -> None:
-        """Say what to show samples of, who makes them, and how to find napari's present theme."""
-        self._source, self._worker, self._theme = source, worker, theme
+        """Set what the dialog needs to show examples.
+
+        Parameters
+        ----------
+        source : callable
+            Returns where to read a patch.
+        worker : Worker
+            Computes the examples.
+        theme : callable
+            Returns the name of napari's theme.
+        """
+        self._source, self._worker = source, worker
+        self._theme = theme
 
     def value(self) -> AugmentOptions:
-        """Return what is set."""
+        """Return the options as they are set."""
         return self._value
 
     def setValue(self, value: AugmentOptions) -> None:  # noqa: N802 - Qt's name
@@ -366,12 +387,12 @@ class AugmentEdit(QWidget):
         self._set(value)
 
     def renew(self) -> None:
-        """Draw the samples anew, if they are looked at: what they are made from has changed."""
+        """Draw the examples anew if they are shown, as the image or the labels have changed."""
         if self.dialog is not None:
             self.dialog.pictures.renew()
 
     def open(self) -> None:
-        """Open the dialog; it blocks nothing."""
+        """Open the dialog, which does not block the viewer."""
         if self.dialog is None:
             palette = Palette.of(self._theme())
             self.dialog = AugmentDialog(self._source, self._worker, palette, self)

@@ -21,15 +21,17 @@ from napari_unet.widgets.qt.style import guard_wheel
 from napari_unet.widgets.qt.text import named
 
 HUGE = 1e15
+"""Limit of numbers that have none."""
+
 DIGITS = 30
-"""Decimals that a box keeps, so that a value it shows in short comes back as it was."""
+"""Decimals that a box keeps, so that a value which it shows rounded is returned unrounded."""
 
 
 class NumberEdit(QDoubleSpinBox):
     """A number, whole or not.
 
-    Any number can be typed; `low` and `high` only limit the arrows, for whoever checks the value
-    has the better words.
+    Any number can be typed; `low` and `high` only limit the arrows. The model that the value goes
+    into refuses what is out of range, with a reason.
 
     Parameters
     ----------
@@ -48,7 +50,9 @@ class NumberEdit(QDoubleSpinBox):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.whole, self.low, self.high = whole, low, high
+        self.whole = whole
+        self.low = low
+        self.high = high
         self.setRange(-HUGE, HUGE)
         self.setDecimals(0 if whole else DIGITS)
         self.setKeyboardTracking(False)
@@ -64,7 +68,7 @@ class NumberEdit(QDoubleSpinBox):
         super().setValue(float(val))
 
     def textFromValue(self, v: float) -> str:  # noqa: N802 - Qt's name
-        """Return what is shown: at most four digits that matter."""
+        """Return the text that is shown: at most four significant digits."""
         return f"{int(v)}" if self.whole else f"{v:.4g}"
 
     def valueFromText(self, text: str | None) -> float:  # noqa: N802 - Qt's name
@@ -73,7 +77,15 @@ class NumberEdit(QDoubleSpinBox):
         return super().value() if plain == self.textFromValue(super().value()) else float(plain)
 
     def validate(self, text: str | None, pos: int) -> tuple[QValidator.State, str, int]:
-        """Accept whatever Python reads as a number."""
+        """Accept whatever Python reads as a number.
+
+        Parameters
+        ----------
+        text : str
+            What is typed.
+        pos : int
+            Position of the cursor, which is returned as it is.
+        """
         plain = self._plain(text)
         try:
             fits = abs(float(plain)) <= HUGE and (not self.whole or float(plain).is_integer())
@@ -123,7 +135,7 @@ class ChoiceEdit(QComboBox):
 
 
 class SwitchEdit(QCheckBox):
-    """Yes or no."""
+    """A switch that is on or off."""
 
     valueChanged = Signal()  # noqa: N815 - Qt's way of naming
 
@@ -146,7 +158,7 @@ class TextEdit(QLineEdit):
     Parameters
     ----------
     read : callable
-        Turns the text into the value; what it makes of nonsense is for others to refuse.
+        Turns the text into the value; the model that the value goes into refuses nonsense.
     write : callable
         Turns the value into text.
     """
@@ -174,7 +186,7 @@ class TextEdit(QLineEdit):
 
 
 class OptionalEdit(QWidget):
-    """A value that may be left to the program: a check box, and the editor that it turns on.
+    """A value that may be None, which leaves it to the program: a check box and an editor.
 
     Parameters
     ----------
@@ -200,7 +212,7 @@ class OptionalEdit(QWidget):
         editor.valueChanged.connect(lambda *_: self.valueChanged.emit())
 
     def value(self) -> Any:
-        """Return the value, None where it is left open."""
+        """Return the value; None if it is not set."""
         return self.editor.value() if self.check.value() else None
 
     def setValue(self, value: Any) -> None:  # noqa: N802 - Qt's name
@@ -213,3 +225,63 @@ class OptionalEdit(QWidget):
 def literal_choices(values: Sequence[Any]) -> list[tuple[Any, str]]:
     """Return the values of a ``Literal`` with texts to show."""
     return [(v, named(v)) for v in values]
+
+
+TIMES = {30: "30 s", 60: "1 min", 120: "2 min", 300: "5 min", 600: "10 min"}
+"""Lengths of a training, in seconds, that are offered."""
+
+SECONDS = "seconds"
+"""Option of a length in seconds, and choice of one that is not among `TIMES`."""
+
+STEPS = "steps"
+"""Option and choice of a length in steps."""
+
+OPEN = "open_ended"
+"""Option and choice of a training that has no end."""
+
+
+class BudgetEdit(QWidget):
+    """Chooses the length of a training: a time, a number of steps, or until it is stopped."""
+
+    valueChanged = Signal()  # noqa: N815 - Qt's way of naming
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        ends: list[tuple[int | str, str]] = [(SECONDS, "Time"), (STEPS, "Steps")]
+        choices: list[tuple[int | str, str]] = [(OPEN, "Until I stop"), *TIMES.items(), *ends]
+        self.choice = ChoiceEdit(choices)
+        self.number = NumberEdit(whole=True, low=1)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.choice, 1)
+        layout.addWidget(self.number, 1)
+        self.choice.valueChanged.connect(self._chosen)
+        self.number.valueChanged.connect(lambda _: self.valueChanged.emit())
+        self.choice.setValue(OPEN)
+        self._chosen()
+
+    def value(self) -> dict[str, int]:
+        """Return ``{"seconds": n}``, ``{"steps": n}`` or ``{"open_ended": True}``."""
+        chosen = self.choice.value()
+        if chosen == OPEN:
+            return {OPEN: True}
+        return {chosen: self.number.value()} if isinstance(chosen, str) else {"seconds": chosen}
+
+    def setValue(self, value: dict[str, int]) -> None:  # noqa: N802 - Qt's name
+        """Show another budget, in the form that `value` returns."""
+        ((kind, number),) = value.items()
+        if kind == SECONDS and number in TIMES:
+            self.choice.setValue(number)
+            return
+        self.choice.setValue(kind)
+        if kind != OPEN:
+            self.number.setValue(number)
+
+    def _chosen(self) -> None:
+        chosen = self.choice.value()
+        counted = chosen in (SECONDS, STEPS)
+        if counted:
+            self.number.setSuffix(" s" if chosen == SECONDS else "")
+            self.number.setValue(900 if chosen == SECONDS else 500)
+        self.number.setVisible(counted)
+        self.valueChanged.emit()

@@ -19,8 +19,8 @@ from napari_unet.widgets.qt.subscriptions import Subscriptions
 class LayerCombo(QComboBox):
     """Chooses one of a viewer's layers of some kind.
 
-    It follows what is added, removed, renamed and moved, and keeps its choice as long as that
-    layer is there. Results of our own predictions are offered, but never chosen by themselves.
+    It follows layers that are added, removed, renamed and moved, and keeps its choice as long as
+    that layer exists. Results of our own predictions are offered, but never chosen automatically.
 
     Parameters
     ----------
@@ -29,9 +29,9 @@ class LayerCombo(QComboBox):
     kind : type
         What layers to offer, such as `napari.layers.Image`.
     empty : str
-        What to show where there is none.
+        What to show if there is none.
     none : str
-        What to call the choice of no layer; empty where one has to be chosen.
+        Text of the choice of no layer; empty if one has to be chosen.
 
     Attributes
     ----------
@@ -51,7 +51,8 @@ class LayerCombo(QComboBox):
         none: str = "",
     ) -> None:
         super().__init__(parent)
-        self._viewer, self._kind, self._none = viewer, kind, none
+        self._viewer, self._kind = viewer, kind
+        self._none = none
         self._layers: list[Any] = []
         self.setPlaceholderText(empty)
         self.setMinimumContentsLength(8)
@@ -71,7 +72,7 @@ class LayerCombo(QComboBox):
         return self._layers[index] if 0 <= index < len(self._layers) else None
 
     def set_layer(self, layer: Layer | None) -> None:
-        """Choose a layer, or none where that is a choice."""
+        """Choose a layer, or none if that is a choice."""
         if layer in self._layers:
             self.setCurrentIndex(self._layers.index(layer))
 
@@ -85,14 +86,13 @@ class LayerCombo(QComboBox):
                 self.set_layer(better)
 
     def release(self) -> None:
-        """Follow the viewer no longer."""
+        """Disconnect from the viewer."""
         self._subscriptions.release()
 
     def _follow(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
         before = self.layer()
-        # The uppermost layer comes first.
-        layers = [x for x in reversed(self._viewer.layers) if isinstance(x, self._kind)]
-        self._layers = [None, *layers] if self._none else layers
+        offered = self._offered()
+        self._layers = [None, *offered] if self._none else offered
         with QSignalBlocker(self):
             self.clear()
             self.addItems([self._none if x is None else x.name for x in self._layers])
@@ -100,8 +100,12 @@ class LayerCombo(QComboBox):
         if self.layer() is not before:
             self.layerChanged.emit()
 
+    def _offered(self) -> list[Any]:
+        """Return the layers to choose from; the uppermost comes first."""
+        return [x for x in reversed(self._viewer.layers) if isinstance(x, self._kind)]
+
     def _index_to_keep(self, before: Any) -> int:
-        """Return where the layer chosen before is now, else the first that is no result of ours."""
+        """Return the index of the layer chosen before, else of the first that is no result."""
         if before in self._layers or self._none:
             return self._layers.index(before) if before in self._layers else 0
         own = (i for i, layer in enumerate(self._layers) if not is_result(layer))
@@ -109,7 +113,7 @@ class LayerCombo(QComboBox):
 
 
 class MaskCombo(LayerCombo):
-    """Chooses the Labels layer that says which pixels are missing, or none."""
+    """Chooses the Labels layer that marks missing pixels, or none."""
 
     def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(viewer, Labels, parent=parent, none="Only what is NaN")

@@ -1,4 +1,4 @@
-"""A form made from the fields of a pydantic model, where alone they are declared."""
+"""A form that is generated from the fields of a pydantic model."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from napari_unet.widgets.qt.text import named, read_list, read_mapping, write_li
 M = TypeVar("M", bound=BaseModel)
 
 LEAST_STEP = 1e-6
-"""How far the arrows of a spin box stay from a limit that does not belong to the range."""
+"""Distance of the arrows of a spin box from a limit that is not part of the range."""
 
 
 class ModelForm(QWidget, Generic[M]):
     """Edits one pydantic model.
 
     Choices become combo boxes, switches check boxes, numbers spin boxes, tuples lines of text,
-    models groups of their own. Descriptions are the tooltips. A value that the model refuses
-    stays in its editor, with the reason below it.
+    models forms of their own. Descriptions are the tooltips. A value that the model refuses stays
+    in its editor, with the reason below it.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class ModelForm(QWidget, Generic[M]):
     Attributes
     ----------
     valueChanged : Signal()
-        Something was edited, for better or worse.
+        A value was edited; the model may refuse it.
     """
 
     valueChanged = Signal()  # noqa: N815 - Qt's way of naming
@@ -96,7 +96,7 @@ class ModelForm(QWidget, Generic[M]):
         self._edited()
 
     def raw(self) -> dict[str, Any]:
-        """Return what the editors hold, good or not, and the fields that are not shown."""
+        """Return the values of all editors, valid or not, and of the fields that are not shown."""
         held = {
             name: editor.raw() if isinstance(editor, ModelForm) else editor.value()
             for name, editor in self.editors.items()
@@ -105,7 +105,7 @@ class ModelForm(QWidget, Generic[M]):
         return hidden | held
 
     def errors(self) -> dict[str, str]:
-        """Return the reasons for refusal by field; the key is "" for the model as a whole."""
+        """Return why values are refused, by field; the key is "" for the model as a whole."""
         try:
             self.model(**self.raw())
         except ValidationError as error:
@@ -148,7 +148,7 @@ class ModelForm(QWidget, Generic[M]):
 
 
 def form_layout(parent: QWidget | None = None) -> QFormLayout:
-    """Return a layout of labels and editors as all our forms have it."""
+    """Return the layout of labels and editors that all our forms have."""
     layout = QFormLayout(parent)
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setHorizontalSpacing(10)
@@ -193,7 +193,7 @@ def _simple_editor(field: FieldDescription) -> Any:
 
 
 def _path_editor() -> TextEdit:
-    """Return an editor of a text that may be missing: then it is empty."""
+    """Return an editor of a text that may be None, shown as empty."""
     return TextEdit(lambda text: text or None, lambda value: value or "")
 
 
@@ -204,7 +204,7 @@ def _text_editor(field: FieldDescription) -> TextEdit:
         value = read_list(text, depth)
         return None if field.optional and depth and not value else value
 
-    # Where it is one value of several types, None has to be a word to be told from emptiness.
+    # A value of several types is None by a word, as an empty text is not finished.
     return TextEdit(read, write_list if depth else str)
 
 
@@ -213,14 +213,14 @@ def _depth(kind: Any) -> int:
 
 
 def _limits(field: FieldDescription) -> tuple[float, float]:
-    """Return where the arrows of a spin box may go: the limits that belong to the range."""
+    """Return the limits of the arrows of a spin box."""
     above = field.limits.get("gt", -HUGE)
     low = field.limits.get("ge", above if above == -HUGE else above + LEAST_STEP)
     return float(low), float(field.limits.get("le", HUGE))
 
 
 def _reasons(error: ValidationError) -> dict[str, str]:
-    """Return the first reason for refusal of each field; "" is the model as a whole."""
+    """Return why each field is refused; the key is "" for the model as a whole."""
     reasons: dict[str, str] = {}
     for each in error.errors():
         reasons.setdefault(str((*each["loc"], "")[0]), _reason(each["msg"]))
@@ -246,14 +246,14 @@ def _show(label: QLabel, text: str) -> None:
 
 
 class WeightsEdit(QWidget):
-    """How much each of several things counts; 0 means not at all.
+    """Edits the weights of several named things, such as losses; 0 leaves one out.
 
     Parameters
     ----------
     names : sequence of str
-        The things.
+        The names.
     tip : str
-        What they are.
+        Tooltip of all weights.
     """
 
     valueChanged = Signal()  # noqa: N815 - Qt's way of naming

@@ -1,4 +1,4 @@
-"""The network: everything about it to be set, and what follows from that."""
+"""An editor of a network's configuration, and a table of its layers."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ HIDDEN_FIELDS = ("kind", "in_channels", "out_channels")
 ROW = 19
 """Height of a row, in pixels."""
 USUAL_INPUT = {2: 176, 3: 56}
+"""Size of the input that is shown at first, per axis in voxels, by dimensions."""
 
 PUBLISHED = {
     "ronneberger2015": "Ronneberger 2015 (2D)",
@@ -49,11 +50,11 @@ PUBLISHED = {
     "fcn16s": "FCN-16s",
     "fcn8s": "FCN-8s",
 }
-"""What the published networks are called."""
+"""Names of the published networks for people."""
 
 
 def starting_points() -> dict[str, Architecture]:
-    """Return the networks to begin with, by name: ours in three sizes, and published ones."""
+    """Return the networks that are offered, by name: ours in three sizes, and published ones."""
     ours: dict[str, Architecture] = {
         f"{size.capitalize()} {ndim}D": UNetConfig.sized(size, ndim)
         for ndim in (2, 3)
@@ -63,9 +64,9 @@ def starting_points() -> dict[str, Architecture]:
 
 
 class NetworkEditor(QWidget):
-    """Edits a whole network; channels in and out follow from the image and the classes.
+    """Edits the configuration of a network, but for its channels, which follow from the data.
 
-    Each kind of network has a form of its own, made when it is first needed.
+    Each kind of network has a form of its own, which is created when it is first needed.
     """
 
     valueChanged = Signal()  # noqa: N815 - Qt's way of naming
@@ -74,7 +75,9 @@ class NetworkEditor(QWidget):
         super().__init__(parent)
         points = starting_points()
         self.start = ChoiceEdit([(config, text) for text, config in points.items()])
-        self.start.setToolTip("Fill in a network of ours or a published one, to be changed below.")
+        self.start.setToolTip(
+            "Fill the form with one of our networks or a published one, to be changed below."
+        )
         self._forms: dict[str, ModelForm[Any]] = {}
         top = form_layout()
         top.addRow("Start from", self.start)
@@ -121,7 +124,7 @@ class NetworkEditor(QWidget):
         form.valueChanged.connect(self.valueChanged)
 
     def _axes_changed(self) -> None:
-        """Forget what was set per axis, for there are more or fewer of them now."""
+        """Clear what was set per axis, as the number of axes has changed."""
         ndim = self.form.editors["ndim"].value()
         if ndim != self._ndim:
             self._ndim = ndim
@@ -130,7 +133,7 @@ class NetworkEditor(QWidget):
 
 
 class NetworkTable(QWidget):
-    """What a network does to a picture: shapes through all layers, parameters, sizes that fit."""
+    """Shows what follows from a network: shapes of all layers, parameters, valid input sizes."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -141,7 +144,7 @@ class NetworkTable(QWidget):
         self.facts.setTextFormat(Qt.TextFormat.RichText)
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.input_size = TextEdit(read_list, write_list)
-        self.input_size.setToolTip("Size of the picture that goes in, per axis, in voxels.")
+        self.input_size.setToolTip("Size of the network's input, per axis, in voxels.")
         self.reason = QLabel()
         self.reason.setWordWrap(True)
         self.reason.setProperty("unet", "error")
@@ -158,7 +161,15 @@ class NetworkTable(QWidget):
         self.input_size.valueChanged.connect(self._refill)
 
     def set_network(self, config: Architecture | None, problem: str = "") -> None:
-        """Show another network, or say why there is none."""
+        """Show another network, or why there is none.
+
+        Parameters
+        ----------
+        config : Architecture, optional
+            The network's configuration.
+        problem : str
+            Why there is no network.
+        """
         before, self._config = self._config, config
         self._problem = problem
         self.input_size.setEnabled(config is not None)
@@ -178,7 +189,7 @@ class NetworkTable(QWidget):
         self.reason.setText(reason)
         self.reason.setVisible(bool(reason))
         self.table.setRowCount(len(rows))
-        # As tall as it is long: the page scrolls, and nothing in it does.
+        # As high as all its rows: the page scrolls, not the table.
         self.table.setFixedHeight(ROW * (len(rows) + 1) + 4)
         for y, row in enumerate(rows):
             parameters = f"{row.parameters:,}" if row.parameters else ""
@@ -198,7 +209,7 @@ class NetworkTable(QWidget):
         return describe_network(self._config, network_cost(self._config, shape))
 
     def _shape(self) -> tuple[int, ...] | None:
-        """Return the size that is typed, if it is one."""
+        """Return the input size that is typed, if it is valid."""
         shape: Any = self.input_size.value()
         assert self._config is not None
         whole = len(shape) == self._config.ndim and all(isinstance(n, int) for n in shape)
@@ -217,24 +228,24 @@ class NetworkTable(QWidget):
 
 
 def describe_network(config: Architecture, found: NetworkCost) -> str:
-    """Return what follows from a network's architecture, as rich text.
+    """Return a description of a network as rich text.
 
     Parameters
     ----------
     config : Architecture
         The network.
-    found : Fits
-        What follows from it for the input that is asked for.
+    found : NetworkCost
+        What follows from it for an input size.
     """
     axes = ("z", "y", "x")[-config.ndim :]
     allowed = "; ".join(
         f"{name}: {', '.join(map(str, g.allowed_inputs(g.smallest_input + 3 * g.stride)))}, …"
-        for name, g in _unlike(axes, config.passing)
+        for name, g in _by_geometry(axes, config.passing)
     )
     reads = "in than out" if not config.padded else "read for a tile than written"
     lines = {
         "Parameters": f"{found.parameters:,}",
-        "Sees": f"{sizes(found.receptive_field)} voxels",
+        "Receptive field": f"{sizes(found.receptive_field)} voxels",
         "Context": f"{sizes(found.context)} voxels more {reads}",
         "Input sizes": allowed,
     }
@@ -250,8 +261,8 @@ def describe_network(config: Architecture, found: NetworkCost) -> str:
     return "<br>".join(f"<b>{name}</b> {text}" for name, text in lines.items())
 
 
-def _unlike(axes: tuple[str, ...], geometry: tuple[Any, ...]) -> list[tuple[str, Any]]:
-    """Return the axes' names with their geometry; axes that behave alike share an entry."""
+def _by_geometry(axes: tuple[str, ...], geometry: tuple[Any, ...]) -> list[tuple[str, Any]]:
+    """Return the axes' names with their geometry; axes of the same geometry share an entry."""
     names: dict[Any, list[str]] = {}
     for axis, g in zip(axes, geometry, strict=True):
         names.setdefault(g, []).append(axis)

@@ -1,4 +1,4 @@
-"""More images to learn from together: a small table of layers."""
+"""Further images to train on: a small table of layers."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from napari_unet.widgets.forms.layer_combo import LayerCombo
 from napari_unet.widgets.layers.layer_data import LayerData, array_shape, largest_level
 from napari_unet.widgets.qt.style import Section
 
-TIP = "Learn from several images together. They may differ in size, but not in their channels"
+TIP = "Train on several images together. They may differ in size, but not in their channels"
+"""Tooltip of the table, without its end."""
 
 
 @dataclass(frozen=True)
 class PairedLayer:
-    """A layer besides the image that a task learns from.
+    """A layer that goes with the image: labels, a target or a mask.
 
     Parameters
     ----------
     name, tip : str
-        Of the field.
+        Label and tooltip of its field.
     kind : type
-        What layers to offer.
+        Type of the layers that are offered.
     what : str
-        How to call it in a sentence.
+        Its name in a sentence.
     none : str
-        How to say that there is none; empty where there has to be one.
+        Text of the choice of no layer; empty if one is needed.
     empty : str
-        What to show where no layer is offered.
+        Text if no layer is offered.
     """
 
     name: str
@@ -46,14 +47,14 @@ class PairedLayer:
 
 
 class PairRow(QWidget):
-    """Chooses one image layer, and the layer that goes with it if any does.
+    """Chooses an image layer, and the layer that goes with it, if any.
 
     Attributes
     ----------
     changed : Signal()
         Another layer is chosen.
     removed : Signal()
-        The user wants this row no longer.
+        The user removes this row.
     """
 
     changed = Signal()
@@ -67,7 +68,7 @@ class PairRow(QWidget):
         self.other: LayerCombo | None = None
         self.remove = QToolButton()
         self.remove.setText("✕")
-        self.remove.setToolTip("Do not learn from this.")
+        self.remove.setToolTip("Remove this row.")
         choosers = {"Further image": self.image}
         if second is not None:
             self.other = LayerCombo(viewer, second.kind, f"No {second.what}", none=second.none)
@@ -84,32 +85,32 @@ class PairRow(QWidget):
         self.remove.clicked.connect(self.removed)
 
     def layers(self) -> tuple[Any, Any]:
-        """Return the image and what goes with it, None where nothing is chosen."""
+        """Return the image and what goes with it; None if nothing is chosen."""
         return self.image.layer(), None if self.other is None else self.other.layer()
 
     def release(self) -> None:
-        """Follow the viewer no longer."""
+        """Disconnect from the viewer."""
         self.image.release()
         if self.other is not None:
             self.other.release()
 
 
 class PairsTable(QWidget):
-    """Chooses further images, each with what goes with it; at first there are none.
+    """Chooses further images, each with what goes with it.
 
     Parameters
     ----------
     viewer : napari.Viewer
         Where the layers are.
-    second : Second, optional
+    second : PairedLayer, optional
         What goes with an image, if anything does.
     taken : callable
-        Returns layers that are chosen elsewhere, and so are no good first choice here.
+        Returns layers that are chosen elsewhere; a new row does not choose them.
 
     Attributes
     ----------
     valueChanged : Signal()
-        There is a row more or less, or another layer is chosen.
+        A row is added or removed, or another layer is chosen.
     """
 
     valueChanged = Signal()  # noqa: N815 - Qt's way of naming
@@ -122,7 +123,8 @@ class PairsTable(QWidget):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._viewer, self._second, self._taken = viewer, second, taken
+        self._viewer, self._second = viewer, second
+        self._taken = taken
         self.rows: list[PairRow] = []
         hint = QLabel(_tip(second))
         hint.setWordWrap(True)
@@ -138,7 +140,7 @@ class PairsTable(QWidget):
         self.button.clicked.connect(lambda: self.add())
 
     def add(self) -> PairRow:
-        """Add a row; it chooses layers that are chosen nowhere else, if there are any."""
+        """Add a row, which chooses layers that are chosen nowhere else, if there are any."""
         used = {id(layer) for pair in (*self.layers(), self._taken()) for layer in pair}
         row = PairRow(self._viewer, self._second)
         row.image.prefer(lambda layer: id(layer) not in used)
@@ -147,7 +149,7 @@ class PairsTable(QWidget):
             used.add(id(image))
             shape = tuple(LayerData.of(image).data.shape)
             row.other.prefer(lambda x: id(x) not in used and may_belong(array_shape(x), shape))
-            if row.other.layer() is image:  # nothing is learned from an image that is its own goal
+            if row.other.layer() is image:  # an image is no target of itself
                 row.other.setCurrentIndex(-1)
         self._layout.insertWidget(self._layout.count() - 1, row)
         self.rows.append(row)
@@ -157,7 +159,7 @@ class PairsTable(QWidget):
         return row
 
     def remove(self, row: PairRow) -> None:
-        """Take a row away."""
+        """Remove a row."""
         self.rows.remove(row)
         row.release()
         self._layout.removeWidget(row)
@@ -166,22 +168,22 @@ class PairsTable(QWidget):
         self.valueChanged.emit()
 
     def layers(self) -> list[tuple[Any, Any]]:
-        """Return the image and what goes with it, row by row, None where nothing is chosen."""
+        """Return the image and what goes with it, row by row; None if nothing is chosen."""
         return [row.layers() for row in self.rows]
 
     def value(self, first: LayerData) -> tuple[tuple[LayerData, Any], ...]:
-        """Return the images as a thread may hold them: pixels, no layers.
+        """Return the images as another thread may hold them: pixels, no layers.
 
         Parameters
         ----------
-        first : Picture
+        first : LayerData
             The form's own image.
 
         Raises
         ------
         InputError
-            Where a layer is missing, or has other channels than the first; they are numbered from
-            2, for 1 is the form's own.
+            If a layer is missing, or has other channels than the first; rows are numbered from 2,
+            as 1 is the form's own image.
         """
         word = "Image" if self._second is None else "Pair"
         found: list[tuple[LayerData, Any]] = []
@@ -197,13 +199,13 @@ class PairsTable(QWidget):
                 raise InputError(
                     f"{word} {number} has other channels than {word.lower()} 1",
                     got="an image in colours beside one without",
-                    todo="Learn from images of one kind together",
+                    todo="Train on images with the same channels",
                 )
             found.append((picture, None if other is None else largest_level(other)))
         return tuple(found)
 
     def _lacking(self, image: Any, other: Any) -> str:
-        """Return what is missing of a row, in words."""
+        """Return which layer a row lacks, in words; empty if none."""
         if image is None:
             return "image"
         needed = self._second is not None and not self._second.none
@@ -211,13 +213,13 @@ class PairsTable(QWidget):
         return self._second.what if lacks and self._second else ""
 
     def release(self) -> None:
-        """Follow the viewer no longer."""
+        """Disconnect from the viewer."""
         for row in self.rows:
             row.release()
 
 
 class PairsSection(Section):
-    """Folds the table of further images; its heading says how many there are, even folded.
+    """A foldable table of further images, whose heading shows their number.
 
     Parameters as for `PairsTable`.
     """
@@ -233,18 +235,25 @@ class PairsSection(Section):
         self.pairs.valueChanged.connect(self._count)
 
     def _count(self) -> None:
-        text, before, number = self.button.text(), self.title, len(self.pairs.rows)
+        text, before = self.button.text(), self.title
+        number = len(self.pairs.rows)
         self.title = f"{self._name} ({number})" if number else self._name
         self.button.setText(text.replace(before, self.title))
 
 
 def heading_of(second: PairedLayer | None) -> str:
-    """Return what further images are called."""
+    """Return the heading of the table of further images."""
     return "More images" if second is None else "More pairs"
 
 
 def may_belong(labels: tuple[int, ...], image: tuple[int, ...]) -> bool:
-    """Tell whether labels have the image's shape, with or without one axis for channels."""
+    """Tell whether labels have the image's shape, with or without a channel axis.
+
+    Parameters
+    ----------
+    labels, image : tuple of int
+        Shapes of the arrays.
+    """
     lacking = [image[:a] + image[a + 1 :] for a in range(len(image))]
     return labels in (image, *lacking)
 

@@ -1,4 +1,4 @@
-"""What the forms of all tasks have in common: an image, and how to learn from it."""
+"""What the forms of all tasks have in common: the image, and how to train on it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from napari_unet.geometry.axes import ChannelAxis
 from napari_unet.tasks.network_options import NetworkOptions
 from napari_unet.tasks.options import Task, default_learning_rate, options_of
 from napari_unet.widgets.forms.advanced import AdvancedSettings
-from napari_unet.widgets.forms.budget import BudgetEdit
-from napari_unet.widgets.forms.editors import ChoiceEdit
+from napari_unet.widgets.forms.editors import BudgetEdit, ChoiceEdit
 from napari_unet.widgets.forms.layer_combo import LayerCombo
 from napari_unet.widgets.forms.model_form import form_layout
 from napari_unet.widgets.forms.network import NetworkEditor
@@ -26,24 +25,25 @@ from napari_unet.widgets.qt.style import Section, heading
 from napari_unet.widgets.train.request import TrainRequest
 
 TIPS = {
-    "Image": "The layer to learn from: 2D or 3D, with time or channels if you like, or RGB.",
-    "Start from": "A fresh network knows nothing. A model goes on from what it has learned.",
-    "Network": "A larger network can learn more, more slowly. Custom: set everything.",
-    "Budget": "How long to train. Stop ends it early and keeps what was learned.",
+    "Image": "The layer to train on: 2D or 3D, also with time or channels, or RGB.",
+    "Start from": "A fresh network, or a model: the training then continues from its weights.",
+    "Network": "A larger network can learn more, but is slower. Custom: set everything.",
+    "Budget": "Length of the training. Stop ends it early and keeps the model.",
 }
 
-GIVEN = "The model to start from brings its network along. Start from a fresh network to set this."
+GIVEN = "The network is that of the model to start from. Start from a fresh network to set this."
+"""Tooltip of fields that a model to start from decides."""
 
 
 PANEL = {"keep_history": True, "make_way": True}
 """Options that the panel begins with in place of the defaults."""
 
 WIDEST = ("Dimensions", "Start from")
-"""Labels that may be the widest one."""
+"""Labels that may be the widest of all rows."""
 
 
 class TaskForm(QWidget):
-    """Edits what to learn from and how; each task has a form of its own.
+    """The base of the forms of all tasks: what to train on, and how.
 
     Parameters
     ----------
@@ -54,16 +54,16 @@ class TaskForm(QWidget):
     dimensions : sequence of (int or None, str)
         The choices of the network's spatial dimensions, and how they are shown.
     tips : mapping
-        What the fields mean, besides those that all forms have.
+        Tooltips of the task's own fields.
     session : Session, optional
         Whose models can be started from; the viewer's if not given.
 
     Attributes
     ----------
     valueChanged : Signal()
-        Something is set otherwise.
+        A setting has changed.
     failed : Signal(object)
-        Something the user asked for cannot be; a `NapariUnetError`.
+        What the user asked for cannot be done; a `NapariUnetError`.
     """
 
     valueChanged = Signal()  # noqa: N815 - Qt's way of naming
@@ -115,7 +115,7 @@ class TaskForm(QWidget):
         raise NotImplementedError
 
     def layers(self) -> list[tuple[Any, Any]]:
-        """Return the image and what goes with it, pair by pair; None where nothing is chosen."""
+        """Return the image and what goes with it, pair by pair; None if nothing is chosen."""
         raise NotImplementedError
 
     def names(self) -> dict[int, str]:
@@ -127,19 +127,19 @@ class TaskForm(QWidget):
         return {}
 
     def show_running(self, running: bool) -> None:
-        """Make room while a training runs: nothing here can be set now."""
+        """Hide the settings while a training runs."""
         self._above.setVisible(not running)
         self._below.setVisible(not running)
 
     def release(self) -> None:
-        """Follow the viewer no longer."""
+        """Disconnect from the viewer."""
         self.image.release()
 
     def _picture(self) -> LayerData:
         layer = self.image.layer()
         if layer is None:
             raise InputError(
-                "There is no image to learn from",
+                "There is no image to train on",
                 todo="Open one, or a sample: File > Open Sample > U-Net Live",
             )
         return LayerData.of(layer)
@@ -183,7 +183,7 @@ class TaskForm(QWidget):
         return self.advanced.value().channel_axis
 
     def _ndim(self) -> Literal[2, 3] | None:
-        """Return the network's dimensions; None where they follow from what is painted."""
+        """Return the network's dimensions; None if they follow from what is painted."""
         start = self.start.value()
         if start is not None:
             return start.config.ndim
@@ -210,7 +210,7 @@ class TaskForm(QWidget):
         self.valueChanged.emit()
 
     def _size_changed(self) -> None:
-        """Enable what can be set: a model to start from has a network already."""
+        """Disable the settings of the network if a model to start from decides them."""
         fresh, custom = self.start.value() is None, self.net_size.value() == "custom"
         self.network.setVisible(custom)
         self.net_size.setEnabled(fresh)
@@ -227,17 +227,18 @@ class TaskForm(QWidget):
         pairs: QWidget,
         stays: QWidget | None = None,
     ) -> None:
-        """Arrange the form; what `stays` is shown while a training runs, too."""
-        above, below, layout = QVBoxLayout(self._above), QVBoxLayout(self._below), QVBoxLayout(self)
+        """Arrange the form; the widget `stays` is shown while a training runs, too."""
+        above, below = QVBoxLayout(self._above), QVBoxLayout(self._below)
+        layout = QVBoxLayout(self)
         for part in (above, below):
             part.setContentsMargins(0, 0, 0, 0)
             part.setSpacing(4)
         layout.setContentsMargins(10, 4, 10, 4)
         layout.setSpacing(4)
-        above.addWidget(heading("Learn from"))
+        above.addWidget(heading("Train on"))
         above.addLayout(data)
         below.addWidget(pairs)
-        below.addWidget(heading("Learn how"))
+        below.addWidget(heading("How to train"))
         below.addLayout(learning)
         below.addWidget(self.network)
         below.addWidget(self.advanced_section)
@@ -256,10 +257,10 @@ class TaskForm(QWidget):
 
 
 class RowLabel(QLabel):
-    """A field's label; all are as wide as the widest, so that the fields are in line."""
+    """A field's label; all are as wide as the widest, so that the fields are aligned."""
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        """Return the size that it would have with the widest text."""
+        """Return the size of the label with the widest text."""
         width, hint = self.fontMetrics().horizontalAdvance, super().sizeHint()
         more = max(map(width, WIDEST)) - width(self.text())
         return QSize(hint.width() + max(0, more), hint.height())

@@ -1,4 +1,4 @@
-"""What to learn from, and how, where the result is an image."""
+"""The forms of the tasks whose result is an image, and the choice of the task."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from napari import Viewer
 from napari.layers import Image, Labels, Layer
-from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.errors import InputError
@@ -27,9 +27,9 @@ from napari_unet.widgets.train.request import TrainRequest
 from napari_unet.widgets.train.segmentation_form import TrainForm
 
 TIPS = {
-    "Dimensions": "2D works plane by plane, and is much faster. 3D sees the neighbouring planes "
-    "too: for volumes.",
-    "Method": "How to tell the noise from the image. Auto measures the image, and says what it "
+    "Dimensions": "2D works plane by plane and is much faster. 3D also reads neighbouring planes: "
+    "for volumes.",
+    "Method": "How the noise is told from the image. Auto measures the image, and reports what it "
     "chose and why.",
 }
 
@@ -39,7 +39,7 @@ DIMENSIONS: list[tuple[int | None, str]] = [(2, "2D"), (3, "3D")]
 SECOND = {
     "restore": PairedLayer(
         "Target",
-        "The same scene as it should look: in every pixel the good image for the degraded one.",
+        "The good image of the same scene: what each pixel of the degraded one should be.",
         Image,
         "target",
         empty="Open the good image too",
@@ -56,13 +56,13 @@ SECOND = {
 
 
 class PairedLayerCombo(LayerCombo):
-    """Chooses a layer that is not the image, or none where there need not be one.
+    """Chooses the layer that goes with an image, or none if it is not needed.
 
     Parameters
     ----------
     viewer : napari.Viewer
         Where the layers are.
-    second : Second
+    second : PairedLayer
         What to offer.
     image : callable
         Returns the image's layer.
@@ -76,28 +76,19 @@ class PairedLayerCombo(LayerCombo):
         parent: QWidget | None = None,
     ) -> None:
         self._second, self._image = second, image
-        super().__init__(viewer, second.kind, second.empty, parent)
+        super().__init__(viewer, second.kind, second.empty, parent, none=second.none)
 
     def refill(self) -> None:
-        """Take in that another image is chosen."""
+        """Offer the layers anew, after another image was chosen."""
         self._follow()
 
-    def _follow(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
-        before, image, kind = self.layer(), self._image(), self._second.kind
-        offered = [x for x in reversed(self._viewer.layers) if isinstance(x, kind)]
-        offered = [x for x in offered if x is not image and (x is before or not _live(x))]
-        none: list[Any] = [None] if self._second.none else []
-        self._layers = [*none, *offered]
-        with QSignalBlocker(self):
-            self.clear()
-            texts = [self._second.none] * len(none)
-            self.addItems([*texts, *(layer.name for layer in offered)])
-            self.setCurrentIndex(self._to_choose(before))
-        if self.layer() is not before:
-            self.layerChanged.emit()
+    def _offered(self) -> list[Any]:
+        before, image = self.layer(), self._image()
+        offered = (x for x in super()._offered() if x is not image)
+        return [x for x in offered if x is before or not _is_preview(x)]
 
-    def _to_choose(self, before: Any) -> int:
-        """Return where what was chosen before is now, else the first layer that fits the image."""
+    def _index_to_keep(self, before: Any) -> int:
+        """Return the index of the layer chosen before, else of the first that fits the image."""
         if before is not None and before in self._layers:
             return self._layers.index(before)
         image = self._image()
@@ -135,33 +126,19 @@ class ImageForm(TaskForm):
         super().__init__(viewer, task, DIMENSIONS, tips, session, parent)
         self.other: PairedLayerCombo | None = None
         self.new = QPushButton("New layer to mark them", self)
-        self.new.setToolTip("Add an empty Labels layer upon the image: paint what is missing.")
+        self.new.setToolTip("Add an empty Labels layer on the image, to paint the missing pixels.")
         self.new.clicked.connect(self._add_mask)
         method = fields_of(self._options).get("method")
         self.method = None if method is None else make_editor(method)
-        data: dict[str, QWidget] = {"Image": self.image}
         if second is not None:
-            data[second.name] = self.other = PairedLayerCombo(viewer, second, self.image.layer)
+            self.other = PairedLayerCombo(viewer, second, self.image.layer)
             self.other.layerChanged.connect(self._changed)
-        learning: dict[str, QWidget] = {}
         if self.method is not None:
-            learning["Method"] = self.method
             self.method.valueChanged.connect(self._changed)
-        learning |= {
-            "Start from": self.start,
-            "Dimensions": self.ndim,
-            "Network": self.net_size,
-            "Budget": self.budget,
-        }
         self.pairs_section = PairsSection(viewer, second, lambda: self.layers()[0])
         self.pairs = self.pairs_section.pairs
         self.pairs.valueChanged.connect(self._changed)
-        rows = self._rows(data)
-        if second is not None and second.kind is Labels:
-            rows.addRow("", self.new)
-        else:
-            self.new.hide()
-        self._place(rows, self._rows(learning), self.pairs_section)
+        self._arrange(second)
         self.image.layerChanged.connect(self._image_changed)
         self._image_changed()
 
@@ -176,7 +153,7 @@ class ImageForm(TaskForm):
         picture, layer = self._picture(), self._other()
         if layer is None and self.task == "restore":
             raise InputError(
-                "There is no target to learn from",
+                "There is no target to train on",
                 todo="Open the good image of the same scene, and choose it as the target",
             )
         other = None if layer is None else largest_level(layer)
@@ -193,11 +170,29 @@ class ImageForm(TaskForm):
         return [(self.image.layer(), self._other()), *self.pairs.layers()]
 
     def release(self) -> None:
-        """Follow the viewer no longer."""
+        """Disconnect from the viewer."""
         super().release()
         self.pairs.release()
         if self.other is not None:
             self.other.release()
+
+    def _arrange(self, second: PairedLayer | None) -> None:
+        data: dict[str, QWidget] = {"Image": self.image}
+        if second is not None and self.other is not None:
+            data[second.name] = self.other
+        training: dict[str, QWidget] = {} if self.method is None else {"Method": self.method}
+        training |= {
+            "Start from": self.start,
+            "Dimensions": self.ndim,
+            "Network": self.net_size,
+            "Budget": self.budget,
+        }
+        rows = self._rows(data)
+        if second is not None and second.kind is Labels:
+            rows.addRow("", self.new)
+        else:
+            self.new.hide()
+        self._place(rows, self._rows(training), self.pairs_section)
 
     def _other(self) -> Any:
         return None if self.other is None else self.other.layer()
@@ -226,24 +221,24 @@ class ImageForm(TaskForm):
         self._changed()
 
 
-def _live(layer: Layer) -> bool:
-    """Tell whether a layer is a preview, which nobody means to learn from."""
+def _is_preview(layer: Layer) -> bool:
+    """Tell whether a layer is a preview, which is not offered."""
     return is_result(layer) and bool(layer.metadata[RESULT].get("preview"))
 
 
 TASKS = {
     "segment": ("Segment", "Paint a few strokes; every pixel gets a class."),
     "denoise": ("Denoise", "Learns from the noisy image alone; no clean one is needed."),
-    "restore": ("Restore", "Learns from pairs how a degraded image should look."),
-    "inpaint": ("Fill in", "Fills in missing pixels from what is around them."),
+    "restore": ("Restore", "Learns from pairs of images how a degraded one should look."),
+    "inpaint": ("Fill in", "Fills in missing pixels from their surroundings."),
 }
 """Name and explanation of each task."""
 
 
 class TaskForms(QWidget):
-    """Chooses what to learn, and shows what has to be set for it.
+    """Chooses the task, and shows its form.
 
-    A form is made when its task is chosen for the first time.
+    A form is created when its task is chosen for the first time.
 
     Parameters
     ----------
@@ -257,7 +252,7 @@ class TaskForms(QWidget):
     changed : Signal()
         Another task is chosen.
     failed : Signal(object)
-        Something the user asked for cannot be; a `NapariUnetError`.
+        What the user asked for cannot be done; a `NapariUnetError`.
     """
 
     changed = Signal()
@@ -267,7 +262,7 @@ class TaskForms(QWidget):
         super().__init__(parent)
         self._viewer, self._session = viewer, session
         self.choice = ChoiceEdit([(task, name) for task, (name, _) in TASKS.items()])
-        self.choice.setToolTip("What the network shall learn.")
+        self.choice.setToolTip("What the network is trained to do.")
         self.choice.setAccessibleName("Task")
         self.about = QLabel()
         self.about.setProperty("unet", "faint")
@@ -293,12 +288,12 @@ class TaskForms(QWidget):
         self._chosen()
 
     def show_running(self, running: bool) -> None:
-        """Make room while a training runs."""
+        """Hide the settings while a training runs."""
         self._head.setVisible(not running)
         self.current.show_running(running)
 
     def release(self) -> None:
-        """Follow the viewer no longer."""
+        """Disconnect from the viewer."""
         for form in self._forms.values():
             form.release()
 

@@ -1,4 +1,4 @@
-"""A training as the panel asks for it: plain values that a thread may hold."""
+"""A training as the panel requests it: plain values that another thread may hold."""
 
 from __future__ import annotations
 
@@ -64,15 +64,23 @@ class TrainRequest:
 
     @property
     def is_segmentation(self) -> bool:
-        """Whether classes are learned from labels that may change while the training runs."""
+        """Whether it is trained on labels, which may change while the training runs."""
         return self.task == "segment"
 
     def mask(self, pair: int) -> Any:
-        """Return what tells which pixels of an image are missing, if anything does."""
+        """Return the mask of an image's missing pixels, or None; `pair` is the image's index."""
         return self.pairs[pair][1] if self.task == "inpaint" else None
 
     def layout(self, pair: int, ndim: int) -> AxisLayout:
-        """Return the roles of an image's axes for a network of so many dimensions."""
+        """Return the roles of an image's axes.
+
+        Parameters
+        ----------
+        pair : int
+            Index of the image.
+        ndim : {2, 3}
+            Spatial dimensions of the network.
+        """
         return self._shapes(ndim)[pair].layout
 
     def plan(self) -> TrainingPlan:

@@ -1,4 +1,4 @@
-"""What to learn to segment from, and how: strokes, and the fields around them."""
+"""The form of a segmentation: the strokes, and how to train on them."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ __all__ = ["GIVEN", "TrainForm"]
 
 TIPS = {
     "Strokes": "The Labels layer that holds your strokes: one label per class.",
-    "Label 0": "What 0 means in the Labels layer. With strokes: not painted, so it counts for "
-    "nothing. With finished masks: background, a class of its own.",
-    "Dimensions": "2D works plane by plane; 3D sees the neighbouring planes too. Auto: 3D where at "
+    "Label 0": "What 0 means in the Labels layer. With strokes: not painted, so it is ignored. "
+    "With finished masks: background, a class of its own.",
+    "Dimensions": "2D works plane by plane; 3D also reads neighbouring planes. Auto: 3D if at "
     "least three planes are painted.",
-    "Start from": "A fresh network knows nothing. A model goes on from what it has learned, with "
-    "the same classes or more.",
+    "Start from": "A fresh network, or a model: the training then continues from its weights, "
+    "with the same classes or more.",
 }
 
 DIMENSIONS: list[tuple[int | None, str]] = [(None, "Auto"), (2, "2D"), (3, "3D")]
@@ -62,7 +62,7 @@ class TrainForm(TaskForm):
         self.augment.serve(self.patch_reader, session.worker, lambda: viewer.theme)
         self.labels = LayerCombo(viewer, Labels, "None yet")
         self.new = QPushButton("New strokes layer")
-        self.new.setToolTip("Add an empty Labels layer upon the image, ready to be painted on.")
+        self.new.setToolTip("Add an empty Labels layer on the image, to paint on.")
         self.strokes = ClassTable(viewer)
         self.pairs_section = PairsSection(
             viewer, STROKES, lambda: (self.image.layer(), self.labels.layer())
@@ -75,7 +75,7 @@ class TrainForm(TaskForm):
         self._labels_changed()
 
     def request(self) -> TrainRequest:
-        """Return the training as it is set; what is painted is copied.
+        """Return the training as it is set; the labels are not copied.
 
         Raises
         ------
@@ -85,7 +85,7 @@ class TrainForm(TaskForm):
         picture, layer = self._picture(), self.labels.layer()
         if layer is None:
             raise InputError(
-                "There is no Labels layer to learn from",
+                "There is no Labels layer to train on",
                 todo='Press "New strokes layer" and paint a few strokes of at least two classes',
             )
         return self._request(picture, largest_level(layer), self._more(picture, layer))
@@ -125,7 +125,7 @@ class TrainForm(TaskForm):
         )
 
     def layers(self) -> list[tuple[Any, Any]]:
-        """Return the image and the labels layer of each pair, None where none is chosen."""
+        """Return the image and the labels layer of each pair; None if none is chosen."""
         return [(self.image.layer(), self.labels.layer()), *self.pairs.layers()]
 
     def names(self) -> dict[int, str]:
@@ -137,7 +137,7 @@ class TrainForm(TaskForm):
         return self.strokes.colors()
 
     def release(self) -> None:
-        """Follow the viewer no longer."""
+        """Disconnect from the viewer."""
         super().release()
         self.labels.release()
         self.strokes.release()
