@@ -30,7 +30,7 @@ from napari_unet.tasks.segmentation.data import (
     count_all,
     digest_of,
     open_all_annotated,
-    wait_for_paint,
+    wait_for_annotations,
 )
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.pretraining import pretrain, remaining_options
@@ -240,7 +240,7 @@ def _train_segmentation(
     known = [info.value for info in start.classes] if start else []
     painted = open_all_annotated(images, masks, dimensions, options)
     if any(isinstance(mask, AnnotationStore) for mask in masks):
-        yield from wait_for_paint(painted, control, known)
+        yield from wait_for_annotations(painted, control, known)
         if control.stopped:
             return
     else:

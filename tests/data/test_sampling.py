@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.data.image import ImageView
 from napari_unet.data.normalisation import Normalisation
-from napari_unet.data.sampling import AnnotatedView, PatchSampler, class_index
+from napari_unet.data.sampling import AnnotatedImage, PatchSampler, class_index
 from napari_unet.data.source import open_source
 from napari_unet.errors import InputError
 from napari_unet.geometry.axes import find_layout
@@ -24,14 +24,14 @@ PLAIN = Normalisation("none", (0.0,), (1.0,))
 
 def _pair(
     labels: NDArray[Any], image: NDArray[Any] | None = None, ndim: int = 2, **options: Any
-) -> AnnotatedView:
+) -> AnnotatedImage:
     """Return a pair whose image tells where each pixel is from, mirrored pixels included."""
     if image is None:
         image = np.arange(labels.size, dtype=np.float64).reshape(labels.shape)
     view = ImageView(open_source(image), find_layout(image.shape, ndim))
     store = AnnotationStore(labels.shape, ndim, **options)
     store.write(Region.whole(labels.shape), labels)
-    return AnnotatedView(view, store)
+    return AnnotatedImage(view, store)
 
 
 def _strokes(shape: tuple[int, ...], seed: int = 0, count: int = 9) -> NDArray[Any]:

@@ -22,8 +22,16 @@ IGNORED = -1
 Shape = tuple[int, ...]
 
 
-class AnnotatedView(NamedTuple):
-    """An image and its annotations."""
+class AnnotatedImage(NamedTuple):
+    """An image and its annotations.
+
+    Parameters
+    ----------
+    view : ImageView
+        The image, with the roles of its axes.
+    store : AnnotationStore
+        What is painted on it; it may change while it is learned from.
+    """
 
     view: ImageView
     store: AnnotationStore
@@ -51,7 +59,7 @@ class PatchSampler:
 
     Parameters
     ----------
-    images : sequence of AnnotatedView
+    images : sequence of AnnotatedImage
         Images with as many channels as the normalisation, and their annotations.
     classes : tuple of int
         Label values in the order of the network's classes; other values are ignored.
@@ -77,7 +85,7 @@ class PatchSampler:
 
     def __init__(
         self,
-        images: Sequence[AnnotatedView],
+        images: Sequence[AnnotatedImage],
         classes: tuple[int, ...],
         normalisation: Normalisation,
         fraction: float = 1 / 6,
@@ -86,7 +94,7 @@ class PatchSampler:
         balance: float = 1.0,
         whole: bool = False,
     ) -> None:
-        self.images = [AnnotatedView(*image) for image in images]
+        self.images = list(images)
         self.classes = classes
         self.normalisation = normalisation
         self.balance = balance
@@ -333,7 +341,7 @@ def _grid_step(output_shape: Shape, cell: Shape) -> Shape:
     return tuple(c // n * n or c for c, n in zip(output_shape, cell, strict=True))
 
 
-def _check_shapes(image: AnnotatedView) -> None:
+def _check_shapes(image: AnnotatedImage) -> None:
     shape = image.view.loop_shape + image.view.spatial_shape
     if image.store.shape != shape:
         raise InputError(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,12 @@ from torch import Tensor
 
 from napari_unet.data.image import ImageView
 from napari_unet.data.normalisation import Normalisation
+from napari_unet.data.split import held_out
 from napari_unet.geometry.region import Region
 from napari_unet.model import InputSpec
+
+HELD_OUT_SIDE = 8
+"""Side in voxels of the squares that are held out where whole patches are targets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,42 +62,35 @@ class TrainingExample:
     weights: NDArray[np.float32]
 
 
-class ImageDataset(Protocol):
-    """Images, and how an example is made of a patch of them."""
+class ImageDataset(ABC):
+    """Images, and how an example is made of a patch of them.
+
+    Attributes
+    ----------
+    task : str
+        "denoise", "restore" or "inpaint".
+    views : sequence of ImageView
+        The images that go into the network.
+    normalisation : Normalisation
+        Of the inputs, for all channels of a view.
+    target : Normalisation
+        Of the targets.
+    has_truth : bool
+        Whether the targets are free of noise, so that the PSNR against them means something.
+    """
+
+    task: str
+    views: Sequence[ImageView]
+    normalisation: Normalisation
+    target: Normalisation
+    has_truth = True
 
     @property
-    def task(self) -> str:
-        """The task: "denoise", "restore" or "inpaint"."""
-
-    @property
-    def views(self) -> Sequence[ImageView]:
-        """The images that go into the network."""
-
-    @property
-    def normalisation(self) -> Normalisation:
-        """Normalisation of the inputs, for all channels of a view."""
-
-    @property
-    def target(self) -> Normalisation:
-        """Normalisation of the targets."""
-
-    @property
+    @abstractmethod
     def input_spec(self) -> InputSpec:
-        """How an image is read."""
+        """How the network reads an image."""
 
-    @property
-    def has_truth(self) -> bool:
-        """Whether the targets are free of noise, so that the PSNR against them means something."""
-
-    def notes(self) -> Iterator[str]:
-        """Yield what was decided from the images, and why."""
-
-    def warnings(self) -> Iterator[str]:
-        """Yield what the user should know."""
-
-    def missing(self, image_index: int) -> ImageView | None:
-        """Return the mask of an image's missing pixels; None where none can be missing."""
-
+    @abstractmethod
     def example(
         self, location: PatchLocation, random: np.random.Generator, validation: bool
     ) -> TrainingExample:
@@ -108,11 +106,31 @@ class ImageDataset(Protocol):
             Whether only what is held out has weight; otherwise only the rest has.
         """
 
+    @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        """Return the loss, a scalar."""
+        """Return the loss, a scalar.
+
+        Parameters
+        ----------
+        outputs, targets, weights : Tensor
+            (B, channels, *output_shape), normalised; the weights are 0 where nothing counts.
+        """
+
+    def notes(self) -> Iterator[str]:
+        """Yield what was decided from the images, and why."""
+        yield from ()
+
+    def warnings(self) -> Iterator[str]:
+        """Yield what the user should know."""
+        yield from ()
+
+    def missing(self, image_index: int) -> ImageView | None:  # noqa: ARG002 - by default none
+        """Return the mask of an image's missing pixels; None where none can be missing."""
+        return None
 
     def facts(self) -> dict[str, Any]:
-        """Return what a model keeps of how it was made, as plain JSON."""
+        """Return what a model keeps of how it was made beside the options, as plain JSON."""
+        return {}
 
 
 def random_location(
@@ -174,6 +192,36 @@ def in_image(location: PatchLocation, shape: Sequence[int]) -> NDArray[np.bool_]
     if part.size:
         mask[part.within(location.output_region).slices] = True
     return mask
+
+
+def counted_voxels(
+    location: PatchLocation,
+    loop: tuple[int, ...],
+    shape: Sequence[int],
+    seed: int,
+    validation: bool,
+) -> NDArray[np.bool_]:
+    """Tell which voxels of the output region count: those held out, or those that are not.
+
+    Parameters
+    ----------
+    location : PatchLocation
+        Where the patch lies.
+    loop : tuple of int
+        Index of the plane; the same squares are held out wherever it is the same.
+    shape : sequence of int
+        Spatial shape of the image, in voxels.
+    seed : int
+        Decides which squares are held out.
+    validation : bool
+        Whether those held out count; otherwise the others do.
+
+    Returns
+    -------
+    ndarray of bool, shape output_shape
+    """
+    held = held_out(loop, location.output_region, location.held_out, seed, HELD_OUT_SIDE)
+    return (held if validation else ~held) & in_image(location, shape)
 
 
 def middle(array: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:

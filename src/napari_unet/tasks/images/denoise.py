@@ -1,4 +1,4 @@
-"""Denoise: learn from noisy images alone."""
+"""Denoising: learn from noisy images alone."""
 
 from __future__ import annotations
 
@@ -16,19 +16,23 @@ from napari_unet.data.normalisation import Normalisation, fit_normalisation
 from napari_unet.data.split import held_out
 from napari_unet.geometry.region import Region
 from napari_unet.model import InputSpec
-from napari_unet.tasks.images.dataset import PatchLocation, TrainingExample, in_image, middle
+from napari_unet.tasks.images.dataset import (
+    ImageDataset,
+    PatchLocation,
+    TrainingExample,
+    counted_voxels,
+    in_image,
+    middle,
+)
 from napari_unet.tasks.images.losses import image_loss
 from napari_unet.tasks.images.noise_analysis import NoiseChoice, choose_method, reach
 from napari_unet.tasks.images.options import DenoiseOptions
 from napari_unet.tasks.images.residual import learns_residual, middle_plane
 
-CELL = 8
-"""Side of the squares that are held out where whole planes are the target."""
-
 
 @dataclass(frozen=True, eq=False)
-class DenoiseDataset:
-    """Noisy images, each its own teacher.
+class DenoiseDataset(ImageDataset):
+    """Noisy images, which are their own targets.
 
     Parameters
     ----------
@@ -39,13 +43,13 @@ class DenoiseDataset:
     target : Normalisation
         For the channels of one plane.
     choice : NoiseChoice
-        How.
+        The method.
     options : DenoiseOptions
         What is set.
     noise : tuple of float
-        Its variance, where the result is filtered by it, see `InputSpec`; else empty.
+        Variance per channel, for the Wiener filter of the result, see `InputSpec`; empty: none.
     residual : bool
-        Whether the network says what to add to the noisy image.
+        Whether the output is added to the mean of the planes that are read.
     """
 
     views: Sequence[ImageView]
@@ -56,12 +60,13 @@ class DenoiseDataset:
     noise: tuple[float, ...]
     residual: bool
     task: str = "denoise"
+    has_truth = False
 
     @classmethod
     def of(
         cls, views: Sequence[ImageView], options: DenoiseOptions, residual: bool | None
     ) -> DenoiseDataset:
-        """Measure one of some images, that with the fewest planes, and choose.
+        """Analyse the noise of the image with the fewest planes, and choose a method.
 
         Parameters
         ----------
@@ -70,8 +75,8 @@ class DenoiseDataset:
         options : DenoiseOptions
             What is set.
         residual : bool, optional
-            Whether the network says what to add to the noisy image; None: where that is better.
-            One with blind spots never does, for it does not look at it.
+            Whether the output is added to the noisy planes; None: where that is better. With
+            blind spots it never is, since the network does not see the pixel itself.
 
         Raises
         ------
@@ -109,23 +114,24 @@ class DenoiseDataset:
             residual="mean" if self.residual else "",
         )
 
-    has_truth = False
-
     def notes(self) -> Iterator[str]:
-        """Say what was chosen, and why."""
+        """Yield which method was chosen, and why."""
         yield self.choice.why
 
     def warnings(self) -> Iterator[str]:
-        """Say what the user should know."""
+        """Yield what the user should know of the noise."""
         yield from self.choice.caution
-
-    def missing(self, image: int) -> None:
-        """Nothing is missing."""
 
     def example(
         self, location: PatchLocation, random: np.random.Generator, validation: bool
     ) -> TrainingExample:
-        """Return an example."""
+        """Return an example: the targets are hidden pixels, or those of a neighbouring plane.
+
+        Parameters
+        ----------
+        location, random, validation
+            As in `ImageDataset.example`.
+        """
         if self.choice.method == "neighbours":
             return self._from_neighbour(location, random, validation)
         return self._from_surroundings(location, random, validation)
@@ -165,7 +171,7 @@ class DenoiseDataset:
 
     @property
     def _line(self) -> int | None:
-        """The spatial axis along which the noise is alike, if it is."""
+        """The spatial axis along which the noise is correlated, if it is."""
         ndim = len(self.views[0].spatial_shape)
         return {"lines_y": ndim - 2, "lines_x": ndim - 1}.get(self.choice.method)
 
@@ -184,17 +190,22 @@ class DenoiseDataset:
         neighbour = neighbours[int(random.integers(len(neighbours)))]
         raw = view.read_raw((*location.loop[:-1], neighbour), region)[view.centre_channels]
         # The same squares in all planes: the neighbour would show what is held out.
-        held = held_out((), region, location.held_out, self.options.seed, CELL)
-        counts = (held if validation else ~held) & in_image(location, view.spatial_shape)
+        counts = counted_voxels(location, (), view.spatial_shape, self.options.seed, validation)
         weights = (counts & np.isfinite(raw)).astype(np.float32)
         return TrainingExample(inputs, self.target.apply(raw), weights)
 
     def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        """Return the mean squared difference: its least value is the mean of what can be."""
+        """Return the mean squared error, which is least for the mean of all possible values.
+
+        Parameters
+        ----------
+        outputs, targets, weights : Tensor
+            As in `ImageDataset.loss`.
+        """
         return image_loss({"l2": 1.0}, outputs, targets, weights)
 
     def facts(self) -> dict[str, Any]:
-        """Return what was measured and chosen."""
+        """Return the method, the reason, and what was measured."""
         return {
             "method": self.choice.method,
             "why": self.choice.why,

@@ -1,10 +1,9 @@
-"""Fill in: learn to continue an image into its holes."""
+"""Inpainting: learn to fill in missing pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -13,31 +12,33 @@ from napari_unet.data.image import ImageView
 from napari_unet.data.inputs import known_pixels, only_known, with_known
 from napari_unet.data.masking import draw_gaps
 from napari_unet.data.normalisation import Normalisation, fit_normalisation
-from napari_unet.data.split import held_out
 from napari_unet.errors import InputError
 from napari_unet.model import InputSpec, ResidualMode
-from napari_unet.tasks.images.dataset import PatchLocation, TrainingExample, in_image, middle
+from napari_unet.tasks.images.dataset import (
+    ImageDataset,
+    PatchLocation,
+    TrainingExample,
+    counted_voxels,
+    middle,
+)
 from napari_unet.tasks.images.losses import image_loss
 from napari_unet.tasks.images.options import InpaintOptions
 
-CELL = 8
-"""Side of the squares that are held out, in voxels."""
-
 
 @dataclass(frozen=True, eq=False)
-class InpaintDataset:
-    """Images with holes; more holes like them are made, and what is in those is known.
+class InpaintDataset(ImageDataset):
+    """Images with missing pixels; further pixels are hidden like them, and are the targets.
 
     Parameters
     ----------
     views, masks : sequence of ImageView
-        The images, and what is missing of them (not 0), both as the network reads them.
+        The images, and masks of their missing pixels (not 0), as the network reads them.
     normalisation, target : Normalisation
         For all of a view's channels, and for those of one plane.
     options : InpaintOptions
         What is set.
     residual : bool
-        Whether the network adds to a smooth filling, see `InputSpec`.
+        Whether the output is added to a smooth interpolation, see `InputSpec`.
     """
 
     views: Sequence[ImageView]
@@ -56,16 +57,16 @@ class InpaintDataset:
         options: InpaintOptions,
         residual: bool,
     ) -> InpaintDataset:
-        """Bring images and masks together.
+        """Fit the normalisation to the known pixels of images.
 
         Parameters
         ----------
         views, masks : sequence of ImageView
-            Images and what is missing of them, one plane at a time.
+            Images and masks of their missing pixels, one plane at a time.
         options : InpaintOptions
             What is set.
         residual : bool
-            Whether the network adds to a smooth filling.
+            Whether the output is added to a smooth interpolation.
 
         Raises
         ------
@@ -73,7 +74,7 @@ class InpaintDataset:
             Where nothing is missing, or nothing is known.
         """
         planes = options.planes or 1
-        # A dead pixel's value tells nothing.
+        # The value of a dead pixel is no measurement.
         known = [only_known(view, mask) for view, mask in zip(views, masks, strict=True)]
         target, finite = fit_normalisation(known, options.normalise, seed=options.seed)
         if finite == 1:
@@ -103,24 +104,20 @@ class InpaintDataset:
             residual=residual,
         )
 
-    has_truth = True
-
-    def notes(self) -> Iterator[str]:
-        """Nothing is decided that the options do not say."""
-        yield from ()
-
-    def warnings(self) -> Iterator[str]:
-        """Nothing to warn of."""
-        yield from ()
-
-    def missing(self, image: int) -> ImageView:
-        """Return which pixels of an image are missing."""
-        return self.masks[image]
+    def missing(self, image_index: int) -> ImageView:
+        """Return the mask of an image's missing pixels."""
+        return self.masks[image_index]
 
     def example(
         self, location: PatchLocation, random: np.random.Generator, validation: bool
     ) -> TrainingExample:
-        """Return an example."""
+        """Return an example: pixels are hidden like the missing ones, and are the targets.
+
+        Parameters
+        ----------
+        location, random, validation
+            As in `ImageDataset.example`.
+        """
         view = self.views[location.image_index]
         mask = self.masks[location.image_index]
         output_shape = location.output_region.shape
@@ -132,10 +129,9 @@ class InpaintDataset:
             0,
         )
         pixels = self.normalisation.apply(raw)
-        held = held_out(
-            location.loop, location.output_region, location.held_out, self.options.seed, CELL
+        counts = counted_voxels(
+            location, location.loop, view.spatial_shape, self.options.seed, validation
         )
-        counts = (held if validation else ~held) & in_image(location, view.spatial_shape)
         hidden = middle((holes & known)[view.centre_channels], output_shape)
         return TrainingExample(
             with_known(pixels, known & ~holes, smooth=self.residual),
@@ -144,9 +140,11 @@ class InpaintDataset:
         )
 
     def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        """Return the losses that are set, added up, over what was hidden."""
-        return image_loss(self.options.loss, outputs, targets, weights)
+        """Return the sum of the losses that are set, over what was hidden.
 
-    def facts(self) -> dict[str, Any]:
-        """Return nothing beyond the options."""
-        return {}
+        Parameters
+        ----------
+        outputs, targets, weights : Tensor
+            As in `ImageDataset.loss`.
+        """
+        return image_loss(self.options.loss, outputs, targets, weights)

@@ -1,4 +1,4 @@
-"""Losses between images, in which what has no weight counts exactly zero."""
+"""Losses between images, in which voxels without weight count exactly zero."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from napari_unet.tasks.images.options import LossName
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Weights of the scales from the finest (Wang, Simoncelli and Bovik 2003)."""
 
-WINDOW, SIGMA = 11, 1.5
-"""Of the Gaussian window of Wang et al. 2004, doi:10.1109/TIP.2003.819861, in voxels."""
+WINDOW = 11
+"""Side in voxels of the Gaussian window of Wang et al. 2004, doi:10.1109/TIP.2003.819861."""
+
+SIGMA = 1.5
+"""Standard deviation of that window, in voxels."""
 
 
 def image_loss(
@@ -32,10 +35,10 @@ def image_loss(
     outputs, targets : Tensor
         (B, C, *spatial).
     weights : Tensor, optional
-        The same shape, or one that broadcasts to it; 0 where nothing is known. Structural
-        similarity, which looks at windows, takes the target to be just what came out there.
+        The same shape, or one that broadcasts to it; 0 where the target is not known. Structural
+        similarity, which compares windows, takes the output for the target there.
     data_range : float
-        For the similarities: between which values the images lie, in normalised units.
+        Span of the images' values in normalised units, for the structural similarities.
     """
     parts = [
         weight * _LOSSES[name](outputs, targets, weights, data_range)
@@ -60,6 +63,7 @@ def _l2(outputs: Tensor, targets: Tensor, weights: Tensor | None, _: float) -> T
 
 
 def _known(outputs: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the targets, with the outputs in place of those without weight."""
     if weights is None:
         return targets
     return torch.where(weights.expand_as(targets) > 0, targets, outputs.detach())
@@ -79,8 +83,9 @@ def _ms_ssim(outputs: Tensor, targets: Tensor, weights: Tensor | None, data_rang
         multiscale_structural_similarity_index_measure as ms_ssim,
     )
 
-    targets, side = _known(outputs, targets, weights), min(outputs.shape[2:])
-    # As many as still hold a window.
+    targets = _known(outputs, targets, weights)
+    side = min(outputs.shape[2:])
+    # As many scales as still hold a window.
     scales = max(1, min(len(SCALES), (side // WINDOW).bit_length()))
     betas = tuple(beta / sum(SCALES[:scales]) for beta in SCALES[:scales])
     value = ms_ssim(

@@ -31,11 +31,11 @@ from napari_unet.tasks.plan import (
 
 ImageTaskName = Literal["denoise", "restore", "inpaint"]
 
-NEEDS = {
+PAIRED_WITH = {
     "restore": "the good images that go with the degraded ones",
     "inpaint": "a mask that is not 0 where pixels are missing",
 }
-"""What the second thing given is, for messages."""
+"""What goes with each image, by task; used in messages."""
 
 
 def open_image_task(
@@ -151,14 +151,14 @@ def _others(task: ImageTaskName, other: object, number: int) -> list[Source | No
         )
     if other is None:
         if task == "restore":
-            raise InputError("There is nothing to learn from", expected=NEEDS[task])
+            raise InputError("There is nothing to learn from", expected=PAIRED_WITH[task])
         return [None] * number
     each = _each(other)
     if len(each) != number or (task == "restore" and any(one is None for one in each)):
         raise InputError(
             "Each image needs what goes with it",
             got=f"{number} images and {len(each)}",
-            expected=NEEDS[task],
+            expected=PAIRED_WITH[task],
         )
     return [None if one is None else open_source(one) for one in each]
 

@@ -1,8 +1,9 @@
-"""Whether a network gives a result anew, or says what to add to the image that it reads.
+"""Residual learning: whether a network's output is added to the image that it reads.
 
-What has to be said where an image is nearly right is little, and learned in few steps: with pairs
-of BSD68 a minute of adding gives what takes many without. But where a blur of a pixel would do most
-of it, a result that is given anew is smooth from the start, and that is learned even faster.
+Where an image is nearly right the residual is small, and learned in few steps: with pairs of BSD68
+a minute of residual learning gives what takes many minutes without. But where a blur of one pixel
+would remove most of the error, an output that is not added to anything is smooth from the start,
+and that is learned even faster.
 """
 
 from __future__ import annotations
@@ -17,75 +18,79 @@ from scipy.ndimage import gaussian_filter
 from napari_unet.data.image import ImageView
 from napari_unet.geometry.region import Region
 
-SIDE = 512
-"""Of the part of an image that is looked at, in pixels."""
+MAX_SIDE = 512
+"""Side in pixels of the part of a plane that is compared, at most."""
 
-PLANES = 8
-"""That are looked at, at most."""
+MAX_PLANES = 8
+"""Number of planes of an image that are compared, at most."""
 
-ALIKE = 0.5
-"""Part of the good image's variance that the other may be off by; they are then correlated by more
-than 0.75."""
+MAX_RESIDUAL_VARIANCE = 0.5
+"""Mean squared error, relative to the target's variance, below which a residual is learned.
 
-BLUR, BLURRED = 1.0, 0.25
-"""Standard deviation of a blur in pixels, and the part of the error that it must leave."""
+Image and target are then correlated by more than 0.75.
+"""
+
+BLUR_SIGMA = 1.0
+"""Standard deviation in pixels of the blur that is tried."""
+
+MIN_BLURRED_ERROR = 0.25
+"""Part of the error that the blur must leave for a residual to be learned."""
 
 
 def some_planes(view: ImageView) -> list[NDArray[Any]]:
-    """Return the middles of some planes from all over an image, as `middle_plane` does."""
+    """Return the middles (channel, y, x) of planes spread evenly over an image."""
     number = prod(view.loop_shape)
-    picks = np.linspace(0, number - 1, min(PLANES, number) + 2)[1:-1].round().astype(int)
+    picks = np.linspace(0, number - 1, min(MAX_PLANES, number) + 2)[1:-1].round().astype(int)
     return [_middle(view, tuple(map(int, np.unravel_index(k, view.loop_shape)))) for k in picks]
 
 
-def middle_plane(view: ImageView, beside: int = 0) -> NDArray[Any]:
-    """Return the middle of an image's middle plane, in grey values.
+def middle_plane(view: ImageView, offset: int = 0) -> NDArray[Any]:
+    """Return the middle of an image's middle plane, not normalised.
 
     Parameters
     ----------
     view : ImageView
         The image.
-    beside : int
-        How many planes before or behind it, along the last looped axis.
+    offset : int
+        Number of planes by which to go on from the middle one, along the last looped axis.
 
     Returns
     -------
     ndarray, shape (channel, y, x)
-        Without what is seen together with it.
+        Without context planes.
     """
     loop = [n // 2 for n in view.loop_shape]
-    if beside:
-        loop[-1] += beside
+    if offset:
+        loop[-1] += offset
     return _middle(view, tuple(loop))
 
 
 def _middle(view: ImageView, loop: tuple[int, ...]) -> NDArray[Any]:
-    shape = view.spatial_shape
-    start, stop = [n // 2 for n in shape[:-2]], [n // 2 + 1 for n in shape[:-2]]
-    for n in shape[-2:]:
-        side = min(n, SIDE)
-        start.append((n - side) // 2)
-        stop.append((n - side) // 2 + side)
-    region = Region(tuple(start), tuple(stop))
+    *depths, height, width = view.spatial_shape
+    sides = [min(height, MAX_SIDE), min(width, MAX_SIDE)]
+    start = [n // 2 for n in depths] + [(height - sides[0]) // 2, (width - sides[1]) // 2]
+    region = Region.of(start, [1] * len(depths) + sides)
     return view.read_raw(loop, region)[view.centre_channels].reshape(-1, *region.shape[-2:])
 
 
 def learns_residual(
-    seen: NDArray[np.float32], good: NDArray[np.float32], noise: float = 0.0
+    image: NDArray[np.float32], target: NDArray[np.float32], noise: float = 0.0
 ) -> bool:
-    """Tell whether an image is so near to what it should be that it is better added to.
+    """Tell whether an image is so near to its target that learning the residual is better.
 
     Parameters
     ----------
-    seen, good : ndarray, shape (channel, y, x)
-        The image, and what it should be; both normalised.
+    image, target : ndarray, shape (channel, y, x)
+        The image and what it should be, both normalised.
     noise : float
-        Variance of the noise that the good one has of its own.
+        Variance of the target's own noise.
     """
-    counts = np.isfinite(seen) & np.isfinite(good)
-    if seen.shape != good.shape or not counts.any():
+    counts = np.isfinite(image) & np.isfinite(target)
+    if image.shape != target.shape or not counts.any():
         return False
-    blurred = gaussian_filter(np.nan_to_num(seen), (0, BLUR, BLUR))
-    off, left = (float(np.mean((x - good)[counts] ** 2)) for x in (seen, blurred))
-    alike = off - noise < ALIKE * (float(np.var(good[counts])) - noise)
-    return alike and left - noise > BLURRED * (off - noise)
+    blurred = gaussian_filter(np.nan_to_num(image), (0, BLUR_SIGMA, BLUR_SIGMA))
+    error = float(np.mean((image - target)[counts] ** 2)) - noise
+    blurred_error = float(np.mean((blurred - target)[counts] ** 2)) - noise
+    variance = float(np.var(target[counts])) - noise
+    is_near = error < MAX_RESIDUAL_VARIANCE * variance
+    return is_near and blurred_error > MIN_BLURRED_ERROR * error

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from napari_unet.data.image import ImageView
 from napari_unet.data.normalisation import Normalisation, fit_normalisation
-from napari_unet.data.split import held_out
 from napari_unet.errors import InputError
 from napari_unet.model import InputSpec, ResidualMode
-from napari_unet.tasks.images.dataset import PatchLocation, TrainingExample, in_image
+from napari_unet.tasks.images.dataset import (
+    ImageDataset,
+    PatchLocation,
+    TrainingExample,
+    counted_voxels,
+)
 from napari_unet.tasks.images.losses import image_loss
 from napari_unet.tasks.images.options import RestoreOptions
 from napari_unet.tasks.images.residual import learns_residual, middle_plane, some_planes
 
-CELL = 8
-"""Side of the squares that are held out, in voxels."""
-
-SHIFTED = 0.5
-"""From how many pixels on a shift is reported."""
+MAX_SHIFT = 0.5
+"""Shift in pixels between the images of a pair from which on the user is warned."""
 
 
 @dataclass(frozen=True, eq=False)
-class RestoreDataset:
-    """Degraded images and what they should look like.
+class RestoreDataset(ImageDataset):
+    """Pairs of a degraded image and a good one.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class RestoreDataset:
     options : RestoreOptions
         What is set.
     residual : bool
-        Whether the network says what to add to the degraded image, see `InputSpec`.
+        Whether the output is added to the degraded image, see `InputSpec`.
     """
 
     views: Sequence[ImageView]
@@ -58,7 +58,7 @@ class RestoreDataset:
         options: RestoreOptions,
         residual: bool | None,
     ) -> RestoreDataset:
-        """Bring pairs together.
+        """Check pairs of images, and fit their normalisations.
 
         Parameters
         ----------
@@ -67,7 +67,7 @@ class RestoreDataset:
         options : RestoreOptions
             What is set.
         residual : bool, optional
-            Whether the network adds to the degraded image; None: where that is better.
+            Whether the output is added to the degraded image; None: where that is better.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class RestoreDataset:
         source, _ = fit_normalisation(views, options.normalise, seed=options.seed)
         target, _ = fit_normalisation(goals, options.normalise, seed=options.seed)
         if options.readout == "softplus":
-            # What is never negative must begin at 0 after the normalisation as well.
+            # A softplus output is at least 0: so must normalised targets be.
             target = replace(target, offset=(0.0,) * len(target.offset))
         if residual is None:
             residual = len(source.offset) == len(target.offset) and all(
@@ -102,57 +102,56 @@ class RestoreDataset:
             view.context_planes, view.periodic_axes, border=view.border, residual=residual
         )
 
-    has_truth = True
-
-    def notes(self) -> Iterator[str]:
-        """Nothing is decided that the options do not say."""
-        yield from ()
-
     def warnings(self) -> Iterator[str]:
-        """Say whether the images of a pair are shifted."""
+        """Yield a sentence for each pair whose images are shifted."""
         if not self.options.align:
             return
         for number, pair in enumerate(zip(self.views, self.goals, strict=True), start=1):
             shift = _shift(*pair)
-            if max(map(abs, shift)) >= SHIFTED:
+            if max(map(abs, shift)) >= MAX_SHIFT:
                 y, x = shift
                 yield (
                     f"The images of pair {number} seem to be shifted by {y:+.1f} pixels along y "
                     f"and {x:+.1f} along x. What they learn is shifted too: register them first."
                 )
 
-    def missing(self, image: int) -> None:
-        """Nothing is missing."""
-
     def example(
         self,
         location: PatchLocation,
-        random: np.random.Generator,  # noqa: ARG002 - part of the protocol
+        random: np.random.Generator,  # noqa: ARG002 - nothing is hidden
         validation: bool,
     ) -> TrainingExample:
-        """Return an example."""
+        """Return an example: the target is the good image.
+
+        Parameters
+        ----------
+        location, random, validation
+            As in `ImageDataset.example`.
+        """
         view = self.views[location.image_index]
         goal = self.goals[location.image_index]
-        region = location.output_region
         inputs = self.normalisation.apply(view.read_raw(location.loop, location.input_region))
-        raw = goal.read_raw(location.loop, region)
-        held = held_out(location.loop, region, location.held_out, self.options.seed, CELL)
-        counts = (held if validation else ~held) & in_image(location, view.spatial_shape)
+        raw = goal.read_raw(location.loop, location.output_region)
+        counts = counted_voxels(
+            location, location.loop, view.spatial_shape, self.options.seed, validation
+        )
         weights = (counts & np.isfinite(raw)).astype(np.float32)
         return TrainingExample(inputs, self.target.apply(raw), weights)
 
     def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        """Return the losses that are set, added up."""
-        return image_loss(self.options.loss, outputs, targets, weights)
+        """Return the sum of the losses that are set.
 
-    def facts(self) -> dict[str, Any]:
-        """Return nothing beyond the options."""
-        return {}
+        Parameters
+        ----------
+        outputs, targets, weights : Tensor
+            As in `ImageDataset.loss`.
+        """
+        return image_loss(self.options.loss, outputs, targets, weights)
 
 
 def _check_pair(number: int, view: ImageView, goal: ImageView) -> None:
-    have = (view.loop_shape, view.spatial_shape)
-    if have != (goal.loop_shape, goal.spatial_shape):
+    sizes = (view.loop_shape, view.spatial_shape)
+    if sizes != (goal.loop_shape, goal.spatial_shape):
         raise InputError(
             f"The images of pair {number} differ in shape",
             got=f"{view.source.shape} and {goal.source.shape}",
@@ -162,7 +161,7 @@ def _check_pair(number: int, view: ImageView, goal: ImageView) -> None:
 
 
 def _shift(view: ImageView, goal: ImageView) -> tuple[float, float]:
-    """Return by how many pixels the good image lies below and to the right of the other."""
+    """Return the shift of the good image in pixels along y and x, relative to the other."""
     from skimage.registration import phase_cross_correlation
 
     flat = [np.nan_to_num(plane.mean(0)) for plane in map(middle_plane, (view, goal))]

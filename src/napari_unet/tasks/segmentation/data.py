@@ -1,50 +1,36 @@
-"""Images and what is painted on them: brought together and checked."""
+"""Opening images and their annotations, and the classes that follow."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 
 from napari_unet.control import Control
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.data.image import ImageView
+from napari_unet.data.sampling import AnnotatedImage
 from napari_unet.data.source import open_source
 from napari_unet.errors import InputError
-from napari_unet.geometry.axes import AxisLayout
 from napari_unet.model import ClassInfo, TrainedModel
 from napari_unet.tasks.plan import ImageShape, TrainingPlan, plan_training
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.training.events import Warned
 
-POLL = 0.1
-"""Seconds between two looks at whether enough is painted to begin."""
-
-
-@dataclass(frozen=True)
-class AnnotatedImage:
-    """An image and what is painted on it, ready to be drawn from."""
-
-    view: ImageView
-    store: AnnotationStore
-
-    @property
-    def layout(self) -> AxisLayout:
-        """Roles of the image's axes."""
-        return self.view.layout
-
-    @property
-    def counts(self) -> dict[int, int]:
-        """Number of painted pixels per label value, as it is now."""
-        return self.store.values()
+POLL_SECONDS = 0.1
+"""Interval at which annotations are counted until there are enough to begin."""
 
 
 def as_pairs(image: object, labels: object) -> tuple[Sequence[object], Sequence[object]]:
-    """Return the images and the labels one by one.
+    """Return images and labels as sequences of the same length.
 
-    Where `labels` is a list or a tuple, it holds those of several images; any other sequence,
-    such as a viewer's pyramid, is one thing.
+    Parameters
+    ----------
+    image : array-like, path, or list of these
+        One image or several.
+    labels : array-like, path, AnnotationStore, or list of these
+        Where it is a list or a tuple, it holds the labels of several images; any other sequence,
+        such as a viewer's pyramid, belongs to one image.
 
     Raises
     ------
@@ -66,41 +52,61 @@ def as_pairs(image: object, labels: object) -> tuple[Sequence[object], Sequence[
 def open_annotated(
     image: object, labels: object, ndim: int, options: SegmentOptions
 ) -> AnnotatedImage:
-    """Bring an image and its labels together.
+    """Open an image and its labels.
+
+    Parameters
+    ----------
+    image : array-like or path
+        The image.
+    labels : array-like, path or AnnotationStore
+        Its labels; those of a store may still change.
+    ndim : int
+        Spatial dimensions of the network.
+    options : SegmentOptions
+        What is set.
 
     Raises
     ------
     InputError
-        Where the shapes differ; and, unless the labels are a store that can still be painted
-        on, where nothing is painted, or only one class is.
+        Where the shapes differ; and, unless the labels are a store, where not at least two
+        classes are annotated.
     """
-    painted = _open(image, labels, ndim, options)
+    annotated = _open(image, labels, ndim, options)
     if not isinstance(labels, AnnotationStore):
-        check_classes([painted], options)
-    return painted
+        check_classes([annotated], options)
+    return annotated
 
 
 def open_all_annotated(
     images: Sequence[object], labels: Sequence[object], ndim: int, options: SegmentOptions
 ) -> list[AnnotatedImage]:
-    """Bring several images and their labels together; there may be nothing painted yet.
+    """Open several images and their labels; nothing need be annotated yet.
 
-    The names of axes in `options` are those of the first image, and of others with as many axes.
+    Parameters
+    ----------
+    images : sequence of array-like or path
+        The images.
+    labels : sequence of array-like, path or AnnotationStore
+        Labels of each image.
+    ndim : int
+        Spatial dimensions of the network.
+    options : SegmentOptions
+        What is set. Names of axes are those of the first image, and of others with as many axes.
 
     Raises
     ------
     InputError
         Where shapes, channels or dimensions differ; it names the pair.
     """
-    painted: list[AnnotatedImage] = []
+    annotated: list[AnnotatedImage] = []
     for number, (image, mask) in enumerate(zip(images, labels, strict=True), start=1):
         try:
-            painted.append(_open(image, mask, ndim, options, first=number == 1))
+            annotated.append(_open(image, mask, ndim, options, first=number == 1))
         except InputError as error:
             if len(images) == 1:
                 raise
             raise InputError(f"Pair {number}: {error}") from error
-    channels = [p.view.channels for p in painted]
+    channels = [one.view.channels for one in annotated]
     for number, count in enumerate(channels, start=1):
         if count != channels[0]:
             raise InputError(
@@ -109,61 +115,61 @@ def open_all_annotated(
                 expected=f"{channels[0]} as in pair 1",
                 todo="Leave it out, or set the channel axis",
             )
-    return painted
+    return annotated
 
 
 def check_classes(
-    painted: Sequence[AnnotatedImage], options: SegmentOptions, known: Iterable[int] = ()
+    annotated: Sequence[AnnotatedImage], options: SegmentOptions, known: Iterable[int] = ()
 ) -> None:
-    """Check that there are two classes to tell apart.
+    """Check that there are at least two classes.
 
     Parameters
     ----------
-    painted : sequence of Painted
-        What there is to learn from.
+    annotated : sequence of AnnotatedImage
+        Images and their annotations.
     options : SegmentOptions
-        For the words.
+        What is set; it decides what the message advises.
     known : iterable of int
-        Classes that the network knows already.
+        Label values of the classes that the network knows already.
 
     Raises
     ------
     InputError
-        Where nothing is painted, or only one class is.
+        Where nothing is annotated, or only one class is.
     """
-    counts = count_all(painted)
+    counts = count_all(annotated)
     if not counts:
         raise InputError(
             "Nothing is painted", todo="Paint a few strokes of at least two classes, then train"
         )
     if len({*counts, *known}) < 2:
+        zero = ", or let 0 mean background" if options.zero == "unpainted" else ""
         raise InputError(
             "Only one class is painted",
             got=f"label {next(iter(counts))}",
-            todo="Paint at least one stroke of another class"
-            + (", or let 0 mean background" if options.zero == "unpainted" else ""),
+            todo=f"Paint at least one stroke of another class{zero}",
         )
 
 
-def count_all(painted: Iterable[AnnotatedImage]) -> dict[int, int]:
-    """Return the number of painted pixels per label value, of all images, sorted by value."""
+def count_all(annotated: Iterable[AnnotatedImage]) -> dict[int, int]:
+    """Return the number of annotated pixels per label value, of all images, sorted by value."""
     total: dict[int, int] = {}
-    for pair in painted:
-        for value, count in pair.counts.items():
+    for one in annotated:
+        for value, count in one.store.values().items():
             total[value] = total.get(value, 0) + count
     return dict(sorted(total.items()))
 
 
-def digest_of(painted: Sequence[AnnotatedImage]) -> str:
-    """Return the sha256 of all that is painted: for one image that of its store."""
-    digests = [pair.store.digest() for pair in painted]
+def digest_of(annotated: Sequence[AnnotatedImage]) -> str:
+    """Return the sha256 of all annotations: for one image that of its store."""
+    digests = [one.store.digest() for one in annotated]
     return digests[0] if len(digests) == 1 else sha256(" ".join(digests).encode()).hexdigest()
 
 
 def _open(
     image: object, labels: object, ndim: int, options: SegmentOptions, *, first: bool = True
 ) -> AnnotatedImage:
-    """Bring an image and its labels together, whatever is painted."""
+    """Open an image and its labels, whatever is annotated."""
     source = open_source(image)
     mask = labels if isinstance(labels, AnnotationStore) else open_source(labels)
     layout = ImageShape.of(source.shape, ndim, options, mask.shape, first=first).layout
@@ -255,23 +261,37 @@ def plan_segmentation(
     )
 
 
-def wait_for_paint(
-    painted: Sequence[AnnotatedImage], control: Control, known: Iterable[int] = ()
+def wait_for_annotations(
+    annotated: Sequence[AnnotatedImage], control: Control, known: Iterable[int] = ()
 ) -> Iterator[Warned]:
-    """Wait until there are two classes to tell apart, or somebody stops it; say so meanwhile.
+    """Wait until at least two classes are annotated, or the training is stopped.
 
     Where 0 means background, one stroke of anything else is enough; where the network knows
     classes already, one stroke of any class.
+
+    Parameters
+    ----------
+    annotated : sequence of AnnotatedImage
+        Images and their annotations.
+    control : Control
+        Stops the waiting.
+    known : iterable of int
+        Label values of the classes that the network knows already.
+
+    Yields
+    ------
+    Warned
+        Once, where there is something to wait for.
     """
     known = set(known)
 
     def enough() -> bool:
-        counts = count_all(painted)
+        counts = count_all(annotated)
         return bool(counts) and len({*counts, *known}) >= 2
 
     if not enough():
-        one = known or any(pair.store.zero_is_class for pair in painted)
+        one = known or any(pair.store.zero_is_class for pair in annotated)
         what = "Paint a stroke" if one else "Paint a stroke of each of two classes"
         yield Warned(f"{what}: the training then begins by itself.")
     while not enough() and not control.stopped:
-        time.sleep(POLL)
+        time.sleep(POLL_SECONDS)

@@ -1,8 +1,8 @@
-"""Learning the image before the strokes: a denoiser's network as a start, not a random one.
+"""Self-supervised pretraining of a segmentation network: it first learns to denoise the image.
 
-The same network first learns to tell hidden pixels from their surroundings, for which every pixel
-of the image is an example; its head is then exchanged for one that names classes. As in DenoiSeg,
-Buchholz et al. 2020, arXiv:2005.02987, but one after the other.
+The network first predicts hidden pixels from their surroundings, for which every pixel of the
+image is an example; its head is then replaced by one for the classes. As in DenoiSeg, Buchholz et
+al. 2020, arXiv:2005.02987, but one after the other.
 """
 
 from __future__ import annotations
@@ -25,25 +25,30 @@ from napari_unet.training.events import Decision, Finished, TrainingEvent, Warne
 from napari_unet.training.trainer import train_network
 
 BUDGET_SHARE = 1 / 5
-"""Part of the budget that goes into learning the image."""
+"""Part of the budget that the pretraining takes."""
 
 SECONDS = 15.0
-"""How long the image is learned where there is no budget."""
+"""Duration of the pretraining in seconds where there is no budget."""
 
 
 def pretrain(
     task: SegmentationTask, options: SegmentOptions, control: Control
 ) -> Iterator[TrainingEvent]:
-    """Let a segmentation's network learn the image; yield what the user should know.
+    """Pretrain a segmentation's network on its images; yield what the user should know.
 
     Parameters
     ----------
     task : SegmentationTask
         Its network is changed, all but the head and the fixed filters.
     options : SegmentOptions
-        Of the segmentation.
+        Those of the segmentation.
     control : Control
-        Stops or pauses it.
+        Stops or pauses the pretraining.
+
+    Yields
+    ------
+    TrainingEvent
+        `Decision` and `Warned` only.
     """
     first = _options(task, options)
     dataset = DenoiseDataset.of([one.view for one in task.annotated], first, residual=False)
@@ -57,7 +62,7 @@ def pretrain(
 
 
 def remaining_options(options: SegmentOptions) -> SegmentOptions:
-    """Return the same with what is left of the budget."""
+    """Return the options of the training after the pretraining: with the rest of the budget."""
     part = 1 - BUDGET_SHARE
     return options.model_copy(
         update={
@@ -91,7 +96,7 @@ def _options(task: SegmentationTask, options: SegmentOptions) -> DenoiseOptions:
 
 
 def _copy_weights(network: Network, event: Finished) -> None:
-    """Copy what was learned, but for the head: that names classes."""
+    """Copy the pretrained weights, except those of the head."""
     known = network.state_dict()
     for name, weights in event.model.weights.items():
         if not name.startswith("head.") and name in known:

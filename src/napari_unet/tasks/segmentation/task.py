@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from napari_unet.control import Previewed, Viewport
 from napari_unet.data.augment import Augmenter
 from napari_unet.data.normalisation import Normalisation, fit_normalisation
-from napari_unet.data.sampling import IGNORED, AnnotatedView, PatchSample, PatchSampler
+from napari_unet.data.sampling import IGNORED, AnnotatedImage, PatchSample, PatchSampler
 from napari_unet.inference.preview import previewed, probabilities
 from napari_unet.model import ClassInfo, InputSpec, TrainedModel, Weights
 from napari_unet.network.blocks import Network, centre_crop
@@ -30,7 +30,6 @@ from napari_unet.tasks.segmentation.calibration import (
     stored_factors,
 )
 from napari_unet.tasks.segmentation.data import (
-    AnnotatedImage,
     class_infos,
     count_all,
     digest_of,
@@ -187,7 +186,7 @@ class SegmentationTask(TaskBase):
         options = self.options
         self.augmenter = Augmenter(options.augment, self.plan.ndim, self.plan.spacing, options.seed)
         self.sampler = PatchSampler(
-            [AnnotatedView(one.view, one.store) for one in self.annotated],
+            self.annotated,
             self.values,
             self.normalisation,
             options.held_out,
