@@ -117,4 +117,4 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").touch()
     done = CliRunner().invoke(commands.app, ["demo", "--out", str(tmp_path / "file" / "out")])
     assert done.exit_code == 1
-    assert "The folder cannot be made" in done.stderr
+    assert "The folder cannot be created" in done.stderr

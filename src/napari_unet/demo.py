@@ -1,4 +1,4 @@
-"""The demonstration: learn both samples from their strokes, and compare with the truth."""
+"""The demonstration: train on the strokes of both samples, and compare with the truth."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
 TRUTHS = {"cells2d": "a classical reference", "volume3d": "exact"}
-"""The samples, and what their truth is worth."""
+"""The samples, and how exact their truth is."""
 
 COLOURS = ((0, 0, 0), *PALETTE)
 """Colours of label values in the figure; the background is black."""
@@ -34,18 +34,18 @@ Event = TypeVar("Event", bound=TrainingEvent | PredictionEvent)
 
 
 class Follow(Protocol):
-    """Looks at events, under a title, while they pass by: a progress bar."""
+    """Shows the progress of events, and passes them on."""
 
     def __call__(self, title: str, events: Iterable[Event], /) -> Iterable[Event]:
-        """Return the same events."""
+        """Return the same events, which are shown under a title."""
 
 
 @dataclass(frozen=True, eq=False)
 class DemoResult:
-    """What came of one sample.
+    """Result for one sample.
 
-    `everywhere` and `unpainted` hold the intersection over union with the truth per class: over
-    all voxels, and over those that no stroke touched.
+    `everywhere` and `unpainted` are the intersection over union with the truth per class: over
+    all voxels, and over those that no stroke covers.
     """
 
     sample: Sample
@@ -61,8 +61,8 @@ class DemoResult:
         return self.sample.name
 
 
-def just_pass(_title: str, events: Iterable[Event], /) -> Iterable[Event]:
-    """Follow nothing."""
+def pass_on(_title: str, events: Iterable[Event], /) -> Iterable[Event]:
+    """Return the events and show nothing; see `Follow`."""
     return events
 
 
@@ -70,19 +70,19 @@ def run_demo(
     out: Path,
     seconds: float = 40.0,
     *,
-    follow: Follow = just_pass,
+    follow: Follow = pass_on,
     steps: int | None = None,
 ) -> list[DemoResult]:
-    """Train on both samples, predict them, and write everything into a folder.
+    """Train on both samples, predict them, and write all files into a folder.
 
     Parameters
     ----------
     out : Path
-        The folder; made if need be. Files of the same names are replaced.
+        The folder; created if it does not exist. Files of the same names are replaced.
     seconds, steps : number
-        Length of each of the two trainings, whichever ends first.
+        Budget of each of the two trainings, which ends at the first limit.
     follow : callable
-        Sees the events of trainings and predictions.
+        Shows the progress of trainings and predictions.
 
     Returns
     -------
@@ -92,12 +92,12 @@ def run_demo(
     Raises
     ------
     InputError
-        Where the folder cannot be made or written to.
+        If the folder cannot be created or written to.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError("The folder cannot be made", got=f"{out}: {error.strerror}") from error
+        raise InputError("The folder cannot be created", got=f"{out}: {error.strerror}") from error
     results = []
     for name in TRUTHS:
         results.append(_learn(sample(name), seconds, steps, follow))
@@ -109,11 +109,27 @@ def run_demo(
 def intersection_over_union(
     labels: NDArray[Any], truth: NDArray[Any], where: NDArray[np.bool_], value: int
 ) -> float | None:
-    """Return the IoU of one class over some voxels; None where the class is not there."""
-    found, right = (labels == value) & where, (truth == value) & where
-    if not right.any():
+    """Return the intersection over union of one class.
+
+    Parameters
+    ----------
+    labels, truth : ndarray of int
+        Predicted and true label values, of one shape.
+    where : ndarray of bool, the same shape
+        The voxels that count.
+    value : int
+        Label value of the class.
+
+    Returns
+    -------
+    float or None
+        None if the class does not occur in the truth.
+    """
+    found = (labels == value) & where
+    expected = (truth == value) & where
+    if not expected.any():
         return None
-    return float((found & right).sum() / (found | right).sum())
+    return float((found & expected).sum() / (found | expected).sum())
 
 
 def _learn(shown: Sample, seconds: float | None, steps: int | None, follow: Follow) -> DemoResult:
@@ -143,18 +159,32 @@ def _learn(shown: Sample, seconds: float | None, steps: int | None, follow: Foll
 
 
 def _write_all(out: Path, result: DemoResult) -> None:
-    """Write what went in as TIFF, so that it can be tried again, and what came out."""
-    shown, name = result.sample, result.name
-    grid = shown.axis_labels, shown.scale, shown.units
-    colours = ((*grid[0], "s"), (*grid[1], 1.0), (*grid[2], "")) if shown.rgb else grid
-    write_image(out / f"{name}-image.tif", shown.image, *colours)
-    write_image(out / f"{name}-strokes.tif", shown.strokes, *grid)
-    write_image(out / f"{name}-labels.tif", result.labels, *grid)
-    write_image(out / f"{name}-labels.ome.zarr", result.labels, *grid)
+    """Write image and strokes as TIFF, to be used again, and the results."""
+    shown = result.sample
+    name = result.name
+    axes = (shown.axis_labels, shown.scale, shown.units)
+    if shown.rgb:
+        image_axes = ((*shown.axis_labels, "s"), (*shown.scale, 1.0), (*shown.units, ""))
+    else:
+        image_axes = axes
+    write_image(out / f"{name}-image.tif", shown.image, *image_axes)
+    write_image(out / f"{name}-strokes.tif", shown.strokes, *axes)
+    write_image(out / f"{name}-labels.tif", result.labels, *axes)
+    write_image(out / f"{name}-labels.ome.zarr", result.labels, *axes)
     result.model.save(out / f"{name}.safetensors")
 
 
-_PANEL, _GAP, _MARGIN, _HEAD = 320, 16, 28, 64
+_PANEL = 320
+"""Side of a picture in the figure, in pixels."""
+
+_GAP = 16
+"""Distance between pictures, in pixels."""
+
+_MARGIN = 28
+"""Margin around the figure, in pixels."""
+
+_HEAD = 64
+"""Height of the heading of a row, in pixels."""
 
 
 def draw_figure(results: list[DemoResult]) -> Image:
@@ -163,12 +193,12 @@ def draw_figure(results: list[DemoResult]) -> Image:
     Parameters
     ----------
     results : list of DemoResult
-        A row each for pictures; for volumes a row for the plane with most strokes and one for the
+        One row for a 2D image; for a volume one for the plane with most strokes, and one for the
         plane farthest from all strokes.
     """
     from PIL import Image, ImageDraw
 
-    rows = [(result, plane) for result in results for plane in _planes(result.sample)]
+    rows = [(result, plane) for result in results for plane in _shown_planes(result.sample)]
     width = 2 * _MARGIN + 4 * _PANEL + 3 * _GAP
     figure = Image.new("RGB", (width, 2 * _MARGIN + len(rows) * (_HEAD + _PANEL + _GAP)), "white")
     draw = ImageDraw.Draw(figure)
@@ -177,18 +207,19 @@ def draw_figure(results: list[DemoResult]) -> Image:
         _draw_head(draw, top, result, plane)
         for j, panel in enumerate(_panels(result, plane)):
             size = (_PANEL, _PANEL)
-            picture = Image.fromarray(panel).resize(size, Image.Resampling.LANCZOS)
-            figure.paste(picture, (_MARGIN + j * (_PANEL + _GAP), top + _HEAD))
+            scaled = Image.fromarray(panel).resize(size, Image.Resampling.LANCZOS)
+            figure.paste(scaled, (_MARGIN + j * (_PANEL + _GAP), top + _HEAD))
     return figure
 
 
 def _draw_head(draw: ImageDraw, top: int, result: DemoResult, plane: int | None) -> None:
-    """Write a row's title, its classes with their IoU, and what the columns are."""
+    """Write title, classes with their IoU, and titles of the columns above a row."""
     from PIL import ImageFont
 
-    large, small = ImageFont.load_default(20), ImageFont.load_default(15)
+    large = ImageFont.load_default(20)
+    small = ImageFont.load_default(15)
     depth = len(result.labels)
-    draw.text((_MARGIN, top), f"{result.name}{_place(plane, depth)}", "black", large)
+    draw.text((_MARGIN, top), f"{result.name}{_plane_name(plane, depth)}", "black", large)
     left: float = _MARGIN + 2 * (_PANEL + _GAP)
     for value, name in result.sample.class_names.items():
         draw.rectangle((left, top + 5, left + 14, top + 19), COLOURS[value])
@@ -201,35 +232,36 @@ def _draw_head(draw: ImageDraw, top: int, result: DemoResult, plane: int | None)
         draw.text((_MARGIN + j * (_PANEL + _GAP), top + 36), column, "#606060", small)
 
 
-def _place(plane: int | None, depth: int) -> str:
+def _plane_name(plane: int | None, depth: int) -> str:
     return "" if plane is None else f", plane {plane + 1} of {depth}"
 
 
-def _planes(shown: Sample) -> Iterator[int | None]:
-    """Return which planes to show: the one with most strokes, and the farthest from all."""
+def _shown_planes(shown: Sample) -> Iterator[int | None]:
+    """Yield the plane with most strokes, and the one farthest from all; None for a 2D image."""
     if shown.strokes.ndim == 2:
         yield None
         return
     painted = np.count_nonzero(shown.strokes, axis=(1, 2))
     yield int(painted.argmax())
     distance = np.abs(np.arange(len(painted))[:, None] - np.flatnonzero(painted)).min(1)
-    # Not at the ends of the volume, where there is less to see.
-    distance[: len(painted) // 8] = distance[-(len(painted) // 8) :] = 0
+    # The ends of the volume, where there is less to see, are not shown.
+    distance[: len(painted) // 8] = 0
+    distance[-(len(painted) // 8) :] = 0
     yield int(distance.argmax())
 
 
 def _panels(result: DemoResult, plane: int | None) -> Iterator[NDArray[np.uint8]]:
-    """Return image, strokes, prediction and truth as RGB pictures, axes (y, x, channel)."""
-    shown, whole = result.sample, slice(None)
-    at = whole if plane is None else plane
+    """Yield image, strokes, prediction and truth as RGB, axes (y, x, channel)."""
+    shown = result.sample
+    key = slice(None) if plane is None else plane
     image = shown.image.astype(np.float32)
     low, high = (0, 255) if shown.rgb else np.percentile(image, (0.5, 99.8))
-    grey = np.clip((image[at] - low) / (high - low), 0, 1) * 255
+    grey = np.clip((image[key] - low) / (high - low), 0, 1) * 255
     base = grey if shown.rgb else np.repeat(grey[..., None], 3, -1)
     assert shown.truth is not None
     yield base.astype(np.uint8)
     for labels, opacity in ((shown.strokes, 1.0), (result.labels, 0.55), (shown.truth, 0.55)):
-        painted = labels[at][..., None]
-        colours = np.array(COLOURS, np.float32)[labels[at]]
+        painted = labels[key][..., None]
+        colours = np.array(COLOURS, np.float32)[labels[key]]
         mixed = base + opacity * (colours - base)
         yield np.where(painted > 0, mixed, base).astype(np.uint8)

@@ -1,7 +1,7 @@
 """The exceptions of napari-unet.
 
-None derives from :class:`RuntimeError`: a generator worker of superqt that raises one reports
-neither an error nor its end, and the panel would wait for ever.
+None derives from :class:`RuntimeError`: a generator worker of superqt that raises one emits neither
+an error nor its end, and the panel would wait for ever.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from typing import Any
 
 
 class NapariUnetError(Exception):
-    """Base of every error that napari-unet raises on purpose.
+    """Base class of the errors that napari-unet raises on purpose.
 
-    The message is one line made for the person who reads it: what is wrong, what was found, what
-    was expected, what to do.
+    The message is one line for the user: what is wrong, what was found, what was expected, and
+    what to do.
 
     Parameters
     ----------
     what : str
-        What is wrong, as a sentence without its full stop.
+        What is wrong, a sentence without its full stop.
     got : object, optional
         What was found.
     expected : object, optional
-        What would have been right.
+        What would be valid.
     todo : str, optional
-        What the reader can do about it.
+        What the user can do.
 
     Examples
     --------
@@ -35,18 +35,22 @@ class NapariUnetError(Exception):
     def __init__(
         self, what: str, *, got: object = None, expected: object = None, todo: str = ""
     ) -> None:
-        facts = [f"got {got}"] * (got is not None) + [f"expected {expected}"] * (
-            expected is not None
-        )
-        message = what + (f" ({', '.join(facts)})" if facts else "") + "."
-        super().__init__(message + (f" {todo.rstrip('.')}." if todo else ""))
+        facts = []
+        if got is not None:
+            facts.append(f"got {got}")
+        if expected is not None:
+            facts.append(f"expected {expected}")
+        message = f"{what} ({', '.join(facts)})." if facts else f"{what}."
+        if todo:
+            message += f" {todo.rstrip('.')}."
+        super().__init__(message)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let it be copied into another process, with all that it says."""
-        return _again, (type(self), str(self), self.__dict__)
+        """Let the error be pickled, with its message and notes."""
+        return _rebuilt, (type(self), str(self), self.__dict__)
 
 
-def _again(kind: type[NapariUnetError], message: str, state: dict[str, Any]) -> NapariUnetError:
+def _rebuilt(kind: type[NapariUnetError], message: str, state: dict[str, Any]) -> NapariUnetError:
     error = kind(message)
     error.args = (message,)
     error.__dict__.update(state)
@@ -54,16 +58,16 @@ def _again(kind: type[NapariUnetError], message: str, state: dict[str, Any]) -> 
 
 
 class InputError(NapariUnetError, ValueError):
-    """What the user handed in cannot be used as it is."""
+    """Input of the user that cannot be used."""
 
 
 class ModelFileError(NapariUnetError, OSError):
-    """A file is no model of ours, or a damaged one."""
+    """A file that is not a model of napari-unet, or is damaged."""
 
 
 class TrainingError(NapariUnetError):
-    """The training could not go on."""
+    """A training that cannot continue."""
 
 
 class OutOfMemoryError(TrainingError, MemoryError):
-    """The device has not enough memory for the smallest step that would do."""
+    """The device does not have enough memory for the smallest possible step."""

@@ -12,7 +12,7 @@ from napari_unet.postprocessing.objects import (
     fill_holes,
     find_regions,
     merge_small,
-    sizes_of,
+    region_sizes,
 )
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=9)
@@ -25,8 +25,8 @@ def picture(*rows):
     return np.array([[mark == "#" for mark in row] for row in rows])
 
 
-def region_sizes(mask):
-    return sizes_of(*find_regions(mask))[1:]
+def sizes(mask):
+    return region_sizes(*find_regions(mask))[1:]
 
 
 def holes_of(mask):
@@ -41,8 +41,8 @@ def holes_of(mask):
 def test_what_stays_is_large_enough_and_as_it_was(mask, smallest):
     kept = drop_small(mask, smallest)
     assert not (kept & ~mask).any()
-    assert (region_sizes(kept) >= smallest).all()
-    wanted = sum(size for size in region_sizes(mask) if size >= smallest)
+    assert (sizes(kept) >= smallest).all()
+    wanted = sum(size for size in sizes(mask) if size >= smallest)
     assert kept.sum() == wanted
 
 
@@ -80,8 +80,9 @@ def test_merged_regions_are_large_enough(classes, smallest):
     merged = merge_small(classes, smallest)
     assert merged.dtype == classes.dtype
     for value in np.unique(merged):
-        sizes = region_sizes(merged == value)
-        assert (sizes >= min(smallest, classes.size)).all() or (merged == value).all()
+        assert (sizes(merged == value) >= min(smallest, classes.size)).all() or (
+            merged == value
+        ).all()
     assert np.array_equal(merge_small(merged, smallest), merged)
 
 

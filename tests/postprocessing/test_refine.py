@@ -203,7 +203,7 @@ def test_events_tell_of_each_part_and_obey():
     [
         (np.zeros((2, 5)), {}, "too few axes"),
         (np.zeros((2, 5, 5)), {"spatial_ndim": 3}, "too few axes"),
-        (np.zeros((2, 5, 5), int), {}, "no probabilities"),
+        (np.zeros((2, 5, 5), int), {}, "not probabilities"),
         (np.zeros((2, 5, 5)), {"values": (1, 2, 3)}, "needs a label"),
         (np.zeros((2, 5, 5)), {"values": (-1, 2)}, "needs a label"),
         (np.zeros((2, 5, 5)), {"spacing": (1,)}, "spacing"),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_unet.postprocessing.objects import find_regions, sizes_of, split_objects
+from napari_unet.postprocessing.objects import find_regions, region_sizes, split_objects
 
 MASKS = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=9))
 
@@ -28,7 +28,7 @@ def test_objects_are_connected_numbered_and_no_smaller_than_asked(mask, distance
     assert np.array_equal(objects > 0, mask)
     assert np.array_equal(np.unique(objects[mask]), np.arange(1, number + 1))
     parts, _ = find_regions(mask)
-    part_sizes = sizes_of(parts, int(parts.max()))
+    part_sizes = region_sizes(parts, int(parts.max()))
     for i in range(1, number + 1):
         mine = objects == i
         assert find_regions(mine)[1] == 1

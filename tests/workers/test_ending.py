@@ -99,7 +99,7 @@ def test_where_no_process_starts_nothing_is_left(monkeypatch):
 
 @pytest.mark.parametrize("code", ["raise SystemExit(3)", "input(); raise SystemExit(3)"])
 def test_one_that_dies_before_it_reports_is_told_of(monkeypatch, code):
-    monkeypatch.setattr(worker, "CODE", code)
+    monkeypatch.setattr(worker, "SERVER_CODE", code)
     with nothing_left():
         apart = SubprocessWorker()
         for _ in range(3):

@@ -193,12 +193,12 @@ def test_a_process_that_dies_is_told_of_and_the_next_job_gets_a_fresh_one(apart)
 
 
 def test_one_that_does_not_stop_is_ended_by_force(apart, monkeypatch):
-    monkeypatch.setattr(worker, "PATIENCE", 0.3)
+    monkeypatch.setattr(worker, "STOP_TIMEOUT", 0.3)
     control = Control()
     events = apart.run(Deaf(), control)
     pid = next(events)
     control.stop()
-    with pytest.raises(TrainingError, match="ended by force"):
+    with pytest.raises(TrainingError, match="was killed"):
         next(events)
     assert gone(pid)
 
@@ -212,7 +212,7 @@ def test_nothing_is_left_running():
 
 
 def test_a_used_process_makes_way_for_a_fresh_one(monkeypatch):
-    monkeypatch.setattr(worker, "IDLE", 0.2)
+    monkeypatch.setattr(worker, "RENEW_AFTER", 0.2)
     apart = SubprocessWorker()
     try:
         (first,) = apart.run(Say(), Control())

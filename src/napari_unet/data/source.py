@@ -405,7 +405,7 @@ def _open_chunked(data: Any, cache: BlockCache | None) -> Source:
     try:
         shape = tuple(int(n) for n in data.shape)
         dtype = np.dtype(data.dtype)
-        chunks = _chunk_sizes(shape, getattr(data, "chunks", None))
+        chunks = _all_chunk_sizes(shape, getattr(data, "chunks", None))
         data.__getitem__  # noqa: B018 - an array that can be sliced
     except (AttributeError, TypeError, ValueError) as error:
         raise InputError(
@@ -425,16 +425,30 @@ def _open_chunked(data: Any, cache: BlockCache | None) -> Source:
     return ChunkedSource(shape, dtype, chunks, fetch, cache)
 
 
-def _chunk_sizes(shape: tuple[int, ...], chunks: Any) -> list[tuple[int, ...]]:
+def _all_chunk_sizes(shape: tuple[int, ...], chunks: Any) -> list[tuple[int, ...]]:
     # dask lists all sizes, zarr and HDF5 have one size for all, contiguous HDF5 has None.
     if chunks is None:
         chunks = shape
     return [
-        tuple(int(n) for n in size) if isinstance(size, Sequence) else _equal_chunks(n, int(size))
+        tuple(int(n) for n in size) if isinstance(size, Sequence) else chunk_sizes(n, int(size))
         for n, size in zip(shape, chunks, strict=True)
     ]
 
 
-def _equal_chunks(length: int, size: int) -> tuple[int, ...]:
+def chunk_sizes(length: int, size: int) -> tuple[int, ...]:
+    """Return the sizes of chunks along an axis, the last of which may be smaller.
+
+    Parameters
+    ----------
+    length : int
+        Size of the axis, in voxels.
+    size : int
+        Size of a chunk, in voxels.
+
+    Examples
+    --------
+    >>> chunk_sizes(10, 4)
+    (4, 4, 2)
+    """
     count, rest = divmod(length, size)
     return (size,) * count + ((rest,) if rest else ())

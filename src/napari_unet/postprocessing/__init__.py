@@ -1,1 +1,1 @@
-"""From probabilities to labels, again and otherwise: thresholds, sizes, holes, single objects."""
+"""Labels from probabilities: thresholds, sizes, holes, and single objects."""

@@ -1,4 +1,4 @@
-"""What can be set about how probabilities become labels."""
+"""Options for making labels from probabilities."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class RefineOptions(BaseModel):
-    """How probabilities become labels. As it comes: the likeliest class everywhere."""
+    """How labels are made from probabilities; by default the most probable class everywhere."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     object_class: int | None = Field(
         None,
-        description="Label of the one class that threshold, smallest and holes are about; empty: "
-        "all classes are equals.",
+        description="Label of the class that threshold, smallest and holes apply to; empty: all "
+        "classes are treated equally.",
     )
     output: Literal["classes", "objects"] = Field(
         "classes", description="One label per class, or one per connected object."
@@ -24,20 +24,22 @@ class RefineOptions(BaseModel):
         0.5,
         ge=0,
         le=1,
-        description="Probability from which a voxel belongs to the class; below it, the likeliest "
-        "other class has it.",
+        description="Probability from which a voxel belongs to the class; below it, it belongs to "
+        "the most probable other class.",
     )
     smallest: int = Field(
         0,
         ge=0,
-        description="Objects of fewer voxels are removed; where all classes are equals, their "
-        "neighbours take them.",
+        description="Objects of fewer voxels are removed; if all classes are treated equally, they "
+        "are merged into their neighbours.",
     )
     holes: int = Field(
-        0, ge=0, description="Enclosed holes of at most so many voxels are filled with the class."
+        0,
+        ge=0,
+        description="Enclosed holes of at most so many voxels are filled with the class.",
     )
     split: bool = Field(
-        False, description="Split objects that touch, where they are narrow (watershed)."
+        False, description="Split touching objects where they are narrow (watershed)."
     )
     distance: float = Field(
         10.0,
@@ -47,6 +49,6 @@ class RefineOptions(BaseModel):
     )
     through_planes: bool = Field(
         False,
-        description="Connect objects from plane to plane, also where the model looks at single "
+        description="Connect objects from plane to plane, even if the model predicts single "
         "planes; only if the planes are neighbours in space.",
     )

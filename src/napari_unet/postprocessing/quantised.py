@@ -1,4 +1,4 @@
-"""Probabilities kept in a quarter of their size."""
+"""Probabilities that are stored as bytes, a quarter of their size."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 FULL = 255
-"""What stands for a probability of 1."""
+"""Byte that means a probability of 1."""
 
 
 class QuantisedProbabilities:
-    """Takes probabilities like an array, tile by tile, and keeps them as bytes.
+    """An array that probabilities are assigned to, and that stores them as bytes.
 
     Parameters
     ----------
     shape : sequence of int
-        (class, ...).
+        Shape (class, ...).
 
     Attributes
     ----------
     array : ndarray of uint8, shape (class, ...)
-        The probabilities, 0 to 255 for 0 to 1. What is not written yet is 0.
+        The probabilities, 0 to 255 for 0 to 1; 0 where nothing was assigned.
 
     Notes
     -----
-    Probabilities are off by at most half a step of 1/255. Where two classes round to the same step
-    and the first of them is not the likeliest, the likeliest is raised by one step, so ``argmax``
-    over the classes is what it was for the numbers that came in (unless both are within half a
-    step of 1, which probabilities that add up to 1 never are).
+    The error is at most half a step of 1/255. If two classes are rounded to the same step and the
+    first of them is not the more probable one, the more probable one is raised by one step. So
+    ``argmax`` over the classes does not change (unless both are within half a step of 1, which
+    is impossible for probabilities that add up to 1).
 
     Examples
     --------
@@ -42,18 +42,20 @@ class QuantisedProbabilities:
     """
 
     dtype = np.dtype(np.float32)
-    """What is taken."""
+    """Type of the values that are assigned."""
 
     def __init__(self, shape: Sequence[int]) -> None:
         self.shape = tuple(shape)
         self.array: NDArray[np.uint8] = np.zeros(self.shape, np.uint8)
 
-    def __setitem__(self, where: Any, values: NDArray[Any]) -> None:
-        self.array[where] = quantise(values)
+    def __setitem__(self, key: Any, values: NDArray[Any]) -> None:
+        self.array[key] = quantise(values)
 
 
 def quantise(probabilities: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return probabilities as bytes with the same likeliest class; see `QuantisedProbabilities`.
+    """Return probabilities as bytes with the same most probable class.
+
+    See `QuantisedProbabilities`.
 
     Parameters
     ----------

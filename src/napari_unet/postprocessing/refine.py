@@ -1,4 +1,4 @@
-"""Labels from kept probabilities, without predicting again."""
+"""Labels from stored probabilities, without a new prediction."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from napari_unet.postprocessing.quantised import FULL
 
 @dataclass(frozen=True)
 class PartRefined:
-    """One plane or volume of a stack is done."""
+    """One plane or volume of a stack has been refined."""
 
     done: int
     parts: int
@@ -35,7 +35,7 @@ class PartRefined:
 
 @dataclass(frozen=True, eq=False)
 class Refined:
-    """All is done: `labels` has the shape of one class. `complete` is False if it was stopped."""
+    """The result: `labels` has the shape of one class; `complete` is False if it was stopped."""
 
     labels: NDArray[Any]
     complete: bool
@@ -49,39 +49,39 @@ def refine(
     spacing: Sequence[float] | None = None,
     spatial_ndim: int | None = None,
 ) -> NDArray[Any]:
-    """Make labels of probabilities.
+    """Make labels from probabilities.
 
-    Where `options` name a class, that class has the voxels whose probability of it reaches the
-    threshold, its holes are filled and then its small objects removed; all else goes to the
-    likeliest other class. Where they name none, the likeliest class has each voxel, and regions
-    that are too small go to the regions beside them. Objects are connected over faces.
+    If `options` name an object class, it gets the voxels whose probability reaches the threshold;
+    then its holes are filled, and its small objects removed. The other voxels get the most
+    probable other class. Without an object class each voxel gets the most probable class, and
+    regions that are too small are merged into their neighbours. Objects are connected over faces.
 
     Parameters
     ----------
     probabilities : array of float or uint8, shape (class, ..., y, x) or (class, ..., z, y, x)
-        From 0 to 1, as bytes from 0 to 255 (`QuantisedProbabilities.array`).
+        From 0 to 1, or bytes from 0 to 255 (`QuantisedProbabilities.array`).
     options : RefineOptions, optional
-        What is wanted.
+        How labels are made.
     values : sequence of int, optional
-        The label of each class. Default: 1, 2, …
+        Label value of each class; by default 1, 2, …
     spacing : sequence of float, optional
-        Distance between voxels per spatial axis. Default: all alike.
+        Distance of voxels per spatial axis; by default 1 for all.
     spatial_ndim : {2, 3}, optional
-        How many of the last axes are space; all others are gone through one by one. Default: all,
-        of four and more the last three. With `RefineOptions.through_planes` it is 3 where there
-        are as many.
+        Number of spatial axes, which are the last ones; along the others each part is refined on
+        its own. By default all axes, at most three. With `RefineOptions.through_planes` it is 3
+        if there are enough axes.
 
     Returns
     -------
     ndarray of int
-        Of the shape of one class and the smallest unsigned type that holds the labels. Objects are
-        numbered 1, 2, … throughout, 0 being outside; an object class has objects of that class
-        alone, and where there is none, each region of a class whose label is not 0 is one.
+        Shape of one class, of the smallest unsigned type that holds the labels. Objects are
+        numbered 1, 2, … throughout, and 0 is the background: regions of the object class, or
+        without one, of each class whose label is not 0.
 
     Raises
     ------
     InputError
-        Where shapes, types and classes do not fit.
+        If shapes, types and classes do not fit.
 
     Examples
     --------
@@ -110,47 +110,50 @@ def refine_events(
     spatial_ndim: int | None = None,
     control: Control | None = None,
 ) -> Iterator[PartRefined | Refined]:
-    """Make labels of probabilities, part by part; see `refine`.
+    """Make labels from probabilities, part by part; see `refine`.
 
     Parameters
     ----------
     probabilities, options, values, spacing, spatial_ndim
         As for `refine`.
     control : Control, optional
-        Stops between parts; the labels of what was not reached are 0.
+        Stops it between parts; the labels of the remaining parts are 0.
 
     Yields
     ------
     PartRefined or Refined
-        The first for each index of the axes that are no space, the second at the end.
+        `PartRefined` for each index along the other axes, `Refined` at the end.
 
     Raises
     ------
     InputError
-        Where shapes, types and classes do not fit.
+        If shapes, types and classes do not fit.
     """
-    options, control = options or RefineOptions(), control or Control()
+    options = options or RefineOptions()
+    control = control or Control()
     ndim = _spatial_ndim(probabilities, spatial_ndim, options)
-    job = _Job.of(probabilities, options, values, spacing, ndim)
+    refiner = _Refiner.of(probabilities, options, values, spacing, ndim)
     shape = tuple(int(n) for n in probabilities.shape[1:])
     loops = shape[: len(shape) - ndim]
     labels = np.zeros(shape, np.int32)
-    total, parts, done = 0, math.prod(loops), 0
+    parts = math.prod(loops)
+    total = 0
+    done = 0
     for index in np.ndindex(*loops):
         if control.stopped:
             break
-        part, number = job.run(np.asarray(probabilities[(slice(None), *index)]))
+        part, number = refiner.refine(np.asarray(probabilities[(slice(None), *index)]))
         labels[index] = np.where(part > 0, part + total, 0) if total else part
         total += number
         done += 1
         yield PartRefined(done, parts)
-    largest = total if options.output == "objects" else max(job.values)
+    largest = total if options.output == "objects" else max(refiner.values)
     yield Refined(labels.astype(np.min_scalar_type(largest)), done == parts)
 
 
 @dataclass(frozen=True)
-class _Job:
-    """What is done to each part; `chosen` is the position of the object class."""
+class _Refiner:
+    """Refines single parts; `chosen` is the index of the object class."""
 
     options: RefineOptions
     values: tuple[int, ...]
@@ -165,11 +168,11 @@ class _Job:
         values: Sequence[int] | None,
         spacing: Sequence[float] | None,
         ndim: int,
-    ) -> _Job:
-        """Check that all fits together."""
+    ) -> _Refiner:
+        """Check the arguments of `refine`, and return a refiner for them."""
         if probabilities.dtype != np.uint8 and not np.issubdtype(probabilities.dtype, np.floating):
             raise InputError(
-                "These are no probabilities",
+                "These are not probabilities",
                 got=probabilities.dtype,
                 expected="floats from 0 to 1, or bytes from 0 to 255",
             )
@@ -177,17 +180,17 @@ class _Job:
         values = tuple(range(1, classes + 1) if values is None else map(int, values))
         if len(values) != classes or min(values, default=0) < 0:
             raise InputError(
-                "Each class needs a label, none of them negative",
+                "Each class needs a label that is not negative",
                 got=values,
                 expected=f"{classes} labels",
             )
-        return cls(options, values, _last(spacing, ndim), _position(options, values))
+        return cls(options, values, _last_spacing(spacing, ndim), _class_index(options, values))
 
-    def run(self, probabilities: NDArray[Any]) -> tuple[NDArray[Any], int]:
-        """Return the labels of a part, and of objects how many there are (else 0)."""
+    def refine(self, probabilities: NDArray[Any]) -> tuple[NDArray[Any], int]:
+        """Return the labels of a part, and the number of objects (0 if they are classes)."""
         classes = tuple(range(len(self.values)))
         if self.chosen is None:
-            likeliest = _likeliest(probabilities, classes)
+            likeliest = _most_probable(probabilities, classes)
             found = merge_small(likeliest, self.options.smallest)
             if self.options.output == "objects":
                 objects = [found == c for c in classes if self.values[c] != 0]
@@ -198,19 +201,20 @@ class _Job:
             return self._number([mask], mask.shape)
         labels = np.zeros(mask.shape, np.int32)
         if others := [c for c in classes if c != self.chosen]:
-            labels = np.array(self.values, np.int32)[_likeliest(probabilities, others)]
+            labels = np.array(self.values, np.int32)[_most_probable(probabilities, others)]
         labels[mask] = self.values[self.chosen]
         return labels, 0
 
     def _mask(self, probability: NDArray[Any]) -> Mask:
-        """Return where the object class is."""
+        """Return the mask of the object class."""
         full = FULL if probability.dtype == np.uint8 else 1
         mask = np.asarray(probability >= self.options.threshold * full)
         return drop_small(fill_holes(mask, self.options.holes), self.options.smallest)
 
     def _number(self, masks: list[Mask], shape: tuple[int, ...]) -> tuple[Regions, int]:
-        """Give numbers to the objects of masks that do not overlap."""
-        options, total = self.options, 0
+        """Label the objects of masks that do not overlap with numbers."""
+        options = self.options
+        total = 0
         objects = np.zeros(shape, np.int32)
         for mask in masks:
             if options.split:
@@ -224,30 +228,31 @@ class _Job:
         return objects, total
 
 
-def _likeliest(probabilities: NDArray[Any], among: Sequence[int]) -> NDArray[np.int32]:
-    """Return the positions of the likeliest of some classes, of equals the first."""
-    best = probabilities[among[0]].copy()
-    found = np.full(best.shape, among[0], np.int32)
-    for position in among[1:]:
-        better = probabilities[position] > best
-        found[better] = position
-        np.maximum(best, probabilities[position], out=best)
+def _most_probable(probabilities: NDArray[Any], classes: Sequence[int]) -> NDArray[np.int32]:
+    """Return the index of the most probable of some classes; of equal ones the first."""
+    best = probabilities[classes[0]].copy()
+    found = np.full(best.shape, classes[0], np.int32)
+    for index in classes[1:]:
+        better = probabilities[index] > best
+        found[better] = index
+        np.maximum(best, probabilities[index], out=best)
     return found
 
 
 def _spatial_ndim(probabilities: Any, wanted: int | None, options: RefineOptions) -> int:
+    """Return the number of spatial axes."""
     axes = len(probabilities.shape) - 1
     ndim = min(axes, 3) if wanted is None or options.through_planes else wanted
     if axes < ndim or ndim not in (2, 3):
         raise InputError(
             "Probabilities have too few axes",
-            got=f"shape {tuple(probabilities.shape)}, {ndim} of them space",
+            got=f"shape {tuple(probabilities.shape)}, {ndim} spatial axes",
             expected="(class, ..., y, x) or (class, ..., z, y, x)",
         )
     return ndim
 
 
-def _last(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
+def _last_spacing(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
     """Return the spacing of the last axes."""
     given = (1.0,) * ndim if spacing is None else tuple(map(float, spacing))
     if len(given) < ndim or min(given) <= 0:
@@ -255,7 +260,8 @@ def _last(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
     return given[-ndim:]
 
 
-def _position(options: RefineOptions, values: tuple[int, ...]) -> int | None:
+def _class_index(options: RefineOptions, values: tuple[int, ...]) -> int | None:
+    """Return the index of the object class, if there is one."""
     if options.object_class is None:
         return None
     if options.object_class not in values:

@@ -1,4 +1,4 @@
-"""The samples by name, each made once."""
+"""The samples by name; each is computed once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def names() -> tuple[str, ...]:
 
 
 def sample(name: str) -> Sample:
-    """Return a sample with arrays of its own, which may be painted on.
+    """Return a sample with arrays of its own, which may be changed.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def sample(name: str) -> Sample:
     Returns
     -------
     Sample
-        The picture, the strokes and the truth; the same at every call.
+        Image, strokes and truth; the same at every call.
 
     Raises
     ------
@@ -56,9 +56,9 @@ def sample(name: str) -> Sample:
             got=repr(name),
             expected=" or ".join(map(repr, names())),
         )
-    return _made(name).copy()
+    return _built(name).copy()
 
 
 @cache
-def _made(name: str) -> Sample:
+def _built(name: str) -> Sample:
     return _BUILDERS[name]()

@@ -1,8 +1,8 @@
-"""A stained slice of colon tissue, with strokes and a reference, from scikit-image's own pictures.
+"""A stained slice of colon tissue from scikit-image, with strokes and a reference segmentation.
 
-The picture is ``skimage.data.immunohistochemistry``, whose file is part of every scikit-image
-installation: nothing is downloaded. All coordinates below were read off the picture by eye; they
-are ``(y, x)`` in pixels.
+The image is ``skimage.data.immunohistochemistry``, whose file is part of every installation of
+scikit-image: nothing is downloaded. All coordinates below were read from the image by eye; they are
+``(y, x)`` in pixels.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from skimage.morphology import disk, opening
 from napari_unet.samples.sample import Sample
 from napari_unet.samples.scribbles import Point, paint
 
-GLAND, STROMA, LUMEN = 1, 2, 3
+GLAND = 1
+STROMA = 2
+LUMEN = 3
 
 _STROKE_WIDTH = 5.0
+"""Width of the strokes, in pixels."""
 
 _STROKES: dict[int, list[list[Point]]] = {
     GLAND: [
@@ -53,20 +56,25 @@ _STROKES: dict[int, list[list[Point]]] = {
         [(4, 66), (6, 76)],
     ],
 }
+"""Strokes by label value; each is a list of points."""
 
-# Where a threshold on the stain fails, the reference follows the eye instead.
 _VESSEL: list[Point] = [
     (393, 450), (400, 464), (430, 467), (450, 471), (463, 476), (474, 462), (486, 444),
     (490, 428), (478, 418), (455, 422), (430, 428), (412, 434),
 ]  # fmt: skip
+"""Outline of a vessel, drawn by eye, because a threshold on the stain misses it."""
+
 _THIN_LUMEN: list[list[Point]] = [
     [(0, 277), (10, 280), (22, 286), (40, 295), (60, 304)],
     [(36, 152), (50, 164), (58, 168), (70, 164), (86, 172), (98, 176), (111, 175)],
 ]
+"""Lines along lumina that are too thin for the threshold, drawn by eye."""
+
 _THIN_STROMA: list[list[Point]] = [
     [(136, 2), (160, 14), (172, 26), (186, 42), (196, 50), (207, 62), (216, 76), (220, 84)],
     [(143, 275), (158, 277), (176, 277)],
 ]
+"""Lines along stroma that is too thin for the threshold, drawn by eye."""
 
 
 def build() -> Sample:
@@ -102,17 +110,17 @@ def _paint_strokes(shape: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def reference(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Segment the picture as an independent, classical reference.
+    """Segment the image with a classical method, as an independent reference.
 
     Parameters
     ----------
     image : ndarray of uint8
-        The picture, axes ``(y, x, channel)``.
+        The image, axes ``(y, x, channel)``.
 
     Returns
     -------
     ndarray of uint8
-        The class of every pixel, axes ``(y, x)``.
+        Label value of every pixel, axes ``(y, x)``.
 
     Notes
     -----
@@ -121,7 +129,7 @@ def reference(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     shape = (image.shape[0], image.shape[1])
     gland = _stained(image)
-    # Whatever lies between glands is stroma where it is connected with a stroke of stroma.
+    # Regions between glands are stroma if they are connected with a stroke of stroma.
     between = label(~gland, connectivity=1)
     stroma = np.isin(between, np.unique(between[paint(shape, _STROKES[STROMA], 1) & ~gland]))
     classes = np.where(gland, GLAND, np.where(stroma, STROMA, LUMEN)).astype(np.uint8)
@@ -132,15 +140,15 @@ def reference(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _stained(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return the parts stained brown, with the nuclei in them, axes ``(y, x)``."""
+    """Return the mask of the parts stained brown, with the nuclei in them, axes ``(y, x)``."""
     brown = gaussian(rgb2hed(image)[..., 2], sigma=2.5)
     gland = _without_small_parts(brown > 0.8 * threshold_otsu(brown), least=1500)
     gland = ~_without_small_parts(~gland, least=300)
-    # Nuclei at a gland's rim leave narrow bays, which opening the outside closes.
+    # Nuclei at the rim of a gland leave narrow bays; an opening of the background closes them.
     return np.asarray(opening(gland, disk(3)) | ~opening(~gland, disk(6)))
 
 
 def _without_small_parts(mask: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
-    """Return `mask` without its connected parts of fewer than `least` pixels."""
+    """Return a mask without its connected parts of fewer than `least` pixels."""
     part = label(mask, connectivity=1)
     return np.asarray((np.bincount(part.ravel()) >= least)[part] & mask)

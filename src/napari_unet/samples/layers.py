@@ -1,4 +1,4 @@
-"""Samples as napari's layer tuples, for *File > Open Sample > U-Net Live*."""
+"""Samples as layer data tuples of napari, for *File > Open Sample > U-Net Live*."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from napari_unet.samples.catalogue import sample
 from napari_unet.samples.sample import Sample
 
-LayerData = tuple[NDArray[np.generic], dict[str, Any], str]
+LayerTuple = tuple[NDArray[np.generic], dict[str, Any], str]
+"""Data, arguments and type of a layer, as napari expects them."""
 
-# Bright on tissue and on black, and of unlike lightness for eyes that cannot tell red from green.
 _COLOURS: dict[int | None, str] = {
     None: "#a0a0a0",
     0: "transparent",
@@ -23,10 +23,11 @@ _COLOURS: dict[int | None, str] = {
     5: "#8050ff",
     6: "#f0e442",
 }
+"""Colours of label values: bright, and of different lightness for colour-blind people."""
 
 
-def layer_data(name: str) -> list[LayerData]:
-    """Return a sample as layers: the picture, and the strokes to go on painting.
+def layer_data(name: str) -> list[LayerTuple]:
+    """Return a sample as layers: the image, and the strokes to paint on.
 
     Parameters
     ----------
@@ -36,8 +37,8 @@ def layer_data(name: str) -> list[LayerData]:
     Returns
     -------
     list of (data, arguments, layer type)
-        An image layer named like the sample and a labels layer "strokes", with the same scale,
-        units and axis labels. The truth is not among them: it is in :class:`PatchSample`.
+        An image layer with the name of the sample and a labels layer "strokes", with the same
+        scale, units and axis labels. The truth is not among them; see :class:`Sample`.
 
     Raises
     ------
@@ -51,18 +52,18 @@ def layer_data(name: str) -> list[LayerData]:
     ]
 
 
-def open_cells2d() -> list[LayerData]:
+def open_cells2d() -> list[LayerTuple]:
     """Open the tissue slice "cells2d": see :func:`layer_data`."""
     return layer_data("cells2d")
 
 
-def open_volume3d() -> list[LayerData]:
+def open_volume3d() -> list[LayerTuple]:
     """Open the synthetic volume "volume3d": see :func:`layer_data`."""
     return layer_data("volume3d")
 
 
 def _shared(found: Sample) -> dict[str, Any]:
-    """Return what both layers of a sample have in common."""
+    """Return the arguments that both layers of a sample have."""
     return {
         "scale": found.scale,
         "units": found.units,
@@ -76,7 +77,7 @@ def _shared(found: Sample) -> dict[str, Any]:
 
 
 def _display(found: Sample) -> dict[str, Any]:
-    """Return how the picture is shown; a few very bright voxels must not darken the rest."""
+    """Return the display settings of the image; the contrast ignores a few very bright voxels."""
     if found.rgb:
         return {"rgb": True}
     low, high = np.percentile(found.image.astype(np.float32), (0.5, 99.8))
@@ -84,7 +85,7 @@ def _display(found: Sample) -> dict[str, Any]:
 
 
 def _painting(found: Sample) -> dict[str, Any]:
-    """Return how the strokes are shown; napari names the class under the mouse from `features`."""
+    """Return the display settings of the strokes; napari shows `features` under the mouse."""
     classes = found.class_names
     return {
         "opacity": 0.7,

@@ -1,4 +1,4 @@
-"""What a sample is: a picture, a few strokes on it, and how the finished labels should look."""
+"""A sample: an image, a few strokes on it, and the true labels."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A picture that comes with the package, painted and ready for training.
+    """An image that comes with the package, with strokes to train on.
 
     Parameters
     ----------
     name : str
-        The name by which :func:`napari_unet.samples.sample` finds it.
+        Name for :func:`napari_unet.samples.sample`.
     image : ndarray
-        The picture, axes ``(y, x, channel)`` for RGB or ``(z, y, x)``.
+        The image, axes ``(y, x, channel)`` for RGB or ``(z, y, x)``.
     strokes : ndarray of uint8
-        The painted classes, with the image's spatial shape; 0 is "not painted".
+        Painted label values, with the spatial shape of the image; 0 is "not painted".
     truth : ndarray of uint8 or None
-        The class of every pixel, shaped like `strokes`, or None if nobody knows it.
+        True label value of every pixel, with the shape of `strokes`; None if unknown.
     scale : tuple of float
         Size of a pixel along each spatial axis, in `units`.
     units : tuple of str
-        Unit of each spatial axis, as napari names it.
+        Unit of each spatial axis, as in napari.
     axis_labels : tuple of str
         Name of each spatial axis.
     class_names : dict of int to str
-        What each class value stands for; 0 has no entry.
+        Name of each class by its label value; 0 has none.
     description : str
-        What is to be seen, where it comes from, and how `truth` was found.
+        What the image shows, where it comes from, and how the truth was found.
     """
 
     name: str
@@ -46,11 +46,11 @@ class Sample:
 
     @property
     def rgb(self) -> bool:
-        """Whether the image has a last axis of colours that the strokes lack."""
+        """Whether the last axis of the image is RGB."""
         return self.image.ndim > self.strokes.ndim
 
     def copy(self) -> Sample:
-        """Return the same sample with arrays of its own, free to be painted on."""
+        """Return the same sample with arrays of its own."""
         truth = None if self.truth is None else self.truth.copy()
         return replace(
             self,

@@ -1,9 +1,9 @@
-"""A synthetic light-sheet volume of a cell aggregate, whose every voxel's class is known.
+"""A synthetic light-sheet volume of a cell aggregate, with the true class of every voxel.
 
-Cells are the Voronoi cells of scattered seeds, seen through a smoothly bent space so that their
-membranes curve. Seeds outside an ellipsoid are medium, so the aggregate gets a bumpy outline. The
-picture is that anatomy, stained unevenly, blurred by an anisotropic Gaussian point spread function,
-shaded, and recorded by a camera with photon (Poisson) and read-out (Gaussian) noise.
+Cells are the Voronoi cells of scattered seeds in smoothly deformed space, so that their membranes
+are curved. Seeds outside an ellipsoid are medium, so the aggregate has an uneven outline. The image
+is this anatomy, stained unevenly, blurred by an anisotropic Gaussian point spread function, shaded,
+and recorded by a camera with photon (Poisson) and read-out (Gaussian) noise.
 """
 
 from __future__ import annotations
@@ -21,21 +21,37 @@ from napari_unet.samples.scribbles import paint_slices
 Floats = NDArray[np.float32]
 
 SHAPE = (24, 160, 160)
+"""Shape of the volume, (z, y, x), in voxels."""
+
 SCALE = (2.0, 0.5, 0.5)
-MEMBRANE, NUCLEUS, REST = 1, 2, 3
-PAINTED_SLICES = (4, 11, 18)  # napari opens a volume on its middle slice
-_MEDIUM = 4  # within this file only: for the user it is part of the rest
-_SPACING = 12.0  # least distance between the seeds of two cells, micrometres
-_REACH = 18.0  # no voxel is farther than this from its two nearest seeds, micrometres
-_HALF_MEMBRANE = np.array([0.9, 0.55, 0.55])  # z: about half a slice, else gaps show
+"""Size of a voxel, in micrometres."""
+
+MEMBRANE = 1
+NUCLEUS = 2
+REST = 3
+
+PAINTED_SLICES = (4, 11, 18)
+"""Slices with strokes; napari opens a volume at its middle slice."""
+
+_MEDIUM = 4
+"""Class of the medium in this module; for the user it is part of the rest."""
+
+_SPACING = 12.0
+"""Least distance between the seeds of two cells, in micrometres."""
+
+_REACH = 18.0
+"""Greatest distance of a voxel from its two nearest seeds, in micrometres."""
+
+_HALF_MEMBRANE = np.array([0.9, 0.55, 0.55])
+"""Half of the thickness of membranes, in micrometres; along z about half a slice avoids gaps."""
 
 
 @dataclass(frozen=True)
 class _Anatomy:
-    """The cells before any microscope sees them; arrays with axes ``(z, y, x)``.
+    """The cells before they are imaged; arrays with axes ``(z, y, x)``.
 
-    `cell` is the index of each voxel's seed, `alive` says which seeds are cells, `membrane` and
-    `nucleus` are masks.
+    `cell` is the index of the seed of each voxel, `alive` tells which seeds are cells, and
+    `membrane` and `nucleus` are masks.
     """
 
     cell: NDArray[np.intp]
@@ -45,7 +61,7 @@ class _Anatomy:
 
     @property
     def regions(self) -> NDArray[np.uint8]:
-        """The class of every voxel, but with the medium told from the cytoplasm."""
+        """Class of every voxel, with the medium as a class of its own."""
         regions = np.where(self.alive[self.cell], REST, _MEDIUM).astype(np.uint8)
         regions[self.nucleus] = NUCLEUS
         regions[self.membrane] = MEMBRANE
@@ -59,7 +75,7 @@ def build(seed: int = 7) -> Sample:
     regions = anatomy.regions
     return Sample(
         name="volume3d",
-        image=_photograph(anatomy, rng),
+        image=_record(anatomy, rng),
         strokes=paint_slices(regions, PAINTED_SLICES, rng).clip(max=REST),
         truth=regions.clip(max=REST),
         scale=SCALE,
@@ -77,16 +93,16 @@ def build(seed: int = 7) -> Sample:
 
 def _grow_cells(rng: np.random.Generator) -> _Anatomy:
     """Grow the aggregate: Voronoi cells, a membrane along each face, a nucleus in each cell."""
-    places = _bent_coordinates(rng)
+    positions = _deformed_coordinates(rng)
     seeds = _scatter_seeds(rng)
     alive = _inside_aggregate(seeds)
-    cell, neighbour, nearest, second = _two_nearest(places, seeds)
+    cell, neighbour, nearest, second = _two_nearest(positions, seeds)
     across = seeds[neighbour] - seeds[cell]
     apart = np.linalg.norm(across, axis=-1)
     to_face = (second - nearest) / (2 * apart)
     half = np.abs(across) @ _HALF_MEMBRANE / apart
     tissue = alive[cell]
-    nucleus = tissue & (to_face > half + 0.5) & (_nuclear_radius(places, seeds, cell, rng) < 1)
+    nucleus = tissue & (to_face > half + 0.5) & (_nuclear_radius(positions, seeds, cell, rng) < 1)
     membrane = (to_face < half) & (tissue | alive[neighbour])
     _close_gaps(membrane, cell, alive)
     return _Anatomy(cell, alive, membrane, nucleus)
@@ -95,28 +111,29 @@ def _grow_cells(rng: np.random.Generator) -> _Anatomy:
 def _close_gaps(
     membrane: NDArray[np.bool_], cell: NDArray[np.intp], alive: NDArray[np.bool_]
 ) -> None:
-    """Add membrane in place where a slanting one slips between two slices."""
-    above, below = cell[:-1], cell[1:]
+    """Add membrane in place where an oblique one lies between two slices."""
+    above = cell[:-1]
+    below = cell[1:]
     face = (above != below) & (alive[above] | alive[below])
     membrane[1:] |= face & ~membrane[:-1]
 
 
 def _smooth_noise(rng: np.random.Generator, grain: float) -> Floats:
-    """Return noise of about unit deviation that changes over `grain` micrometres."""
+    """Return noise of about unit variance that is correlated over `grain` micrometres."""
     coarse = [max(4, round(n * size / grain)) for n, size in zip(SHAPE, SCALE, strict=True)]
     noise = rng.standard_normal(coarse).astype(np.float32)
     return np.asarray(1.5 * resize(noise, SHAPE, order=1, mode="reflect", anti_aliasing=False))
 
 
-def _bent_coordinates(rng: np.random.Generator) -> Floats:
-    """Return where each voxel lies, in micrometres, in a gently bent space: ``(3, z, y, x)``."""
+def _deformed_coordinates(rng: np.random.Generator) -> Floats:
+    """Return the positions of voxels in deformed space, in micrometres, ``(3, z, y, x)``."""
     straight = (np.arange(n) * step for n, step in zip(SHAPE, SCALE, strict=True))
     grid = np.meshgrid(*straight, indexing="ij", sparse=True)
     return np.stack([line + _smooth_noise(rng, 9.0) for line in grid]).astype(np.float32)
 
 
 def _scatter_seeds(rng: np.random.Generator) -> Floats:
-    """Scatter seeds at random, none closer to another than the spacing of cells (dart throwing)."""
+    """Draw seeds of at least the spacing of cells (dart throwing), in micrometres, ``(n, 3)``."""
     extent = np.multiply(SHAPE, SCALE)
     darts = rng.uniform(-_SPACING, extent + _SPACING, (6000, 3)).astype(np.float32)
     seeds = darts[:1]
@@ -127,7 +144,7 @@ def _scatter_seeds(rng: np.random.Generator) -> Floats:
 
 
 def _inside_aggregate(seeds: Floats) -> NDArray[np.bool_]:
-    """Tell which seeds are cells: those in an ellipsoid, but not in the hollow within it."""
+    """Return which seeds are cells: those in an ellipsoid, but not in the hollow within it."""
     extent = np.multiply(SHAPE, SCALE)
     outer = ((seeds - extent * (0.5, 0.56, 0.46)) / (extent * (0.8, 0.5, 0.52))) ** 2
     hollow = ((seeds - extent * (0.5, 0.62, 0.4)) / (12.0, 11.0, 13.0)) ** 2
@@ -135,48 +152,50 @@ def _inside_aggregate(seeds: Floats) -> NDArray[np.bool_]:
 
 
 def _two_nearest(
-    places: Floats, seeds: Floats
+    positions: Floats, seeds: Floats
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats, Floats]:
-    """Return each voxel's nearest and second nearest seed, and the squared distances to them."""
+    """Return the two nearest seeds of each voxel, and the squared distances to them."""
     index = np.zeros((2, *SHAPE), dtype=np.intp)
     distance = np.full((2, *SHAPE), np.inf, dtype=np.float32)
     for number, seed in enumerate(seeds):
         box = _box_around(seed)
-        here = _squared_distance(places[:, *box], seed)
-        (first, second), (near, far) = index[:, *box], distance[:, *box]
-        closer, between = here < near, (here >= near) & (here < far)
+        squared = _squared_distance(positions[:, *box], seed)
+        first, second = index[:, *box]
+        near, far = distance[:, *box]
+        closer = squared < near
+        between = ~closer & (squared < far)
         second[...] = np.where(closer, first, np.where(between, number, second))
-        far[...] = np.where(closer, near, np.where(between, here, far))
+        far[...] = np.where(closer, near, np.where(between, squared, far))
         first[closer] = number
-        near[closer] = here[closer]
+        near[closer] = squared[closer]
     return index[0], index[1], distance[0], distance[1]
 
 
-def _squared_distance(places: Floats, seed: Floats) -> Floats:
-    """Return the squared distance from `seed`, ``(3,)``, to each of `places`, ``(3, ...)``."""
-    z, y, x = (place - at for place, at in zip(places, seed, strict=True))
+def _squared_distance(positions: Floats, seed: Floats) -> Floats:
+    """Return the squared distance from `seed`, ``(3,)``, to each of `positions`, ``(3, ...)``."""
+    z, y, x = (position - s for position, s in zip(positions, seed, strict=True))
     return np.asarray(z * z + y * y + x * x)
 
 
 def _box_around(seed: Floats) -> tuple[slice, ...]:
-    """Return the voxels that may have `seed` as one of their two nearest."""
+    """Return the box of the voxels for which `seed` may be one of the two nearest."""
     low = np.floor((seed - _REACH) / SCALE).astype(int).clip(0)
     high = np.ceil((seed + _REACH) / SCALE).astype(int).clip(0)
     return tuple(slice(a, b) for a, b in zip(low, high, strict=True))
 
 
 def _nuclear_radius(
-    places: Floats, seeds: Floats, cell: NDArray[np.intp], rng: np.random.Generator
+    positions: Floats, seeds: Floats, cell: NDArray[np.intp], rng: np.random.Generator
 ) -> Floats:
-    """Return how far each voxel is from its cell's centre, 1 being the surface of the nucleus."""
+    """Return the distance of voxels from the centre of their cell, 1 at the nuclear surface."""
     radii = rng.uniform(3.8, 5.6, (len(seeds), 3)).astype(np.float32)
     centres = seeds + rng.normal(0, 0.6, seeds.shape).astype(np.float32)
-    offset = (np.moveaxis(places, 0, -1) - centres[cell]) / radii[cell]
+    offset = (np.moveaxis(positions, 0, -1) - centres[cell]) / radii[cell]
     return np.asarray(np.linalg.norm(offset, axis=-1))
 
 
-def _photograph(anatomy: _Anatomy, rng: np.random.Generator) -> NDArray[np.uint16]:
-    """Return what the camera records of the anatomy, in counts."""
+def _record(anatomy: _Anatomy, rng: np.random.Generator) -> NDArray[np.uint16]:
+    """Return the image of the camera, in counts."""
     photons = _stain(anatomy, rng)
     photons = gaussian(photons, sigma=(0.5, 0.9, 0.9), mode="nearest") * _illumination(rng)
     counts = 100 + 12 * rng.poisson(photons) + rng.normal(0, 10, SHAPE)
@@ -184,7 +203,7 @@ def _photograph(anatomy: _Anatomy, rng: np.random.Generator) -> NDArray[np.uint1
 
 
 def _stain(anatomy: _Anatomy, rng: np.random.Generator) -> Floats:
-    """Return the light that each voxel sends, in photons, before any blur."""
+    """Return the light that each voxel emits, in photons, before the blur."""
     cells = len(anatomy.alive)
     cytoplasm = np.where(anatomy.alive, rng.uniform(9, 17, cells), 4)[anatomy.cell]
     chromatin = rng.lognormal(np.log(40), 0.25, cells)[anatomy.cell]
@@ -198,7 +217,7 @@ def _stain(anatomy: _Anatomy, rng: np.random.Generator) -> Floats:
 
 
 def _illumination(rng: np.random.Generator) -> Floats:
-    """Return the share of light that arrives: less in depth and off the sheet's waist."""
+    """Return the share of light that arrives: less in depth and off the waist of the sheet."""
     z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE), indexing="ij", sparse=True)
     sheet = np.exp(-0.25 * z - 0.45 * (x - 0.2) ** 2 - 0.2 * y**2)
     return np.asarray(sheet * (1 + 0.08 * _smooth_noise(rng, 30.0)), dtype=np.float32)

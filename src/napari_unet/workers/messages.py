@@ -1,9 +1,9 @@
-"""What two processes of ours tell each other.
+"""Messages between the viewer's process and the job server that it started.
 
-Messages are pickles, between a parent and the child that it started, over a connection with a
-secret of their own: nothing in them comes from a file or from anybody else. Pictures, results and
-strokes are not copied into them. They stay where they are, in the viewer's process, and the other
-one reads, writes and hears of changes piece by piece.
+Messages are pickled. That is safe because the connection is authenticated by a random key, and
+nothing in them comes from a file or from another program. Images, results and annotations are not
+copied into a message but replaced by tokens: they stay in the viewer's process, and the server
+reads and writes regions of them, and receives changes.
 """
 
 from __future__ import annotations
@@ -25,28 +25,31 @@ from napari_unet.geometry.region import Region
 
 @dataclass(frozen=True, eq=False)
 class Readable:
-    """A picture that stays where it is: whatever `napari_unet.data.source.open_source` takes."""
+    """An image that stays in the viewer's process.
+
+    `data` is anything that `napari_unet.data.source.open_source` accepts.
+    """
 
     data: Any
 
 
 @dataclass(frozen=True, eq=False)
 class Writable:
-    """An array for a result that stays where it is."""
+    """An array for a result, which stays in the viewer's process."""
 
     out: Any
 
 
 @dataclass(frozen=True)
 class Work:
-    """Do this (to the child): an object with ``events(control)``."""
+    """To the server: run this job, an object with a method ``events(control)``."""
 
     job: Any
 
 
 @dataclass(frozen=True)
 class ControlUpdate:
-    """The controls stand like this now (to the child)."""
+    """To the server: the state of the controls has changed."""
 
     stopped: bool
     paused: bool
@@ -55,14 +58,14 @@ class ControlUpdate:
 
 @dataclass(frozen=True)
 class PreviewRequest:
-    """Somebody asks this (to the child)."""
+    """To the server: a question for the job."""
 
     question: Question
 
 
 @dataclass(frozen=True, eq=False)
 class AnnotationUpdate:
-    """These blocks of a store are new; None where nothing is painted any more (to the child)."""
+    """To the server: changed blocks of an annotation store; None for removed blocks."""
 
     number: int
     blocks: Mapping[tuple[int, ...], Block | None]
@@ -70,15 +73,22 @@ class AnnotationUpdate:
 
 @dataclass(frozen=True)
 class ReadRequest:
-    """Send these regions of a picture (to the parent, who answers with a list of arrays)."""
+    """To the viewer: read regions of an image; answered by a `ReadReply`."""
 
     number: int
     regions: Sequence[Region]
 
 
 @dataclass(frozen=True, eq=False)
+class ReadReply:
+    """To the server: the content of the regions of a `ReadRequest`."""
+
+    arrays: Sequence[NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
 class WriteRequest:
-    """Put these values there (to the parent)."""
+    """To the viewer: write values into a result."""
 
     number: int
     where: Any
@@ -87,20 +97,32 @@ class WriteRequest:
 
 @dataclass(frozen=True, eq=False)
 class JobEvent:
-    """The job yielded this (to the parent)."""
+    """To the viewer: an event of the job."""
 
     event: Any
 
 
 @dataclass(frozen=True, eq=False)
 class JobFinished:
-    """The job is over (to the parent), by an error where there is one."""
+    """To the viewer: the job has ended, possibly by an error."""
 
     error: Exception | None = None
 
 
 def dumps(message: object, persistent_id: Callable[[Any], Any]) -> bytes:
-    """Return a message as bytes; what `persistent_id` gives for a part of it goes in its place."""
+    """Serialise a message.
+
+    Parameters
+    ----------
+    message : object
+        The message.
+    persistent_id : callable
+        Returns a token that replaces a part of the message, or None to keep the part.
+
+    Returns
+    -------
+    bytes
+    """
 
     class Pickler(pickle.Pickler):
         def persistent_id(self, part: Any) -> Any:
@@ -112,7 +134,19 @@ def dumps(message: object, persistent_id: Callable[[Any], Any]) -> bytes:
 
 
 def loads(message: bytes, persistent_load: Callable[[Any], Any]) -> Any:
-    """Return the message in these bytes; `persistent_load` undoes what `persistent_id` did."""
+    """Deserialise a message.
+
+    Parameters
+    ----------
+    message : bytes
+        From :func:`dumps`.
+    persistent_load : callable
+        Returns the object for a token.
+
+    Returns
+    -------
+    object
+    """
 
     class Unpickler(pickle.Unpickler):
         def persistent_load(self, token: Any) -> Any:
@@ -123,7 +157,7 @@ def loads(message: bytes, persistent_load: Callable[[Any], Any]) -> Any:
 
 @dataclass(frozen=True)
 class SourceToken:
-    """Stands for a `Readable`."""
+    """Replaces a `Readable` in a message."""
 
     number: int
     shape: tuple[int, ...]
@@ -132,7 +166,7 @@ class SourceToken:
 
 @dataclass(frozen=True)
 class TargetToken:
-    """Stands for a `Writable`."""
+    """Replaces a `Writable` in a message."""
 
     number: int
     shape: tuple[int, ...]
@@ -141,7 +175,7 @@ class TargetToken:
 
 @dataclass(frozen=True, eq=False)
 class AnnotationsToken:
-    """Stands for an `AnnotationStore`."""
+    """Replaces an `AnnotationStore` in a message."""
 
     number: int
     shape: tuple[int, ...]
@@ -151,7 +185,7 @@ class AnnotationsToken:
     blocks: Mapping[tuple[int, ...], Block]
 
     def open(self) -> AnnotationStore:
-        """Return a store that holds the same."""
+        """Return a store with the same labels."""
         store = AnnotationStore(
             self.shape, self.spatial_ndim, block=self.block, zero_is_class=self.zero_is_class
         )
@@ -160,51 +194,52 @@ class AnnotationsToken:
 
 
 class SharedObjects:
-    """Pictures, results and strokes of one job, by number."""
+    """Images, results and annotations of one job, which stay in the viewer's process."""
 
     def __init__(self) -> None:
-        self._things: list[Any] = []
+        self._objects: list[Any] = []
         self._sent: dict[int, Annotations] = {}
 
     def persistent_id(self, part: Any) -> Any:
-        """Return what goes over the wire in place of a part; None where that is the part itself."""
+        """Return the token that replaces a part of a message; None to keep the part."""
         match part:
             case Readable():
                 source = open_source(part.data)
-                return SourceToken(self._keep(source), source.shape, source.dtype)
+                return SourceToken(self._register(source), source.shape, source.dtype)
             case Writable():
-                return TargetToken(self._keep(part.out), tuple(part.out.shape), part.out.dtype)
+                return TargetToken(self._register(part.out), tuple(part.out.shape), part.out.dtype)
             case AnnotationStore():
-                return self._strokes(part)
+                return self._annotations_token(part)
         return None
 
     def persistent_load(self, token: Any) -> Any:
-        """Return what a token that came back stands for."""
-        return self._things[token.number]
+        """Return the object for a token that the server sent back."""
+        return self._objects[token.number]
 
-    def read(self, message: ReadRequest) -> list[Any]:
-        """Return what the child wants to see."""
-        source: Source = self._things[message.number]
-        return [source.read(region) for region in message.regions]
+    def read(self, message: ReadRequest) -> ReadReply:
+        """Read the requested regions of an image."""
+        source: Source = self._objects[message.number]
+        return ReadReply([source.read(region) for region in message.regions])
 
     def write(self, message: WriteRequest) -> None:
-        """Put what the child made in its place."""
-        self._things[message.number][message.where] = message.values
+        """Write values into a result."""
+        self._objects[message.number][message.where] = message.values
 
-    def painted(self) -> Iterator[AnnotationUpdate]:
-        """Yield what was painted since this was last asked."""
+    def annotation_updates(self) -> Iterator[AnnotationUpdate]:
+        """Yield the changes of all annotations since the last call."""
         for number, before in self._sent.items():
-            now = self._things[number].snapshot()
+            now = self._objects[number].snapshot()
             if now.version != before.version:
                 self._sent[number] = now
                 yield AnnotationUpdate(number, now.changes_since(before))
 
-    def _keep(self, thing: Any) -> int:
-        self._things.append(thing)
-        return len(self._things) - 1
+    def _register(self, shared: Any) -> int:
+        self._objects.append(shared)
+        return len(self._objects) - 1
 
-    def _strokes(self, store: AnnotationStore) -> AnnotationsToken:
-        now, number = store.snapshot(), self._keep(store)
+    def _annotations_token(self, store: AnnotationStore) -> AnnotationsToken:
+        now = store.snapshot()
+        number = self._register(store)
         self._sent[number] = now
         return AnnotationsToken(
             number,

@@ -1,8 +1,8 @@
-"""Work is done by another process, behind the same iterator of events.
+"""Workers run jobs, in another process or in this one, and yield their events.
 
-A thread would do, but for Python's lock: while a thread trains, the viewer waits for it many times
-a second. Another process also gives all its memory back when it ends, the GPU's too, and can be
-ended by force.
+Jobs run in another process rather than in a thread, because a thread that trains holds the global
+interpreter lock so often that the viewer stutters. A process also frees all of its memory when it
+ends, that of the GPU, too, and it can be killed.
 """
 
 from __future__ import annotations
@@ -36,124 +36,148 @@ from napari_unet.workers.messages import (
 )
 
 POLL = 0.02
-"""Seconds between two looks at the controls and the strokes."""
+"""Interval at which changes of controls and annotations are sent, in seconds."""
 
-PATIENCE = 60.0
-"""Seconds that a job which was asked to stop has for it."""
+STOP_TIMEOUT = 60.0
+"""Seconds after which a job that does not stop on request is killed."""
 
-START = 120.0
-"""Seconds that a child has to report for work: antivirus programs look at torch for long."""
+START_TIMEOUT = 120.0
+"""Seconds for a server to connect; antivirus software can delay the import of torch."""
 
-GRACE = 2.0
-"""Seconds that a killed process, and the threads that wait for it, have to be gone."""
+KILL_TIMEOUT = 2.0
+"""Seconds to wait for a killed process, and for the threads that wait for it, to end."""
 
-IDLE = 60.0
-"""Seconds after which a process that has worked makes way for a fresh one."""
+RENEW_AFTER = 60.0
+"""Seconds after which an idle process that has run a job is replaced by a new one."""
 
-CODE = "import sys; sys.path[:] = {path!r}; from napari_unet.workers.server import main; main()"
+SERVER_CODE = (
+    "import sys; sys.path[:] = {path!r}; from napari_unet.workers.server import main; main()"
+)
+"""Program of a job server."""
 
 _log = logging.getLogger(__name__)
 
 
 class Job(Protocol):
-    """Something to do: plain values, and `Readable`, `Writable` and `AnnotationStore` objects."""
+    """A job: an object of plain values, and of `Readable`, `Writable` and `AnnotationStore`."""
 
     def events(self, control: Control) -> Iterator[Any]:
-        """Do it, and yield what happens; stop when the control says so."""
+        """Run the job and yield its events, until it ends or `control` stops it."""
 
 
 class Worker(Protocol):
-    """Does jobs, one at a time."""
+    """Runs jobs, one at a time."""
 
     def warm_up(self) -> None:
-        """Get ready, for there will soon be something to do."""
+        """Prepare for a job that will follow soon."""
 
     def run(self, job: Job, control: Control) -> Iterator[Any]:
-        """Do a job; yield what happens."""
+        """Run a job and yield its events.
+
+        Parameters
+        ----------
+        job : Job
+            The job.
+        control : Control
+            Stops or pauses it, and passes questions and the visible region to it.
+        """
 
     def close(self) -> None:
-        """End whatever is done."""
+        """End all jobs."""
 
 
 class SubprocessWorker:
-    """Does its jobs in other processes, one for each that runs at the same time.
+    """Runs jobs in other processes, one for each job that runs at the same time.
 
-    A process is started ahead of time, for torch takes seconds to import. One that has done its
-    job waits a while for another one, and then makes way for a fresh one, so that all memory that
-    it took comes back.
+    A process is started in advance, because importing torch takes seconds. A process that has
+    run a job is kept for the next one, and replaced by a new one after a while, so that all of
+    its memory is freed.
     """
 
     def __init__(self) -> None:
-        # Reentrant: a forgotten iterator may be collected, and give back its process, in a thread
-        # that holds the lock.
+        # Reentrant, because garbage collection of an unfinished iterator releases its process,
+        # possibly in a thread that holds the lock.
         self._lock = RLock()
         self._spare: _Process | None = None
         self._busy: set[_Process] = set()
         self._renewal: Timer | None = None
 
     def warm_up(self) -> None:
-        """Start a process now, so that the next job need not wait for it."""
+        """Start a process, so that the next job does not have to wait for it."""
         with self._lock:
             if self._spare is None:
                 self._spare = _Process()
 
     def run(self, job: Job, control: Control) -> Iterator[Any]:
-        """Do a job; yield what happens.
+        """Run a job and yield its events.
+
+        Parameters
+        ----------
+        job : Job
+            The job.
+        control : Control
+            Stops or pauses it, and passes questions and the visible region to it.
 
         Raises
         ------
         Exception
-            What the job raised, with the other process's traceback as a note.
+            The exception of the job, with the traceback in the other process as a note.
         TrainingError
-            Where the process was ended from outside, for instance for lack of memory.
+            If the process was killed, for instance because memory ran out.
         """
-        process = self._take()
-        whole = False
+        process = self._acquire()
+        finished = False
         try:
             yield from process.run(job, control)
-            whole = True
+            finished = True
         finally:
-            self._give_back(process, again=whole)
+            self._release(process, reusable=finished)
 
     def close(self) -> None:
-        """End all processes at once; a later job gets a fresh one."""
+        """Kill all processes; a later job gets a new one."""
         with self._lock:
-            busy, spare, renewal = list(self._busy), self._spare, self._renewal
-            self._spare = self._renewal = None
+            busy = list(self._busy)
+            spare = self._spare
+            renewal = self._renewal
+            self._spare = None
+            self._renewal = None
             self._busy.clear()
         if renewal is not None:
             renewal.cancel()
-            renewal.join(GRACE)
+            renewal.join(KILL_TIMEOUT)
         for process in busy:
-            process.kill()  # whoever waits for its events ends the rest
+            process.kill()  # its `run` then closes the connection
         if spare is not None:
             spare.end()
 
-    def _take(self) -> _Process:
+    def _acquire(self) -> _Process:
+        """Return the spare process, or a new one, and mark it as busy."""
         with self._lock:
-            process, self._spare = self._spare or _Process(), None
+            process = self._spare or _Process()
+            self._spare = None
             if self._renewal is not None:
                 self._renewal.cancel()
             self._busy.add(process)
             return process
 
-    def _give_back(self, process: _Process, *, again: bool) -> None:
+    def _release(self, process: _Process, *, reusable: bool) -> None:
+        """Keep a process for the next job, or end it."""
         with self._lock:
-            # One that is no longer busy was ended meanwhile.
-            keep = again and self._spare is None and process in self._busy
+            # A process that is not in the set of busy ones was killed in the meantime.
+            keep = reusable and self._spare is None and process in self._busy
             self._busy.discard(process)
             if keep:
                 self._spare = process
-                self._renewal = Timer(IDLE, self._renew, (process,))
+                self._renewal = Timer(RENEW_AFTER, self._renew, (process,))
                 self._renewal.daemon = True
                 self._renewal.start()
         if not keep:
             process.end()
 
     def _renew(self, used: _Process) -> None:
-        """Replace a process that has done something, and waits."""
+        """Replace an idle process that has run a job."""
         with self._lock:
-            # In one go, or `close` would not know of the fresh one.
+            # Within the lock, so that `close` does not miss the new process.
             if self._spare is not used:
                 return
             self._spare = _Process()
@@ -161,13 +185,13 @@ class SubprocessWorker:
 
 
 class InProcessWorker:
-    """Does its jobs in this very process."""
+    """Runs jobs in this process."""
 
     def warm_up(self) -> None:
         """Do nothing."""
 
     def run(self, job: Job, control: Control) -> Iterator[Any]:
-        """Do a job; yield what happens."""
+        """Run a job and yield its events; parameters as for `Worker.run`."""
         return job.events(control)
 
     def close(self) -> None:
@@ -175,129 +199,131 @@ class InProcessWorker:
 
 
 class _Process:
-    """One child, which does one job at a time.
+    """A job server process, which runs one job at a time.
 
-    It is killed at the latest when this object is collected, or the program ends.
+    It is killed when this object is garbage-collected, or the program ends, at the latest.
     """
 
     def __init__(self) -> None:
-        self._line = _Line()
-        self._popen = self._line.popen
-        self._kill = finalize(self, self._line.kill)
+        self._link = _ServerLink()
+        self._popen = self._link.popen
+        self._kill = finalize(self, self._link.kill)
 
     def run(self, job: Job, control: Control) -> Iterator[Any]:
-        """Do a job; yield what happens."""
-        lending = SharedObjects()
-        connection = self._wait(control)
+        """Run a job and yield its events; parameters as for `Worker.run`."""
+        shared = SharedObjects()
+        connection = self._connect(control)
         if connection is None:
             return
-        self._say(Work(job), lending.persistent_id)
-        steering = self._steer(lending, control)
+        self._send(Work(job), shared.persistent_id)
+        updates = self._control_updates(shared, control)
         while True:
-            next(steering)
-            if not self._heard(connection):
+            next(updates)
+            if not self._has_message(connection):
                 continue
-            match loads(self._receive(), lending.persistent_load):
+            match loads(self._receive(), shared.persistent_load):
                 case JobEvent(event):
                     yield event
                 case ReadRequest() as message:
-                    self._say(lending.read(message))
+                    self._send(shared.read(message))
                 case WriteRequest() as message:
-                    lending.write(message)
+                    shared.write(message)
                 case JobFinished(error):
                     if error is not None:
                         raise error
                     return
 
-    def _steer(self, lending: SharedObjects, control: Control) -> Iterator[None]:
-        """Hand on, each time, what has changed here; see that a stop is obeyed."""
-        told, stopped_at = ControlUpdate(False, False, None), 0.0
+    def _control_updates(self, shared: SharedObjects, control: Control) -> Iterator[None]:
+        """Send what has changed at each step; raise if the job does not stop on request."""
+        sent = ControlUpdate(False, False, None)
+        stopped_at = 0.0
         while True:
             now = ControlUpdate(control.stopped, control.paused, control.view)
-            if now != told:
-                self._say(now)
-                told = now
+            if now != sent:
+                self._send(now)
+                sent = now
             while question := control.asked():
-                self._say(PreviewRequest(question))
-            for strokes in lending.painted():
-                self._say(strokes)
+                self._send(PreviewRequest(question))
+            for update in shared.annotation_updates():
+                self._send(update)
             if now.stopped:
                 stopped_at = stopped_at or time.monotonic()
-                if time.monotonic() - stopped_at > PATIENCE:
-                    raise TrainingError("It did not stop when asked to, and was ended by force")
+                if time.monotonic() - stopped_at > STOP_TIMEOUT:
+                    raise TrainingError("The job did not stop on request, and was killed")
             yield
 
     def kill(self) -> None:
-        """End the process, whatever it does; any thread may call this."""
+        """Kill the process; this may be called from any thread."""
         self._kill()
 
     def end(self) -> None:
-        """End the process and close the connection; only where nobody else uses that any more.
+        """Kill the process and close the connection, which no other thread may be using.
 
-        A descriptor that is closed while another thread reads from it may by then be another file.
+        A closed descriptor may at once be that of another file, from which a thread that still
+        reads the connection would then read.
         """
         self._kill()
-        if self._line.connection is not None:
-            self._line.connection.close()
+        if self._link.connection is not None:
+            self._link.connection.close()
 
-    def _wait(self, control: Control) -> Connection | None:
-        """Wait until the child is there; None where the user no longer wants it."""
+    def _connect(self, control: Control) -> Connection | None:
+        """Wait until the server has connected; return None if the job is stopped before."""
         began = time.monotonic()
-        accepting = self._line.accepting
-        while accepting.is_alive():
-            accepting.join(POLL)
+        accept_thread = self._link.accept_thread
+        while accept_thread.is_alive():
+            accept_thread.join(POLL)
             if control.stopped:
                 return None
-            if self._popen.poll() is not None or time.monotonic() - began > START:
-                raise self._died()
-        if self._line.connection is None:
-            raise self._died()
-        return self._line.connection
+            if self._popen.poll() is not None or time.monotonic() - began > START_TIMEOUT:
+                raise self._unexpected_end()
+        if self._link.connection is None:
+            raise self._unexpected_end()
+        return self._link.connection
 
-    def _heard(self, connection: Connection) -> bool:
+    def _has_message(self, connection: Connection) -> bool:
         try:
             return connection.poll(POLL)
         except OSError as error:
-            raise self._died() from error
+            raise self._unexpected_end() from error
 
     def _receive(self) -> bytes:
-        assert self._line.connection is not None
+        assert self._link.connection is not None
         try:
-            return self._line.connection.recv_bytes()
+            return self._link.connection.recv_bytes()
         except (EOFError, OSError) as error:
-            raise self._died() from error
+            raise self._unexpected_end() from error
 
-    def _say(self, message: object, persistent_id: Callable[[Any], Any] = lambda _: None) -> None:
-        assert self._line.connection is not None
+    def _send(self, message: object, persistent_id: Callable[[Any], Any] = lambda _: None) -> None:
+        assert self._link.connection is not None
         content = dumps(message, persistent_id)
         try:
-            self._line.connection.send_bytes(content)
+            self._link.connection.send_bytes(content)
         except OSError as error:
-            raise self._died() from error
+            raise self._unexpected_end() from error
 
-    def _died(self) -> TrainingError:
+    def _unexpected_end(self) -> TrainingError:
         with suppress(subprocess.TimeoutExpired):
             self._popen.wait(1)
         code = self._popen.poll()
         return TrainingError(
-            "The process that computes has ended unexpectedly",
+            "The computing process ended unexpectedly",
             got="no answer" if code is None else f"exit code {code}",
-            todo="If memory was short, choose a smaller network or smaller patches; else the "
-            "terminal may say more",
+            todo="If memory ran out, choose a smaller network or smaller patches; otherwise see "
+            "the messages in the terminal",
         )
 
 
-class _Line:
-    """A child's process, and the connection to it once the child has reported for work.
+class _ServerLink:
+    """The process of a job server, and the connection to it.
 
     Attributes
     ----------
     popen : subprocess.Popen
         The process.
     connection : Connection, optional
-        None until the child has reported.
-    accepting : Thread
-        Waits for the child to report, and ends when it has, or never will.
+        None until the server has connected.
+    accept_thread : Thread
+        Waits for the server to connect; it ends when the server has connected or ended.
     """
 
     def __init__(self) -> None:
@@ -306,40 +332,41 @@ class _Line:
         with ExitStack() as undo:
             listener = undo.enter_context(Listener(authkey=key))
             self._address = listener.address
-            self.popen = _start()
+            self.popen = _start_server()
             undo.callback(_kill, self.popen)
             assert self.popen.stdin is not None
-            # One that has died by now is noticed by whoever waits for it.
-            with suppress(OSError), self.popen.stdin as told:
-                told.write(f"{self._address}\n{key.hex()}\n")
-            self.accepting = Thread(
+            # If the process has already ended, `_Process` notices it later.
+            with suppress(OSError), self.popen.stdin as stdin:
+                stdin.write(f"{self._address}\n{key.hex()}\n")
+            self.accept_thread = Thread(
                 target=self._accept, args=(listener,), name="accept", daemon=True
             )
-            self.accepting.start()
+            self.accept_thread.start()
             undo.pop_all()
 
     def kill(self) -> None:
-        """End the process, and wait until it and the thread are gone."""
+        """Kill the process, and wait until it and the thread have ended."""
         _kill(self.popen)
-        if self.accepting.is_alive():
+        if self.accept_thread.is_alive():
             with suppress(OSError):
-                Client(self._address).close()  # else it would wait for ever
-            # A collection of garbage may call this in any thread, that one too.
+                Client(self._address).close()  # wakes the thread up
+            # Garbage collection may call this in any thread, in the waiting one, too.
             with suppress(RuntimeError):
-                self.accepting.join(GRACE)
+                self.accept_thread.join(KILL_TIMEOUT)
 
     def _accept(self, listener: Listener) -> None:
         try:
             with listener:
                 self.connection = listener.accept()
-        except (OSError, EOFError, AuthenticationError):  # ended before it began
-            _log.debug("No process reported for work")
+        except (OSError, EOFError, AuthenticationError):  # the process ended before it connected
+            _log.debug("No job server connected")
 
 
-def _start() -> subprocess.Popen[str]:
-    return subprocess.Popen(  # noqa: S603 - ourselves
-        # -P: what lies in the current folder must not be taken for a package.
-        [sys.executable, "-P", "-c", CODE.format(path=sys.path)],
+def _start_server() -> subprocess.Popen[str]:
+    """Start the process of a job server, which reads address and key from its standard input."""
+    return subprocess.Popen(  # noqa: S603 - our own Python and program
+        # -P: files in the current folder must not be imported as packages.
+        [sys.executable, "-P", "-c", SERVER_CODE.format(path=sys.path)],
         stdin=subprocess.PIPE,
         creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         text=True,
@@ -347,9 +374,9 @@ def _start() -> subprocess.Popen[str]:
 
 
 def _kill(popen: subprocess.Popen[str]) -> None:
-    """Kill a process, and wait until it is gone; in a thread of its own where that takes long."""
+    """Kill a process, and wait until it has ended; in a thread if that takes long."""
     popen.kill()
     try:
-        popen.wait(GRACE)
+        popen.wait(KILL_TIMEOUT)
     except subprocess.TimeoutExpired:
         Thread(target=popen.wait, name="reap", daemon=True).start()

@@ -1,10 +1,11 @@
-"""The child: waits for work, does it, and tells what happens. It ends when its parent does."""
+"""The job server: a process that runs jobs of the viewer, and ends when the viewer does."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Client, Connection
 from queue import SimpleQueue
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from napari_unet.control import Control
 from napari_unet.data.annotations import AnnotationStore
-from napari_unet.data.source import ChunkedSource
+from napari_unet.data.source import ChunkedSource, chunk_sizes
+from napari_unet.geometry.region import Region
 from napari_unet.workers.messages import (
     AnnotationsToken,
     AnnotationUpdate,
@@ -26,6 +28,7 @@ from napari_unet.workers.messages import (
     JobFinished,
     PreviewRequest,
     Readable,
+    ReadReply,
     ReadRequest,
     SourceToken,
     TargetToken,
@@ -37,91 +40,93 @@ from napari_unet.workers.messages import (
 )
 
 BLOCK = (8, 256, 256)
-"""What is read of a picture at once, along its last axes, in voxels."""
+"""Shape of the blocks in which images are read, along the last axes, in voxels."""
 
 NICE = 10
-"""How far behind the viewer it stands, where the system counts that so."""
+"""Niceness of the process, on systems that have it."""
 
 _log = logging.getLogger(__name__)
 
 
 class RemoteTarget:
-    """Takes a result like an array, and hands it to the parent."""
+    """An array for a result; values that are assigned are sent to the viewer's process."""
 
-    def __init__(self, child: JobServer, token: TargetToken) -> None:
-        self.shape, self.dtype, self.token = token.shape, token.dtype, token
-        self._child = child
+    def __init__(self, server: JobServer, token: TargetToken) -> None:
+        self.shape = token.shape
+        self.dtype = token.dtype
+        self.token = token
+        self._server = server
 
     def __setitem__(self, where: Any, values: NDArray[Any]) -> None:
-        self._child.say(WriteRequest(self.token.number, where, np.ascontiguousarray(values)))
+        self._server.send(WriteRequest(self.token.number, where, np.ascontiguousarray(values)))
 
 
 class JobServer:
-    """Does one job after the other.
+    """Runs one job after the other.
 
     Parameters
     ----------
     connection : Connection
-        The line to the parent.
+        Connection to the viewer's process.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lock = Lock()
         self._jobs: SimpleQueue[tuple[Any, Control]] = SimpleQueue()
-        self._answers: SimpleQueue[list[NDArray[Any]]] = SimpleQueue()
+        self._replies: SimpleQueue[ReadReply] = SimpleQueue()
         self._control = Control()
         self._stores: dict[int, AnnotationStore] = {}
 
     def serve(self) -> None:
-        """Work until the parent has gone."""
+        """Run jobs until the connection ends."""
         Thread(target=self._listen, name="listen", daemon=True).start()
-        # Seconds, while nobody waits for it yet.
+        # This takes seconds, so it is done before a job needs it.
         import napari_unet.api  # noqa: F401
 
         while True:
-            self._do(*self._jobs.get())
+            self._run(*self._jobs.get())
 
-    def say(self, message: object) -> None:
-        """Tell the parent something."""
-        content = dumps(message, _stands_for)
+    def send(self, message: object) -> None:
+        """Send a message to the viewer's process."""
+        content = dumps(message, _persistent_id)
         with self._lock:
             self._connection.send_bytes(content)
 
-    def _do(self, job: Any, control: Control) -> None:
+    def _run(self, job: Any, control: Control) -> None:
         error = None
         try:
             for event in job.events(control):
-                self.say(JobEvent(event))
-        except Exception as raised:  # noqa: BLE001 - whatever it is, the parent must hear of it
+                self.send(JobEvent(event))
+        except Exception as raised:  # noqa: BLE001 - every error is sent to the viewer
             error = raised
             _log.debug("The job failed", exc_info=raised)
-        self.say(JobFinished(_portable(error)))
+        self.send(JobFinished(_picklable(error)))
 
     def _listen(self) -> None:
-        """Take in what the parent says, while the main thread works."""
+        """Receive messages, in a thread besides the one that runs jobs."""
         while True:
             try:
-                message = loads(self._connection.recv_bytes(), self._stood_for)
+                message = loads(self._connection.recv_bytes(), self._persistent_load)
             except (EOFError, OSError):
-                os._exit(0)  # the parent has gone: nobody is left to work for
+                os._exit(0)  # the viewer's process has ended
             match message:
                 case Work():
                     self._control = Control()
                     self._jobs.put((message.job, self._control))
                 case ControlUpdate():
-                    _steer(self._control, message)
+                    _apply(self._control, message)
                 case PreviewRequest():
                     self._control.ask(message.question)
                 case AnnotationUpdate():
                     self._stores[message.number].update(message.blocks)
-                case list():
-                    self._answers.put(message)
+                case ReadReply():
+                    self._replies.put(message)
 
-    def _stood_for(self, token: Any) -> Any:
+    def _persistent_load(self, token: Any) -> Any:
         match token:
             case SourceToken():
-                return Readable(self._picture(token))
+                return Readable(self._remote_source(token))
             case TargetToken():
                 return Writable(RemoteTarget(self, token))
             case AnnotationsToken():
@@ -129,26 +134,26 @@ class JobServer:
                 return store
         raise ValueError(f"an unknown token: {token}")
 
-    def _picture(self, token: SourceToken) -> ChunkedSource:
-        def fetch(regions: Any) -> list[NDArray[Any]]:
-            self.say(ReadRequest(token.number, list(regions)))
-            return self._answers.get()
+    def _remote_source(self, token: SourceToken) -> ChunkedSource:
+        """Return a source whose blocks are read from the viewer's process."""
+
+        def fetch(regions: Sequence[Region]) -> Sequence[NDArray[Any]]:
+            self.send(ReadRequest(token.number, list(regions)))
+            return self._replies.get().arrays
 
         blocks = ((1,) * len(token.shape) + BLOCK)[-len(token.shape) :]
-        # Colours stay together.
+        # An axis of at most four, such as RGB, is not divided.
         blocks = tuple(max(b, n) if n <= 4 else b for b, n in zip(blocks, token.shape, strict=True))
-        chunks = [
-            (b,) * (n // b) + (n % b,) * (n % b > 0)
-            for b, n in zip(blocks, token.shape, strict=True)
-        ]
+        chunks = [chunk_sizes(n, block) for block, n in zip(blocks, token.shape, strict=True)]
         return ChunkedSource(token.shape, token.dtype, chunks, fetch)
 
 
-def _stands_for(part: Any) -> Any:
+def _persistent_id(part: Any) -> Any:
     return part.token if isinstance(part, RemoteTarget) else None
 
 
-def _steer(control: Control, message: ControlUpdate) -> None:
+def _apply(control: Control, message: ControlUpdate) -> None:
+    """Set the controls of a job to their state in the viewer's process."""
     control.look(message.view)
     if message.paused and not message.stopped:
         control.pause()
@@ -158,8 +163,8 @@ def _steer(control: Control, message: ControlUpdate) -> None:
         control.stop()
 
 
-def _portable(error: Exception | None) -> Exception | None:
-    """Return an error that the parent can rebuild, with the traceback as a note."""
+def _picklable(error: Exception | None) -> Exception | None:
+    """Return an error that can be pickled, with the traceback as a note."""
     if error is None:
         return None
     import traceback
@@ -167,22 +172,22 @@ def _portable(error: Exception | None) -> Exception | None:
     text = "".join(traceback.format_exception(error))
     try:
         loads(dumps(error, lambda _: None), lambda _: None)
-    except Exception:  # noqa: BLE001 - it cannot be copied, whatever the reason
+    except Exception:  # noqa: BLE001 - pickling can fail for any reason
         error = OSError(f"{type(error).__name__}: {error}")
     error.add_note(text)
     return error
 
 
-def _make_way() -> None:
-    """Let the viewer go first wherever both want to compute."""
-    me = psutil.Process()
+def _lower_priority() -> None:
+    """Give the viewer's process precedence over this one."""
+    process = psutil.Process()
     with suppress(psutil.Error, OSError):
-        me.nice(getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", NICE))
+        process.nice(getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", NICE))
 
 
 def main() -> None:
-    """Connect to the parent, who says on the standard input where, and by which secret."""
-    _make_way()
+    """Connect to the viewer's process; address and key are read from the standard input."""
+    _lower_priority()
     address = sys.stdin.readline().rstrip("\n")
     key = bytes.fromhex(sys.stdin.readline().strip())
     JobServer(Client(address, authkey=key)).serve()
