@@ -20,11 +20,11 @@ from napari_unet.bioimageio.onnx_export import (
     run_torchscript,
 )
 from napari_unet.bioimageio.read_description import (
-    Before,
+    Preprocessing,
     Shapes,
-    read_after,
     read_axes,
-    read_before,
+    read_postprocessing,
+    read_preprocessing,
 )
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.errors import InputError, ModelFileError
@@ -200,8 +200,8 @@ def _imported_model(package: Package, allow_torchscript: bool, task: Kind) -> Tr
     test_output = package.array(out.test_tensor)
     try:
         shapes = read_axes(given, out, None if test_input is None else test_input.shape)
-        before = read_before(given, shapes.in_channels)
-        after = read_after(out)
+        before = read_preprocessing(given, shapes.in_channels)
+        after = read_postprocessing(out)
         program = read_program(package, _example(shapes), allow_torchscript)
         result = _result(task, after, shapes, program, test_output)
         config = _config(str(description.name), shapes, before, after, result)
@@ -253,7 +253,7 @@ def _adds_up(tested: NDArray[Any] | None, shapes: Shapes) -> bool:
 
 
 def _config(
-    name: str, shapes: Shapes, before: Before, after: tuple[Step, ...], result: Result
+    name: str, shapes: Shapes, before: Preprocessing, after: tuple[Step, ...], result: Result
 ) -> OnnxConfig:
     channels = len(shapes.channel_names)
     return OnnxConfig(
@@ -275,7 +275,7 @@ def _model(
     config: OnnxConfig,
     program: bytes,
     shapes: Shapes,
-    before: Before,
+    before: Preprocessing,
     facts: dict[str, Any],
 ) -> TrainedModel:
     names = shapes.channel_names

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.errors import InputError
-from napari_unet.network.onnx_config import AxisSizes, PictureFit, Step
+from napari_unet.network.onnx_config import AxisSizes, PerImageNormalisation, Step
 
 EPS = 1e-6
 """Number that runners add to a fixed standard deviation."""
@@ -18,25 +18,25 @@ LARGEST = 3e38
 
 
 @dataclass(frozen=True)
-class Before:
+class Preprocessing:
     """The preprocessing of an image.
 
     Parameters
     ----------
     normalisation : Normalisation
         The same for all images.
-    fit : PictureFit, optional
+    fit : PerImageNormalisation, optional
         The normalisation that is computed for each image instead.
     steps : tuple of Step
         What follows either.
     """
 
     normalisation: Normalisation
-    fit: PictureFit | None
+    fit: PerImageNormalisation | None
     steps: tuple[Step, ...]
 
 
-def read_before(given: Any, channels: int) -> Before:
+def read_preprocessing(given: Any, channels: int) -> Preprocessing:
     """Read the preprocessing.
 
     A fixed linear operation that comes first becomes the normalisation, which is computed with the
@@ -56,7 +56,7 @@ def read_before(given: Any, channels: int) -> Before:
         its values after a nonlinear operation.
     """
     steps: list[Step] = []
-    fit: PictureFit | None = None
+    fit: PerImageNormalisation | None = None
     for declared in given.preprocessing:
         measured = _fit(declared, given, channels)
         if measured is None:
@@ -72,12 +72,12 @@ def read_before(given: Any, channels: int) -> Before:
         normalisation = Normalisation(
             "mean_sd", _repeated(first.a, channels), _repeated(first.b, channels)
         )
-        return Before(normalisation, None, tuple(steps[1:]))
+        return Preprocessing(normalisation, None, tuple(steps[1:]))
     plain = Normalisation("none", (0.0,) * channels, (1.0,) * channels)
-    return Before(plain, fit, tuple(steps))
+    return Preprocessing(plain, fit, tuple(steps))
 
 
-def read_after(result: Any) -> tuple[Step, ...]:
+def read_postprocessing(result: Any) -> tuple[Step, ...]:
     """Read the postprocessing.
 
     Raises
@@ -102,7 +102,7 @@ def _scale_of(steps: Sequence[Step]) -> float:
     return scale
 
 
-def _fit(declared: Any, given: Any, channels: int) -> PictureFit | None:
+def _fit(declared: Any, given: Any, channels: int) -> PerImageNormalisation | None:
     """Read an operation that depends on the image; None for any other."""
     if declared.id not in ("zero_mean_unit_variance", "scale_range"):
         return None
@@ -117,10 +117,10 @@ def _fit(declared: Any, given: Any, channels: int) -> PictureFit | None:
         )
     together = channels > 1 and bool(over & {"c", "channel"})
     if declared.id == "zero_mean_unit_variance":
-        return PictureFit(kind="mean_sd", together=together, eps=wanted.eps)
+        return PerImageNormalisation(kind="mean_sd", together=together, eps=wanted.eps)
     if wanted.reference_tensor not in (None, given.id):
         raise InputError("The package scales by another image, which is not supported")
-    return PictureFit(
+    return PerImageNormalisation(
         kind="percentile",
         low=wanted.min_percentile,
         high=wanted.max_percentile,

@@ -45,7 +45,7 @@ from napari_unet.model import TrainedModel
 from napari_unet.network.blocks import centre_crop
 from napari_unet.network.build import load_network
 from napari_unet.network.inference import as_input, for_inference
-from napari_unet.network.onnx_config import OnnxConfig, PictureFit
+from napari_unet.network.onnx_config import OnnxConfig, PerImageNormalisation
 
 
 def image_normalisation(
@@ -85,7 +85,9 @@ def image_normalisation(
     return Normalisation(config.fit.kind, offset, scale)
 
 
-def _offset_and_scale(fit: PictureFit, values: NDArray[np.float64]) -> tuple[float, float]:
+def _offset_and_scale(
+    fit: PerImageNormalisation, values: NDArray[np.float64]
+) -> tuple[float, float]:
     if fit.kind == "mean_sd":
         return float(values.mean()), float(values.std()) + fit.eps
     low, high = np.percentile(values, (fit.low, fit.high))

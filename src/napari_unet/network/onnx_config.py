@@ -71,7 +71,7 @@ class Step(_Frozen):
     b: tuple[float, ...] = ()
 
 
-class PictureFit(_Frozen):
+class PerImageNormalisation(_Frozen):
     """A normalisation that is computed for each image anew, not once for the training data.
 
     ``"mean_sd"``: ``(x - mean) / (sd + eps)``; ``"percentile"``: ``(x - p) / (q - p + eps)`` with
@@ -102,7 +102,7 @@ class OnnxConfig(Architecture):
     result : {"probability", "probabilities", "logits", "image"}
         What the output is then: the probability of the second of two classes, the probabilities
         of all classes, logits for softmax, or an image.
-    fit : PictureFit, optional
+    fit : PerImageNormalisation, optional
         The normalisation, where it is computed for each image.
     """
 
@@ -114,7 +114,7 @@ class OnnxConfig(Architecture):
     before: tuple[Step, ...] = ()
     after: tuple[Step, ...] = ()
     result: Literal["probability", "probabilities", "logits", "image"] = "image"
-    fit: PictureFit | None = None
+    fit: PerImageNormalisation | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> OnnxConfig:

@@ -217,7 +217,7 @@ class UNetConfig(Architecture):
     def axis_shape(self, axis: int) -> UNetShape:
         """Return the network's shape along one axis."""
 
-        def crop(block: tuple[int, ...], level: int) -> int:
+        def crop(block: tuple[int, ...], level: int) -> int:  # sum of (kernel - 1)
             return len(block) * (self.kernels[level][axis] - 1)
 
         levels = tuple(
