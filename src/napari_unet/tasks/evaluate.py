@@ -1,4 +1,4 @@
-"""How good a model's prediction is, where the truth is known."""
+"""Evaluation of a model against known labels or images."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from napari_unet.training import metrics
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A prediction beside the truth.
+    """The agreement of a prediction with the truth.
 
     Parameters
     ----------
     model : TrainedModel
-        What predicted.
+        The model that predicted.
     confusion : tuple of tuple of int
-        Voxels, truth by rows and answers by columns, in the order of the model's classes; empty
-        where the result is an image.
-    likeness : Likeness, optional
-        Where the result is an image: PSNR in dB and SSIM, each the mean over the pictures.
+        Number of voxels, truth by rows and prediction by columns, in the order of the model's
+        classes; empty where the result is an image.
+    likeness : ImageSimilarity, optional
+        Where the result is an image: PSNR in dB and SSIM, each the mean over the planes.
     """
 
     model: TrainedModel
@@ -46,7 +46,7 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float | None:
-        """Part of the voxels that is right."""
+        """Share of the voxels that are predicted correctly."""
         return metrics.accuracy(self.confusion)
 
     @property
@@ -101,19 +101,20 @@ def evaluate(
     >>> napari_unet.evaluate(model, image, truth).accuracy > 0.9
     True
     """
-    settled = Request(**request).with_output(model)
-    view, known = find_view(model, image, settled), open_source(truth)
-    result = _predicted(model, view, settled, mask)
+    complete = Request(**request).with_output(model)
+    view = find_view(model, image, complete)
+    known = open_source(truth)
+    result = _predicted(model, view, complete, mask)
     if known.shape != result.shape:
         raise InputError(
             "The truth has another shape than the prediction",
             got=known.shape,
             expected=result.shape,
         )
-    wanted = known.read(Region.whole(known.shape))
-    if settled.output == "image":
-        return Evaluation(model, likeness=_likeness(wanted, result, view, data_range))
-    return Evaluation(model, _confusion(model, wanted, result))
+    pixels = known.read(Region.whole(known.shape))
+    if complete.output == "image":
+        return Evaluation(model, likeness=_similarity(pixels, result, view, data_range))
+    return Evaluation(model, _confusion(model, pixels, result))
 
 
 def _predicted(
@@ -138,8 +139,10 @@ def _confusion(
             got=", ".join(map(str, unknown[:8])),
             expected=", ".join(f"{c.value} ({c})" for c in model.classes),
         )
-    n, zero = len(values), 0 in values
-    rows, columns = (class_index(a, values, zero_is_class=zero).ravel() for a in (truth, result))
+    n = len(values)
+    zero = 0 in values
+    rows = class_index(truth, values, zero_is_class=zero).ravel()
+    columns = class_index(result, values, zero_is_class=zero).ravel()
     seen = rows != IGNORED
     if not seen.any():
         raise InputError("Nothing is labelled in the truth", expected="labels other than 0")
@@ -147,20 +150,26 @@ def _confusion(
     return tuple(tuple(row) for row in table.tolist())
 
 
-def _likeness(
+def _similarity(
     truth: NDArray[Any], result: NDArray[Any], view: ImageView, data_range: float | None
 ) -> ImageSimilarity:
-    """Compare picture by picture, with one data range for all."""
+    """Compare plane by plane (or volume by volume), with one data range for all."""
     span = data_range_of(truth) if data_range is None else data_range
     # A result has channels where the image has them, or else first, if it has any.
     added = truth.ndim - len(view.source.shape)
     channel = 0 if added else view.layout.channel
     loops = [axis + added for axis in view.layout.loops]
     # Looped axes first, then the channels, if any, then space.
-    order = loops + ([] if channel is None else [channel])
-    order += [axis for axis in range(truth.ndim) if axis not in order]
+    first = loops if channel is None else [*loops, channel]
+    order = first + [axis for axis in range(truth.ndim) if axis not in first]
     shape = [truth.shape[axis] for axis in order[len(loops) :]]
-    pairs = zip(*(a.transpose(order).reshape(-1, *shape) for a in (truth, result)), strict=True)
-    found = [image_similarity(t, r, span, None if channel is None else 0) for t, r in pairs]
-    psnr, ssim = (float(np.mean(v)) for v in zip(*((f.psnr, f.ssim) for f in found), strict=True))
+    truths = truth.transpose(order).reshape(-1, *shape)
+    results = result.transpose(order).reshape(-1, *shape)
+    channel_axis = None if channel is None else 0
+    found = [
+        image_similarity(one, other, span, channel_axis)
+        for one, other in zip(truths, results, strict=True)
+    ]
+    psnr = float(np.mean([each.psnr for each in found]))
+    ssim = float(np.mean([each.ssim for each in found]))
     return ImageSimilarity(psnr, ssim, span)

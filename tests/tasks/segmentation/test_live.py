@@ -17,7 +17,7 @@ from napari_unet.geometry.region import Region
 from napari_unet.model import weights_of
 from napari_unet.network.build import build_network, expand_head
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.tasks.segmentation.data import open_annotated
+from napari_unet.tasks.segmentation.data import open_annotated, plan_segmentation
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.task import SegmentationTask
 from napari_unet.training.events import ClassesGrew, Finished, Previewed, Started, Stepped, Warned
@@ -81,6 +81,21 @@ def test_a_new_class_makes_the_network_grow(image, store):
     assert grow(before).config.out_channels == 3
     assert (learning.values, learning.counts) == ((1, 2, 7), (400, 400, 400))
     assert learning.batch(4).targets.max() == 2
+
+
+def test_a_class_that_comes_after_the_plan_is_taken_up_by_the_first_step(image, store):
+    options = SegmentOptions.parse(HOW)
+    annotated = [open_annotated(image, store, 2, options)]
+    plan = plan_segmentation(annotated, options)
+    stroke(store, 95, 7)
+    learning = SegmentationTask(annotated, plan, options)
+    assert learning.values == (1, 2) == learning.plan.class_values
+    assert learning.annotations_changed
+    grow = learning.sync_annotations()
+    assert grow is not None
+    assert grow(learning.network).config.out_channels == 3
+    assert learning.values == (1, 2, 7) == learning.plan.class_values
+    assert not learning.annotations_changed
 
 
 def test_a_training_takes_up_a_class_and_names_it(image, store):

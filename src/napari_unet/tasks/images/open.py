@@ -120,20 +120,23 @@ def _dataset(
     options: ImageOptions,
     start: TrainedModel | None,
 ) -> ImageDataset:
-    # What is never negative cannot correct downwards, and so adds to nothing.
+    """Return the task's dataset; None for `residual` leaves the choice to it."""
+    # An output that is never negative cannot be a residual.
     readouts = {getattr(given, "readout", "linear") for given in (options, options.network)}
     linear = readouts == {"linear"}
-    adds = bool(start.input_spec.residual) if start else None if linear else False
+    residual = None if linear else False
+    if start is not None:
+        residual = bool(start.input_spec.residual)
     if isinstance(options, DenoiseOptions):
-        return DenoiseDataset.of(views, options, adds)
+        return DenoiseDataset.of(views, options, residual)
     if isinstance(options, RestoreOptions):
         pairs = zip(views, others, strict=True)
         goals = [_goal(view, goal) for view, goal in pairs if goal is not None]
         _check_channels([goal.channels for goal in goals])
-        return RestoreDataset.of(views, goals, options, adds)
+        return RestoreDataset.of(views, goals, options, residual)
     if isinstance(options, InpaintOptions):
         masks = [missing_view(view, mask) for view, mask in zip(views, others, strict=True)]
-        return InpaintDataset.of(views, masks, options, linear if adds is None else adds)
+        return InpaintDataset.of(views, masks, options, linear if residual is None else residual)
     raise AssertionError(task)
 
 
