@@ -123,6 +123,16 @@ def test_class_weights_can_be_set(painted):
     assert painted.form.request().options.class_weights == {1: 2.0, 2: 0.5}
 
 
+def test_the_budget_alone_says_whether_a_training_ends(painted):
+    form = painted.form
+    assert "open_ended" not in form.advanced.form.editors
+    form.budget.setValue({"open_ended": True})
+    assert form.request().options.open_ended
+    form.budget.setValue({"seconds": 120})
+    options = form.request().options
+    assert (options.open_ended, options.seconds, options.steps) == (False, 120, None)
+
+
 @pytest.mark.parametrize("name", ["make_way", "keep_history"])
 def test_what_the_panel_turns_on_is_shown_and_can_be_turned_off(painted, page, monkeypatch, name):
     calls = fake_training(monkeypatch, lambda control: iter(()))

@@ -25,6 +25,7 @@ ELSEWHERE = frozenset(
         "class_names",
         "method",
         "network",
+        "open_ended",
         "rgb",
         "seconds",
         "size",

@@ -92,6 +92,7 @@ def humanise(name: str) -> str:
 
 
 NAMES = {
+    "adamw": "AdamW",
     "augment": "Augmentation",
     "blind_spot": "Blind spots",
     "ce": "Cross-entropy",
@@ -110,6 +111,7 @@ NAMES = {
     "ms_ssim": "MS-SSIM",
     "ndim": "Dimensions",
     "relu": "ReLU",
+    "sgd": "SGD",
     "silu": "SiLU",
     "ssim": "SSIM",
 }
