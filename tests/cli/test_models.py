@@ -10,10 +10,12 @@ from typer.testing import CliRunner
 pytest.importorskip("bioimageio.core")
 pytest.importorskip("onnxruntime")
 
-from napari_unet.cli.all import app
+from napari_unet.cli import load_app
 from napari_unet.model import load_model
 from tests.bioimageio.packages import package_of_others
 from tests.inference.models import FLAT, model
+
+app = load_app()
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

@@ -8,7 +8,9 @@ import tifffile
 from typer.testing import CliRunner
 
 import napari_unet
-from napari_unet.cli.all import app
+from napari_unet.cli import load_app
+
+app = load_app()
 
 QUICK = ("--size", "small", "--batch-size", 2, "--threads", 1, "--device", "cpu")
 

@@ -10,9 +10,11 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
-from napari_unet.cli.all import app
+from napari_unet.cli import load_app
 from napari_unet.model import load_model
 from napari_unet.runs.listing import list_runs
+
+app = load_app()
 
 QUICK = ("--steps", 3, "--size", "small", "--batch-size", 2, "--threads", 1)
 

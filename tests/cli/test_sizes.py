@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from napari_unet.cli.all import app
+from napari_unet.cli import load_app
 from napari_unet.network.cost import network_cost
 from napari_unet.network.registry import preset
 from tests.inference.models import model
+
+app = load_app()
 
 
 def run(*words: str):
@@ -56,14 +58,14 @@ def test_a_models_own_network(tmp_path: Path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("ronneberger2016", "There is no such preset.*expected cicek2016 or .*safetensors"),
-        ("--preset unet", "There is no such preset"),
+        ("ronneberger2016", "There is no preset of this name.*expected cicek2016 or .*safetensors"),
+        ("--preset unet", "There is no preset of this name"),
         ("--input 57,64", "does not accept this input size"),
         ("nowhere.safetensors", "no such model file"),
         ("ronneberger2015 --input 570,572", "got 570 voxels, expected 556 or 572"),
         ("fcn8s --input 40,64", "got 40 voxels, expected 32 or 64"),
         ("fcn8s --input 64", "expected 2 sizes"),
-        ("ndnet_unetv3 --ndim 2", "not made for that number of dimensions"),
+        ("ndnet_unetv3 --ndim 2", "does not exist for this number of dimensions"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(words, message):

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from typer.testing import CliRunner
 
 from napari_unet import fit, load_model, predict
-from napari_unet.cli.all import app
+from napari_unet.cli import load_app
 from napari_unet.tasks.provenance import (
     MODEL_FILE,
     Origin,
@@ -20,6 +20,8 @@ from napari_unet.tasks.provenance import (
     train_command,
     with_sources,
 )
+
+app = load_app()
 
 FIXED = {"steps": 4, "size": "small", "threads": 1}
 QUICK = ("--steps", "30", "--size", "small", "--threads", "1")

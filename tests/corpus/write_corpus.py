@@ -304,9 +304,9 @@ def told(*words: object) -> str:
     """Return what the command line prints, on a terminal of 200 columns."""
     from typer.testing import CliRunner
 
-    from napari_unet.cli.all import app
+    from napari_unet.cli import load_app
 
-    done = CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200"})
+    done = CliRunner().invoke(load_app(), [str(word) for word in words], env={"COLUMNS": "200"})
     if done.exit_code:
         raise RuntimeError(f"{words}: {done.output}")
     return "\n".join(line.rstrip() for line in done.stdout.splitlines()) + "\n"

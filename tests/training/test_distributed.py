@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 import napari_unet
 from napari_unet import device
-from napari_unet.cli.all import app
+from napari_unet.cli import load_app
 from napari_unet.cli.launch import launch
 from napari_unet.errors import InputError
 from napari_unet.tasks.segmentation.data import open_all_annotated
@@ -28,6 +28,8 @@ from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.task import SegmentationTask
 from napari_unet.training.distributed import seed_rank
 from tests.training.ranks import DESCENT, Given, learn, pixels
+
+app = load_app()
 
 ROOT = Path(__file__).parents[2]
 

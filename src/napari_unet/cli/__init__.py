@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import typer
+
+
+def load_app() -> typer.Typer:
+    """Return the program with all of its commands; this imports torch."""
+    # Each module adds its commands to the program when it is imported.
+    from napari_unet.cli import demo, models, runs, training  # noqa: F401
+    from napari_unet.cli.commands import app
+
+    return app
+
 
 def main() -> None:
     """Run the command line, and exit with its status."""
-    # Not before a command runs: the options of `train` are read off the task's, which know torch.
-    from napari_unet.cli.all import app
-
-    app()
+    load_app()()

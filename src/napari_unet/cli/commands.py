@@ -13,7 +13,7 @@ from napari_unet._version import __version__
 from napari_unet.cli import describe
 from napari_unet.cli.launch import Processes, main_process_only
 from napari_unet.cli.options import sizes_of, with_options
-from napari_unet.cli.output import OUT, follow, say
+from napari_unet.cli.output import OUT, say
 from napari_unet.cli.work import Board, Runs, learn, write_prediction
 from napari_unet.data.metadata import read_axes_metadata
 from napari_unet.data.source import open_source
@@ -99,9 +99,9 @@ def train(
     if len(images) != len(masks):
         raise typer.BadParameter(f"{images[-1]} has no labels: give both of each pair.")
     check_output(output, (), [*images, *masks])
-    grid = read_axes_metadata(image, len(open_source(image).shape))
+    metadata = read_axes_metadata(image, len(open_source(image).shape))
     kept = {"runs": runs, "tensorboard": tensorboard, "processes": processes, "start": start}
-    settings = {"axes": grid.axes, "spacing": grid.spacing, **kept, **options}
+    settings = {"axes": metadata.axes, "spacing": metadata.spacing, **kept, **options}
     last = learn(images, masks, output, ndim=cast(Literal[2, 3] | None, ndim), **settings)
     finished: Finished = last[Finished]
     path = finished.model.save(output)
@@ -150,13 +150,13 @@ def predict(
     inputs = [path for path in (image, model, mask) if path is not None]
     check_output(output, IMAGE_SUFFIXES, inputs)
     trained, source = napari_unet.load_model(model), open_source(image)
-    grid = read_axes_metadata(image, len(source.shape))
+    metadata = read_axes_metadata(image, len(source.shape))
     if probabilities:
         options["output"] = "probabilities"
     request = Request(
-        **{"tile": tile, "axes": grid.axes, "flips": flips, "keep_known": keep_known, **options}
+        **{"tile": tile, "axes": metadata.axes, "flips": flips, "keep_known": keep_known, **options}
     )
-    write_prediction(trained, source, request, output, grid, mask)
+    write_prediction(trained, source, request, output, metadata, mask)
 
 
 @app.command()
@@ -180,27 +180,3 @@ def info(
         OUT.print_json(data=trained.header())
     else:
         OUT.print(describe.model(trained))
-
-
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the results; created if need be.")] = Path(
-        "demo-output"
-    ),
-    seconds: Annotated[float, typer.Option(min=1, help="Length of each training.")] = 40,
-    view: Annotated[bool, typer.Option("--view", help="Show the results in napari.")] = False,
-) -> None:
-    """Train on both sample images, predict, and compare with the truth.
-
-    Writes the images, the strokes, the results (OME-TIFF and OME-Zarr), the models and a figure.
-    """
-    from napari_unet.cli.viewer import check_viewer, show_in_napari
-    from napari_unet.demo import run_demo
-
-    if view:
-        check_viewer()
-    results = run_demo(out, seconds, follow=follow)
-    OUT.print(describe.scores(results))
-    say(f"Everything is in {out.absolute()}; look at figure.png first.", "green")
-    if view:
-        show_in_napari(out, [result.name for result in results])

@@ -1,4 +1,4 @@
-"""Tables and texts about networks, models and results."""
+"""Tables and texts that describe networks, models and results."""
 
 from __future__ import annotations
 
@@ -25,11 +25,19 @@ if TYPE_CHECKING:
     from napari_unet.model import TrainedModel
 
 COVERED = {2: 256, 3: 64}
-"""Side of the output that the table of sizes is made for, where no input is given."""
+"""Side of the output in the table of layers by dimensions, if no input is given, in voxels."""
 
 
 def validation(started: Started, validated: Validated | None) -> Group:
-    """Return what was painted and how well the held-out part of it is predicted, by class."""
+    """Return a table of the painted pixels and the validation scores of each class.
+
+    Parameters
+    ----------
+    started : Started
+        The first event of a training.
+    validated : Validated or None
+        The last validation, if there was one.
+    """
     table = Table("class", box=None)
     table.add_column("painted", justify="right")
     table.add_column(validated.metric if validated else "IoU", justify="right")
@@ -42,13 +50,27 @@ def validation(started: Started, validated: Validated | None) -> Group:
     return Group(table, f" {validated.metric} on {validated.pixels:,} held-out pixels")
 
 
-def result(trained: TrainedModel, view: ImageView, grid: AxesMetadata, kind: Output) -> ImageSpec:
-    """Return what a prediction will put out: the image's axes, without channels or with classes."""
+def result_spec(
+    trained: TrainedModel, view: ImageView, metadata: AxesMetadata, kind: Output
+) -> ImageSpec:
+    """Return shape, type and axes of the result of a prediction.
+
+    Parameters
+    ----------
+    trained : TrainedModel
+        The model.
+    view : ImageView
+        The image.
+    metadata : AxesMetadata
+        The axes of the image.
+    kind : {"labels", "probabilities", "image"}
+        Kind of the result.
+    """
     shape, dtype = result_shape_and_dtype(trained, view, kind)
-    axes = grid.without(view.layout.channel)
+    axes = metadata.without(view.layout.channel)
     if kind == "image":
         channels = len(shape) > len(axes.axes)
-        kept = grid if view.layout.channel is not None else axes.with_first("c")
+        kept = metadata if view.layout.channel is not None else axes.with_first("c")
         return ImageSpec(shape, dtype, kept if channels else axes)
     if kind == "labels":
         return ImageSpec(shape, dtype, axes)
@@ -56,50 +78,61 @@ def result(trained: TrainedModel, view: ImageView, grid: AxesMetadata, kind: Out
 
 
 def network(config: Architecture, input_shape: Sequence[int] | None = None, batch: int = 1) -> str:
-    """Return a network's layers, which sizes fit through it, and what it costs.
+    """Return a text with the layers of a network, the sizes that it accepts, and its cost.
+
+    Parameters
+    ----------
+    config : Architecture
+        The network.
+    input_shape : sequence of int, optional
+        Spatial shape of the input, in voxels; by default a small one that fits.
+    batch : int
+        Images per training step.
 
     Raises
     ------
     InputError
-        Where `input_shape` does not fit; the message names the nearest sizes that do.
+        If `input_shape` does not fit; the message names the nearest sizes that do.
     """
     side = COVERED[config.ndim]
     shape = input_shape or [axis.input_for(side) for axis in config.passing]
     rows = shape_table(config, shape)
-    found = network_cost(config, shape, batch)
+    cost = network_cost(config, shape, batch)
     lines = [config.title, "", format_table(rows), ""]
     for name, axis, context, seen in zip(
-        "zyx"[-config.ndim :], config.passing, found.context, found.receptive_field, strict=True
+        "zyx"[-config.ndim :], config.passing, cost.context, cost.receptive_field, strict=True
     ):
         first = ", ".join(map(str, axis.allowed_inputs(axis.smallest_input + 3 * axis.stride)))
         lines.append(
             f"{name}: inputs {first}, ... (every {axis.stride}); context {context}, "
             f"that is {context // 2} on each side; receptive field {seen}"
         )
-    return "\n".join([*lines, "", *(f"{name:<18}{text}" for name, text in costs(found))])
+    return "\n".join([*lines, "", *(f"{name:<18}{text}" for name, text in costs(cost))])
 
 
-def costs(found: NetworkCost) -> list[tuple[str, str]]:
-    """Return what a network cuts off, computes and holds in memory, as pairs of name and text."""
-    images = "1 image" if found.batch == 1 else f"{found.batch} images"
-    tile, sums = times(found.shape), found.multiply_adds_per_voxel
+def costs(cost: NetworkCost) -> list[tuple[str, str]]:
+    """Return pairs of name and text: the border that is lost, operations, and memory."""
+    images = "1 image" if cost.batch == 1 else f"{cost.batch} images"
+    tile = times(cost.shape)
+    sums = cost.multiply_adds_per_voxel
     work = f"{sums:,.0f} multiply-adds, that is {2 * sums:,.0f} FLOPs, per voxel of the output"
     return [
-        ("input -> output", f"{tile} -> {times(found.output)}"),
-        ("cut per side", times(found.crop)),
+        ("input -> output", f"{tile} -> {times(cost.output)}"),
+        ("cut per side", times(cost.crop)),
         ("computing", work),
-        ("to train", f"about {megabytes(found.training_bytes)} for a batch of {images} of {tile}"),
-        ("to predict", f"about {megabytes(found.prediction_bytes)} for a tile of {tile}"),
+        ("to train", f"about {megabytes(cost.training_bytes)} for a batch of {images} of {tile}"),
+        ("to predict", f"about {megabytes(cost.prediction_bytes)} for a tile of {tile}"),
     ]
 
 
 def model(trained: TrainedModel) -> Table:
-    """Return what a model is, what it learned from and how well."""
+    """Return a table of the network, the training and the scores of a model."""
     facts = dict(trained.training)
-    validated, painted = facts.pop("validation", {}), facts.pop("painted", {})
+    validated = facts.pop("validation", {})
+    painted = facts.pop("painted", {})
     scores = validated.get("IoU") or [None] * len(trained.classes)
     table = Table.grid(padding=(0, 2))
-    rows = [("task", trained.task), *_network_facts(trained.config), *_pixels(trained)]
+    rows = [("task", trained.task), *_network_facts(trained.config), *_pixel_facts(trained)]
     for info, score in zip(trained.classes, scores, strict=True):
         count = painted.get(str(info))
         parts = [f"label {info.value}"]
@@ -107,7 +140,8 @@ def model(trained: TrainedModel) -> Table:
         rows.append((str(info), ", ".join([*parts, f"IoU {rounded(score)}"])))
     if validated:
         rows.append(("validation", f"{validated['pixels']:,} pixels held out"))
-    rows += [(key, _plain(value)) for key, value in facts.items() if value not in (None, {}, [])]
+    known = {key: value for key, value in facts.items() if value not in (None, {}, [])}
+    rows += [(key, _value_text(value)) for key, value in known.items()]
     rows.append(("fingerprint", trained.digest))
     for key, value in rows:
         table.add_row(Text(key, style="bold"), Text(value))
@@ -115,7 +149,7 @@ def model(trained: TrainedModel) -> Table:
 
 
 def scores(results: Iterable[DemoResult]) -> Table:
-    """Return the IoU of each class of the demo against the truth."""
+    """Return a table of the IoU of each class in the demonstration."""
     table = Table("sample", "class", box=None)
     table.add_column("IoU, all", justify="right")
     table.add_column("IoU, unpainted", justify="right")
@@ -142,18 +176,20 @@ def _network_facts(config: Architecture) -> list[tuple[str, str]]:
     ]
 
 
-def _pixels(trained: TrainedModel) -> list[tuple[str, str]]:
+def _pixel_facts(trained: TrainedModel) -> list[tuple[str, str]]:
     n = trained.normalisation
     each = ", ".join(f"({o:.4g}, {s:.4g})" for o, s in zip(n.offset, n.scale, strict=True))
     rows = [("normalisation", f"{n.kind}: {each} per channel")]
-    return rows + [("spacing", times(f"{s:g}" for s in trained.spacing))] * bool(trained.spacing)
+    if trained.spacing:
+        rows.append(("spacing", times(f"{s:g}" for s in trained.spacing)))
+    return rows
 
 
-def _plain(value: object) -> str:
+def _value_text(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
+        return ", ".join(f"{k} {_value_text(v)}" for k, v in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(map(_plain, value))
+        return ", ".join(map(_value_text, value))
     return str(value)
 
 
@@ -163,5 +199,5 @@ def _mean(scores: Iterable[float | None]) -> float | None:
 
 
 def rounded(score: float | None) -> str:
-    """Return a score for people; a dash where there is none."""
+    """Return a score as text; a dash if there is none."""
     return "-" if score is None else f"{score:.3f}"

@@ -1,4 +1,4 @@
-"""One training by several processes: starting them, and letting one of them speak."""
+"""Training with several processes: starting them, and limiting output to the main process."""
 
 from __future__ import annotations
 
@@ -21,27 +21,30 @@ from napari_unet.device import choose_device, count_cores, rank_and_size
 from napari_unet.errors import InputError, NapariUnetError
 from napari_unet.training.distributed import joined
 
-POLL, GRACE = 0.05, 10.0
-"""Seconds between two looks at the processes, and how long they have to end when told to."""
+POLL = 0.05
+"""Interval at which the processes are checked, in seconds."""
+
+END_TIMEOUT = 10.0
+"""Seconds after which a process that was asked to end is killed."""
 
 Processes = Annotated[
     int,
     typer.Option(
         min=1,
-        help="Processes of this computer that learn together, each from patches of its own, and "
-        "each on a GPU of its own where there are GPUs.",
+        help="Processes on this computer that train together, each with patches of its own, and "
+        "each on a GPU of its own if there are GPUs.",
     ),
 ]
 
 
 @contextmanager
 def main_process_only() -> Iterator[None]:
-    """Let the first of several processes speak for all, and errors be told once, in one line.
+    """Context manager in which only the main process writes, and an error is written once.
 
     Raises
     ------
     typer.Exit
-        In place of our errors.
+        After an error of napari-unet, which was written in one line.
     """
     with joined() as is_first:
         OUT.quiet = ERR.quiet = rank_and_size()[0] > 0
@@ -56,58 +59,58 @@ def main_process_only() -> Iterator[None]:
 
 
 def launch_processes(number: int, device: str = "auto") -> None:
-    """Have this very command done by several processes, and exit when they do.
+    """Run this command in several processes, and exit when they have ended.
 
-    In one of several processes it does nothing, nor where there shall be one.
+    It does nothing for one process, and within one of several processes.
 
     Parameters
     ----------
     number : int
-        How many.
+        Number of processes.
     device : str
-        Where they shall compute.
+        Device option of the command.
 
     Raises
     ------
     InputError
-        Where there are fewer GPUs.
+        If there are fewer GPUs than processes.
     typer.Exit
-        With 0, or what the first process that failed ended with.
+        With 0, or the exit status of the first process that failed.
     """
     if number == 1 or rank_and_size()[1] > 1:
         return
-    there = torch.cuda.device_count()
-    if choose_device(device).type == "cuda" and number > there:
+    available = torch.cuda.device_count()
+    if choose_device(device).type == "cuda" and number > available:
         raise InputError(
             "Each process needs a GPU of its own",
             got=f"{number} processes",
-            expected=f"at most {there}",
-            todo="Start fewer, or compute on the CPU (--device cpu)",
+            expected=f"at most {available}",
+            todo="Start fewer processes, or compute on the CPU (--device cpu)",
         )
-    say(f"{number} processes learn together, from {number} times as many patches per step.")
+    say(f"Training with {number} processes, and {number} times as many patches per step.")
     command = [sys.executable, "-m", "napari_unet", *sys.argv[1:]]
     raise typer.Exit(launch(command, number))
 
 
 def launch(command: Sequence[str], number: int) -> int:
-    """Run a command several times at once, as one group; return its exit status.
+    """Run a command in several processes of one group; return the exit status.
 
-    What torchrun does on one computer, with its variables. torchrun itself reports a failure by
-    a traceback of its own, and ends whoever takes longer than it likes to save after Ctrl-C.
+    It sets the environment variables of torchrun. torchrun itself is not used because it reports
+    a failure by a traceback of its own, and kills processes that take long to save after Ctrl-C.
 
     Parameters
     ----------
     command : sequence of str
         The program and its arguments.
     number : int
-        How often.
+        Number of processes.
 
     Returns
     -------
     int
-        0, or what the first that failed ended with: then the others are ended too.
+        0, or the exit status of the first process that failed; then the others are ended.
     """
-    # Any free port; the store is where they find each other.
+    # On any free port; by this store the processes find each other.
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     shared = {
         "MASTER_ADDR": "127.0.0.1",
@@ -119,28 +122,28 @@ def launch(command: Sequence[str], number: int) -> int:
     threads = {"OMP_NUM_THREADS": str(max(1, count_cores() // number))}
     workers: list[subprocess.Popen[bytes]] = []
     try:
-        with _handing_on(workers) as told:
+        with _forwarding_signals(workers) as received:
             for rank in map(str, range(number)):
                 env = {**threads, **os.environ, **shared, "RANK": rank, "LOCAL_RANK": rank}
-                # Ctrl-C reaches a session of its own through us alone, once.
+                # In a session of its own a process receives Ctrl-C only from this one, once.
                 worker = subprocess.Popen(command, env=env, start_new_session=True)  # noqa: S603
                 workers.append(worker)
-            return _wait(workers, told)
+            return _wait(workers, received)
     finally:
         _end(workers)
 
 
-def _wait(workers: Sequence[subprocess.Popen[bytes]], told: Sequence[int]) -> int:
-    """Wait until all have ended, or one has failed; return how.
+def _wait(workers: Sequence[subprocess.Popen[bytes]], received: Sequence[int]) -> int:
+    """Wait until all processes have ended, or one has failed; return the exit status.
 
     Raises
     ------
     SystemExit
-        Where a signal told this process to end.
+        If this process received a signal to end.
     """
     while True:
-        if told:
-            raise SystemExit(128 + told[0])
+        if received:
+            raise SystemExit(128 + received[0])
         codes = [worker.poll() for worker in workers]
         for code in codes:
             if code:
@@ -151,10 +154,10 @@ def _wait(workers: Sequence[subprocess.Popen[bytes]], told: Sequence[int]) -> in
 
 
 def _end(workers: Sequence[subprocess.Popen[bytes]]) -> None:
-    """End whoever is left, and leave nobody behind."""
+    """End the processes that are still running; kill those that do not end in time."""
     for worker in workers:
         worker.terminate()
-    until = time.monotonic() + GRACE
+    until = time.monotonic() + END_TIMEOUT
     for worker in workers:
         with suppress(subprocess.TimeoutExpired):
             worker.wait(max(0.0, until - time.monotonic()))
@@ -163,31 +166,31 @@ def _end(workers: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 @contextmanager
-def _handing_on(workers: Sequence[subprocess.Popen[bytes]]) -> Iterator[list[int]]:
-    """Hand Ctrl-C on to all, who then end in good order.
+def _forwarding_signals(workers: Sequence[subprocess.Popen[bytes]]) -> Iterator[list[int]]:
+    """Forward Ctrl-C to all processes, which then stop their training and save.
 
     Yields
     ------
     list of int
-        The other signals that told this process to end. They are only noted: an exception in
-        the midst of a start would leave behind a process that is not among `workers` yet.
+        Other signals to end that were received. They raise no exception here, which could leave
+        a process running that is not in `workers` yet.
     """
-    told: list[int] = []
+    received: list[int] = []
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        # Windows sends it to all of a console by itself.
+        # Windows itself sends it to all processes of a console.
         for worker in workers if os.name == "posix" else ():
             worker.send_signal(signal.SIGINT)
 
     def end(number: int, _frame: FrameType | None) -> None:
-        told.append(number)
+        received.append(number)
 
     before = {signal.SIGINT: signal.signal(signal.SIGINT, interrupt)}
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             before[getattr(signal, name)] = signal.signal(getattr(signal, name), end)
     try:
-        yield told
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

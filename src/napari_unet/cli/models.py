@@ -1,4 +1,4 @@
-"""The command that says what fits through a network, and what it costs."""
+"""Commands about networks and models: sizes, evaluate, export, import."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def sizes(
         typer.Argument(
             metavar="NAME_OR_MODEL",
             help=f"A published network ({', '.join(PRESETS)}) or a model file ({SUFFIX}); "
-            "by default a network of ours.",
+            "by default a U-Net of --size.",
         ),
     ] = None,
     published: Annotated[
         str | None, typer.Option("--preset", help="The same as NAME_OR_MODEL.")
     ] = None,
-    size: Annotated[Size, typer.Option(help="Size of a network of ours.")] = "medium",
+    size: Annotated[Size, typer.Option(help="Size of the U-Net if no name is given.")] = "medium",
     ndim: Annotated[
         int | None, typer.Option(min=2, max=3, help="Spatial dimensions (default: its own, or 2).")
     ] = None,
@@ -57,11 +57,11 @@ def sizes(
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images per training step.")] = 1,
 ) -> None:
-    """List a network's layers, the sizes that fit through it, and what it costs."""
+    """List the layers of a network, the sizes that it accepts, and its cost."""
     if name and published:
         raise typer.BadParameter("Give NAME_OR_MODEL or --preset, not both.")
     config = _config(name or published, size, ndim)
-    # As it is, whatever the width of the terminal: a table that is wrapped cannot be read.
+    # Not wrapped at the width of the terminal, because a wrapped table is unreadable.
     OUT.print(describe.network(config, input_shape, batch), soft_wrap=True)
 
 
@@ -73,12 +73,12 @@ def _config(name: str | None, size: Size, ndim: int | None) -> Architecture:
             return preset(name, **({} if ndim is None else {"ndim": ndim}))
         except ValidationError as error:
             raise InputError(
-                f"{name} is not made for that number of dimensions", got=f"--ndim {ndim}"
+                f"{name} does not exist for this number of dimensions", got=f"--ndim {ndim}"
             ) from error
     if Path(name).suffix == SUFFIX:
         return load_model(name).config
     raise InputError(
-        "There is no such preset, and it is no model file",
+        "There is no preset of this name, and it is not a model file",
         got=repr(name),
         expected=f"{' or '.join(sorted(PRESETS))}, or a {SUFFIX}",
     )
@@ -89,45 +89,50 @@ def _config(name: str | None, size: Size, ndim: int | None) -> Architecture:
 def evaluate(
     model: Model,
     image: Image,
-    truth: Annotated[Path, typer.Argument(help="Labels, or the image as it should be.")],
+    truth: Annotated[Path, typer.Argument(help="True labels, or the target image.")],
     options: dict[str, Any],
     mask: Annotated[
         Path | None,
-        typer.Option(help="For a model that fills in: not 0 where pixels are missing."),
+        typer.Option(help="For models that fill in missing pixels: not 0 where they are missing."),
     ] = None,
     data_range: Annotated[
         float | None,
-        typer.Option(help="Images: darkest to brightest (default: 255 for bytes, else the span)."),
+        typer.Option(help="Images: range of grey values (default: 255 for bytes, else max - min)."),
     ] = None,
 ) -> None:
-    """Predict an image and say how near that comes to the truth.
+    """Predict an image, and compare the result with the truth.
 
     Labels: accuracy, IoU and Dice per class. Images: PSNR and SSIM.
     """
     source = open_source(image)
     options = {"axes": read_axes_metadata(image, len(source.shape)).axes, **options}
     trained = napari_unet.load_model(model)
-    found = napari_unet.evaluate(
+    evaluation = napari_unet.evaluate(
         trained, source, truth, mask=mask, data_range=data_range, **options
     )
-    OUT.print(_as_table(found))
+    OUT.print(_evaluation_table(evaluation))
 
 
-def _as_table(found: Evaluation) -> Table:
-    like, table = found.likeness, Table(box=None)
-    if like is not None:
+def _evaluation_table(evaluation: Evaluation) -> Table:
+    table = Table(box=None)
+    similarity = evaluation.likeness
+    if similarity is not None:
         for name in ("PSNR", "SSIM", "data range"):
             table.add_column(name, justify="right")
-        table.add_row(f"{like.psnr:.2f} dB", f"{like.ssim:.4f}", f"{like.data_range:.6g}")
+        table.add_row(
+            f"{similarity.psnr:.2f} dB", f"{similarity.ssim:.4f}", f"{similarity.data_range:.6g}"
+        )
         return table
     table.add_column("class")
     for name in ("IoU", "Dice", "pixels"):
         table.add_column(name, justify="right")
-    counts = [sum(row) for row in found.confusion]
-    rows = zip(found.model.classes, found.iou, found.dice, counts, strict=True)
+    counts = [sum(row) for row in evaluation.confusion]
+    rows = zip(evaluation.model.classes, evaluation.iou, evaluation.dice, counts, strict=True)
     for info, iou, dice, count in rows:
         table.add_row(Text(str(info)), rounded(iou), rounded(dice), f"{count:,}")
-    table.add_row("accuracy", "", rounded(found.accuracy), f"{found.pixels:,}", style="bold")
+    table.add_row(
+        "accuracy", "", rounded(evaluation.accuracy), f"{evaluation.pixels:,}", style="bold"
+    )
     return table
 
 
@@ -136,15 +141,19 @@ def export_package(
     model: Model,
     package: Annotated[Path, typer.Argument(help="Package to write (.zip).")],
     image: Annotated[
-        Path | None, typer.Option(help="Its middle becomes the package's example.")
+        Path | None, typer.Option(help="Its middle becomes the example of the package.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Of the package.")] = None,
-    author: Annotated[list[str] | None, typer.Option(help="Who made it; may be repeated.")] = None,
-    description: Annotated[str | None, typer.Option(help="What it does, in a sentence.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the package.")] = None,
+    author: Annotated[
+        list[str] | None, typer.Option(help="Author of the model; can be repeated.")
+    ] = None,
+    description: Annotated[
+        str | None, typer.Option(help="Description of the model, in a sentence.")
+    ] = None,
     licence: Annotated[
         str | None, typer.Option(help="SPDX identifier of a licence, such as CC-BY-4.0.")
     ] = None,
-    cover: Annotated[Path | None, typer.Option(help="Picture for the package (PNG).")] = None,
+    cover: Annotated[Path | None, typer.Option(help="Cover image of the package (PNG).")] = None,
 ) -> None:
     """Write a model as a BioImage.IO package, for Fiji, QuPath, ilastik and others."""
     from napari_unet.bioimageio.export import export_bioimageio
@@ -169,14 +178,14 @@ def import_package(
     model: Annotated[Path, typer.Argument(help="Model to write (.safetensors).")],
     torchscript: Annotated[
         bool,
-        typer.Option("--torchscript", help="Allow TorchScript, from authors that you trust."),
+        typer.Option("--torchscript", help="Allow TorchScript; only from authors whom you trust."),
     ] = False,
     task: Annotated[
         Literal["auto", "segment", "restore"],
-        typer.Option(help="What comes out: classes (segment) or an image (restore)."),
+        typer.Option(help="Kind of the output: classes (segment) or an image (restore)."),
     ] = "auto",
 ) -> None:
-    """Turn a BioImage.IO package into a model that `predict` takes; it cannot learn further."""
+    """Convert a BioImage.IO package to a model for `predict`; it cannot be trained further."""
     from napari_unet.bioimageio.load import import_bioimageio
 
     check_output(model, (), [package])

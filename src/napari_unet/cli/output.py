@@ -1,4 +1,4 @@
-"""What a run shows in the terminal: the same events as the panel."""
+"""Output in the terminal: messages, and the progress of trainings and predictions."""
 
 from __future__ import annotations
 
@@ -20,23 +20,44 @@ from napari_unet.training.advice import Adviser
 from napari_unet.training.events import Decision, Started, Stepped, TrainingEvent, Validated, Warned
 
 INTERRUPTED = 130
-"""Exit status of a program that Ctrl-C ended."""
+"""Exit status of a program that was ended by Ctrl-C."""
 
 OUT = Console(highlight=False)
+"""Standard output, for results."""
+
 ERR = Console(stderr=True, highlight=False)
+"""Standard error, for messages and progress."""
 
 Event = TypeVar("Event", bound=TrainingEvent | PredictionEvent)
 
 
 def say(message: str, style: str = "") -> None:
-    """Write one line to stderr, where it does not mix with results."""
+    """Write a message to standard error.
+
+    Parameters
+    ----------
+    message : str
+        One line.
+    style : str
+        Style of rich, such as a colour.
+    """
     ERR.print(Text(message, style=style), soft_wrap=True)
 
 
 def follow(title: str, events: Iterable[Event]) -> Iterator[Event]:
-    """Draw a progress bar while the events of a training or a prediction pass by.
+    """Show a progress bar for the events of a training or a prediction, and advice.
 
-    What would help a training is said as it shows.
+    Parameters
+    ----------
+    title : str
+        Text before the bar.
+    events : iterable
+        Events of a training or a prediction.
+
+    Yields
+    ------
+    event
+        The same events.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -46,8 +67,9 @@ def follow(title: str, events: Iterable[Event]) -> Iterator[Event]:
         TextColumn("{task.fields[loss]}", style="cyan"),
         TextColumn("{task.fields[score]}", style="green"),
     )
-    iterator, adviser = iter(events), Adviser()
-    # Bad input is found here, before anything is drawn.
+    iterator = iter(events)
+    adviser = Adviser()
+    # Errors in the input are raised here, before the bar is drawn.
     first = list(islice(iterator, 1))
     with Progress(*columns, console=ERR) as bar:
         task = bar.add_task(title, total=1.0, left="", loss="", score="")
@@ -68,7 +90,8 @@ def _draw(bar: Progress, task: TaskID, event: TrainingEvent | PredictionEvent) -
         case Decision():
             say(event.message, "cyan")
         case Stepped():
-            left, loss = _time_left(event.remaining), f"loss {event.loss:.3f}"
+            left = _time_left(event.remaining)
+            loss = f"loss {event.loss:.3f}"
             bar.update(task, completed=event.progress, left=left, loss=loss)
         case Validated() if event.mean is not None:
             bar.update(task, score=f"{event.metric} {event.mean:.3f}")
@@ -84,7 +107,7 @@ def _draw(bar: Progress, task: TaskID, event: TrainingEvent | PredictionEvent) -
 
 @contextmanager
 def stopping_on_interrupt(control: Control) -> Iterator[None]:
-    """Let the first Ctrl-C ask for an orderly end; a second one ends at once."""
+    """Context manager in which the first Ctrl-C stops `control`; a second one ends the program."""
 
     def ask(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, before)
@@ -98,7 +121,7 @@ def stopping_on_interrupt(control: Control) -> Iterator[None]:
 
 
 def times(shape: Iterable[object]) -> str:
-    """Return a shape for people: ``176 x 176``."""
+    """Return a shape as text, such as ``176 x 176``."""
     return " x ".join(map(str, shape))
 
 

@@ -18,61 +18,74 @@ from napari_unet.cli.output import say
 from napari_unet.runs.listing import RunSummary, differing, list_runs
 
 NUMBERS = {"steps", "seconds", "parameters", "held-out loss", "mean", "seed"}
-"""Columns that are aligned at the right."""
+"""Columns that are aligned to the right."""
 
-WIDEST, LONGEST = 10_000, 40
-"""Characters of a table, and of one cell in it."""
+MAX_WIDTH = 10_000
+"""Width of the table, in characters."""
+
+MAX_CELL = 40
+"""Width of a cell, in characters."""
 
 
 @app.command()
 def runs(
-    folder: Annotated[Path, typer.Argument(help="What was given as --runs to the trainings.")],
+    folder: Annotated[
+        Path, typer.Argument(help="The folder that was passed to the trainings as --runs.")
+    ],
     as_csv: Annotated[
-        bool, typer.Option("--csv", help="Write it as CSV, with all digits, for a spreadsheet.")
+        bool, typer.Option("--csv", help="Write CSV with all digits, for a spreadsheet.")
     ] = False,
     differ: Annotated[
-        bool, typer.Option("--differ", help="Only the settings that differ between the runs.")
+        bool, typer.Option("--differ", help="Show only the settings that differ between runs.")
     ] = False,
 ) -> None:
-    """Compare the trainings that were kept in a folder, the oldest first."""
-    found = list_runs(folder)
-    if not found:
+    """Compare the trainings that were recorded in a folder, the oldest first."""
+    summaries = list_runs(folder)
+    if not summaries:
         say(f"There are no runs in {folder}.", "yellow")
         return
-    rows = differing_rows(found) if differ else summary_rows(found, exact=as_csv)
+    rows = differing_rows(summaries) if differ else summary_rows(summaries, exact=as_csv)
     if as_csv:
         csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
     else:
-        # As it is, whatever the width of the terminal: a table that is wrapped cannot be read.
-        Console(highlight=False, width=WIDEST).print(runs_table(rows))
+        # Not wrapped at the width of the terminal, because a wrapped table is unreadable.
+        Console(highlight=False, width=MAX_WIDTH).print(runs_table(rows))
 
 
 def runs_table(rows: Sequence[Sequence[str]]) -> Table:
-    """Return rows, the first of them the heads, as a table for the terminal."""
+    """Return a table for the terminal; the first row is the header."""
     table = Table(box=None)
-    for head in rows[0]:
-        number = head in NUMBERS or head.startswith("score")
-        table.add_column(Text(head), justify="right" if number else "left", no_wrap=True)
+    for title in rows[0]:
+        number = title in NUMBERS or title.startswith("score")
+        table.add_column(Text(title), justify="right" if number else "left", no_wrap=True)
     for row in rows[1:]:
-        cells = (c if len(c) <= LONGEST else c[: LONGEST - 1] + "…" for c in row)
+        cells = (c if len(c) <= MAX_CELL else c[: MAX_CELL - 1] + "…" for c in row)
         table.add_row(*map(Text, cells))
     return table
 
 
-def summary_rows(found: Sequence[RunSummary], exact: bool = False) -> list[list[str]]:
-    """Return what came of each run, heads first; `exact` with all digits and digests."""
-    classes = list(dict.fromkeys(name for run in found for name in run.scores))
-    heads = ["run", "task", "status", "steps", "seconds", "network", "parameters"]
-    heads += ["held-out loss", "metric", "mean", *(f"score: {name}" for name in classes)]
-    heads += ["seed", "strokes"]
-    return [heads, *(_summary_row(run, classes, exact) for run in found)]
+def summary_rows(summaries: Sequence[RunSummary], exact: bool = False) -> list[list[str]]:
+    """Return the results of runs as rows, the first of which is the header.
+
+    Parameters
+    ----------
+    summaries : sequence of RunSummary
+        The runs.
+    exact : bool
+        Whether numbers have all digits, and the hash of the strokes is complete.
+    """
+    classes = list(dict.fromkeys(name for run in summaries for name in run.scores))
+    header = ["run", "task", "status", "steps", "seconds", "network", "parameters"]
+    header += ["held-out loss", "metric", "mean", *(f"score: {name}" for name in classes)]
+    header += ["seed", "strokes"]
+    return [header, *(_summary_row(run, classes, exact) for run in summaries)]
 
 
-def differing_rows(found: Sequence[RunSummary]) -> list[list[str]]:
-    """Return the settings that differ, a column for each, heads first."""
-    settings = differing(found)
-    columns = [[_plain(value) for value in values] for values in settings.values()]
-    lines = zip([run.name for run in found], *columns, strict=True)
+def differing_rows(summaries: Sequence[RunSummary]) -> list[list[str]]:
+    """Return the settings that differ as rows, the first of which is the header."""
+    settings = differing(summaries)
+    columns = [[_value_text(value) for value in values] for values in settings.values()]
+    lines = zip([run.name for run in summaries], *columns, strict=True)
     return [["run", *settings], *map(list, lines)]
 
 
@@ -96,12 +109,12 @@ def _summary_row(run: RunSummary, classes: Sequence[str], exact: bool) -> list[s
         run.metric,
         number(run.mean_score, 3),
         *scores,
-        _plain(run.seed),
+        _value_text(run.seed),
         strokes if exact else strokes[:8],
     ]
 
 
-def _plain(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(map(_plain, value))
+        return ", ".join(map(_value_text, value))
     return "" if value is None else str(value)

@@ -128,9 +128,9 @@ def restore(
     if len(images) != len(targets):
         raise typer.BadParameter(f"{images[-1]} has no target: give both of each pair.")
     check_output(output, (), [*images, *targets])
-    grid = read_axes_metadata(image, len(open_source(image).shape))
+    metadata = read_axes_metadata(image, len(open_source(image).shape))
     kept = {"runs": runs, "tensorboard": tensorboard, "processes": processes, "start": start}
-    _learn("restore", images, targets, grid, ndim, {**options, **kept}, output)
+    _learn("restore", images, targets, metadata, ndim, {**options, **kept}, output)
 
 
 @dataclass(frozen=True)
@@ -176,24 +176,24 @@ def _learn_and_write(
     if model is not None:
         check_output(model, (), inputs)
     images, masks = [f.image for f in files], [f.mask for f in files]
-    grids = [read_axes_metadata(image, len(open_source(image).shape)) for image in images]
+    all_metadata = [read_axes_metadata(image, len(open_source(image).shape)) for image in images]
     others = masks if task == "inpaint" else None
-    trained = _learn(task, images, others, grids[0], ndim, options, model)
-    for each, grid in zip(files, grids, strict=True):
+    trained = _learn(task, images, others, all_metadata[0], ndim, options, model)
+    for each, metadata in zip(files, all_metadata, strict=True):
         mask = None if each.mask is None else open_source(each.mask)
-        _predict(trained, open_source(each.image), each.output, grid, options, flips, mask)
+        _predict(trained, open_source(each.image), each.output, metadata, options, flips, mask)
 
 
 def _learn(
     task: str,
     images: Sequence[Path],
     others: Sequence[Path | None] | None,
-    grid: AxesMetadata,
+    metadata: AxesMetadata,
     ndim: int | None,
     options: dict[str, Any],
     output: Path | None,
 ) -> TrainedModel:
-    settings = {"axes": grid.axes, "spacing": grid.spacing, **options}
+    settings = {"axes": metadata.axes, "spacing": metadata.spacing, **options}
     last = learn(images, others, output, task=task, ndim=ndim, **settings)
     finished: Finished = last[Finished]
     judged: Validated | None = last.get(Validated)
@@ -209,7 +209,7 @@ def _predict(
     trained: TrainedModel,
     source: Source,
     output: Path,
-    grid: AxesMetadata,
+    metadata: AxesMetadata,
     options: dict[str, Any],
     flips: bool,
     mask: Source | None = None,
@@ -217,8 +217,8 @@ def _predict(
     from napari_unet.inference.request import Request
 
     names = ("device", "threads", "channel_axis", "axes", "rgb")
-    told = {"axes": grid.axes, **{n: options[n] for n in names if n in options}}
-    write_prediction(trained, source, Request(flips=flips, **told), output, grid, mask)
+    told = {"axes": metadata.axes, **{n: options[n] for n in names if n in options}}
+    write_prediction(trained, source, Request(flips=flips, **told), output, metadata, mask)
 
 
 CHANGEABLE_HERE = tuple(

@@ -95,7 +95,7 @@ def write_prediction(
     source: Source,
     request: Request,
     output: Path,
-    grid: AxesMetadata,
+    metadata: AxesMetadata,
     mask: object | None = None,
 ) -> None:
     """Write a prediction while a progress bar is drawn; the file appears when it is complete.
@@ -110,7 +110,7 @@ def write_prediction(
         How to read the image, and what to return.
     output : Path
         The file to write.
-    grid : AxesMetadata
+    metadata : AxesMetadata
         The image's axes.
     mask : object, optional
         Not 0 where pixels are missing.
@@ -121,7 +121,7 @@ def write_prediction(
     request, control = request.with_output(trained), Control()
     view = find_view(trained, source, request)
     find_missing(trained, view, mask)
-    result = describe.result(trained, view, grid, request.output)
+    result = describe.result_spec(trained, view, metadata, request.output)
     with stopping_on_interrupt(control), new_image(output, result) as target:
         events = predict_events(trained, source, request, mask=mask, out=target, control=control)
         for _ in follow("Predicting", events):

@@ -97,7 +97,15 @@ def preview_rgb(event: Previewed | PreviewedImage, colours: Mapping[int, RGB8]) 
 
 
 def middle_plane(array: NDArray[Any], first: int = 0) -> NDArray[Any]:
-    """Return the middle plane of an array whose spatial axes begin at axis `first`."""
+    """Return the middle plane of an image.
+
+    Parameters
+    ----------
+    array : ndarray, shape (..., *spatial)
+        With 2 or 3 spatial axes.
+    first : int
+        The first spatial axis.
+    """
     if array.ndim - first < 3:
         return array
     plane: NDArray[Any] = np.take(array, array.shape[first] // 2, axis=first)
