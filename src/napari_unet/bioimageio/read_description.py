@@ -304,7 +304,7 @@ def _cut(size: Any, given: Any, result: Any, tensor: Any) -> int:
         cut = -size.offset if refers and result.scale == given.scale else -1
     if cut < 0:
         raise InputError(
-            "The package's output has another resolution than its input, or one that is not told",
+            "The package's output has another resolution than its input, or an unknown one",
             got=f"axis {given.id}",
             expected="as many voxels, or fewer by a fixed number",
         )
