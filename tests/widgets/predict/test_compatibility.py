@@ -47,11 +47,11 @@ def said(*arguments):
 @pytest.mark.parametrize(
     ("model", "picture", "words"),
     [
-        (model(3), picture(), ("The model is 3D", "“cells” has 2 axes", "40 × 40")),
-        (model(3), picture((40, 40, 3), rgb=True), ("The model is 3D", "2 axes")),
+        (model(3), picture(), ("The model is 3D", "“cells” has 2 spatial axes", "40 × 40")),
+        (model(3), picture((40, 40, 3), rgb=True), ("The model is 3D", "2 spatial axes")),
         (model(2, 3), picture(), ("reads 3 channels", "“cells” has 1", "40 × 40")),
         (model(), picture((40, 40, 3), rgb=True), ("reads 1 channel,", "“cells” has 3")),
-        (filler(), picture(), ("fills in what a mask marks", 'under "Missing"')),
+        (filler(), picture(), ("fills in missing pixels", 'under "Missing"')),
         (
             model(2, 3, input_spec=InputSpec(context_planes=3)),
             picture(),
@@ -126,7 +126,7 @@ def test_it_is_said_on_the_page_before_predict_is_pressed(room, page):
 def test_a_mask_makes_it_fit(room, page):
     room.viewer.add_image(np.zeros((64, 64), np.uint8), name="holes")
     room.panel.session.add("filler", filler())
-    assert "fills in what a mask marks" in page.form.compatibility.text()
+    assert "fills in missing pixels" in page.form.compatibility.text()
     page.form.missing.set_layer(room.viewer.add_labels(np.zeros((64, 64), np.uint8), name="mask"))
     assert page.form.compatibility.isHidden()
 

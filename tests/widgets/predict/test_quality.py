@@ -234,7 +234,7 @@ def test_the_noisy_input_is_no_reference(viewer, reference, qtbot):
         reference.measure.click()
         qtbot.waitUntil(lambda: reference.notice.text() != "", timeout=30_000)
         idle(qtbot, reference)
-        assert reference.notice.text().startswith("The input itself is no reference")
+        assert reference.notice.text().startswith("The input cannot be the reference")
         assert reference.line.text() == ""
     reference.layer.set_layer(subject.result)
     reference.measure.click()
@@ -246,7 +246,7 @@ def test_a_reference_of_another_shape_is_refused(viewer, reference):
     reference.set_result(opened(viewer, noisy[0], clean[0], FLAT))
     reference.layer.set_layer(viewer.add_image(np.ones((20, 20)), name="small"))
     reference.measure.click()
-    assert "have to be of one shape" in reference.notice.text()
+    assert "must have the same shape" in reference.notice.text()
 
 
 def test_bytes_have_a_range_of_255_and_others_what_they_span():

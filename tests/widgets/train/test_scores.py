@@ -38,7 +38,7 @@ def test_scores_pixels_and_what_is_right(board):
     assert values(board) == [60 / 90, 90 / 120, None]
     assert [score.pixels for score in board.bars.scores] == [80, 100, 0]
     assert [score.color for score in board.bars.scores] == list(COLORS)
-    assert board.caption.text() == "180 held-out pixels · 83 % right"
+    assert board.caption.text() == "180 held-out pixels · 83 % correct"
 
 
 def test_dice_is_a_choice(board):

@@ -76,8 +76,8 @@ def _error(model: TrainedModel, data: LayerData, mask: Any) -> str:
         layout = find_layout(shape, ndim, names=data.axes, rgb=data.rgb)
     except InputError:
         have = len(shape) - data.rgb
-        axes = f"{have} {'axis' if have == 1 else 'axes'}"
-        return f"The model is {ndim}D, but “{name}” has {axes} of space ({sizes(shape)})."
+        axes = f"{have} spatial {'axis' if have == 1 else 'axes'}"
+        return f"The model is {ndim}D, but “{name}” has {axes} ({sizes(shape)})."
     try:
         view = find_view(model, data.data, Request(axes=data.axes, rgb=data.rgb))
     except InputError as error:
@@ -89,8 +89,8 @@ def _error(model: TrainedModel, data: LayerData, mask: Any) -> str:
         )
     if model.input_spec.mask and mask is None and view.source.dtype.kind != "f":
         return (
-            f"The model fills in what a mask marks, but “{name}” holds whole numbers, of which "
-            'none is missing: choose a layer under "Missing".'
+            f"The model fills in missing pixels, but “{name}” holds whole numbers, which cannot be "
+            'NaN: choose the layer that marks them under "Missing".'
         )
     try:
         find_missing(model, view, mask if model.input_spec.mask else None)

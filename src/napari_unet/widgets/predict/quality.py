@@ -103,23 +103,24 @@ class ResidualPanel(QWidget):
         self.report: ResidualReport | None = None
         self.runner = EventRunner(self)
         self._latest = LatestOnly(self.runner)
-        self._latest.due.connect(self._start)
-        self._subscriptions = Subscriptions()
-        self.verdict, self.line = Notice(), QLabel()
+        self._latest.due.connect(self._begin)
+        self.verdict = Notice()
+        self.line = QLabel()
         self.facts = {name: QLabel() for name in FACTS}
         self.where = QPushButton("Show where")
         self.residual = QPushButton("Show what was removed")
         self.again = QPushButton("Analyse the plane in view")
         self._table = QWidget()
         self._arrange()
-        self.where.clicked.connect(self._where_clicked)
-        self.residual.clicked.connect(self._residual_clicked)
+        self.where.clicked.connect(self._show_unsupported)
+        self.residual.clicked.connect(self._show_residual)
         self.again.clicked.connect(self.analyse)
-        self.runner.happened.connect(self._found)
-        self.runner.failed.connect(self._failed)
+        self.runner.happened.connect(self._take_report)
+        self.runner.failed.connect(self._show_problem)
         self.runner.ended.connect(self._show_state)
-        events = viewer.dims.events
-        self._subscriptions.connect(self._moved, events.current_step, events.order)
+        dims = viewer.dims.events
+        self._subscriptions = Subscriptions()
+        self._subscriptions.connect(self._moved, dims.current_step, dims.order)
         self._show_state()
 
     def set_result(self, pair: PredictionPair) -> None:
@@ -146,21 +147,20 @@ class ResidualPanel(QWidget):
         """Analyse the plane in view; if an analysis runs already, do so when it has ended."""
         self._latest.request()
 
-    def _start(self) -> None:
+    def _begin(self) -> None:
         pair = self._pair
         plane = None if pair is None else pair.plane(self._viewer)
         if pair is None or plane is None:
             return
-        self._plane, self.report = plane, None
+        self._plane = plane
+        self.report = None
         noisy, denoised = pair.arrays
         self.runner.start_call(lambda: (plane, _analyse(plane.read(noisy), plane.read(denoised))))
         self.verdict.say("")
         self.line.setText("Analysing what was removed …")
         self._show_state()
 
-    # What happens
-
-    def _found(self, found: tuple[Plane, ResidualReport]) -> None:
+    def _take_report(self, found: tuple[Plane, ResidualReport]) -> None:
         if self._pair is None or found[0] is not self._plane:
             return
         self._plane, self.report = found
@@ -170,7 +170,7 @@ class ResidualPanel(QWidget):
         for name, text in _fact_texts(self.report).items():
             self.facts[name].setText(text)
 
-    def _failed(self, error: NapariUnetError) -> None:
+    def _show_problem(self, error: NapariUnetError) -> None:
         if self._pair is not None:
             self.line.setText("")
             self.verdict.say(f"This plane cannot be analysed: {error}", "warning")
@@ -178,9 +178,7 @@ class ResidualPanel(QWidget):
     def _moved(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
         self._show_state()
 
-    # What the user does
-
-    def _where_clicked(self) -> None:
+    def _show_unsupported(self) -> None:
         pair, plane = self._pair, self._plane
         report = self.report
         if pair is None or plane is None or report is None:
@@ -202,7 +200,7 @@ class ResidualPanel(QWidget):
         )
         self._show(layer)
 
-    def _residual_clicked(self) -> None:
+    def _show_residual(self) -> None:
         pair, report = self._pair, self.report
         if pair is None or report is None:
             return
@@ -226,8 +224,6 @@ class ResidualPanel(QWidget):
         for old in [x for x in layers if x.metadata == layer.metadata]:
             layers.remove(old)
         insert_above(layers, self._pair.result, [layer])
-
-    # Looks
 
     def _show_state(self) -> None:
         pair, known = self._pair, self.report is not None
@@ -323,13 +319,14 @@ class ReferencePanel(QWidget):
         self.layer = LayerCombo(viewer, Image, none="Choose the clean image")
         self.range = OptionalEdit(NumberEdit(low=0), 255.0)
         self.measure = QPushButton("Measure")
-        self.line, self.notice = QLabel(), Notice()
+        self.line = QLabel()
+        self.notice = Notice()
         self._arrange()
         self.layer.layerChanged.connect(self._changed)
         self.range.valueChanged.connect(self._changed)
         self.measure.clicked.connect(self.start)
-        self.runner.happened.connect(self._found)
-        self.runner.failed.connect(self._failed)
+        self.runner.happened.connect(self._show_comparison)
+        self.runner.failed.connect(self._show_problem)
         self.runner.ended.connect(self._show_state)
         self._show_state()
 
@@ -356,7 +353,7 @@ class ReferencePanel(QWidget):
         try:
             self._begin(self._pair, self.layer.layer())
         except NapariUnetError as error:
-            self._failed(error)
+            self._show_problem(error)
         self._show_state()
 
     def _begin(self, pair: PredictionPair, reference: Image) -> None:
@@ -366,12 +363,12 @@ class ReferencePanel(QWidget):
         arrays = [LayerData.of(reference).data, result, given]
         if len({tuple(a.shape) for a in arrays}) > 1:
             raise InputError(
-                "Reference, result and input have to be of one shape",
+                "Reference, result and input must have the same shape",
                 got=", ".join(str(tuple(a.shape)) for a in arrays),
             )
         plane = pair.plane(self._viewer)
         if plane is None:
-            raise InputError("The view is outside of the image")
+            raise InputError("The image is not in view")
         self._asked = plane
         self._say("")
         wanted = self.range.value()
@@ -386,7 +383,7 @@ class ReferencePanel(QWidget):
         self._say("")
         self._show_state()
 
-    def _found(self, found: tuple[Plane, Comparison]) -> None:
+    def _show_comparison(self, found: tuple[Plane, Comparison]) -> None:
         plane, (result, given) = found[0], (found[1].result, found[1].given)
         if plane is not self._asked:
             return
@@ -396,7 +393,7 @@ class ReferencePanel(QWidget):
             f"for a data range of {result.data_range:.6g}; {_place(plane)}."
         )
 
-    def _failed(self, error: NapariUnetError) -> None:
+    def _show_problem(self, error: NapariUnetError) -> None:
         self._say("")
         self.notice.say(str(error), "error")
 
@@ -469,7 +466,7 @@ def _no_reference(is_input: bool) -> InputError:
     if not is_input:
         return InputError("The result cannot be its own reference", todo="Choose the clean image")
     return InputError(
-        "The input itself is no reference: against it, doing nothing would be best",
+        "The input cannot be the reference: compared with it, doing nothing would be best",
         todo="Choose an image as it should be, such as one of a long exposure",
     )
 
@@ -492,7 +489,6 @@ class QualityChecks(QWidget):
 
     def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._viewer = viewer
         self._pair: PredictionPair | None = None
         self.compare = CompareBar(viewer)
         self.residual = ResidualPanel(viewer)
@@ -506,7 +502,7 @@ class QualityChecks(QWidget):
         for part in (self.compare, self.residual_section, self.reference_section):
             layout.addWidget(part)
         self._subscriptions = Subscriptions()
-        self._subscriptions.connect(self._removed, viewer.layers.events.removed)
+        self._subscriptions.connect(self._layer_removed, viewer.layers.events.removed)
         self._forget()
 
     def set_result(self, pair: PredictionPair, *, task: str, complete: bool) -> None:
@@ -553,7 +549,7 @@ class QualityChecks(QWidget):
         for part in (self.compare, self.residual, self.reference):
             part.release()
 
-    def _removed(self, event: Any) -> None:
+    def _layer_removed(self, event: Any) -> None:
         # The comparison notices by itself when its layers are removed.
         pair = self._pair
         if pair is not None and event.value in (pair.image, pair.result):

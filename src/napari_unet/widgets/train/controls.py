@@ -92,7 +92,7 @@ class TrainFooter(QWidget):
         super().__init__(parent)
         self.train = main_button("Train", "Train as set above (Shift+T).")
         self.pause = QPushButton("Pause")
-        self.pause.setToolTip("Wait, and go on later. The time does not count.")
+        self.pause.setToolTip("Pause the training. The time of the pause does not count.")
         self.stop = QPushButton("Stop")
         self.stop.setToolTip("End the training now and keep what was learned (Shift+T).")
         self.predict = QPushButton("Predict this image")

@@ -14,6 +14,7 @@ from napari_unet.inference.request import Request
 from napari_unet.model import TrainedModel
 from napari_unet.training.events import Snapshot, Started, Suggested
 from napari_unet.widgets.layers.compare import CompareBar
+from napari_unet.widgets.qt.subscriptions import Subscriptions
 from napari_unet.widgets.train.controls import LiveBar
 from napari_unet.widgets.train.live_preview import LivePreview, ModelPreview
 from napari_unet.widgets.train.request import TrainRequest
@@ -81,7 +82,8 @@ class LiveView(QObject):
         self.preview.noteChanged.connect(self.bar.say)
         self.preview.imageShown.connect(self._offer_to_compare)
         self.model_preview.failed.connect(self.failed)
-        self._viewer.layers.selection.events.active.connect(self._layer_selected)
+        self._subscriptions = Subscriptions()
+        self._subscriptions.connect(self._layer_selected, viewer.layers.selection.events.active)
 
     def begin(self) -> None:
         """Get ready for a training that starts now."""
@@ -132,7 +134,7 @@ class LiveView(QObject):
 
     def release(self) -> None:
         """Stop, and disconnect from the viewer."""
-        self._viewer.layers.selection.events.active.disconnect(self._layer_selected)
+        self._subscriptions.release()
         self.end()
         self.model_preview.end()
         self.model_preview.runner.abandon()

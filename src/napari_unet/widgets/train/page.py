@@ -15,6 +15,7 @@ from napari_unet.training.events import Decision, Finished, Snapshot, Started, S
 from napari_unet.widgets.models import ModelSaver, Session
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.qt.style import Notice, Palette, Scroll, Section
+from napari_unet.widgets.qt.subscriptions import Subscriptions
 from napari_unet.widgets.train.controls import TrainFooter
 from napari_unet.widgets.train.forms import TaskForm
 from napari_unet.widgets.train.image_form import TaskForms
@@ -59,8 +60,8 @@ class TrainPage(QWidget):
 
     def __init__(self, viewer: Viewer, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._viewer = viewer
         self._worker = session.worker
+        self._subscriptions = Subscriptions()
         self._saver = ModelSaver(self)
         self.tasks = TaskForms(viewer, session)
         self.training = TrainingRun(viewer, session, self)
@@ -72,6 +73,7 @@ class TrainPage(QWidget):
         self.runs_section = Section("Runs", self.runs)
         self._arrange()
         self._connect()
+        self._subscriptions.connect(self._layer_removed, viewer.layers.events.removed)
         self._show_state()
         session.worker.warm_up()
 
@@ -124,7 +126,7 @@ class TrainPage(QWidget):
 
     def release(self) -> None:
         """Stop, and disconnect from the viewer."""
-        self._viewer.layers.events.removed.disconnect(self._layer_removed)
+        self._subscriptions.release()
         self.live.release()
         self.tasks.release()
         self.runs.release()
@@ -170,7 +172,6 @@ class TrainPage(QWidget):
             part.said.connect(self.notice.say)
         for source in (self.tasks, training, self.live, self._saver, self.runs):
             source.failed.connect(self.show_problem)
-        self._viewer.layers.events.removed.connect(self._layer_removed)
 
     def _show_state(self) -> None:
         """Show the buttons and parts that make sense now."""
@@ -223,7 +224,7 @@ class TrainPage(QWidget):
 
     def _add_model(self, model: TrainedModel) -> None:
         named = self.training.add_to_session(model)
-        self.notice.say(f"Kept as {named.name}: choose it on the Predict page, or to start from.")
+        self.notice.say(f"Kept as {named.name}. Choose it on the Predict page, or to start from.")
 
     def _branch(self, moment: Snapshot) -> None:
         """Train on from an earlier moment."""

@@ -251,7 +251,7 @@ class RunsDialog(QDialog):
 
     def _loaded(self, found: tuple[str, TrainedModel]) -> None:
         named = self._session.add(*found)
-        self.notice.say(f"Loaded as {named.name}: choose it on the Predict page, or to start from.")
+        self.notice.say(f"Loaded as {named.name}. Choose it on the Predict page, or to start from.")
 
     def _say_error(self, error: NapariUnetError) -> None:
         self.notice.say(str(error), "error")

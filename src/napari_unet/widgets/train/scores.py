@@ -382,7 +382,7 @@ class ScoreBoard(QWidget):
         for part in (self.choice, self.confusion):
             part.setVisible(bool(table))
         text, right = count(event.pixels, "held-out pixel"), accuracy(table)
-        self.caption.setText(text if right is None else f"{text} · {100 * right:.0f} % right")
+        self.caption.setText(text if right is None else f"{text} · {100 * right:.0f} % correct")
         if table and self.confusion.button.isChecked():
             n = len(table)
             self.table.show_table(table, names[:n], colors[:n])
