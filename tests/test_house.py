@@ -27,10 +27,7 @@ FUNCTION_LINES = 80
 FUNCTION_LINES_95 = 40
 LEAST_LINES = 60
 
-SMALL_AND_USED_ONCE = {
-    "cli.all": "imports every command, so that each of them may import the app",
-    "cli.viewer": "the one module of the command line that imports napari",
-}
+SMALL_AND_USED_ONCE: dict[str, str] = {}
 """Modules under 60 lines that one other module alone imports, and why they stay."""
 
 FACE = {"napari_unet"}
