@@ -199,7 +199,7 @@ def _check_segmentation_start(
 
 
 def choose_input_shape(
-    task: str, network: Architecture, image: Sequence[int], wished: Sequence[int] | None = None
+    task: str, network: Architecture, image: Sequence[int], max_shape: Sequence[int] | None = None
 ) -> tuple[int, ...]:
     """Return the spatial shape of the network's input in training.
 
@@ -216,20 +216,20 @@ def choose_input_shape(
         The network.
     image : sequence of int
         The largest image's spatial shape, in voxels.
-    wished : sequence of int, optional
+    max_shape : sequence of int, optional
         The largest patch that is wanted, per spatial axis.
 
     Raises
     ------
     InputError
-        Where `wished` has another number of axes than the network.
+        Where `max_shape` has another number of axes than the network.
     """
     if task == "segment":
-        return fitting_input_shape(network, image, wished)
+        return fitting_input_shape(network, image, max_shape)
     side = IMAGE_OUTPUT_SIDE[network.ndim]
     output = (side,) * network.ndim
-    if wished or not network.padded:
-        return fitting_input_shape(network, image, wished or network.input_for(output))
+    if max_shape or not network.padded:
+        return fitting_input_shape(network, image, max_shape or network.input_for(output))
     return tuple(
         max(1, min(side, -(-n // axis.stride) * axis.stride) // axis.stride) * axis.stride
         for n, axis in zip(image, network.geometry, strict=True)
@@ -237,9 +237,9 @@ def choose_input_shape(
 
 
 def fitting_input_shape(
-    network: Architecture, image: Sequence[int], wished: Sequence[int] | None = None
+    network: Architecture, image: Sequence[int], max_shape: Sequence[int] | None = None
 ) -> tuple[int, ...]:
-    """Return the shape that is wished, or a chosen one, made such that it passes the network.
+    """Return the largest shape allowed, or a chosen one, made such that it passes the network.
 
     Parameters
     ----------
@@ -247,23 +247,23 @@ def fitting_input_shape(
         The network.
     image : sequence of int
         The largest image's spatial shape, in voxels.
-    wished : sequence of int, optional
+    max_shape : sequence of int, optional
         The largest patch that is wanted, per spatial axis; None: of about `INPUT_VOXELS`.
 
     Raises
     ------
     InputError
-        Where `wished` has another number of axes than the network.
+        Where `max_shape` has another number of axes than the network.
     """
     whole = [g.input_for(n) for g, n in zip(network.passing, image, strict=True)]
-    if wished is not None and len(wished) != network.ndim:
-        raise InputError("patch needs one size per spatial axis", got=wished)
-    most = [min(a, b) for a, b in zip(wished or whole, whole, strict=True)]
+    if max_shape is not None and len(max_shape) != network.ndim:
+        raise InputError("patch needs one size per spatial axis", got=max_shape)
+    most = [min(a, b) for a, b in zip(max_shape or whole, whole, strict=True)]
     shape = [
         g.largest_input(max(n, g.smallest_input))
         for g, n in zip(network.passing, most, strict=True)
     ]
-    return tuple(shape if wished else _shortened(shape, network))
+    return tuple(shape if max_shape else _shortened(shape, network))
 
 
 def output_shape_of(network: Architecture, input_shape: Sequence[int]) -> tuple[int, ...]:
@@ -284,7 +284,7 @@ def _shortened(shape: list[int], network: Architecture) -> list[int]:
     axes = network.passing
 
     def shorter(axis: int) -> list[int]:
-        return [n - axes[a].stride * (a == axis) for a, n in enumerate(shape)]
+        return [*shape[:axis], shape[axis] - axes[axis].stride, *shape[axis + 1 :]]
 
     def output_share(sides: list[int]) -> float:
         return prod(g.output_for(n) for g, n in zip(axes, sides, strict=True)) / prod(sides)

@@ -139,7 +139,7 @@ def train_command(model: TrainedModel, output: str = MODEL_FILE) -> str:
     """
     task = model.task
     pairs = [[o.file for o in pair] for pair in _pairs(model) or (UNKNOWN[task],)]
-    told = _settings(model)
+    settings = _settings(model)
     if task in ("denoise", "inpaint"):  # they write a result for each image at once
         named = [RESULT, *(f"result-{k}.tif" for k in range(2, len(pairs) + 1))]
         for pair, result in zip(pairs, named, strict=True):
@@ -151,7 +151,7 @@ def train_command(model: TrainedModel, output: str = MODEL_FILE) -> str:
         output_flag = "--output"
     name = "train" if task == "segment" else task
     files = [file for pair in pairs for file in pair]
-    return _command(name, *files, output_flag, output, *write_flags(told))
+    return _command(name, *files, output_flag, output, *write_flags(settings))
 
 
 def _settings(model: TrainedModel) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def _settings(model: TrainedModel) -> dict[str, Any]:
     facts = model.training
     fields = fields_of(OPTIONS[model.task], but=_SAID_OTHERWISE | _PYTHON_ONLY)
     given = dict(facts.get("options", {}))
-    told = {
+    settings = {
         "ndim": model.config.ndim,
         "steps": max(1, int(facts.get("steps", 1))),
         "seed": facts.get("seed", 0),
@@ -167,13 +167,13 @@ def _settings(model: TrainedModel) -> dict[str, Any]:
     if given.get("open_ended"):
         given.setdefault("schedule", "constant")
     if "continued_from" in facts:
-        told["start"] = START_FILE
+        settings["start"] = START_FILE
         # Only options that differ from the defaults are stored, and continuing has another one.
         given.setdefault("learning_rate", fields["learning_rate"].default)
     if model.spacing:  # even where it was never said: a file may say otherwise
         given.setdefault("spacing", model.spacing)
     known = {name: value for name, value in given.items() if name in fields}
-    return told | {name: v for name, v in known.items() if fields[name].is_readable(v)}
+    return settings | {name: v for name, v in known.items() if fields[name].is_readable(v)}
 
 
 def predict_command(
