@@ -14,7 +14,7 @@ import tifffile
 from typer.testing import CliRunner
 
 import napari_unet
-from napari_unet.cli import commands
+from napari_unet.cli import load_app
 from napari_unet.model import load_model
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.provenance import (
@@ -62,7 +62,7 @@ def model():
 def run(command):
     program, *words = shlex.split(command)
     assert program == "napari-unet"
-    done = CliRunner().invoke(commands.app, words)
+    done = CliRunner().invoke(load_app(), words)
     assert done.exit_code == 0, done.output
 
 
