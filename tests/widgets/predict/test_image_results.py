@@ -179,13 +179,13 @@ def test_colours_come_back_as_colours(room, page):
 def test_a_partial_result_is_compared_but_not_measured(room, page, denoiser, monkeypatch):
     from napari_unet.inference import predictor
 
-    compute = predictor._Work.do
+    compute = predictor._TilePredictor.predict
 
     def stop_behind(*arguments):
         compute(*arguments)
         page.runner.stop()
 
-    monkeypatch.setattr(predictor._Work, "do", stop_behind)
+    monkeypatch.setattr(predictor._TilePredictor, "predict", stop_behind)
     predict(room, page, denoiser, picture((3, 64, 64)))
     assert results(room)[0].name == "picture – denoised (partial)"
     assert not page.quality.compare.isHidden()

@@ -51,14 +51,14 @@ def slow_tiles(page, room):
 
     from napari_unet.inference import predictor
 
-    go, compute = Semaphore(0), predictor._Work.do
+    go, compute = Semaphore(0), predictor._TilePredictor.predict
 
     def wait_first(*arguments):
         go.acquire(timeout=20)
         return compute(*arguments)
 
-    predictor._Work.do = wait_first
-    return go, lambda: setattr(predictor._Work, "do", compute)
+    predictor._TilePredictor.predict = wait_first
+    return go, lambda: setattr(predictor._TilePredictor, "predict", compute)
 
 
 @pytest.fixture
@@ -243,7 +243,7 @@ def test_an_error_on_the_way_leaves_no_empty_layer(room, page, monkeypatch, note
     def fail(*arguments):
         raise RuntimeError("device lost")
 
-    monkeypatch.setattr(predictor._Work, "do", fail)
+    monkeypatch.setattr(predictor._TilePredictor, "predict", fail)
     room.open(two_classes()[0])
     predict(room, page)
     assert "device lost" in notes[0][1]
