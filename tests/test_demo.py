@@ -15,7 +15,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_unet import demo
-from napari_unet.cli import commands, viewer
+from napari_unet.cli import demo as demo_command
+from napari_unet.cli import load_app
 from napari_unet.data.metadata import AxesMetadata, read_axes_metadata
 from napari_unet.demo import DemoResult, intersection_over_union, run_demo
 from napari_unet.model import load_model
@@ -94,8 +95,8 @@ def test_the_command_prints_a_table_and_opens_napari(shown, monkeypatch, tmp_pat
         started.append(command)
 
     monkeypatch.setattr(demo, "run_demo", lambda out, seconds, **_: shown[1])
-    monkeypatch.setattr(viewer, "subprocess", SimpleNamespace(run=start))
-    done = CliRunner().invoke(commands.app, ["demo", "--out", str(tmp_path), "--view"])
+    monkeypatch.setattr(demo_command, "subprocess", SimpleNamespace(run=start))
+    done = CliRunner().invoke(load_app(), ["demo", "--out", str(tmp_path), "--view"])
     assert done.exit_code == 0, done.output
     assert done.stdout.count("mean") == 2
     assert "a classical reference" in done.stdout
@@ -106,8 +107,8 @@ def test_the_command_prints_a_table_and_opens_napari(shown, monkeypatch, tmp_pat
 
 
 def test_without_napari_the_viewer_is_refused_before_the_training(monkeypatch, tmp_path):
-    monkeypatch.setattr(viewer, "find_spec", lambda name: None)
-    done = CliRunner().invoke(commands.app, ["demo", "--out", str(tmp_path / "out"), "--view"])
+    monkeypatch.setattr(demo_command, "find_spec", lambda name: None)
+    done = CliRunner().invoke(load_app(), ["demo", "--out", str(tmp_path / "out"), "--view"])
     assert done.exit_code == 1
     assert "napari is not installed" in done.stderr
     assert not (tmp_path / "out").exists()
@@ -115,6 +116,6 @@ def test_without_napari_the_viewer_is_refused_before_the_training(monkeypatch, t
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").touch()
-    done = CliRunner().invoke(commands.app, ["demo", "--out", str(tmp_path / "file" / "out")])
+    done = CliRunner().invoke(load_app(), ["demo", "--out", str(tmp_path / "file" / "out")])
     assert done.exit_code == 1
     assert "The folder cannot be created" in done.stderr

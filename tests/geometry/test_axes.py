@@ -45,11 +45,10 @@ def test_sizes_by_role():
     layout = AxisLayout((0, 3), 1, (2, 4))
     shape = (5, 2, 64, 7, 32)
     assert layout.loop_shape(shape) == (5, 7)
-    assert layout.loop_count(shape) == 35
     assert layout.spatial_shape(shape) == (64, 32)
     assert layout.channels(shape) == 2
     assert AxisLayout((), None, (0, 1)).channels((4, 4)) == 1
-    assert AxisLayout((), None, (0, 1)).loop_count((4, 4)) == 1
+    assert AxisLayout((), None, (0, 1)).loop_shape((4, 4)) == ()
 
 
 def test_labels_have_the_same_axes_but_the_channels():

@@ -220,8 +220,9 @@ def test_the_receptive_field_is_true_and_the_halo_is_enough_and_no_more(name):
 def test_fields_of_fcns_counted_by_hand():
     # One pooling, no convolution: a pair, and its neighbour by interpolation.
     assert FCNShape((0,), 0, (2,)).receptive_field == 4
-    assert FCNShape((0,), 0, (2,)).field_of_bottom == 2
-    assert FCNShape((2,), 2, (2,)).field_of_bottom == 2 + 2 + 4
+    assert FCNShape((0,), 0, (2,))._bottom(0, 0) == (0, 1)
+    first, last = FCNShape((2,), 2, (2,))._bottom(0, 0)
+    assert last - first + 1 == 2 + 2 + 4
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

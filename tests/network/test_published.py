@@ -156,4 +156,5 @@ def test_finer_fcns_add_what_finer_layers_say():
 @pytest.mark.parametrize("name", ["fcn32s", "fcn16s", "fcn8s"])
 def test_fcns_see_404_voxels_in_steps_of_32(name):
     shape = preset(name).axis_shape
-    assert (shape.field_of_bottom, shape.stride) == (404, 32)
+    first, last = shape._bottom(0, 0)
+    assert (last - first + 1, shape.stride) == (404, 32)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Literal
 
 from napari_unet.errors import InputError
@@ -36,10 +35,6 @@ class AxisLayout:
     def loop_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the sizes of the looped axes."""
         return tuple(shape[a] for a in self.loops)
-
-    def loop_count(self, shape: Sequence[int]) -> int:
-        """Return the number of images along the looped axes."""
-        return prod(self.loop_shape(shape))
 
     def spatial_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the sizes of the spatial axes."""

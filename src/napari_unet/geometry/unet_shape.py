@@ -341,12 +341,6 @@ class FCNShape:
         """Largest number of input voxels that one output voxel depends on."""
         return field_of(self._sees, self.stride)
 
-    @property
-    def field_of_bottom(self) -> int:
-        """Number of input voxels that one voxel at the bottom depends on."""
-        lo, hi = self._bottom(0, 0)
-        return hi - lo + 1
-
     def _sees(self, position: int) -> tuple[int, int]:
         """Return the first and last input voxel that an output voxel depends on."""
         fields = []
