@@ -30,7 +30,7 @@ from napari_unet.fields import (
 from napari_unet.network.architecture import Architecture
 
 LIMIT_WORDS = {"gt": "above", "ge": "from", "lt": "below", "le": "to"}
-"""How the limits of a number are said in help texts."""
+"""How the limits of a number are written in help texts."""
 
 METAVARS = {int: "INT", float: "NUMBER", str: "TEXT"}
 """How plain values are called in help texts."""

@@ -148,7 +148,7 @@ class _Files:
 
 
 def _grouped(paths: Sequence[Path], kinds: Sequence[str]) -> list[_Files]:
-    """Group files that are given in turns of these kinds."""
+    """Group files that are given alternately."""
     size = len(kinds)
     if len(paths) % size:
         each = ", ".join(kinds)
@@ -217,8 +217,8 @@ def _predict(
     from napari_unet.inference.request import Request
 
     names = ("device", "threads", "channel_axis", "axes", "rgb")
-    told = {"axes": metadata.axes, **{n: options[n] for n in names if n in options}}
-    write_prediction(trained, source, Request(flips=flips, **told), output, metadata, mask)
+    settings = {"axes": metadata.axes, **{n: options[n] for n in names if n in options}}
+    write_prediction(trained, source, Request(flips=flips, **settings), output, metadata, mask)
 
 
 CHANGEABLE_HERE = tuple(

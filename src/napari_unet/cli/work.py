@@ -118,7 +118,8 @@ def write_prediction(
     from napari_unet.inference.predictor import predict_events
     from napari_unet.inference.request import find_missing, find_view
 
-    request, control = request.with_output(trained), Control()
+    request = request.with_output(trained)
+    control = Control()
     view = find_view(trained, source, request)
     find_missing(trained, view, mask)
     result = describe.result_spec(trained, view, metadata, request.output)

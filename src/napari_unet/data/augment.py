@@ -322,7 +322,8 @@ def _rotations(angle: Tensor, generator: torch.Generator, ndim: int, in_plane: b
 
     In 3D they rotate about z, or about a random axis (Rodrigues' formula).
     """
-    c, s = torch.cos(angle), torch.sin(angle)
+    c = torch.cos(angle)
+    s = torch.sin(angle)
     if ndim == 2:
         return torch.stack([c, -s, s, c], dim=-1).view(-1, 2, 2)
     axis = torch.zeros(len(angle), 3, device=angle.device)
@@ -332,7 +333,8 @@ def _rotations(angle: Tensor, generator: torch.Generator, ndim: int, in_plane: b
     z, y, x = axis.unbind(1)
     zero = torch.zeros_like(z)
     cross = torch.stack([zero, -x, y, x, zero, -z, -y, z, zero], dim=-1).view(-1, 3, 3)
-    c, s = c.view(-1, 1, 1), s.view(-1, 1, 1)
+    c = c.view(-1, 1, 1)
+    s = s.view(-1, 1, 1)
     outer = axis[:, :, None] * axis[:, None, :]
     return c * torch.eye(3, device=angle.device) + s * cross + (1 - c) * outer
 

@@ -243,7 +243,8 @@ def _axis_part(start: int, stop: int, size: int, border: Border) -> _AxisPart:
         index = np.array([mirror(i, size) for i in range(start, stop)], dtype=np.intp)
     else:
         index = positions.clip(0, size - 1)
-    first, last = int(index.min()), int(index.max()) + 1
+    first = int(index.min())
+    last = int(index.max()) + 1
     outside = (positions < 0) | (positions >= size) if border == "zero" else None
     return _AxisPart(first, last, index - first, outside)
 

@@ -288,8 +288,10 @@ def _boxes(
     for plane, y, x in _spread(count, seed):
         index = tuple(int(i) for i in np.unravel_index(int(plane * prod(stack)), stack or (1,)))
         index = index if stack else ()
-        loop, depth = index[: len(loops)], index[len(loops) :]
-        top, left = int(y * (shape[-2] - height + 1)), int(x * (shape[-1] - width + 1))
+        loop = index[: len(loops)]
+        depth = index[len(loops) :]
+        top = int(y * (shape[-2] - height + 1))
+        left = int(x * (shape[-1] - width + 1))
         stop = (*(d + 1 for d in depth), top + height, left + width)
         yield loop if only is None else only, Region((*depth, top, left), stop)
 

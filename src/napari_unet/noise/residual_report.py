@@ -235,7 +235,8 @@ def analyse_residual(
     InputError
         If the shapes differ, or a plane has fewer than 16 by 16 pixels or is not finite.
     """
-    before, after = _planes(noisy), _planes(denoised)
+    before = _planes(noisy)
+    after = _planes(denoised)
     if [p.shape for p in before] != [p.shape for p in after]:
         raise InputError(
             "The denoised image and the noisy image differ in shape",

@@ -188,7 +188,8 @@ def normalised_difference(a: ArrayLike, b: ArrayLike, noise: NoiseModel) -> floa
 
 
 def _checked(a: ArrayLike, b: ArrayLike) -> tuple[Plane, Plane]:
-    first, second = as_plane(a), as_plane(b)
+    first = as_plane(a)
+    second = as_plane(b)
     if first.shape != second.shape:
         raise InputError(
             "Images of different shapes cannot be compared", got=second.shape, expected=first.shape

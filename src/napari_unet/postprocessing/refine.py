@@ -190,8 +190,8 @@ class _Refiner:
         """Return the labels of a part, and the number of objects (0 if they are classes)."""
         classes = tuple(range(len(self.values)))
         if self.chosen is None:
-            likeliest = _most_probable(probabilities, classes)
-            found = merge_small(likeliest, self.options.smallest)
+            most_probable = _most_probable(probabilities, classes)
+            found = merge_small(most_probable, self.options.smallest)
             if self.options.output == "objects":
                 objects = [found == c for c in classes if self.values[c] != 0]
                 return self._number(objects, found.shape)

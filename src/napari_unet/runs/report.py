@@ -156,7 +156,8 @@ def ticks(low: float, high: float, log: bool = False, most: int = 6) -> list[flo
         return [value for value in found if low <= value <= high]
     step = 10.0 ** floor(log10((high - low) / (most - 1)))
     step *= next(f for f in (1, 2, 5, 10) if (high - low) / (f * step) <= most - 1 + 1e-9)
-    first, last = ceil(low / step - 1e-9), floor(high / step + 1e-9)
+    first = ceil(low / step - 1e-9)
+    last = floor(high / step + 1e-9)
     return [float(f"{k * step:.12g}") for k in range(first, last + 1)]
 
 
@@ -168,7 +169,8 @@ def _scales(
     low, high = limits or (min(ys), max(ys))
     log = log and limits is None and low > 0 and high / low > LOG_FROM
     if limits is None and not log:
-        low, high = min(low, 0.0 if low >= 0 else low), high + 0.04 * (high - low)
+        high += 0.04 * (high - low)
+        low = min(low, 0.0)
     x = _Scale(*_with_extent(min(0.0, *xs), max(xs)), LEFT, WIDTH - RIGHT)
     return x, _Scale(*_with_extent(low, high), HEIGHT - BOTTOM, TOP, log)
 
