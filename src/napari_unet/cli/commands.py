@@ -29,6 +29,10 @@ Flips = Annotated[
         "--flips", help="Image results: mean over eight flips and rotations, eight times as long."
     ),
 ]
+Mask = Annotated[
+    Path | None,
+    typer.Option(help="For models that fill in missing pixels: not 0 where they are missing."),
+]
 Model = Annotated[Path, typer.Argument(help="Model, as saved by `train` or the panel.")]
 
 
@@ -132,10 +136,7 @@ def predict(
             help="Largest input per spatial axis in voxels (default: what fits into memory).",
         ),
     ] = None,
-    mask: Annotated[
-        Path | None,
-        typer.Option(help="For a model that fills in: not 0 where pixels are missing."),
-    ] = None,
+    mask: Mask = None,
     flips: Flips = False,
     keep_known: Annotated[
         bool, typer.Option(help="Keep known pixels as they are if missing ones are filled in.")

@@ -12,7 +12,7 @@ from rich.text import Text
 
 import napari_unet
 from napari_unet.cli import describe
-from napari_unet.cli.commands import Image, Model, app
+from napari_unet.cli.commands import Image, Mask, Model, app
 from napari_unet.cli.describe import rounded
 from napari_unet.cli.options import sizes_of, with_options
 from napari_unet.cli.output import OUT, say
@@ -91,10 +91,7 @@ def evaluate(
     image: Image,
     truth: Annotated[Path, typer.Argument(help="True labels, or the target image.")],
     options: dict[str, Any],
-    mask: Annotated[
-        Path | None,
-        typer.Option(help="For models that fill in missing pixels: not 0 where they are missing."),
-    ] = None,
+    mask: Mask = None,
     data_range: Annotated[
         float | None,
         typer.Option(help="Images: range of grey values (default: 255 for bytes, else max - min)."),
