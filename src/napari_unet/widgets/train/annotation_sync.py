@@ -18,8 +18,9 @@ training starts:
 Then, whenever the layer has changed:
 
 4. `AnnotationSync` compares the layer with its store, in a thread, and writes what differs.
-5. Before each step, the training (``tasks/segmentation/task.py``) looks at the version of its
-   stores; where that is another one, the sampler (``data/sampling.py``) draws from the new strokes.
+5. Between two steps, the training looks at the versions of its stores (`sync_annotations` in
+   ``tasks/segmentation/task.py``); where one has changed, the sampler (``data/sampling.py``) draws
+   the next patches from the new snapshot.
 """
 
 from __future__ import annotations
