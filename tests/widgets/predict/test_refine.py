@@ -365,13 +365,13 @@ def test_another_result_begins_afresh(bench):
 @pytest.fixture
 def slow(monkeypatch):
     """Refining in a thread that waits before each part until it is told to go on."""
-    go, run = Event(), core._Job.run
+    go, run = Event(), core._Refiner.refine
 
     def wait_first(job, part):
         assert current_thread() is main_thread() or go.wait(20)
         return run(job, part)
 
-    monkeypatch.setattr(core._Job, "run", wait_first)
+    monkeypatch.setattr(core._Refiner, "refine", wait_first)
     yield go
     go.set()
 
