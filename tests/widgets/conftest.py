@@ -12,6 +12,7 @@ from napari.components import ViewerModel
 from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QSettings
+from qtpy.QtGui import QDesktopServices
 
 from napari_unet.widgets import models as session
 from napari_unet.widgets.panel import UNetPanel
@@ -122,6 +123,12 @@ def own_folders(monkeypatch, tmp_path):
     # Most tests are not about it, and a report takes its time.
     preferences.store().setValue("runs/keep", "no")
     return runs
+
+
+@pytest.fixture(autouse=True)
+def nothing_opens_outside(monkeypatch):
+    """Neither browser nor file manager is started."""
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: True)
 
 
 @pytest.fixture

@@ -178,18 +178,19 @@ def test_what_has_ended_is_not_kept(runner, heard, qtbot):
     assert [t for t in threading.enumerate() if t.name == "napari-unet"] == []
 
 
-def test_what_was_abandoned_at_its_very_end_does_not_end_what_follows(runner, heard, qtbot):
-    runner.start_call(lambda: 1)
+def test_of_what_was_abandoned_at_its_very_end_nothing_more_is_heard(runner, heard, qtbot):
+    runner.start_call(lambda: "old")
     runner._slot.run.join(5)  # all that it says is on its way
     runner.abandon()
     heard.clear()
     runner.start(endless)
     qtbot.waitUntil(lambda: len(heard) > 5)
     assert runner.running
-    assert "ended" not in [h[0] for h in heard]
+    assert {h[0] for h in heard} == {"happened"}
     runner.stop()
     wait_for_end(qtbot, heard)
     assert heard[-2][:2] == ("happened", "last")
+    assert "old" not in [h[1] for h in heard]
 
 
 def test_abandon_stops_the_thread_and_nothing_more_is_heard(runner, heard, qtbot, monkeypatch):

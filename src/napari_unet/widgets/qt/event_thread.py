@@ -71,14 +71,15 @@ class EventRunner(QObject):
     happened = Signal(object)
     failed = Signal(object)
     ended = Signal()
-    _over = Signal(object)
+    _said = Signal(object, str, object)
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self._slot = _Slot()
         # A signal from another thread is delivered to each receiver as an event of its own, with
-        # other events in between. So there is one receiver, which emits `ended` to all at once.
-        self._over.connect(self._end)
+        # other events in between, and after its run was abandoned. So there is one receiver, which
+        # drops what comes late, and emits all else to all receivers at once.
+        self._said.connect(self._hear)
         # Whichever comes first: this object is deleted, or the program ends.
         finalize(self, self._slot.clear)
         self.destroyed.connect(self._slot.clear)
@@ -141,21 +142,25 @@ class EventRunner(QObject):
     def _control(self) -> Control:
         return Control() if self._slot.run is None else self._slot.run.control
 
-    def _tell(self, kind: str, *payload: object) -> None:
-        """Emit a signal; called in the thread of the run, received in that of the GUI."""
+    def _tell(self, run: _Run, kind: str, payload: object) -> None:
+        """Emit the internal signal; called in the thread of the run, received in the GUI's."""
         try:
-            getattr(self, kind).emit(*payload)
+            self._said.emit(run, kind, payload)
         except RuntimeError:
             # Qt deletes its part of this object a moment before it emits `destroyed`.
             if isalive(self):
                 raise
 
-    def _end(self, run: _Run) -> None:
+    def _hear(self, run: _Run, kind: str, payload: object) -> None:
+        """Emit the signal that a run meant; kind is "happened", "failed" or "ended"."""
         if self._slot.run is not run:  # abandoned while the signal was under way
             return
-        run.join(GRACE)  # emitting this signal was its last action
-        self._slot.run = None
-        self.ended.emit()
+        if kind == "ended":
+            run.join(GRACE)  # emitting this signal was its last action
+            self._slot.run = None
+            self.ended.emit()
+        else:
+            getattr(self, kind).emit(payload)
 
 
 class LatestOnly(QObject):
@@ -216,9 +221,9 @@ class _Slot:
 class _Run:
     """A thread that iterates over events; after `cut` it emits nothing more, and ends soon."""
 
-    def __init__(self, events: Events, tell: Callable[..., None]) -> None:
+    def __init__(self, events: Events, tell: Callable[[_Run, str, object], None]) -> None:
         self.control = Control()
-        self._tell: Callable[..., None] | None = tell
+        self._tell: Callable[[_Run, str, object], None] | None = tell
         self._lock = Lock()
         self._thread = Thread(target=self._work, args=(events,), name="napari-unet", daemon=True)
 
@@ -244,9 +249,9 @@ class _Run:
                 _log.error("%s", ours, exc_info=error)
             self._say("failed", ours)
         finally:
-            self._say("_over", self)
+            self._say("ended")
 
-    def _say(self, kind: str, *payload: object) -> None:
+    def _say(self, kind: str, payload: object = None) -> None:
         with self._lock:
             if self._tell is not None:
-                self._tell(kind, *payload)
+                self._tell(self, kind, payload)
