@@ -17,13 +17,13 @@ from napari_unet.tasks.segmentation.active_learning import (
     nearest_distances,
     novelty,
 )
-from napari_unet.tasks.segmentation.data import open_annotated
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.task import SegmentationTask
 from napari_unet.tasks.windows import WindowGrid, choose_windows
 from napari_unet.training.events import Suggested
 from napari_unet.training.options import TrainingOptions
 from napari_unet.training.trainer import train_network
+from tests.tasks.segmentation.annotated import open_annotated
 
 FLAT = UNetConfig(encoder=((8,),), bottom=(8,), decoder=((8,),), stem=(2, 2), up="nearest")
 SOLID = UNetConfig(

@@ -14,7 +14,6 @@ from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.data.sampling import IGNORED
 from napari_unet.geometry.region import Region
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.tasks.segmentation.data import open_annotated
 from napari_unet.tasks.segmentation.forest_distillation import (
     FULL_WEIGHT_PIXELS,
     MIN_STEPS_BETWEEN_FITS,
@@ -28,6 +27,7 @@ from napari_unet.tasks.segmentation.losses import (
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.task import SegmentationTask
 from napari_unet.training.task import SoftLabels
+from tests.tasks.segmentation.annotated import open_annotated
 
 SIGMAS = ((1.0, 1.0), (2.0, 2.0))
 TINY = UNetConfig(encoder=((4,), (4,)), bottom=(4,), decoder=((4,), (4,)), filters=SIGMAS)

@@ -17,10 +17,11 @@ from napari_unet.geometry.region import Region
 from napari_unet.model import weights_of
 from napari_unet.network.build import build_network, expand_head
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.tasks.segmentation.data import open_annotated, plan_segmentation
+from napari_unet.tasks.segmentation.data import plan_segmentation
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.task import SegmentationTask
 from napari_unet.training.events import ClassesGrew, Finished, Previewed, Started, Stepped, Warned
+from tests.tasks.segmentation.annotated import open_annotated
 
 TINY = UNetConfig(encoder=((8,),), bottom=(8,), decoder=((8,),), stem=(2, 2), up="nearest")
 HOW = {"network": TINY, "batch_size": 2, "patch": (48, 48), "open_ended": True, "threads": 1}

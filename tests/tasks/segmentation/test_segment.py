@@ -16,10 +16,10 @@ from napari_unet.errors import InputError
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.network_choice import INPUT_VOXELS
 from napari_unet.tasks.plan import choose_ndim
-from napari_unet.tasks.segmentation.data import open_annotated
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.task import SegmentationTask
 from napari_unet.training.events import Finished, Started, Stepped, Validated, Warned
+from tests.tasks.segmentation.annotated import open_annotated
 
 TINY = UNetConfig(encoder=((6,),), bottom=(8,), decoder=((6,),))
 TINY3D = UNetConfig(ndim=3, encoder=((3,),), bottom=(4,), decoder=((3,),))

@@ -105,7 +105,7 @@ def test_an_earlier_moment_is_shown_and_what_comes_live_does_not_hide_it(painted
     assert said(page) <= {1, 2}
     slider.setValue(1)
     painted.wait(lambda: said(page) <= {3, 4})
-    page.progress.history.show_now()
+    page.progress.history.slider.setValue(page.progress.history.slider.maximum())
     painted.wait(lambda: said(page) == {LIVE})
     assert page.live.model_preview._model is None
 
@@ -135,7 +135,7 @@ def test_stopped_it_shows_what_it_ended_with(painted, page):
     painted.wait(lambda: said(page) <= {3, 4})
     page.progress.history.slider.setValue(0)
     painted.wait(lambda: said(page) <= {1, 2})
-    page.progress.history.show_now()
+    page.progress.history.slider.setValue(page.progress.history.slider.maximum())
     painted.wait(lambda: said(page) <= {3, 4})
 
 

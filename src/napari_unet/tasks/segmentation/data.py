@@ -49,34 +49,6 @@ def as_pairs(image: object, labels: object) -> tuple[Sequence[object], Sequence[
     return image, labels
 
 
-def open_annotated(
-    image: object, labels: object, ndim: int, options: SegmentOptions
-) -> AnnotatedImage:
-    """Open an image and its labels.
-
-    Parameters
-    ----------
-    image : array-like or path
-        The image.
-    labels : array-like, path or AnnotationStore
-        Its labels; those of a store may still change.
-    ndim : int
-        Spatial dimensions of the network.
-    options : SegmentOptions
-        What is set.
-
-    Raises
-    ------
-    InputError
-        Where the shapes differ; and, unless the labels are a store, where not at least two
-        classes are annotated.
-    """
-    annotated = _open(image, labels, ndim, options)
-    if not isinstance(labels, AnnotationStore):
-        check_classes([annotated], options)
-    return annotated
-
-
 def open_all_annotated(
     images: Sequence[object], labels: Sequence[object], ndim: int, options: SegmentOptions
 ) -> list[AnnotatedImage]:

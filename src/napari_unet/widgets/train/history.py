@@ -258,10 +258,6 @@ class HistorySlider(QWidget):
         self._pinned.clear()
         self._show()
 
-    def show_now(self) -> None:
-        """Go back to the present."""
-        self.slider.setValue(self.slider.maximum())
-
     def set_live(self, live: bool) -> None:
         """Set whether the training still runs: else the right end is called the end."""
         self._live = live
