@@ -64,6 +64,9 @@ class UNetPanel(QWidget):
         layout.addWidget(self.tabs)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.train.predictionWanted.connect(self._predict)
+        self.train.began.connect(self.predict.end_comparison)
+        self.predict.prediction.beginning.connect(self.train.live.make_room)
+        self.predict.prediction.discarded.connect(self.train.live.show_again)
         self._subscriptions.connect(self._theme_changed, viewer.events.theme)
         # The manifest declares them as well, but napari 0.9 binds no keys of plugins.
         viewer.bind_key(TOGGLE_KEY, toggle_training, overwrite=True)

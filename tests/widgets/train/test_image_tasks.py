@@ -455,6 +455,8 @@ def test_images_and_labels_take_turns_upon_the_same_image(room):
     preview.show(Previewed(1, view, said, said.astype(np.float32)), {1: (1.0, 0.0, 0.0, 1.0)})
     assert (preview.output_layer.visible, preview.layer.visible) == (False, True)
     preview.begin(image, FLAT, lambda _: None, reference=image)
+    assert (preview.output_layer.visible, preview.layer.visible) == (False, False)
+    preview.show(PreviewedImage(1, view, np.zeros((1, 20, 30), np.float32)), {})
     assert (preview.output_layer.visible, preview.layer.visible) == (True, False)
     preview.end()
 

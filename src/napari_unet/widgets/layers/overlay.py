@@ -11,12 +11,14 @@ import numpy as np
 from napari import Viewer
 from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
+from superqt.utils import qthrottled
 
 from napari_unet.control import PreviewedImage, Viewport
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
 from napari_unet.widgets.layers.layer_data import array_shape
 from napari_unet.widgets.layers.placement import insert_above, placement
+from napari_unet.widgets.layers.result_history import topmost_on
 from napari_unet.widgets.layers.view_geometry import canvas_axes
 
 MOST_SHOWN = {2: 1 << 20, 3: 1 << 22}
@@ -28,6 +30,9 @@ view is.
 
 MOST_KEPT = 1 << 26
 """Most voxels of a layer that covers its whole image, displayed or not."""
+
+THUMBNAIL_MS = 1000
+"""Least time in milliseconds between two drawings of a layer's thumbnail."""
 
 LINKED = ("contrast_limits", "gamma", "colormap")
 """Attributes that change together in a preview and the layer whose look it has."""
@@ -52,6 +57,9 @@ class Overlay:
     def __init__(self, viewer: Viewer, make: Callable[..., Labels | Image]) -> None:
         self._viewer, self._make = viewer, make
         self.layer: Labels | Image | None = None
+        self._draw_thumbnail_soon = qthrottled(
+            self._draw_thumbnail, timeout=THUMBNAIL_MS, leading=False
+        )
 
     def write(
         self,
@@ -74,7 +82,8 @@ class Overlay:
         values : ndarray, shape place.shape
             Colours may be a last axis. 0, or NaN in floats, is transparent.
         above : Layer, optional
-            The layer above which a new one is inserted, if it is in the viewer; else the image.
+            The layer above which a new one is inserted, if it is in the viewer; else it lies above
+            the image and its results.
         """
         shape = tuple(n for a, n in enumerate(array_shape(image)) if a != channel)
         cover = Region.whole(shape) if self._is_small(shape) else place
@@ -85,7 +94,8 @@ class Overlay:
         if layer is None or layer not in self._viewer.layers:
             self.layer = self._make(_filled(whole, inside, values), **where)
             layers = self._viewer.layers
-            insert_above(layers, above if above in layers else image, [self.layer])
+            below = above if above in layers else topmost_on(layers, image)
+            insert_above(layers, below, [self.layer])
         elif layer.data.shape != whole or not np.can_cast(values.dtype, layer.data.dtype):
             layer.data = _filled(whole, inside, values)
             layer.translate = where["translate"]
@@ -95,12 +105,18 @@ class Overlay:
                 layer.refresh(thumbnail=False, highlight=False, extent=False)
             else:
                 layer.translate = where["translate"]  # draws the layer as well
+            self._draw_thumbnail_soon()
 
     def remove(self) -> None:
         """Remove the layer."""
+        self._draw_thumbnail_soon.cancel()
         if self.layer is not None and self.layer in self._viewer.layers:
             self._viewer.layers.remove(self.layer)
         self.layer = None
+
+    def _draw_thumbnail(self) -> None:
+        if self.layer is not None and self.layer in self._viewer.layers:
+            self.layer.refresh(data_displayed=False, highlight=False, extent=False)
 
     def _is_small(self, shape: tuple[int, ...]) -> bool:
         """Tell whether a layer of this shape may cover its whole image."""

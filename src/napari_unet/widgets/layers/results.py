@@ -22,6 +22,11 @@ from napari_unet.postprocessing.quantised import QuantisedProbabilities
 from napari_unet.widgets.layers.compare_layers import contrast_is_common
 from napari_unet.widgets.layers.factory import result_images, result_labels, result_probabilities
 from napari_unet.widgets.layers.placement import insert_above
+from napari_unet.widgets.layers.result_history import (
+    ResultRecord,
+    ResultReplacement,
+    topmost_on,
+)
 from napari_unet.widgets.layers.view_geometry import ViewGeometry
 from napari_unet.widgets.qt.subscriptions import Subscriptions
 
@@ -63,10 +68,13 @@ class LabelsAndProbabilities:
 class Results(QObject):
     """Layers whose arrays a thread writes into, refreshed as tiles are finished.
 
+    They lie above the older results of the image, which are hidden and, in the end, replaced: see
+    `napari_unet.widgets.layers.result_history.ResultReplacement`.
+
     Parameters
     ----------
     viewer : napari.Viewer
-        Where the layers are inserted, directly above the image.
+        Where the layers are inserted, above the image and its older results.
     image : Image
         The layer that is predicted.
     layers : sequence of Layer
@@ -75,6 +83,8 @@ class Results(QObject):
         Roles of the axes of the layers.
     out : array-like
         What the prediction writes into.
+    task : str
+        The task of the model.
     parent : QObject
         The Qt parent.
 
@@ -101,6 +111,7 @@ class Results(QObject):
         layers: Sequence[Layer],
         layout: AxisLayout,
         out: Any,
+        task: str,
         parent: QObject,
     ) -> None:
         super().__init__(parent)
@@ -110,7 +121,10 @@ class Results(QObject):
         self._layout = layout
         self._subscriptions = Subscriptions()
         self._refresh_soon = qthrottled(self.refresh, timeout=REFRESH_MS, leading=False)
-        insert_above(viewer.layers, image, self.layers)
+        self._record = ResultRecord(image, self.layers, task)
+        self._replacement = ResultReplacement(viewer.layers, image, self._record)
+        insert_above(viewer.layers, topmost_on(viewer.layers, image), self.layers)
+        self._record.note_names()
         self._subscriptions.connect(self._removed, viewer.layers.events.removed)
 
     def tile_done(self, tile: TileDone) -> None:
@@ -135,17 +149,19 @@ class Results(QObject):
             Whether all tiles were predicted.
         """
         self.release()
+        self._replacement.finish(complete=complete)
+        if not complete:
+            self._record.rename(self._viewer.layers, " (partial)")
         for layer in self.layers:
-            if not complete:
-                layer.name += " (partial)"
             layer.refresh()
 
     def discard(self) -> None:
-        """Remove the layers again."""
+        """Remove the layers again, and show those that were seen before."""
         self.release()
         for layer in self.layers:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
+        self._replacement.undo()
 
     def release(self) -> None:
         """Follow the viewer no longer."""
@@ -216,7 +232,7 @@ class LabelResults(Results):
             values = tuple(c.value for c in model.classes)
             out = LabelsAndProbabilities(self.kept, labels, values)
         layers = [*shown, self.labels]
-        super().__init__(viewer, image, layers, view.layout.labels, out, parent)
+        super().__init__(viewer, image, layers, view.layout.labels, out, model.task, parent)
 
 
 class ImageResults(Results):
@@ -257,9 +273,8 @@ class ImageResults(Results):
         layers = result_images(out, model, image, view.layout.channel, request)
         self.picture = layers[-1]
         alike = len(layers) == 1 and not image.rgb
-        super().__init__(
-            viewer, image, layers, view.layout if alike else view.layout.labels, out, parent
-        )
+        layout = view.layout if alike else view.layout.labels
+        super().__init__(viewer, image, layers, layout, out, model.task, parent)
 
     def finish(self, *, complete: bool) -> None:
         """End the prediction; what has other units than the image gets a contrast of its own.

@@ -113,6 +113,10 @@ class PredictPage(QWidget):
         """Read a model file or a package in another process, and choose the model."""
         self.form.files.open_file(path)
 
+    def end_comparison(self) -> None:
+        """Show the layers that are compared as they were before."""
+        self.quality.compare.set_mode("After")
+
     def show_problem(self, error: NapariUnetError) -> None:
         """Show an error in the viewer and on this page."""
         show_error(str(error))

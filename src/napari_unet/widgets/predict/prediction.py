@@ -47,6 +47,10 @@ class PredictionRun(QObject):
 
     Attributes
     ----------
+    beginning : Signal(object)
+        A prediction of this layer begins; its result comes next.
+    discarded : Signal()
+        There is no result of it: the prediction failed, or the user removed the layer.
     tileDone : Signal(object)
         A tile is in its place; a `TileDone`.
     finished : Signal(object, object)
@@ -63,6 +67,8 @@ class PredictionRun(QObject):
         How many tiles there are.
     """
 
+    beginning = Signal(object)
+    discarded = Signal()
     tileDone = Signal(object)  # noqa: N815 - Qt's way of naming
     finished = Signal(object, object)
     resultRemoved = Signal()  # noqa: N815 - Qt's way of naming
@@ -82,7 +88,13 @@ class PredictionRun(QObject):
 
     def start(self, asked: PredictionRequest) -> None:
         """Start a prediction."""
-        self.runner.start(partial(self._worker.run, self.prepare(asked)))
+        self.beginning.emit(asked.image)
+        try:
+            job = self.prepare(asked)
+        except NapariUnetError:
+            self.discarded.emit()
+            raise
+        self.runner.start(partial(self._worker.run, job))
 
     def prepare(self, asked: PredictionRequest) -> PredictJob:
         """Add the layers of the result to the viewer, and return the job that fills them."""
@@ -138,6 +150,7 @@ class PredictionRun(QObject):
         if self._results is not None:
             self._results.discard()
             self._results = None
+        self.discarded.emit()
 
 
 class PredictFooter(QWidget):

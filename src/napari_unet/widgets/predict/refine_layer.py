@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_unet.postprocessing.options import RefineOptions
 from napari_unet.widgets.layers.placement import insert_above, placement
 from napari_unet.widgets.layers.provenance import RESULT
+from napari_unet.widgets.layers.result_history import add_copy, unedited
 from napari_unet.widgets.layers.view_geometry import ViewGeometry
 from napari_unet.widgets.qt.subscriptions import Subscriptions
 
@@ -243,6 +244,7 @@ class RefinedLayer:
             **placement(old),
         )
         insert_above(viewer.layers, old, [layer])
+        add_copy(old, layer)
         return RefinedLayer(layer, labels)
 
     def release(self) -> None:
@@ -262,7 +264,8 @@ class RefinedLayer:
         data = self.layer.data
         if labels.size and int(labels.max()) > np.iinfo(data.dtype).max:
             self._is_ours = True
-            self.layer.data = data.astype(np.int32)
+            with unedited(self.layer):
+                self.layer.data = data.astype(np.int32)
             self._is_ours = False
 
     def _show_as(self, objects: bool) -> None:

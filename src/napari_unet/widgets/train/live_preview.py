@@ -27,6 +27,7 @@ from napari_unet.widgets.layers.overlay import (
     place_of,
 )
 from napari_unet.widgets.layers.provenance import RESULT
+from napari_unet.widgets.layers.result_history import HiddenLayers, covered_layers
 from napari_unet.widgets.layers.view import VisibleRegion, find_visible_region
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.workers.jobs import PreviewJob
@@ -43,8 +44,9 @@ UNCERTAINTY = ((1.0, 0.1, 0.1, 0.0), (1.0, 0.1, 0.1, 0.15), (1.0, 0.1, 0.1, 0.8)
 class PreviewLayers:
     """The layers above one image that show what a network makes of it.
 
-    Each is made when there is something to show in it. The image is held weakly, for this object
-    is kept for as long as the image lives.
+    Each is made when there is something to show in it. Results that would be mixed up with what
+    is shown, or cover it, are hidden for as long as it is shown. The image is held weakly, for
+    this object is kept for as long as the image lives.
 
     Parameters
     ----------
@@ -63,11 +65,16 @@ class PreviewLayers:
         How unsure the network is of that, 0 to 255.
     output : Overlay
         The output of a network that makes images.
+    revealed : bool
+        Whether layers were shown since they were hidden last, or since a training began.
     """
 
     def __init__(self, viewer: Viewer, image: Image, reference: Callable[[], Image | None]) -> None:
+        self._viewer = viewer
         self._image = ref(image)
         self._reference = reference
+        self._hidden_results = HiddenLayers()
+        self.revealed = False
         self.labels = Overlay(viewer, self._new_labels)
         self.uncertainty = Overlay(viewer, self._new_uncertainty)
         self.output = Overlay(viewer, self._new_output)
@@ -82,11 +89,22 @@ class PreviewLayers:
         output : bool
             Whether to show the output image.
         """
-        for overlay in (self.labels, self.uncertainty):
+        self._hidden_results.show_again()
+        wanted = ((self.labels, labels), (self.uncertainty, labels), (self.output, output))
+        for overlay, visible in wanted:
             if overlay.layer is not None:
-                overlay.layer.visible = labels
-        if self.output.layer is not None:
-            self.output.layer.visible = output
+                overlay.layer.visible = visible
+        image, layers = self._image(), self._viewer.layers
+        shown = self.labels.layer if labels else self.output.layer
+        self.revealed = (labels or output) and shown is not None and shown in layers
+        if self.revealed and image is not None:
+            self._hidden_results.hide(covered_layers(layers, image, labels=labels))
+
+    def remove(self) -> None:
+        """Remove the layers, and show the results that were hidden for them."""
+        for overlay in (self.labels, self.uncertainty, self.output):
+            overlay.remove()
+        self._hidden_results.show_again()
 
     def _new_labels(self, data: NDArray[Any], **where: Any) -> Labels:
         return Labels(data, opacity=0.4, **self._named("live preview"), **where)
@@ -194,9 +212,23 @@ class LivePreview(QObject):
             self._layers_of[image].output.remove()
         self._reference = reference
         if kind_changed:
-            self.set_visible(True)
+            self.set_visible(False)
         self.report_view()
         self._timer.start()
+
+    def reveal(self) -> None:
+        """Show the layers again with the next preview, even those that the user has hidden."""
+        for layers in self._layers_of.values():
+            layers.revealed = False
+
+    def remove(self) -> None:
+        """Remove all layers, and show what was hidden for them."""
+        for layers in self._layers_of.values():
+            layers.remove()
+
+    def covers(self, image: Image) -> bool:
+        """Tell whether there are previews of an image."""
+        return image in self._layers_of
 
     def end(self) -> None:
         """Stop following what is in view; the layers stay as they are."""
@@ -258,14 +290,12 @@ class LivePreview(QObject):
             return
         if isinstance(preview, PreviewedImage):
             self._write_output(preview)
-            return
-        self._latest = preview
-        self._colors |= colors  # those of classes that were painted once stay
-        self._write(self._layers_of[self._image].labels, preview.view, preview.labels)
-        if self.layer is not None:
-            _set_class_colors(self.layer, self._colors)
-        if self._uncertainty_shown:
-            self._write_uncertainty(preview)
+        else:
+            self._write_labels(preview, colors)
+        layers = self._layers_of[self._image]
+        if not layers.revealed:
+            is_image = isinstance(preview, PreviewedImage)
+            layers.set_visible(labels=not is_image, output=is_image)
 
     def set_visible(self, visible: bool) -> None:
         """Show the layers of the present kind of preview, or hide them all."""
@@ -275,6 +305,16 @@ class LivePreview(QObject):
 
     def _layers(self) -> PreviewLayers | None:
         return None if self._image is None else self._layers_of.get(self._image)
+
+    def _write_labels(self, preview: Previewed, colors: Mapping[int, RGBA]) -> None:
+        assert self._image is not None
+        self._latest = preview
+        self._colors |= colors  # those of classes that were painted once stay
+        self._write(self._layers_of[self._image].labels, preview.view, preview.labels)
+        if self.layer is not None:
+            _set_class_colors(self.layer, self._colors)
+        if self._uncertainty_shown:
+            self._write_uncertainty(preview)
 
     def _write_uncertainty(self, preview: Previewed) -> None:
         layers = self._layers()
@@ -422,6 +462,9 @@ class ModelPreview(QObject):
         self.runner.start(partial(self._worker.run, job))
 
     def _show(self, preview: Any) -> None:
+        if not self._preview.enabled:
+            self._asked = None  # once more, when it is switched on
+            return
         # Meanwhile the user may have gone back to the present.
         if self._model is not None and self._asked is not None and self._asked[0] is self._model:
             self._preview.show(preview, self._colors())

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari import Viewer
 from napari.layers import Image
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QSignalBlocker, Signal
 
 from napari_unet.control import Previewed, PreviewedImage
 from napari_unet.inference.request import Request
@@ -70,6 +70,7 @@ class LiveView(QObject):
         self._training = training
         self._image_index = 0
         self._moment: Snapshot | None = None
+        self._makes_room = False
         self.preview = LivePreview(viewer, self)
         self.model_preview = ModelPreview(self.preview, worker, training.colors, self)
         self.suggestions = SuggestionNavigator(
@@ -89,6 +90,12 @@ class LiveView(QObject):
         """Get ready for a training that starts now."""
         self._image_index = 0
         self._moment = None
+        if self._makes_room:
+            with QSignalBlocker(self.bar.shown):  # shown with the first preview
+                self.bar.shown.setChecked(True)
+            self._makes_room = False
+            self.preview.enabled = True
+        self.preview.reveal()
         request = self._training.request
         self.bar.show_kind(painted=request is not None and request.is_segmentation)
         self.compare.set_layers(None, None)
@@ -109,12 +116,8 @@ class LiveView(QObject):
         """Show an earlier moment of the training; None: the present, or how it ended."""
         self._moment = moment
         if moment is not None:
-            self._show_model(moment.model)
-        elif self._training.running:
-            self.model_preview.end()
-            self._training.runner.ask("preview")
-        elif self._training.model is not None:
-            self._show_model(self._training.model.model)
+            self.show_again()
+        self._show_chosen()
 
     def show_result(self) -> None:
         """Show the finished model, unless the user looks at an earlier moment."""
@@ -126,11 +129,28 @@ class LiveView(QObject):
         self.preview.end()
         self.suggestions.set_enabled(False)
 
-    def hide_previews(self) -> None:
-        """Hide what is shown, to make room for a prediction."""
-        self.model_preview.end()
-        self.compare.set_layers(None, None)
-        self.preview.set_visible(False)
+    def make_room(self, image: Image) -> None:
+        """Switch off the previews of an image of which a prediction begins.
+
+        The next training, an earlier moment, or `show_again` switches them on again, unless it
+        was the user who had switched them off.
+
+        Parameters
+        ----------
+        image : Image
+            The layer that is predicted.
+        """
+        learned_from = any(image is pair[0] for pair in self._training.pairs)
+        if learned_from or self.preview.covers(image):
+            self.compare.set_layers(None, None)
+            if self.bar.shown.isChecked():
+                self.bar.shown.setChecked(False)
+                self._makes_room = True
+
+    def show_again(self) -> None:
+        """Switch on the previews that were switched off for a prediction."""
+        if self._makes_room:
+            self.bar.shown.setChecked(True)
 
     def release(self) -> None:
         """Stop, and disconnect from the viewer."""
@@ -139,6 +159,7 @@ class LiveView(QObject):
         self.model_preview.end()
         self.model_preview.runner.abandon()
         self.compare.release()
+        self.preview.remove()
 
     def _follow_view(self) -> None:
         """Ask for previews of what is in view from now on."""
@@ -148,6 +169,16 @@ class LiveView(QObject):
             reference = _reference_layer(training.request, image, other)
             layout = training.layout(index)
             self.preview.begin(image, layout, training.runner.look, index, reference)
+
+    def _show_chosen(self) -> None:
+        """Preview the moment that the user has chosen."""
+        if self._moment is not None:
+            self._show_model(self._moment.model)
+        elif self._training.running:
+            self.model_preview.end()
+            self._training.runner.ask("preview")
+        elif self._training.model is not None:
+            self._show_model(self._training.model.model)
 
     def _show_model(self, model: TrainedModel) -> None:
         """Preview a model that is no longer trained."""
@@ -177,6 +208,7 @@ class LiveView(QObject):
             self.said.emit("No place stands out at the moment.")
 
     def _toggle_preview(self, on: bool) -> None:
+        self._makes_room = False
         self.compare.set_mode("After")
         self.preview.enabled = on
         self.preview.set_visible(on)
@@ -196,7 +228,7 @@ class LiveView(QObject):
                 if not self._training.running:
                     self.preview.end()
                 if self.model_preview.active:
-                    self.show_moment(self._moment)
+                    self._show_chosen()
 
 
 def _reference_layer(request: TrainRequest | None, image: Image, other: Any) -> Image | None:

@@ -42,6 +42,8 @@ class TrainPage(QWidget):
     ----------
     predictionWanted : Signal(object, object)
         The user wants this `NamedModel` applied to this layer.
+    began : Signal()
+        A training began.
     tasks : TaskForms
         The form of each task.
     training : TrainingRun
@@ -57,6 +59,7 @@ class TrainPage(QWidget):
     """
 
     predictionWanted = Signal(object, object)  # noqa: N815 - Qt's way of naming
+    began = Signal()
 
     def __init__(self, viewer: Viewer, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -96,6 +99,7 @@ class TrainPage(QWidget):
         except NapariUnetError as error:
             self.show_problem(error)
             return
+        self.began.emit()
         self.live.begin()
         self.notice.say("")
         self.progress.clear()
@@ -243,7 +247,6 @@ class TrainPage(QWidget):
         self.footer.show_stopping()
 
     def _predict(self) -> None:
-        self.live.hide_previews()
         image, _ = self.training.pairs[0]
         self.predictionWanted.emit(self.training.model, image)
 

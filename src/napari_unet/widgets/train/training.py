@@ -16,6 +16,7 @@ from napari_unet.model import TrainedModel
 from napari_unet.training.events import Finished, Snapshot, Started, Stepped
 from napari_unet.widgets.layers.layer_data import RGBA
 from napari_unet.widgets.layers.provenance import with_training_layers
+from napari_unet.widgets.layers.result_history import keep_layers
 from napari_unet.widgets.models import NamedModel, Session
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.train.annotation_sync import AnnotationSyncGroup
@@ -109,6 +110,7 @@ class TrainingRun(QObject):
         self.form = form
         self.pairs = form.layers()
         self.request = request
+        keep_layers(layer for pair in self.pairs for layer in pair)
         self.annotations.follow([x for _, x in self.pairs] if request.is_segmentation else ())
         self._forget()
         self.runner.start(
