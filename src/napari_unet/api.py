@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_unet.control import Control
 from napari_unet.data.annotations import AnnotationStore
+from napari_unet.data.source import open_source
 from napari_unet.errors import InputError
 from napari_unet.inference.predictor import predict_events
 from napari_unet.inference.request import Output, PredictionFinished, Request
@@ -228,7 +229,8 @@ def _train_segmentation(
     if labels is None:
         raise InputError("There is nothing to learn from", expected="labels painted on the image")
     images, masks = as_pairs(image, labels)
-    dimensions = choose_ndim(options, ndim, start, masks)
+    shapes = [open_source(one).shape for one in images]
+    dimensions = choose_ndim(options, ndim, start, masks, shapes)
     if start is not None:
         check_start(start, "segment", dimensions)
         if options.network is not None:

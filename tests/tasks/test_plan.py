@@ -80,6 +80,26 @@ def test_dimensions(options, wanted, shape, ndim):
     assert choose_ndim(SegmentOptions(**options), wanted, labels=labels) == ndim
 
 
+@pytest.mark.parametrize(
+    ("names", "image", "painted", "ndim"),
+    [
+        ("tyx", (12, 20, 20), (12, 20, 20), 2),
+        ("yxt", (20, 20, 12), (20, 20, 12), 2),
+        ("tcyx", (12, 2, 20, 20), (12, 20, 20), 2),
+        ("tzyx", (4, 12, 20, 20), (4, 12, 20, 20), 3),
+        ("tzyx", (12, 4, 20, 20), (12, 4, 20, 20), 2),
+        ("zyx", (12, 20, 20), (12, 20, 20), 3),
+        (("", "", ""), (12, 20, 20), (12, 20, 20), 3),
+        (None, (12, 20, 20), (12, 20, 20), 3),
+    ],
+)
+def test_frames_are_not_planes(names, image, painted, ndim):
+    labels = np.zeros(painted, np.uint8)
+    labels.reshape(-1)[::7] = 1
+    options = SegmentOptions(axes=None if names is None else tuple(names))
+    assert choose_ndim(options, labels=[labels], shapes=[image]) == ndim
+
+
 def test_names_of_axes_are_those_of_images_with_as_many():
     options = SegmentOptions(axes=("c", "y", "x"))
     assert ImageShape.of((2, 9, 9), 2, options).channels == 2

@@ -12,6 +12,7 @@ from rich.text import Text
 from napari_unet.cli.output import times
 from napari_unet.data.metadata import AxesMetadata
 from napari_unet.data.writers import ImageSpec
+from napari_unet.geometry.axes import AxisLayout, describe_layout
 from napari_unet.inference.request import Output, result_shape_and_dtype
 from napari_unet.network.architecture import Architecture, parameter_count, shape_table
 from napari_unet.network.cost import NetworkCost, megabytes, network_cost
@@ -48,6 +49,23 @@ def validation(started: Started, validated: Validated | None) -> Group:
         return Group(table)
     table.add_row("mean", "", rounded(validated.mean), style="bold")
     return Group(table, f" {validated.metric} on {validated.pixels:,} held-out pixels")
+
+
+def reading(started: Started, names: Sequence[str] | None, *, rgb: bool = False) -> str:
+    """Return how the first image of a training is read, in one line.
+
+    Parameters
+    ----------
+    started : Started
+        The beginning of the training, with its plan.
+    names : sequence of str, optional
+        Names of the image's axes.
+    rgb : bool
+        Whether its last axis holds colours.
+    """
+    image = started.plan["images"][0]
+    layout = AxisLayout(tuple(image["loops"]), image["channel"], tuple(image["spatial"]))
+    return f"Read as {describe_layout(image['shape'], layout, names, rgb=rgb)}."
 
 
 def result_spec(

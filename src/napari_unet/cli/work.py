@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +19,7 @@ from napari_unet.data.writers import new_image
 from napari_unet.device import rank_and_size
 from napari_unet.model import SUFFIX
 from napari_unet.runs.csv_log import logged
-from napari_unet.training.events import Finished, TrainingEvent
+from napari_unet.training.events import Finished, Started, TrainingEvent
 
 if TYPE_CHECKING:
     from napari_unet.inference.request import Request
@@ -61,7 +61,18 @@ def learn(
     control = Control()
     if rank_and_size()[0]:
         options |= {"runs": None, "tensorboard": False}
-    return watch(napari_unet.train(image, other, control=control, **options), control, model)
+    events = napari_unet.train(image, other, control=control, **options)
+    return watch(_saying_how_read(events, options), control, model)
+
+
+def _saying_how_read(
+    events: Iterable[TrainingEvent], options: Mapping[str, Any]
+) -> Iterator[TrainingEvent]:
+    """Yield the events of a training; say how the image is read when it starts."""
+    for event in events:
+        yield event
+        if isinstance(event, Started) and event.plan and rank_and_size()[0] == 0:
+            say(describe.reading(event, options.get("axes"), rgb=bool(options.get("rgb"))))
 
 
 def watch(events: Iterable[TrainingEvent], control: Control, model: Path | None) -> dict[type, Any]:

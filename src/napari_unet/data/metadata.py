@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from napari_unet.data.source import TIFF_SUFFIXES
-from napari_unet.geometry.axes import CHANNEL_NAMES
+from napari_unet.geometry.axes import CHANNEL_NAMES, is_time, name_axes
 
 UNITS: dict[str, tuple[str, ...]] = {
     "angstrom": ("Å", "a"),
@@ -20,6 +20,8 @@ UNITS: dict[str, tuple[str, ...]] = {
     "millisecond": ("ms", "msec"),
     "second": ("s", "sec", "seconds"),
     "minute": ("min", "minutes"),
+    "hour": ("h", "hr", "hours"),
+    "day": ("d", "days"),
 }
 """Names of units in OME-Zarr, each with its symbol in OME-TIFF and further aliases."""
 
@@ -67,9 +69,11 @@ class AxesMetadata:
     def spacing(self) -> tuple[float, ...] | None:
         """Pixel sizes of the spatial axes, (y, x) or (z, y, x); None if unknown.
 
-        For a third axis that is not z, or has another unit, it is the size along x.
+        For a third axis that is not z, or has another unit, it is the size along x. Time counts
+        as a third axis where there is no other.
         """
-        spatial = [a for a, name in enumerate(self.axes) if name not in CHANNEL_NAMES][-3:]
+        spatial = [a for a, name in enumerate(self.axes) if name not in CHANNEL_NAMES]
+        spatial = sorted(spatial, key=lambda a: not is_time(self.axes[a]))[-3:]
         in_plane = [s for s in (self.scale[a] for a in spatial[-2:]) if s is not None]
         if len(in_plane) < 2:
             return None
@@ -104,7 +108,9 @@ def read_axes_metadata(path: Path, ndim: int) -> AxesMetadata:
     except (KeyError, IndexError, TypeError, ValueError, SyntaxError, ZeroDivisionError):
         # Pixels stay readable if the metadata is damaged. (Invalid XML is a SyntaxError.)
         found = None
-    return found if found is not None and len(found.axes) == ndim else AxesMetadata.unknown(ndim)
+    if found is None or len(found.axes) != ndim:
+        return AxesMetadata.unknown(ndim)
+    return replace(found, axes=name_axes(found.axes, found.units))
 
 
 def known_unit(name: str) -> str:
@@ -175,10 +181,18 @@ def _read_zarr(path: Path) -> AxesMetadata | None:
     for change in _scalings(level, pyramid):
         scale = [a * b for a, b in zip(scale, change, strict=True)]
     return AxesMetadata(
-        tuple(a["name"].lower() for a in axes),
+        tuple(_name_of(a) for a in axes),
         tuple(scale),
         tuple(known_unit(a.get("unit", "")) for a in axes),
     )
+
+
+def _name_of(axis: dict[str, Any]) -> str:
+    """Return the name of an axis in OME-Zarr, or "t" or "c" where its type says so."""
+    name, kind = axis["name"].lower(), axis.get("type")
+    if kind == "time":
+        return name if is_time(name) else "t"
+    return name if kind != "channel" or name in CHANNEL_NAMES else "c"
 
 
 def _scalings(*parts: dict[str, Any]) -> Iterator[list[float]]:

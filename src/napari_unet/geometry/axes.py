@@ -11,6 +11,21 @@ from napari_unet.errors import InputError
 CHANNEL_NAMES = frozenset({"c", "ch", "channel", "channels", "colour", "color", "rgb", "s"})
 """Names of axes that hold channels, in lower case."""
 
+TIME_NAMES = frozenset({"t", "time", "times", "timepoint", "timepoints", "frame", "frames"})
+"""Names of time axes, in lower case."""
+
+SPACE_NAMES = frozenset({"z", "y", "x"})
+"""Names of spatial axes, in lower case."""
+
+TIME_UNITS = frozenset(
+    {
+        *("s", "sec", "second", "seconds", "ms", "msec", "millisecond", "milliseconds"),
+        *("us", "µs", "microsecond", "microseconds", "ns", "nanosecond", "nanoseconds"),
+        *("min", "minute", "minutes", "h", "hr", "hour", "hours", "d", "day", "days"),
+    }
+)
+"""Units of time, in lower case: an axis without a known name that has one of them is time."""
+
 ChannelAxis = int | None | Literal["auto"]
 
 
@@ -68,10 +83,12 @@ def find_layout(
 ) -> AxisLayout:
     """Find the roles of an array's axes.
 
-    The last axes that are not the channel axis are space; those before them are looped over.
+    The last axes that are neither the channel axis nor time are space; all others are looped
+    over. An axis with a name of time is space only where too few other axes are left: a 3D
+    network then reads time as depth, as it was asked to.
     With ``channel_axis="auto"`` the channel axis is, in this order: the last axis of an RGB
-    image; the axis that labels of shape `labels_shape` lack; the axis with the name of a channel;
-    otherwise there is none.
+    image; the axis with the name of a channel; the axis that labels of shape `labels_shape` lack,
+    if it has no name of time or space, or a size of 1; otherwise there is none.
 
     Parameters
     ----------
@@ -109,7 +126,7 @@ def find_layout(
                 todo="Choose another channel axis",
             )
         channel %= len(shape)
-    rest = tuple(a for a in range(len(shape)) if a != channel)
+    rest = [a for a in range(len(shape)) if a != channel]
     if len(rest) < ndim:
         with_channels = "" if channel is None else f" with channel axis {channel}"
         raise InputError(
@@ -117,7 +134,87 @@ def find_layout(
             got=f"shape {tuple(shape)}{with_channels}",
             todo="Choose a 2D network or another channel axis",
         )
-    return AxisLayout(rest[: len(rest) - ndim], channel, rest[len(rest) - ndim :])
+    lasting = [a for a in rest if not is_time(_name(names, a))]
+    space = tuple((lasting if len(lasting) >= ndim else rest)[-ndim:])
+    return AxisLayout(tuple(a for a in rest if a not in space), channel, space)
+
+
+def name_axes(names: Sequence[str], units: Sequence[str]) -> tuple[str, ...]:
+    """Return names of axes where "t" replaces an unknown name of an axis with a unit of time.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the axes; a known one (time, channel, z, y or x) is kept, whatever the unit.
+    units : sequence of str
+        Unit of each axis, in any case; empty where unknown.
+
+    Examples
+    --------
+    >>> name_axes(("", "y", "x"), ("second", "micrometer", "micrometer"))
+    ('t', 'y', 'x')
+    """
+    known = TIME_NAMES | SPACE_NAMES | CHANNEL_NAMES
+    return tuple(
+        "t" if unit.strip().lower() in TIME_UNITS and plain_name(name) not in known else name
+        for name, unit in zip(names, units, strict=True)
+    )
+
+
+def is_time(name: str) -> bool:
+    """Tell whether an axis of this name is time."""
+    return plain_name(name) in TIME_NAMES
+
+
+def plain_name(name: str) -> str:
+    """Return the name of an axis without blanks around it, in lower case."""
+    return name.strip().lower()
+
+
+def describe_layout(
+    shape: Sequence[int],
+    layout: AxisLayout,
+    names: Sequence[str] | None = None,
+    *,
+    rgb: bool = False,
+) -> str:
+    """Return how an array is read, in one line.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Shape of the array.
+    layout : AxisLayout
+        Roles of its axes.
+    names : sequence of str, optional
+        Names of its axes; unknown names are not shown.
+    rgb : bool
+        Whether the channels are colours.
+
+    Examples
+    --------
+    >>> describe_layout((8, 64, 64), AxisLayout((0,), None, (1, 2)), ("t", "y", "x"))
+    'time 8 · y x · 1 channel → 2D'
+    """
+    ndim, channels = len(layout.spatial), layout.channels(shape)
+    space = ["zyx"[-ndim:][i] for i in range(ndim)]
+    timed = [is_time(_name(names, axis)) for axis in layout.spatial]
+    space = ["time" if time else name for name, time in zip(space, timed, strict=True)]
+    parts = [f"{_loop_name(names, axis)} {shape[axis]}" for axis in layout.loops]
+    what = "colour" if rgb else "channel"
+    parts += [" ".join(space), f"{channels} {what}{'s' if channels != 1 else ''}"]
+    depth = " (time is read as depth)" if any(timed) else ""
+    return f"{' · '.join(parts)} → {ndim}D{depth}"
+
+
+def _loop_name(names: Sequence[str] | None, axis: int) -> str:
+    name = plain_name(_name(names, axis))
+    return "time" if name in TIME_NAMES else name if name in SPACE_NAMES else f"axis {axis}:"
+
+
+def _name(names: Sequence[str] | None, axis: int) -> str:
+    """Return the name of an axis; empty where none is known."""
+    return names[axis] if names is not None and axis < len(names) else ""
 
 
 def _guess_channel(
@@ -128,14 +225,16 @@ def _guess_channel(
 ) -> int | None:
     if rgb:
         return len(shape) - 1
+    for axis, name in enumerate(names or ()):
+        if plain_name(name) in CHANNEL_NAMES:
+            return axis
     if labels_shape is not None and len(labels_shape) == len(shape) - 1:
         fits = [a for a in range(len(shape)) if _without(shape, a) == tuple(labels_shape)]
+        named = TIME_NAMES | SPACE_NAMES
+        fits = [a for a in fits if shape[a] == 1 or plain_name(_name(names, a)) not in named]
         if fits:
             # Of several candidates the shortest axis is the likeliest to hold channels.
             return min(fits, key=lambda a: shape[a])
-    for axis, name in enumerate(names or ()):
-        if name.strip().lower() in CHANNEL_NAMES:
-            return axis
     return None
 
 

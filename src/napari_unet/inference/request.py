@@ -12,7 +12,14 @@ from napari_unet.data.image import ImageView
 from napari_unet.data.inputs import missing_view
 from napari_unet.data.source import open_source
 from napari_unet.errors import InputError
-from napari_unet.geometry.axes import AxisLayout, ChannelAxis, find_layout
+from napari_unet.geometry.axes import (
+    SPACE_NAMES,
+    TIME_NAMES,
+    AxisLayout,
+    ChannelAxis,
+    find_layout,
+    plain_name,
+)
 from napari_unet.geometry.region import Region
 from napari_unet.model import TrainedModel
 
@@ -104,7 +111,7 @@ def find_view(model: TrainedModel, image: object, request: Request) -> ImageView
         rgb=request.rgb,
     )
     if layout.channel is None and wanted > 1 and request.channel_axis == "auto":
-        layout = _layout_by_size(source.shape, config.ndim, wanted) or layout
+        layout = _layout_by_size(source.shape, config.ndim, wanted, request.axes) or layout
     found = layout.channels(source.shape)
     if found != wanted:
         raise InputError(
@@ -150,12 +157,19 @@ def find_missing(model: TrainedModel, view: ImageView, mask: object | None) -> I
     return missing_view(view, None if mask is None else open_source(mask))
 
 
-def _layout_by_size(shape: Sequence[int], ndim: int, channels: int) -> AxisLayout | None:
-    """Use the first axis with the size of the channels as channel axis, if enough are left."""
+def _layout_by_size(
+    shape: Sequence[int], ndim: int, channels: int, names: Sequence[str] | None
+) -> AxisLayout | None:
+    """Use the first axis with the size of the channels as channel axis, if enough are left.
+
+    Axes with a name of time or space hold no channels.
+    """
     if len(shape) <= ndim:
         return None
-    fits = [a for a, n in enumerate(shape) if n == channels]
-    return find_layout(shape, ndim, channel_axis=fits[0]) if fits else None
+    other = TIME_NAMES | SPACE_NAMES
+    taken = {a for a, name in enumerate(names or ()) if plain_name(name) in other}
+    fits = [a for a, n in enumerate(shape) if n == channels and a not in taken]
+    return find_layout(shape, ndim, channel_axis=fits[0], names=names) if fits else None
 
 
 def result_shape_and_dtype(

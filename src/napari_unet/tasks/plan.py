@@ -13,7 +13,7 @@ from typing import Any, Literal
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.data.image import ImageView
 from napari_unet.data.source import Source, open_source
-from napari_unet.geometry.axes import AxisLayout, find_layout
+from napari_unet.geometry.axes import AxisLayout, find_layout, is_time
 from napari_unet.model import TrainedModel
 from napari_unet.network.architecture import Architecture
 from napari_unet.tasks.images.options import ImageOptions
@@ -298,12 +298,13 @@ def choose_ndim(
     wanted: Literal[2, 3] | None = None,
     start: TrainedModel | None = None,
     labels: Sequence[object] = (),
+    shapes: Sequence[Sequence[int]] = (),
 ) -> Literal[2, 3]:
     """Return the network's spatial dimensions.
 
     They are, in this order, those that are wanted, those of the model to start from, those of a
     network that is given; 3 where the labels fill a volume: at least 3 of at least 8 planes are
-    annotated, and no image is a single plane; otherwise 2.
+    annotated, and no image is a single plane; otherwise 2. Frames of a time axis are not planes.
 
     Parameters
     ----------
@@ -315,6 +316,8 @@ def choose_ndim(
         The model that the training goes on from.
     labels : sequence of array-like, path or AnnotationStore
         Labels of a segmentation, one per image; without any, dimensions are 2.
+    shapes : sequence of tuple of int, optional
+        Shapes of the images, from which follows which of the named axes the labels have.
     """
     if wanted is not None:
         return wanted
@@ -322,8 +325,12 @@ def choose_ndim(
         return start.config.ndim
     if options.network is not None:
         return options.network.ndim
-    flat = any(len(_shape(one)) < 3 for one in labels)
-    return 3 if not flat and any(_fills_volume(one, options) for one in labels) else 2
+    names = [_label_names(k, one, options, shapes) for k, one in enumerate(labels)]
+    planes = [_space(one, of) for one, of in zip(labels, names, strict=True)]
+    if any(len(axes) < 3 for axes in planes):
+        return 2
+    each = zip(labels, names, strict=True)
+    return 3 if any(_fills_volume(one, of, options) for one, of in each) else 2
 
 
 def choose_context_planes(options: NetworkOptions, start: TrainedModel | None = None) -> int:
@@ -349,14 +356,37 @@ def _shape(labels: object) -> tuple[int, ...]:
     return labels.shape if isinstance(labels, AnnotationStore) else open_source(labels).shape
 
 
-def _fills_volume(labels: object, options: NetworkOptions) -> bool:
+def _label_names(
+    number: int, labels: object, options: NetworkOptions, shapes: Sequence[Sequence[int]]
+) -> tuple[str, ...]:
+    """Return the names of the axes of an image's labels; empty where none of them is time."""
+    shape, names = _shape(labels), options.axes or ()
+    if isinstance(labels, AnnotationStore) or not any(map(is_time, names)):
+        return ()
+    image = shapes[number] if number < len(shapes) else shape
+    if number > 0 and len(names) != len(image):
+        return ()
+    channel = ImageShape.of(image, 2, options, shape).layout.channel
+    kept = tuple(name for axis, name in enumerate(names) if axis != channel)
+    return kept if len(kept) == len(shape) else ()
+
+
+def _space(labels: object, names: Sequence[str]) -> list[int]:
+    """Return the axes of labels that are not time."""
+    return [a for a in range(len(_shape(labels))) if not (names and is_time(names[a]))]
+
+
+def _fills_volume(labels: object, names: Sequence[str], options: NetworkOptions) -> bool:
     """Tell whether labels ask for a 3D network."""
     if isinstance(labels, AnnotationStore):
         return labels.spatial_ndim == 3
     source: Source = open_source(labels)
-    if source.shape[-3] < FLAT_PLANES:
+    depth = _space(labels, names)[-3]
+    if source.shape[depth] < FLAT_PLANES:
         return False
-    store = AnnotationStore.from_labels(source, find_layout(source.shape, 2, channel_axis=None))
-    planes = {index[-3] for index in store.snapshot().blocks}
+    layout = find_layout(source.shape, 2, channel_axis=None, names=names)
+    store = AnnotationStore.from_labels(source, layout)
+    place = layout.loops.index(depth)
+    planes = {index[place] for index in store.snapshot().blocks}
     finished = getattr(options, "zero", "unpainted") == "background"
     return finished or len(planes) >= ANNOTATED_PLANES

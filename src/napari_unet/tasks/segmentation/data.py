@@ -12,6 +12,7 @@ from napari_unet.data.image import ImageView
 from napari_unet.data.sampling import AnnotatedImage
 from napari_unet.data.source import open_source
 from napari_unet.errors import InputError
+from napari_unet.geometry.axes import AxisLayout, is_time
 from napari_unet.model import ClassInfo, TrainedModel
 from napari_unet.tasks.plan import ImageShape, TrainingPlan, plan_training
 from napari_unet.tasks.segmentation.options import SegmentOptions
@@ -145,18 +146,53 @@ def _open(
     source = open_source(image)
     mask = labels if isinstance(labels, AnnotationStore) else open_source(labels)
     layout = ImageShape.of(source.shape, ndim, options, mask.shape, first=first).layout
-    expected = tuple(n for a, n in enumerate(source.shape) if a != layout.channel)
-    if mask.shape != expected:
-        raise InputError(
-            "Image and labels differ in shape",
-            got=f"image {source.shape}, labels {mask.shape}",
-            expected=f"labels of shape {expected}",
-            todo="Paint on a Labels layer made for this image",
-        )
+    check_labels_shape(source.shape, layout, mask.shape, options.axes or ())
     if not isinstance(mask, AnnotationStore):
         background = options.zero == "background"
         mask = AnnotationStore.from_labels(mask, layout.labels, zero_is_class=background)
     return AnnotatedImage(ImageView(source, layout, border=options.border), mask)
+
+
+def check_labels_shape(
+    shape: Sequence[int], layout: AxisLayout, labels: Sequence[int], names: Sequence[str] = ()
+) -> None:
+    """Check that labels have the shape of their image without its channels.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Shape of the image.
+    layout : AxisLayout
+        Roles of its axes.
+    labels : sequence of int
+        Shape of the labels.
+    names : sequence of str
+        Names of the image's axes; empty where unknown.
+
+    Raises
+    ------
+    InputError
+        Where they differ; it says so where only the time axis is missing.
+    """
+    kept = [axis for axis in range(len(shape)) if axis != layout.channel]
+    expected = tuple(shape[axis] for axis in kept)
+    if tuple(labels) == expected:
+        return
+    known = names if len(names) >= len(kept) else ("",) * len(shape)
+    frame = tuple(shape[a] for a in kept if a >= len(known) or not is_time(known[a]))
+    if tuple(labels) == frame:
+        raise InputError(
+            "The image has a time axis, but its labels have none",
+            got=f"image {tuple(shape)}, labels {tuple(labels)}",
+            expected=f"labels of shape {expected}",
+            todo="Paint on a new strokes layer, which has all frames, or train on a single frame",
+        )
+    raise InputError(
+        "Image and labels differ in shape",
+        got=f"image {tuple(shape)}, labels {tuple(labels)}",
+        expected=f"labels of shape {expected}",
+        todo="Paint on a Labels layer made for this image",
+    )
 
 
 def class_infos(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt.utils import qdebounced
 
@@ -57,7 +58,15 @@ class AdvancedSettings(QWidget):
     options : NetworkOptions, optional
         What is shown at first. Fields that are set elsewhere have these values unless they are
         given to `value`.
+
+    Attributes
+    ----------
+    planned : Signal(object)
+        The training is planned anew: a `TrainingPlan`; the `NapariUnetError` where layers and
+        options do not fit together; None where something is not chosen yet.
     """
+
+    planned = Signal(object)
 
     def __init__(
         self,
@@ -99,21 +108,30 @@ class AdvancedSettings(QWidget):
         """
         return self.form.value(given)
 
-    def replan(self) -> None:
-        """Plan the training anew in a moment, and show its network."""
-        if self.isVisible():
+    def replan(self, *, hidden: bool = False) -> None:
+        """Plan the training anew in a moment, and show its network.
+
+        Parameters
+        ----------
+        hidden : bool
+            Whether to plan even while this form is hidden.
+        """
+        if hidden or self.isVisible():
             self._replan_soon()
 
     def _plan(self) -> None:
         try:
             request = self._request()
         except NapariUnetError as error:
-            self._show_problem(error)
+            self.network.set_network(None, str(error))
+            self.planned.emit(None)
         else:
             self._planner.start_call(request.plan)
 
     def _show_plan(self, plan: TrainingPlan) -> None:
         self.network.set_network(plan.network)
+        self.planned.emit(plan)
 
     def _show_problem(self, error: NapariUnetError) -> None:
         self.network.set_network(None, str(error))
+        self.planned.emit(error)

@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap, label_colormap
 
-from napari_unet.geometry.axes import ChannelAxis, find_layout
+from napari_unet.geometry.axes import ChannelAxis, find_layout, is_time, name_axes
 from napari_unet.model import ClassInfo
 
 RGBA = tuple[float, float, float, float]
@@ -44,7 +44,8 @@ class LayerData:
     rgb : bool
         Whether it is RGB.
     axes : tuple of str
-        The layer's axis labels (RGB: without the colours).
+        The layer's axis labels (RGB: without the colours); "t" in place of an unknown label of an
+        axis whose unit is one of time.
     scale : tuple of float
         World units per pixel and axis.
     """
@@ -62,7 +63,7 @@ class LayerData:
             layer.name,
             largest_level(layer),
             bool(layer.rgb),
-            tuple(map(str, layer.axis_labels)),
+            name_axes(tuple(map(str, layer.axis_labels)), tuple(map(str, layer.units))),
             tuple(abs(float(s)) for s in layer.scale),
         )
 
@@ -90,8 +91,14 @@ class LayerData:
         return tuple(int(n) for a, n in enumerate(self.data.shape) if a != channel)
 
     def spacing(self, channel: int | None) -> tuple[float, ...]:
-        """Return the scale without the axis of channels (RGB has none to begin with)."""
-        return tuple(s for a, s in enumerate(self.scale) if self.rgb or a != channel)
+        """Return the scale without the axis of channels (RGB has none to begin with).
+
+        Time comes first, with the scale of the last axis, for seconds are no length.
+        """
+        kept = [a for a in range(len(self.scale)) if self.rgb or a != channel]
+        timed = [a for a in kept if a < len(self.axes) and is_time(self.axes[a])]
+        others = [self.scale[a] for a in kept if a not in timed]
+        return (*(others[-1:] * len(timed)), *others)
 
 
 def class_names_of(layer: Labels) -> dict[int, str]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from napari_unet.display import count
 from napari_unet.errors import InputError
-from napari_unet.geometry.axes import find_layout
+from napari_unet.geometry.axes import find_layout, is_time
 from napari_unet.inference.request import Request, find_missing, find_view
 from napari_unet.model import TrainedModel
 from napari_unet.widgets.layers.layer_data import LayerData
@@ -102,6 +102,9 @@ def _error(model: TrainedModel, data: LayerData, mask: Any) -> str:
 def _cautions(model: TrainedModel, data: LayerData) -> Iterator[CompatibilityIssue]:
     """Compare the sizes of voxels, where both are known: 1 is what everything begins with."""
     layout = find_view(model, data.data, Request(axes=data.axes, rgb=data.rgb)).layout
+    if any(axis < len(data.axes) and is_time(data.axes[axis]) for axis in layout.spatial):
+        text = f"The model is 3D: it reads the time of “{data.name}” as depth."
+        yield CompatibilityIssue("warning", text)
     learned = model.spacing[-model.config.ndim :]
     here = data.spacing(layout.channel)[-model.config.ndim :]
     known = len(learned) == len(here) and all(v > 0 for v in (*learned, *here))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +18,10 @@ from napari_unet.model import TrainedModel
 from napari_unet.widgets.forms.editors import OptionalEdit, SwitchEdit, TextEdit
 from napari_unet.widgets.forms.layer_combo import LayerCombo, MaskCombo
 from napari_unet.widgets.forms.model_form import form_layout
+from napari_unet.widgets.forms.reading import ReadingLine
 from napari_unet.widgets.layers.layer_data import LayerData, largest_level
 from napari_unet.widgets.layers.provenance import origin
-from napari_unet.widgets.models import ModelChooser, ModelFiles, Session, describe_model
+from napari_unet.widgets.models import ModelChooser, ModelFiles, NamedModel, Session, describe_model
 from napari_unet.widgets.predict.compatibility import CompatibilityNotice, find_issues
 from napari_unet.widgets.qt.style import heading
 from napari_unet.widgets.qt.text import read_list, write_list
@@ -44,6 +46,10 @@ TIPS = {
     "from the free memory. The result does not depend on it.",
 }
 """Tooltip of each field."""
+
+
+CHANGE = "To change it, choose another model, or rename the axes of the layer."
+"""How the user changes how the image is read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +127,7 @@ class PredictForm(QWidget):
         self.flips = SwitchEdit("Average over flips")
         self.tile = OptionalEdit(TextEdit(read_list, write_list), DEFAULT_TILE[2])
         self.compatibility = CompatibilityNotice()
+        self.reading = ReadingLine(CHANGE)
         self._rows = form_layout()
         self._arrange()
         self.files.opened.connect(self.model.setValue)
@@ -199,7 +206,7 @@ class PredictForm(QWidget):
         self._show_compatibility()
 
     def _show_compatibility(self) -> None:
-        """Say in what model and image differ, before anything is computed."""
+        """Say how the image is read, and in what it differs from what the model expects."""
         named, mask = self.model.value(), self.missing.layer()
         image = self.image.layer()
         self.compatibility.compare(
@@ -207,6 +214,17 @@ class PredictForm(QWidget):
             None if image is None else LayerData.of(image),
             None if mask is None else largest_level(mask),
         )
+        self._show_reading(named, image)
+
+    def _show_reading(self, named: NamedModel | None, image: Image | None) -> None:
+        """Say how the model reads the image; nothing where it cannot."""
+        self.reading.show_text("")
+        if named is None or image is None:
+            return
+        data = LayerData.of(image)
+        with suppress(InputError):
+            view = find_view(named.model, data.data, Request(axes=data.axes, rgb=data.rgb))
+            self.reading.show_layout(data, view.layout)
 
     def _arrange(self) -> None:
         model_rows = form_layout()
@@ -226,6 +244,7 @@ class PredictForm(QWidget):
         layout.addWidget(self.info)
         layout.addWidget(heading("To"))
         layout.addLayout(self._rows)
+        layout.addWidget(self.reading)
         layout.addWidget(self.compatibility)
 
 

@@ -8,18 +8,21 @@ from typing import Any, Literal
 from napari import Viewer
 from napari.layers import Image
 from qtpy.QtCore import QSize, Signal
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_unet.errors import InputError
+from napari_unet.errors import InputError, NapariUnetError
 from napari_unet.geometry.axes import ChannelAxis
 from napari_unet.tasks.network_options import NetworkOptions
 from napari_unet.tasks.options import Task, default_learning_rate, options_of
+from napari_unet.tasks.plan import TrainingPlan
 from napari_unet.widgets.forms.advanced import AdvancedSettings
 from napari_unet.widgets.forms.editors import BudgetEdit, ChoiceEdit
 from napari_unet.widgets.forms.layer_combo import LayerCombo
 from napari_unet.widgets.forms.model_form import form_layout
 from napari_unet.widgets.forms.network import NetworkEditor
-from napari_unet.widgets.layers.layer_data import RGBA, LayerData
+from napari_unet.widgets.forms.reading import ReadingLine
+from napari_unet.widgets.layers.layer_data import RGBA, LayerData, array_shape
 from napari_unet.widgets.models import Session, StartChooser
 from napari_unet.widgets.qt.style import Section, heading
 from napari_unet.widgets.train.request import TrainRequest
@@ -34,6 +37,12 @@ TIPS = {
 GIVEN = "The network is that of the model to start from. Start from a fresh network to set this."
 """Tooltip of fields that a model to start from decides."""
 
+
+CHANGE = (
+    "To change it, set Dimensions below, or the channel axis under Advanced; or rename the axes of "
+    "the layer."
+)
+"""How the user changes how the image is read."""
 
 PANEL = {"keep_history": True, "make_way": True}
 """Options that the panel begins with in place of the defaults."""
@@ -95,12 +104,14 @@ class TaskForm(QWidget):
         self.network.hide()
         self.advanced = AdvancedSettings(self.request, self._options(**PANEL))
         self.advanced_section = Section("Advanced", self.advanced)
+        self.reading = ReadingLine(CHANGE)
         self._above, self._below = QWidget(), QWidget()
         self.net_size.valueChanged.connect(self._size_changed)
         self.start.valueChanged.connect(self._size_changed)
         self.start.valueChanged.connect(self._start_changed)
         self.start.failed.connect(self.failed)
         self.advanced_section.opened.connect(self.advanced.replan)
+        self.advanced.planned.connect(self._show_reading)
         for editor in (self.start, self.ndim, self.net_size, self.budget, self.network):
             editor.valueChanged.connect(self._changed)
 
@@ -130,6 +141,12 @@ class TaskForm(QWidget):
         """Hide the settings while a training runs."""
         self._above.setVisible(not running)
         self._below.setVisible(not running)
+        self._replan()
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Say how the image is read, as soon as the form is seen."""
+        super().showEvent(event)
+        self._replan()
 
     def release(self) -> None:
         """Disconnect from the viewer."""
@@ -205,8 +222,22 @@ class TaskForm(QWidget):
             editor.setValue(default_learning_rate(self._options, continued=continued))
         self._continued = continued
 
+    def _replan(self) -> None:
+        """Plan anew, if that is seen."""
+        self.advanced.replan(hidden=self._above.isVisible())
+
+    def _show_reading(self, plan: TrainingPlan | NapariUnetError | None) -> None:
+        """Say how the image is read in this plan, or why it cannot be."""
+        layer = self.image.layer()
+        if isinstance(plan, NapariUnetError):
+            self.reading.show_text(str(plan))
+        elif plan is None or layer is None or array_shape(layer) != plan.images[0].shape:
+            self.reading.show_text("")
+        else:
+            self.reading.show_layout(LayerData.of(layer), plan.layouts[0])
+
     def _changed(self) -> None:
-        self.advanced.replan()
+        self._replan()
         self.valueChanged.emit()
 
     def _size_changed(self) -> None:
@@ -237,6 +268,7 @@ class TaskForm(QWidget):
         layout.setSpacing(4)
         above.addWidget(heading("Train on"))
         above.addLayout(data)
+        above.addWidget(self.reading)
         below.addWidget(pairs)
         below.addWidget(heading("How to train"))
         below.addLayout(learning)

@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 from napari_unet.control import Control
 from napari_unet.data.annotations import AnnotationStore
+from napari_unet.errors import InputError
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.model import TrainedModel
 from napari_unet.tasks.network_options import NetworkOptions
 from napari_unet.tasks.options import Task
 from napari_unet.tasks.plan import ImageShape, TrainingPlan, choose_ndim, plan_training
-from napari_unet.tasks.segmentation.data import open_all_annotated
+from napari_unet.tasks.segmentation.data import check_labels_shape, open_all_annotated
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.training.events import TrainingEvent
 from napari_unet.widgets.layers.layer_data import LayerData
@@ -94,6 +95,9 @@ class TrainRequest:
             Where options, model and images do not fit together.
         """
         shapes = self._shapes(self._choose_ndim())
+        if self.is_segmentation:
+            for shape, (image, labels) in zip(shapes, self.pairs, strict=True):
+                check_labels_shape(shape.shape, shape.layout, labels.shape, image.axes)
         channels = shapes[0].channels
         if self.is_segmentation:
             channels = max(2, len(self.classes))
@@ -116,6 +120,7 @@ class TrainRequest:
         """
         images = tuple(Readable(image.data) for image, _ in self.pairs)
         others, ndim = self._others()
+        self._shapes(ndim or choose_ndim(self.options, None, self.start))
         several = len(images) > 1
         return TrainJob(
             self.task,
@@ -167,17 +172,37 @@ class TrainRequest:
 
     def _choose_ndim(self) -> Literal[2, 3]:
         labels = [other for _, other in self.pairs] if self.is_segmentation else []
-        return choose_ndim(self.options, self.ndim, self.start, labels)
+        shapes = [tuple(image.data.shape) for image, _ in self.pairs]
+        return choose_ndim(self.options, self.ndim, self.start, labels, shapes)
 
     def _shapes(self, ndim: int) -> list[ImageShape]:
         """Return the shape and axes of each image for a network of so many dimensions."""
-        return [
-            ImageShape.of(
-                image.data.shape,
-                ndim,
-                self.options,
-                None if other is None else tuple(other.shape),
-                first=number == 0,
-            )
-            for number, (image, other) in enumerate(self.pairs)
-        ]
+        shapes = []
+        for number, (image, other) in enumerate(self.pairs):
+            paired = None if other is None else tuple(other.shape)
+            size = image.data.shape
+            shapes.append(ImageShape.of(size, ndim, self.options, paired, first=number == 0))
+            check_loops_first(image.name, shapes[-1].layout)
+        return shapes
+
+
+def check_loops_first(name: str, layout: AxisLayout) -> None:
+    """Check that the looped axes of an image come before its spatial ones, as in a viewer.
+
+    Parameters
+    ----------
+    name : str
+        Name of the image.
+    layout : AxisLayout
+        Roles of its axes.
+
+    Raises
+    ------
+    InputError
+        Where time comes after a spatial axis.
+    """
+    if layout.loops and layout.loops[-1] > layout.spatial[0]:
+        raise InputError(
+            f"In “{name}” the time axis comes after the spatial ones",
+            todo="Reorder the axes of the layer so that time comes first",
+        )

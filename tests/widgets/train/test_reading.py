@@ -1,0 +1,104 @@
+"""The line that says how an image is read, and what is trained is read that way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.widgets.conftest import two_classes
+
+UM = ("um", "um")
+
+
+def opened(room, shape, labels, units=None, strokes=None, **others):
+    """Open an image with strokes on every plane, and return its layer."""
+    image, painted = two_classes(shape)
+    units = {} if units is None else {"units": units}
+    layer, _ = room.open(
+        image, painted if strokes is None else strokes, axis_labels=labels, **units, **others
+    )
+    return layer
+
+
+def says(room, text):
+    room.wait(lambda: room.form.reading.text() == text)
+    assert room.form.reading.isVisible()
+
+
+@pytest.mark.parametrize(
+    ("labels", "units", "scale"),
+    [
+        (("t", "y", "x"), None, (1, 1, 1)),
+        (("t", "y", "x"), ("s", *UM), (30, 0.5, 0.5)),
+        (None, ("ms", *UM), (30, 0.5, 0.5)),
+        (("Frame", "y", "x"), ("pixel", *UM), (1, 0.5, 0.5)),
+    ],
+)
+def test_a_movie_is_trained_frame_by_frame_also_the_second_time(room, labels, units, scale):
+    opened(room, (9, 64, 64), labels, units, scale=scale)
+    for _ in range(2):
+        says(room, "time 9 · y x · 1 channel → 2D")
+        room.train(steps=2)
+        model = room.panel.train.training.model.model
+        assert (model.config.ndim, model.image_channels) == (2, 1)
+        assert model.spacing == tuple(map(float, scale[1:]))
+
+
+def test_an_unnamed_stack_is_read_by_its_shape_and_dimensions_change_it(room):
+    opened(room, (9, 64, 64), None)
+    says(room, "z y x · 1 channel → 3D")
+    room.form.ndim.setValue(2)
+    says(room, "axis 0: 9 · y x · 1 channel → 2D")
+
+
+def test_seconds_are_no_micrometres(room):
+    opened(room, (9, 64, 64), ("t", "y", "x"), ("s", *UM), scale=(30, 0.5, 0.5))
+    room.form.ndim.setValue(3)
+    says(room, "time y x · 1 channel → 3D (time is read as depth)")
+    assert room.form.request().plan().spacing == (0.5, 0.5, 0.5)
+
+
+def test_strokes_without_time_are_refused_and_a_new_layer_has_it(room):
+    _, strokes = two_classes((9, 64, 64))
+    opened(room, (5, 9, 64, 64), ("t", "z", "y", "x"), strokes=strokes)
+    room.wait(lambda: "labels have none" in room.form.reading.text())
+    room.click(room.panel.train.footer.train)
+    room.wait(lambda: "labels have none" in room.panel.train.notice.text())
+    room.idle()
+    room.click(room.form.new)
+    assert room.form.labels.layer().data.shape == (5, 9, 64, 64)
+    says(room, "time 5 · z 9 · y x · 1 channel → 2D")
+
+
+def test_a_stack_over_time_is_a_volume_per_frame(room):
+    opened(room, (2, 9, 64, 64), ("t", "z", "y", "x"))
+    says(room, "time 2 · z y x · 1 channel → 3D")
+
+
+def test_an_axis_named_so_holds_the_channels(room):
+    image, strokes = two_classes((2, 64, 64))
+    both = np.stack([image, image], axis=1)
+    room.open(both, strokes, axis_labels=("t", "c", "y", "x"))
+    says(room, "time 2 · y x · 2 channels → 2D")
+
+
+def test_time_behind_space_is_refused(room):
+    image, strokes = two_classes((9, 64, 64))
+    order = (1, 2, 0)
+    room.open(image.transpose(order), strokes.transpose(order), axis_labels=("y", "x", "t"))
+    room.wait(lambda: "time axis comes after the spatial ones" in room.form.reading.text())
+
+
+def test_without_strokes_it_says_nothing(room):
+    room.open(two_classes()[0])
+    room.qtbot.wait(500)
+    assert not room.form.reading.isVisible()
+
+
+def test_the_predict_page_says_it_too(room):
+    opened(room, (3, 64, 64), ("t", "y", "x"))
+    room.form.ndim.setValue(3)
+    room.train(steps=2)
+    form = room.panel.predict.form
+    room.wait(lambda: form.reading.text().endswith("→ 3D (time is read as depth)"))
+    assert "reads the time of “picture” as depth" in form.compatibility.text()
