@@ -28,7 +28,9 @@ def test_a_picture_is_all_a_thread_needs_and_no_layer():
     assert picture.scale == (5, 2, 2)
     assert picture.channel() == 0
     assert picture.channel(None) is None
-    assert picture.channel("auto", (4, 8)) == 2
+    assert picture.channel("auto", (4, 8)) == 0  # a name knows better than a shape
+    unnamed = LayerData.of(Image(np.zeros((4, 8, 9), np.uint8)))
+    assert unnamed.channel("auto", (4, 8)) == 2
     assert picture.spatial_shape(0) == (8, 9)
     assert picture.spacing(0) == (2, 2)
 
@@ -78,3 +80,11 @@ def test_the_shape_is_that_of_the_array_at_full_resolution():
     levels = [np.zeros((8, 6)), np.zeros((4, 3))]
     assert array_shape(Image(levels, multiscale=True)) == (8, 6)
     assert array_shape(Image(np.zeros((8, 9, 3), np.uint8), rgb=True)) == (8, 9, 3)
+
+
+def test_a_unit_of_time_names_an_axis_and_no_second_is_a_length():
+    layer = Image(np.zeros((4, 8, 9), np.uint8), scale=(30, 2, 3), units=("min", "um", "um"))
+    picture = LayerData.of(layer)
+    assert picture.axes == ("t", "axis -2", "axis -1")
+    assert picture.spacing(None) == (3, 2, 3)
+    assert picture.channel("auto", (8, 9)) is None

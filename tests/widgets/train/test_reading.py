@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_unet.data.normalisation import Normalisation
+from napari_unet.model import ClassInfo, TrainedModel
+from napari_unet.network.unet_config import UNetConfig
+from napari_unet.widgets.models import Session
 from tests.widgets.conftest import two_classes
 
 UM = ("um", "um")
@@ -18,6 +22,14 @@ def opened(room, shape, labels, units=None, strokes=None, **others):
         image, painted if strokes is None else strokes, axis_labels=labels, **units, **others
     )
     return layer
+
+
+def model(ndim):
+    """Return a model without a network, of one channel and two classes."""
+    norm = Normalisation("none", (0.0,), (1.0,))
+    weights = {"w": np.array([ndim], np.float32)}
+    config = UNetConfig(ndim=ndim).with_channels(1, 2)
+    return TrainedModel(config, weights, norm, classes=(ClassInfo(1), ClassInfo(2)))
 
 
 def says(room, text):
@@ -34,14 +46,21 @@ def says(room, text):
         (("Frame", "y", "x"), ("pixel", *UM), (1, 0.5, 0.5)),
     ],
 )
-def test_a_movie_is_trained_frame_by_frame_also_the_second_time(room, labels, units, scale):
+def test_a_movie_is_read_frame_by_frame(room, labels, units, scale):
     opened(room, (9, 64, 64), labels, units, scale=scale)
-    for _ in range(2):
-        says(room, "time 9 · y x · 1 channel → 2D")
-        room.train(steps=2)
-        model = room.panel.train.training.model.model
-        assert (model.config.ndim, model.image_channels) == (2, 1)
-        assert model.spacing == tuple(map(float, scale[1:]))
+    says(room, "time 9 · y x · 1 channel → 2D")
+    plan = room.form.request().plan()
+    assert (plan.ndim, plan.channels) == (2, 1)
+    assert plan.spacing == tuple(map(float, scale[1:]))
+
+
+def test_a_movie_is_trained_frame_by_frame(room):
+    opened(room, (2, 64, 64), ("t", "y", "x"))
+    says(room, "time 2 · y x · 1 channel → 2D")
+    room.train(steps=1)
+    model = room.panel.train.training.model.model
+    assert (model.config.ndim, model.image_channels) == (2, 1)
+    says(room, "time 2 · y x · 1 channel → 2D")  # before the second training, too
 
 
 def test_an_unnamed_stack_is_read_by_its_shape_and_dimensions_change_it(room):
@@ -96,9 +115,12 @@ def test_without_strokes_it_says_nothing(room):
 
 
 def test_the_predict_page_says_it_too(room):
-    opened(room, (3, 64, 64), ("t", "y", "x"))
-    room.form.ndim.setValue(3)
-    room.train(steps=2)
-    form = room.panel.predict.form
-    room.wait(lambda: form.reading.text().endswith("→ 3D (time is read as depth)"))
+    opened(room, (9, 64, 64), ("t", "y", "x"))
+    session, form = Session.of(room.viewer), room.panel.predict.form
+    for ndim, line in (
+        (2, "time 9 · y x · 1 channel → 2D"),
+        (3, "time y x · 1 channel → 3D (time is read as depth)"),
+    ):
+        form.model.setValue(session.add(f"model {ndim}", model(ndim)))
+        assert form.reading.text() == line
     assert "reads the time of “picture” as depth" in form.compatibility.text()
