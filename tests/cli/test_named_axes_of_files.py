@@ -11,7 +11,7 @@ import tifffile
 import zarr
 from typer.testing import CliRunner
 
-from napari_unet.cli.all import app
+from napari_unet.cli import load_app
 from napari_unet.data.metadata import read_axes_metadata
 from napari_unet.model import load_model
 
@@ -19,7 +19,7 @@ QUICK = ("--steps", "2", "--size", "small", "--batch-size", "1", "--threads", "1
 
 
 def run(*words):
-    done = CliRunner().invoke(app, [str(word) for word in words])
+    done = CliRunner().invoke(load_app(), [str(word) for word in words])
     return done.exit_code, " ".join(done.output.split())
 
 

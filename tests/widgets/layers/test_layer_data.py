@@ -85,6 +85,6 @@ def test_the_shape_is_that_of_the_array_at_full_resolution():
 def test_a_unit_of_time_names_an_axis_and_no_second_is_a_length():
     layer = Image(np.zeros((4, 8, 9), np.uint8), scale=(30, 2, 3), units=("min", "um", "um"))
     picture = LayerData.of(layer)
-    assert picture.axes == ("t", "axis -2", "axis -1")
+    assert picture.axes == ("t", "-2", "-1")
     assert picture.spacing(None) == (3, 2, 3)
     assert picture.channel("auto", (8, 9)) is None
