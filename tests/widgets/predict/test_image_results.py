@@ -60,7 +60,9 @@ def picture(shape=(64, 64)):
 
 
 def results(room):
-    return [layer for layer in room.viewer.layers if RESULT in layer.metadata]
+    """Return the results, without previews of a training, which come when they come."""
+    layers = [layer for layer in room.viewer.layers if RESULT in layer.metadata]
+    return [layer for layer in layers if "preview" not in layer.metadata[RESULT]]
 
 
 def predict(room, page, model, image, **arguments):

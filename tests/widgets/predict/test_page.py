@@ -42,7 +42,9 @@ def predict(room, page):
 
 
 def results(room):
-    return [layer for layer in room.viewer.layers if RESULT in layer.metadata]
+    """Return the results, without previews of a training, which come when they come."""
+    layers = [layer for layer in room.viewer.layers if RESULT in layer.metadata]
+    return [layer for layer in layers if "preview" not in layer.metadata[RESULT]]
 
 
 def slow_tiles(page, room):
