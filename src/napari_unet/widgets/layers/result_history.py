@@ -149,10 +149,13 @@ def keep_layers(layers: Iterable[Layer | None]) -> None:
 def unedited(layer: Layer) -> Iterator[None]:
     """Replace the data of a result within this context; the result is not edited by that."""
     record = _records.get(layer)
-    if record is not None:
-        record._ours = True
-    yield
-    if record is not None:
+    if record is None:
+        yield
+        return
+    record._ours = True
+    try:
+        yield
+    finally:
         record._ours = False
 
 
