@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_unet.model import ClassInfo
 from napari_unet.runs.curve import Curve
-from napari_unet.runs.pictures import image_rgb, labels_rgb
+from napari_unet.runs.pictures import class_colours, image_rgb, labels_rgb
 from napari_unet.runs.report import PlotLine, plot, report, ticks
 from napari_unet.runs.state import RunState
 from tests.runs.states import EVIL, started, whole
@@ -153,3 +154,6 @@ def test_labels_shine_in_the_colours_of_their_classes():
     assert found.tolist() == [[[0, 0, 0], [255, 0, 0]], [[0, 0, 200], [0, 0, 0]]]
     base = np.full((2, 2, 3), 100, np.uint8)
     assert labels_rgb(labels, {1: (200, 0, 100)}, base)[0].tolist() == [[100] * 3, [150, 50, 100]]
+    background = class_colours((ClassInfo(0), ClassInfo(1, color=(1.0, 0.0, 0.0, 1.0))))
+    assert background == {0: (128, 128, 128), 1: (255, 0, 0)}
+    assert labels_rgb(labels * 0, background, base).tolist() == base.tolist()

@@ -30,6 +30,10 @@ SCAN_BLOCKS = 8
 """Largest part of the labels that is read at once, in blocks along the last two axes."""
 
 
+MERGED = 1
+"""The label of all objects together, where labels are merged into one class."""
+
+
 @dataclass(frozen=True, eq=False)
 class Block:
     """An immutable block of label values; a write replaces whole blocks."""
@@ -167,6 +171,9 @@ class AnnotationStore:
     masks) it means "background": every voxel is labelled; blocks without any other label are
     still not stored, and their voxels count as label 0.
 
+    With ``merge=True`` whatever is written above 0 is stored as `MERGED`: masks in which each
+    object has a number of its own have one class.
+
     Parameters
     ----------
     shape : tuple of int
@@ -177,6 +184,8 @@ class AnnotationStore:
         Side of the blocks along the spatial axes, in voxels.
     zero_is_class : bool
         Whether 0 is a class.
+    merge : bool
+        Whether all labels above 0 are one class.
 
     Examples
     --------
@@ -193,16 +202,24 @@ class AnnotationStore:
         *,
         block: int = 64,
         zero_is_class: bool = False,
+        merge: bool = False,
     ) -> None:
         shape = tuple(int(n) for n in shape)
         block_shape = (1,) * (len(shape) - spatial_ndim) + (block,) * spatial_ndim
         self._now = Annotations(shape, block_shape, zero_is_class, {})
         self._spatial_ndim = spatial_ndim
+        self._merge = merge
         self._lock = Lock()
 
     @classmethod
     def from_labels(
-        cls, labels: Source, layout: AxisLayout, *, block: int = 64, zero_is_class: bool = False
+        cls,
+        labels: Source,
+        layout: AxisLayout,
+        *,
+        block: int = 64,
+        zero_is_class: bool = False,
+        merge: bool = False,
     ) -> AnnotationStore:
         """Read labels part by part, without loading all of them.
 
@@ -212,7 +229,7 @@ class AnnotationStore:
             Integers, 0 and above.
         layout : AxisLayout
             Roles of the axes of the labels, or of their image.
-        block, zero_is_class
+        block, zero_is_class, merge
             See the class.
 
         Raises
@@ -226,6 +243,7 @@ class AnnotationStore:
             len(view.spatial_shape),
             block=block,
             zero_is_class=zero_is_class,
+            merge=merge,
         )
         blocks: dict[Index, Block] = {}
         for loop in view.loops():
@@ -319,6 +337,8 @@ class AnnotationStore:
     def _changes(self, region: Region, values: NDArray[Any]) -> dict[Index, Block]:
         """Return new blocks for those that a write changes."""
         _check_labels(values)
+        if self._merge:
+            values = np.where(values > 0, np.uint8(MERGED), np.uint8(0))
         now = self._now
         changes = {}
         for index, block_region in now.blocks_in(region):

@@ -6,6 +6,7 @@ import base64
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from napari_unet.tasks.provenance import UNKNOWN, Origin
 RGB = NDArray[np.uint8]
 """A picture: a rendered plane, axes (y, x, channel)."""
 
+BACKGROUND: RGB8 = (128, 128, 128)
+"""The colour of label 0, where that is a class."""
+
 MAX_SIDE = 640
 """Largest side of a picture in a report, in pixels."""
 
@@ -31,14 +35,16 @@ MAX_SIDE = 640
 def class_colours(classes: Sequence[ClassInfo]) -> dict[int, RGB8]:
     """Return the colour of each class by its label value: its own, or one of `PALETTE`.
 
+    Label 0, the background, is grey.
+
     Examples
     --------
     >>> class_colours((ClassInfo(1), ClassInfo(4, color=(1.0, 0.5, 0.0, 1.0))))
     {1: (86, 180, 233), 4: (255, 128, 0)}
     """
     return {
-        info.value: PALETTE[k % len(PALETTE)] if info.color is None else rgb8(info.color)
-        for k, info in enumerate(classes)
+        info.value: BACKGROUND if info.value == 0 else rgb8(info.color) if info.color else chosen
+        for info, chosen in zip(classes, cycle(PALETTE), strict=False)
     }
 
 
@@ -75,7 +81,7 @@ def labels_rgb(labels: NDArray[Any], colours: Mapping[int, RGB8], base: RGB | No
     colours : mapping of int to colour
         By label value.
     base : ndarray, optional
-        A picture, on which the labels lie half transparent.
+        A picture, on which the labels lie half transparent; label 0 is clear.
 
     Returns
     -------
@@ -85,6 +91,8 @@ def labels_rgb(labels: NDArray[Any], colours: Mapping[int, RGB8], base: RGB | No
     mixed = np.zeros((*plane.shape, 3)) if base is None else base.astype(np.float64)
     opacity = 1.0 if base is None else 0.5
     for value, colour in colours.items():
+        if value == 0 and base is not None:
+            continue
         mixed[plane == value] += opacity * (np.array(colour) - mixed[plane == value])
     return mixed.round().astype(np.uint8)
 

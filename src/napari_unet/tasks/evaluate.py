@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.data.annotations import MERGED
 from napari_unet.data.image import ImageView
 from napari_unet.data.sampling import IGNORED, class_index
 from napari_unet.data.source import open_source
@@ -132,6 +133,8 @@ def _confusion(
     if truth.dtype.kind not in "biu":
         raise InputError("The truth is no labels", got=f"dtype {truth.dtype}", expected="integers")
     values = tuple(c.value for c in model.classes)
+    if model.training.get("options", {}).get("merge_labels"):
+        truth = np.where(truth > 0, MERGED, 0)
     unknown = sorted(set(np.unique(truth).tolist()) - {0, *values})
     if unknown:
         raise InputError(

@@ -14,6 +14,7 @@ from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.data.sampling import IGNORED
 from napari_unet.errors import InputError
 from napari_unet.network.unet_config import UNetConfig
+from napari_unet.tasks.evaluate import evaluate
 from napari_unet.tasks.network_choice import INPUT_VOXELS
 from napari_unet.tasks.plan import choose_ndim
 from napari_unet.tasks.segmentation.options import SegmentOptions
@@ -298,3 +299,27 @@ def test_every_option_is_explained(name):
     description = SegmentOptions.model_fields[name].description
     assert description
     assert description.endswith(".")
+
+
+def objects(side=96, step=12):
+    """A bright square every few pixels, each with a number of its own."""
+    ids = np.zeros((side, side), np.uint16)
+    for number, corner in enumerate(np.ndindex(side // step, side // step), start=1):
+        y, x = (step * np.array(corner)).tolist()
+        ids[y + 2 : y + 9, x + 2 : x + 9] = number
+    image = np.random.default_rng(0).normal(0, 0.3, ids.shape).astype(np.float32)
+    return image + (ids > 0), ids
+
+
+def test_numbered_objects_become_one_class_and_background():
+    image, ids = objects()
+    model = fit(image, ids, **FAST, zero="background", merge_labels=True)
+    assert [(c.value, str(c)) for c in model.classes] == [(0, "background"), (1, "object")]
+    assert model.training["options"]["merge_labels"] is True
+    assert evaluate(model, image, ids).pixels == ids.size
+
+
+def test_many_classes_are_named_as_what_they_probably_are():
+    image, ids = objects()
+    said = [e.message for e in train(image, ids, **FAST) if isinstance(e, Warned)]
+    assert any("64 labels become as many classes" in message for message in said)

@@ -18,6 +18,7 @@ from napari_unet.widgets.layers.factory import (
     strokes_layer,
 )
 from napari_unet.widgets.layers.layer_data import (
+    class_colour,
     class_names_of,
     colours_of,
 )
@@ -115,6 +116,16 @@ def test_predicted_probabilities_are_a_layer_per_class_without_the_channel_axis(
         assert tuple(layer.scale) == (2, 3)
     brightest = layers[1].colormap.map(np.array([1.0]))[0]
     assert tuple(brightest) == pytest.approx((0, 0.5, 1, 1))
+
+
+def test_the_background_is_clear_in_results_and_grey_in_tables(model):
+    classes = (ClassInfo(0, "background", (1.0, 0.0, 0.0, 1.0)), ClassInfo(1, "object"))
+    image = Image(np.zeros((4, 5)))
+    layer = result_labels(np.zeros((4, 5), int), model.with_facts(classes=classes), image, None)
+    assert layer.colormap.map(0)[3] == 0
+    assert layer.colormap.map(1)[3] == 1
+    assert class_colour(ClassInfo(0)) == (0.5, 0.5, 0.5, 1.0)
+    assert class_colour(ClassInfo(1))[:3] != class_colour(ClassInfo(0))[:3]
 
 
 def test_results_can_be_shown_together_with_the_image(model):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 
 from napari_unet.control import Control
-from napari_unet.data.annotations import AnnotationStore
+from napari_unet.data.annotations import MERGED, AnnotationStore
 from napari_unet.data.image import ImageView
 from napari_unet.data.sampling import AnnotatedImage
 from napari_unet.data.source import open_source
@@ -148,8 +148,12 @@ def _open(
     layout = ImageShape.of(source.shape, ndim, options, mask.shape, first=first).layout
     check_labels_shape(source.shape, layout, mask.shape, options.axes or ())
     if not isinstance(mask, AnnotationStore):
-        background = options.zero == "background"
-        mask = AnnotationStore.from_labels(mask, layout.labels, zero_is_class=background)
+        mask = AnnotationStore.from_labels(
+            mask,
+            layout.labels,
+            zero_is_class=options.zero == "background",
+            merge=options.merge_labels,
+        )
     return AnnotatedImage(ImageView(source, layout, border=options.border), mask)
 
 
@@ -195,6 +199,26 @@ def check_labels_shape(
     )
 
 
+def usual_name(value: int, *, merged: bool = False) -> str:
+    """Return the name of a class that nobody has named.
+
+    Parameters
+    ----------
+    value : int
+        Its label value.
+    merged : bool
+        Whether all labels above 0 are one class.
+
+    Examples
+    --------
+    >>> usual_name(0), usual_name(2), usual_name(1, merged=True)
+    ('background', 'class 2', 'object')
+    """
+    if value == 0:
+        return "background"
+    return "object" if merged and value == MERGED else f"class {value}"
+
+
 def class_infos(
     values: Sequence[int], options: SegmentOptions, start: TrainedModel | None
 ) -> tuple[ClassInfo, ...]:
@@ -212,8 +236,7 @@ def class_infos(
     known = {info.value: info for info in start.classes} if start else {}
     infos = []
     for value in values:
-        usual = "background" if value == 0 else f"class {value}"
-        name = options.class_names.get(value, usual)
+        name = options.class_names.get(value) or usual_name(value, merged=options.merge_labels)
         infos.append(known.get(value) or ClassInfo(value, name, options.class_colors.get(value)))
     return tuple(infos)
 

@@ -53,6 +53,11 @@ class SegmentOptions(NetworkOptions):
         "unpainted",
         description="What 0 means in the labels: not painted, or background (finished masks).",
     )
+    merge_labels: bool = Field(
+        False,
+        description="Treat all labels above 0 as one class: for masks in which each object has a "
+        "number of its own.",
+    )
     balance: float = Field(
         1.0,
         ge=0,

@@ -60,6 +60,9 @@ CONFUSION_DECAY = 0.98
 FEW_PIXELS = 50
 """A class with fewer annotated pixels than this is worth a warning."""
 
+MANY_CLASSES = 50
+"""More classes than this are rarely meant: the labels are the numbers of objects, then."""
+
 
 def confusion_of(outputs: Tensor, targets: Tensor, classes: int) -> Tensor:
     """Count the annotated voxels by true and predicted class.
@@ -227,6 +230,11 @@ class SegmentationTask(TaskBase):
                 yield f"Nothing is painted of {info}: the network may come to forget it."
             elif count < FEW_PIXELS:
                 yield f"Few pixels are painted of {info}: {count}. More strokes will help."
+        if len(self.values) > MANY_CLASSES:
+            yield (
+                f"{len(self.values)} labels become as many classes. Where each is the number of an "
+                "object, treat all labels as one class (option merge_labels)."
+            )
         if not self.sampler.val_count.any():
             yield "Too little is painted to hold anything out: there is no validation."
 

@@ -24,6 +24,7 @@ ELSEWHERE = frozenset(
         "checkpoint_seconds",
         "class_colors",
         "class_names",
+        "merge_labels",
         "method",
         "network",
         "open_ended",

@@ -70,7 +70,7 @@ def result_labels(
     dropped : int, optional
         The image's axis of channels; None where it has none, or is RGB.
     """
-    colours: dict[int | None, Any] = {c.value: class_colour(c) for c in model.classes}
+    colours: dict[int | None, Any] = {c.value: class_colour(c) for c in model.classes if c.value}
     named = {"index": [c.value for c in model.classes], "class": [str(c) for c in model.classes]}
     return Labels(
         data,

@@ -16,6 +16,9 @@ from napari_unet.model import ClassInfo
 RGBA = tuple[float, float, float, float]
 """A colour: red, green, blue and opacity, each from 0 to 1."""
 
+BACKGROUND: RGBA = (0.5, 0.5, 0.5, 1.0)
+"""The colour of label 0 in curves and tables, where that is a class; in a layer it is clear."""
+
 
 def largest_level(layer: Layer) -> Any:
     """Return the array of an Image or Labels layer; of a pyramid the level of full resolution.
@@ -138,8 +141,8 @@ def colours_of(layer: Labels, values: Iterable[int]) -> dict[int, RGBA]:
 
 
 def class_colour(info: ClassInfo) -> RGBA:
-    """Return a class's colour: its own, or napari's for that label."""
-    return info.color or _rgba(label_colormap().map(info.value or 1))
+    """Return a class's colour: its own, or napari's for that label; the background is grey."""
+    return info.color or (_rgba(label_colormap().map(info.value)) if info.value else BACKGROUND)
 
 
 def _rgba(colour: Any) -> RGBA:

@@ -357,7 +357,7 @@ def _set_class_colors(layer: Labels, colors: Mapping[int, RGBA]) -> None:
     """Give a layer the colours of the classes, unless it has them."""
     if layer.metadata.get("colors") != colors:
         known: dict[int | None, Any] = dict(colors.items())
-        wanted = {None: "transparent", 0: "transparent", **known}
+        wanted = {**known, None: "transparent", 0: "transparent"}
         layer.colormap = DirectLabelColormap(color_dict=wanted)
         layer.metadata["colors"] = dict(colors)
 
