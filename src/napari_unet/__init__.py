@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_unet.api import fit, predict, resume, train
     from napari_unet.control import Control
+    from napari_unet.data.source import ChannelStack
     from napari_unet.errors import InputError, ModelFileError, NapariUnetError, TrainingError
     from napari_unet.geometry.unet_shape import AxisGeometry
     from napari_unet.inference.predictor import predict_events
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AxisGeometry": "geometry.unet_shape",
+    "ChannelStack": "data.source",
     "Control": "control",
     "DenoiseOptions": "tasks.images.options",
     "InpaintOptions": "tasks.images.options",
@@ -55,6 +57,7 @@ _HOMES = {
 
 __all__ = [
     "AxisGeometry",
+    "ChannelStack",
     "Control",
     "DenoiseOptions",
     "InpaintOptions",

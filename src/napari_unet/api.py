@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_unet.control import Control
 from napari_unet.data.annotations import AnnotationStore
-from napari_unet.data.source import open_source
+from napari_unet.data.source import ChannelStack, channel_files, open_source
 from napari_unet.errors import InputError
 from napari_unet.inference.predictor import predict_events
 from napari_unet.inference.request import Output, PredictionFinished, Request
@@ -63,7 +63,8 @@ def train(
     image : array-like or path
         numpy, dask or zarr array, or a path to a TIFF or OME-Zarr. Any looped axes first, then
         (y, x) or (z, y, x); a channel axis anywhere. Or a list of such images, with the same
-        channels but of any size, to be trained on together.
+        channels but of any size, to be trained on together. Channels that are arrays or files of
+        their own become one image as `napari_unet.ChannelStack`, or as paths joined by "+".
     labels : array-like or path
         Painted labels: integers, of the image's shape without the channel axis. 0 means "not
         painted", unless ``zero="background"``. An `AnnotationStore` may be painted on while the
@@ -124,6 +125,7 @@ def train(
     """
     model = start if start is None or isinstance(start, TrainedModel) else load_model(start)
     given = {"seconds": seconds, "steps": steps, "seed": seed, **options}
+    given |= _channel_options(image, given)
     parsed = parse_options(task, given, continued=model is not None)
     if tensorboard and runs is None:
         raise InputError("TensorBoard's files need a folder", todo="Give `runs`, a folder, as well")
@@ -138,6 +140,18 @@ def train(
         runs=runs,
         tensorboard=tensorboard,
     )
+
+
+def _channel_options(image: object, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that follow from channels that are images of their own."""
+    first = image[0] if isinstance(image, list | tuple) and image else image
+    if not isinstance(first, ChannelStack | str | os.PathLike):
+        return {}
+    if not isinstance(first, ChannelStack) and len(channel_files(first)) < 2:
+        return {}
+    stack = open_source(first)
+    assert isinstance(stack, ChannelStack)
+    return {"channel_axis": -1, "channel_names": given.get("channel_names") or stack.names}
 
 
 def train_task(

@@ -86,6 +86,9 @@ class Header(TypedDict):
         Field(description="Its inverse maps the output to intensities; null for classes."),
     ]
     reading: InputSpecEntry
+    channels: NotRequired[
+        Annotated[list[str], Field(description="Names of the image's channels; empty: not known.")]
+    ]
 
 
 def header_schema() -> dict[str, Any]:

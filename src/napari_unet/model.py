@@ -154,6 +154,8 @@ class TrainedModel:
         Its inverse maps the output of the network to intensities; None for classes.
     input_spec : InputSpec
         How the network reads an image.
+    channel_names : tuple of str
+        Names of the image's channels, in order; empty where they are not known.
     """
 
     config: Architecture
@@ -165,6 +167,7 @@ class TrainedModel:
     training: dict[str, Any] = field(default_factory=dict)
     target: Normalisation | None = None
     input_spec: InputSpec = InputSpec()
+    channel_names: tuple[str, ...] = ()
 
     @property
     def image_channels(self) -> int:
@@ -216,6 +219,7 @@ class TrainedModel:
             "training": self.training,
             "target": None if self.target is None else self.target.to_dict(),
             "reading": self.input_spec.to_dict(),
+            "channels": list(self.channel_names),
         }
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -382,6 +386,7 @@ def _from_header(name: str, text: str, weights: Weights) -> TrainedModel:
             classes=tuple(_class_info(c) for c in header["classes"]),
             spacing=tuple(header["spacing"]),
             training=header["training"],
+            channel_names=tuple(header.get("channels", ())),
             **_image_part(header),
         )
     except (KeyError, TypeError, ValueError, InputError) as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from napari_unet.data.source import TIFF_SUFFIXES
+from napari_unet.data.source import TIFF_SUFFIXES, channel_files
 from napari_unet.geometry.axes import CHANNEL_NAMES, is_time, name_axes
 
 UNITS: dict[str, tuple[str, ...]] = {
@@ -83,6 +83,10 @@ class AxesMetadata:
         comparable = self.axes[first] == "z" and self.units[first] == self.units[last]
         return ((z if z and comparable else in_plane[-1]), *in_plane)[-len(spatial) :]
 
+    def with_last(self, name: str) -> AxesMetadata:
+        """Return the axes with one more at the end."""
+        return AxesMetadata((*self.axes, name), (*self.scale, None), (*self.units, ""))
+
     def with_first(self, name: str) -> AxesMetadata:
         """Return the axes with one more in front."""
         return AxesMetadata((name, *self.axes), (None, *self.scale), ("", *self.units))
@@ -94,7 +98,8 @@ def read_axes_metadata(path: Path, ndim: int) -> AxesMetadata:
     Parameters
     ----------
     path : Path
-        A TIFF (OME, ImageJ or plain) or an OME-Zarr; other files have no such metadata.
+        A TIFF (OME, ImageJ or plain) or an OME-Zarr; other files have no such metadata. Of
+        channels in files of their own (see `napari_unet.data.source.channel_files`) the first.
     ndim : int
         Number of axes of the array in the file.
 
@@ -103,6 +108,9 @@ def read_axes_metadata(path: Path, ndim: int) -> AxesMetadata:
     AxesMetadata
         Unknown axes if there is no metadata, or it is damaged or of another number of axes.
     """
+    files = channel_files(path)
+    if len(files) > 1:
+        return read_axes_metadata(files[0], ndim - 1).with_last("c")
     try:
         found = _read_tiff(path) if path.suffix.lower() in TIFF_SUFFIXES else _read_zarr(path)
     except (KeyError, IndexError, TypeError, ValueError, SyntaxError, ZeroDivisionError):

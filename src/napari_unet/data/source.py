@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import count, pairwise, product
 from math import prod
+from os import PathLike, fspath
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol, runtime_checkable
@@ -330,6 +331,101 @@ class ArraySource:
         return np.asarray(self._array[region.slices], self.dtype)
 
 
+class ChannelStack:
+    """Images of the same shape as the channels of one image; nothing is copied.
+
+    Parameters
+    ----------
+    images : sequence of array-like or path
+        The channels, in order; at least one. Each is anything that `open_source` accepts.
+    names : sequence of str
+        Their names, by which a prediction finds the channels of its model; empty where unknown.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        That of a channel, with the channels as an additional last axis.
+    dtype : dtype
+        The smallest type that holds the pixels of all channels.
+    names : tuple of str
+        Names of the channels.
+
+    Raises
+    ------
+    InputError
+        Where shapes differ, or there are not as many different names as images.
+
+    Examples
+    --------
+    >>> stack = ChannelStack([np.zeros((3, 4), np.uint8), np.ones((3, 4), np.uint16)])
+    >>> stack.shape, str(stack.dtype)
+    ((3, 4, 2), 'uint16')
+    """
+
+    def __init__(self, images: Sequence[object], names: Sequence[str] = ()) -> None:
+        self._sources = [open_source(image) for image in images]
+        self.names = tuple(names)
+        shapes = {source.shape for source in self._sources}
+        if len(shapes) != 1:
+            raise InputError(
+                "The channels of an image have to have one shape",
+                got=", ".join(str(source.shape) for source in self._sources) or "no channel",
+                todo="Choose channels of the same image",
+            )
+        if self.names and len(set(self.names)) != len(self._sources):
+            raise InputError(
+                "Every channel needs a name of its own",
+                got=", ".join(self.names),
+                expected=f"{len(self._sources)} different names",
+            )
+        self.shape: tuple[int, ...] = (*shapes.pop(), len(self._sources))
+        self.dtype: np.dtype[Any] = np.result_type(*(source.dtype for source in self._sources))
+
+    def read(self, region: Region) -> NDArray[Any]:
+        """Return a region inside the image; the result must not be written to."""
+        inner = Region(region.start[:-1], region.stop[:-1])
+        wanted = self._sources[region.start[-1] : region.stop[-1]]
+        # Channels first in memory, in which order a network takes them.
+        pixels = np.stack([np.asarray(source.read(inner), self.dtype) for source in wanted])
+        return np.moveaxis(pixels, 0, -1)
+
+    def ordered(self, names: Sequence[str]) -> ChannelStack:
+        """Return the channels of these names, in this order.
+
+        Raises
+        ------
+        InputError
+            Where there is no channel of such a name.
+        """
+        lacking = [name for name in names if name not in self.names]
+        if lacking:
+            raise InputError(
+                f"The image has no channel {lacking[0]}",
+                got=f"channels {', '.join(self.names)}",
+                expected=", ".join(names),
+                todo="Name the channels as the model does",
+            )
+        chosen = [self._sources[self.names.index(name)] for name in names]
+        return ChannelStack(chosen, names)
+
+
+JOINT = "+"
+"""Joins the paths of files that are the channels of one image."""
+
+
+def channel_files(path: str | PathLike[str]) -> list[Path]:
+    """Return the files that a path names: itself, or those joined by "+", if all of them exist.
+
+    Parameters
+    ----------
+    path : path-like
+        Such as ``dapi.tif+gfp.tif``; a file of that very name is itself.
+    """
+    parts = [Path(part) for part in fspath(path).split(JOINT)]
+    joined = len(parts) > 1 and not Path(path).exists() and all(part.exists() for part in parts)
+    return parts if joined else [Path(path)]
+
+
 def open_source(data: object, *, cache: BlockCache | None = None) -> Source:
     """Open an image or labels, without loading them.
 
@@ -339,7 +435,8 @@ def open_source(data: object, *, cache: BlockCache | None = None) -> Source:
         A numpy array (memory-mapped or not), a dask or zarr array (or another chunked one with
         ``shape``, ``dtype`` and slicing), a pyramid of these with the largest level first, a
         zarr group, an open source, or the path of a TIFF, an OME-Zarr, a zarr or a ``.npy``.
-        Of pyramids, level 0 is opened.
+        Of pyramids, level 0 is opened. Paths joined by "+" are the channels of one image, which
+        becomes a `ChannelStack`.
     cache : BlockCache, optional
         Cache for chunked arrays, to be shared by several sources; by default each source has its
         own of 512 MiB.
@@ -371,11 +468,15 @@ def open_source(data: object, *, cache: BlockCache | None = None) -> Source:
 
 
 def _open(data: object, cache: BlockCache | None) -> Source:
-    if isinstance(data, ChunkedSource | ArraySource):
+    if isinstance(data, ChunkedSource | ArraySource | ChannelStack):
         return data
     if isinstance(data, np.ndarray):
         return ArraySource(data)
     if isinstance(data, str | Path):
+        files = channel_files(data)
+        if len(files) > 1:
+            names = [file.stem for file in files]
+            return ChannelStack(files, names if len(set(names)) == len(names) else ())
         return _open(open_file(Path(data)), cache)
     if isinstance(data, Sequence):
         return _open(_largest(data), cache)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.data.metadata import UNITS, AxesMetadata, known_unit
+from napari_unet.data.source import channel_files
 from napari_unet.errors import InputError
 
 CHUNK = 512
@@ -239,7 +240,7 @@ def check_output(path: Path, suffixes: Sequence[str], inputs: Sequence[Path] = (
         raise InputError("The folder cannot be written to", got=str(folder), todo="Choose another")
     if path.exists() and path.is_dir() != (path.suffix.lower() in ZARR):
         raise InputError("The path of the output is taken by something else", got=str(path))
-    for source in inputs:
+    for source in (file for given in inputs for file in channel_files(given)):
         if path.resolve() in (source.resolve(), *source.resolve().parents):
             raise InputError(
                 "The output would overwrite an input", got=str(path), todo="Choose another name"

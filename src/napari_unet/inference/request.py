@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_unet.data.image import ImageView
 from napari_unet.data.inputs import missing_view
-from napari_unet.data.source import open_source
+from napari_unet.data.source import ChannelStack, open_source
 from napari_unet.errors import InputError
 from napari_unet.geometry.axes import (
     SPACE_NAMES,
@@ -91,7 +91,8 @@ def find_view(model: TrainedModel, image: object, request: Request) -> ImageView
     model : TrainedModel
         The model.
     image : array-like or path
-        See `napari_unet.data.source.open_source`.
+        See `napari_unet.data.source.open_source`. The channels of a `ChannelStack` with names are
+        put into the order of the model's.
     request : Request
         Roles of the axes.
 
@@ -101,6 +102,10 @@ def find_view(model: TrainedModel, image: object, request: Request) -> ImageView
         If the image has too few axes, or another number of channels than the model.
     """
     source = open_source(image)
+    if isinstance(source, ChannelStack):
+        request = replace(request, channel_axis=-1)
+        if source.names and model.channel_names:
+            source = source.ordered(model.channel_names)
     config = model.config
     wanted = model.image_channels
     layout = find_layout(

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from itertools import cycle
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_unet.control import Previewed, PreviewedImage, Viewport
 from napari_unet.data.image import ImageView
+from napari_unet.data.source import ChannelStack, channel_files
 from napari_unet.display import PALETTE, RGB8, rgb8
 from napari_unet.geometry.region import Region
 from napari_unet.inference.request import Request, find_view
@@ -240,5 +240,8 @@ def sources_of(task: str, images: Sequence[object], others: Sequence[object]) ->
 
 def _origin(name: str, given: object) -> Origin:
     if isinstance(given, str | os.PathLike):
-        return Origin(Path(given).name, os.fspath(given))
+        files = channel_files(given)
+        return Origin.of_channels([Origin(file.name, os.fspath(file)) for file in files])
+    if isinstance(given, ChannelStack) and given.names:
+        return Origin.of_channels(list(map(Origin, given.names)))
     return Origin(name)

@@ -79,6 +79,11 @@ class TaskBase(TrainingTask):
         """Configuration of the network."""
         return self.plan.network
 
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Names of the image's channels: as set, else those of the model to start from."""
+        return self.options.channel_names or (self.start.channel_names if self.start else ())
+
     def plan_entry(self) -> dict[str, Any]:
         """Return the plan as plain JSON."""
         return self.plan.to_dict()

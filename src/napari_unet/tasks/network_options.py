@@ -57,6 +57,11 @@ class NetworkOptions(TrainingOptions):
         description="Index of the image's channel axis; auto: found from axis names and shapes.",
     )
     axes: tuple[str, ...] | None = Field(None, description="Names of the image's axes, in order.")
+    channel_names: tuple[str, ...] = Field(
+        (),
+        description="Names of the image's channels, in order; a prediction finds the channels of "
+        "its image by them.",
+    )
     rgb: bool = Field(False, description="Whether the last axis of the image holds colours.")
     spacing: tuple[float, ...] | None = Field(
         None,

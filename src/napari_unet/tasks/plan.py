@@ -13,7 +13,14 @@ from typing import Any, Literal
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.data.image import ImageView
 from napari_unet.data.source import Source, open_source
-from napari_unet.geometry.axes import AxisLayout, find_layout, is_time
+from napari_unet.errors import InputError
+from napari_unet.geometry.axes import (
+    CHANNEL_NAMES,
+    AxisLayout,
+    find_layout,
+    is_time,
+    plain_name,
+)
 from napari_unet.model import TrainedModel
 from napari_unet.network.architecture import Architecture
 from napari_unet.tasks.images.options import ImageOptions
@@ -83,7 +90,7 @@ class ImageShape:
             Shape of the labels, mask or target that goes with the image.
         first : bool
             Whether it is the first of several images: the names in `options` are those of the
-            first, and of others with as many axes.
+            first, and of others with as many axes; of all others only that channels come last.
 
         Raises
         ------
@@ -92,7 +99,8 @@ class ImageShape:
         """
         names = options.axes
         if names is not None and not first and len(names) != len(shape):
-            names = None
+            channels_last = bool(names) and plain_name(names[-1]) in CHANNEL_NAMES
+            names = (*("",) * (len(shape) - 1), names[-1]) if channels_last else None
         layout = find_layout(
             shape,
             ndim,
@@ -271,6 +279,7 @@ def plan_training(
     planes = context_planes or choose_context_planes(options, start)
     each = 2 if mask_channel else 1
     channels = (images[0].channels * planes * each, output_channels)
+    check_channel_names(options.channel_names, images[0].channels, start)
     if start is not None:
         check_start(start, task, ndim, channels)
     spacing = tuple(options.spacing or (1.0,) * ndim)[-ndim:]
@@ -291,6 +300,42 @@ def plan_training(
         output_shape=output_shape_of(network, input_shape),
         batch_size=options.batch_size or batch_sizes[ndim],
     )
+
+
+def check_channel_names(
+    names: Sequence[str], channels: int, start: TrainedModel | None = None
+) -> None:
+    """Check that names of channels fit the image, and the model that the training goes on from.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The names; empty where they are not known.
+    channels : int
+        Number of channels of the image.
+    start : TrainedModel, optional
+        The model.
+
+    Raises
+    ------
+    InputError
+        Where there are too few or too many, one comes twice, or they are those of the model in
+        another order. (Other names are allowed: layers are renamed.)
+    """
+    if names and len(set(names)) != channels:
+        raise InputError(
+            "Every channel needs a name of its own",
+            got=", ".join(names),
+            expected=f"{channels} different names",
+        )
+    known = () if start is None else start.channel_names
+    if set(names) == set(known) and tuple(names) != known:
+        raise InputError(
+            "The model to start from has the same channels in another order",
+            got=", ".join(names),
+            expected=", ".join(known),
+            todo="Choose the channels in the order of the model",
+        )
 
 
 def choose_ndim(

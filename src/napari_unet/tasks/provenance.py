@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from napari_unet._version import __version__
+from napari_unet.data.source import JOINT
 from napari_unet.errors import InputError
 from napari_unet.fields import fields_of, write_flags
 from napari_unet.model import SUFFIX, TrainedModel
@@ -44,21 +45,66 @@ _PYTHON_ONLY = {"network"}
 
 @dataclass(frozen=True)
 class Origin:
-    """Where pixels came from: a name, and the file they were read from, if any."""
+    """Where pixels came from: a name, and the file they were read from, if any.
+
+    Parameters
+    ----------
+    name : str
+        Name of the layer or file.
+    path : str, optional
+        The file.
+    channels : tuple of Origin
+        Where the channels of the image came from, if they are images of their own.
+    """
 
     name: str
     path: str | None = None
+    channels: tuple[Origin, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON, as it is kept in a model."""
+        entry: dict[str, Any] = {"name": self.name, "path": self.path}
+        if self.channels:
+            entry["channels"] = [channel.to_dict() for channel in self.channels]
+        return entry
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> Origin:
+        """Read what `to_dict` returned."""
+        channels = tuple(cls.from_dict(part) for part in entry.get("channels", ()))
+        return cls(entry["name"], entry.get("path"), channels)
+
+    @classmethod
+    def of_channels(cls, channels: Sequence[Origin]) -> Origin:
+        """Return that of an image whose channels are images of their own; one is returned as is.
+
+        Channels that were all read from one file are that file.
+        """
+        if len(channels) == 1:
+            return channels[0]
+        paths = {channel.path for channel in channels}
+        path = paths.pop() if len(paths) == 1 else None
+        return cls(" + ".join(channel.name for channel in channels), path, tuple(channels))
 
     @property
     def file(self) -> str:
-        """The file, or the name of one to save the pixels in.
+        """The file, or the name of one to save the pixels in; of several channels joined by "+".
 
         Examples
         --------
         >>> Origin("cells", "/data/cells.zarr").file, Origin("cells – strokes").file
         ('/data/cells.zarr', 'cells-strokes.tif')
+        >>> Origin.of_channels([Origin("DAPI"), Origin("GFP", "/data/gfp.tif")]).file
+        'DAPI.tif+/data/gfp.tif'
         """
+        if self.path is None and self.channels:
+            return JOINT.join(channel.file for channel in self.channels)
         return self.path or (re.sub(r"\W+", "-", self.name).strip("-") or "image") + ".tif"
+
+    @property
+    def files(self) -> tuple[Origin, ...]:
+        """The origins that are files of their own: itself, or its channels."""
+        return (self,) if self.path is not None or not self.channels else self.channels
 
 
 def with_sources(model: TrainedModel, pairs: Sequence[tuple[Origin, ...]]) -> TrainedModel:
@@ -71,7 +117,7 @@ def with_sources(model: TrainedModel, pairs: Sequence[tuple[Origin, ...]]) -> Tr
     pairs : sequence of tuple of Origin
         The images, each with the labels, target or mask that went with it, if any.
     """
-    sources = [[asdict(origin) for origin in pair] for pair in pairs]
+    sources = [[origin.to_dict() for origin in pair] for pair in pairs]
     return model.with_facts(training={**model.training, SOURCES: sources})
 
 
@@ -164,6 +210,8 @@ def _settings(model: TrainedModel) -> dict[str, Any]:
         "steps": max(1, int(facts.get("steps", 1))),
         "seed": facts.get("seed", 0),
     }
+    if any(origin.channels and origin.path for origin in _sources(model)):
+        given.pop("axes", None)  # those of the layers: the file has all channels
     if given.get("open_ended"):
         given.setdefault("schedule", "constant")
     if "continued_from" in facts:
@@ -195,7 +243,7 @@ def predict_command(
     mask : Origin, optional
         The mask of missing pixels.
     """
-    result = f"{re.sub(r'.*[/]|[.][^./]*$', '', image.file)}-prediction.tif"
+    result = f"{re.sub(r'.*[/]|[.][^./]*$', '', image.files[0].file)}-prediction.tif"
     kind = ["--probabilities"] if probabilities else []
     if request.get("flips"):
         kind.append("--flips")
@@ -259,7 +307,7 @@ def _sources(model: TrainedModel) -> tuple[Origin, ...]:
 def _pairs(model: TrainedModel) -> list[tuple[Origin, ...]]:
     """Return the images, each with what went with it; empty if unknown."""
     pairs = model.training.get(SOURCES, ())
-    return [tuple(Origin(**origin) for origin in pair) for pair in pairs]
+    return [tuple(map(Origin.from_dict, pair)) for pair in pairs]
 
 
 def _command(*words: str) -> str:
@@ -272,6 +320,12 @@ def _notes(model: TrainedModel, predicted: Sequence[Origin]) -> Iterator[str]:
     if not sources:
         yield "The images that the model was trained on are not known here."
     for origin in dict.fromkeys((*sources, *predicted)):
+        if origin.channels and origin.path is not None:
+            yield (
+                f"The channels {origin.name} are of one file, {origin.path}: the commands read all "
+                "channels of that file, in its order."
+            )
+    for origin in dict.fromkeys(part for one in (*sources, *predicted) for part in one.files):
         if origin.path is None:
             yield f"“{origin.name}” was not read from a file: save it first, as {origin.file}."
     if options.get("open_ended"):

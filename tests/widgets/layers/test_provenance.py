@@ -31,7 +31,7 @@ def model():
 
 def test_a_model_says_what_it_was_trained_on_and_how_its_classes_are_called(model):
     image, labels = Image(np.zeros((4, 4)), name="i"), Labels(np.zeros((4, 4), int), name="l")
-    known = with_training_layers(model, {3: "nucleus"}, {1: (0, 0, 1, 1)}, [(image, labels)])
+    known = with_training_layers(model, {3: "nucleus"}, {1: (0, 0, 1, 1)}, [((image,), labels)])
     assert [(c.value, c.name, c.color) for c in known.classes] == [
         (1, "rim", (0, 0, 1, 1)),
         (3, "nucleus", (0, 0.5, 1, 1)),
@@ -43,7 +43,7 @@ def test_a_model_says_what_it_was_trained_on_and_how_its_classes_are_called(mode
 
 
 def test_an_image_may_have_no_other_layer(model):
-    known = with_training_layers(model, {}, {}, [(Image(np.zeros((4, 4)), name="i"), None)])
+    known = with_training_layers(model, {}, {}, [((Image(np.zeros((4, 4)), name="i"),), None)])
     (pair,) = known.training["sources"]
     assert [source["name"] for source in pair] == ["i"]
     assert known.classes == model.classes

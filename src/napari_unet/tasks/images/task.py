@@ -267,6 +267,7 @@ class ImageTask(TaskBase):
             normalisation=dataset.normalisation,
             task=dataset.task,
             spacing=self.plan.spacing,
+            channel_names=self.channel_names,
             target=dataset.target,
             input_spec=dataset.input_spec,
             training=self._metadata(metadata, dataset.facts()),

@@ -489,6 +489,7 @@ class SegmentationTask(TaskBase):
             task="segment",
             classes=self._class_infos(),
             spacing=self.plan.spacing,
+            channel_names=self.channel_names,
             input_spec=InputSpec(border=self.annotated[0].view.border),
             training=self._metadata({**metadata, **calibration}, annotations),
         )

@@ -20,6 +20,7 @@ from napari_unet.widgets.qt.event_thread import EventRunner, LatestOnly
 ELSEWHERE = frozenset(
     {
         "axes",
+        "channel_names",
         "checkpoint",
         "checkpoint_seconds",
         "class_colors",

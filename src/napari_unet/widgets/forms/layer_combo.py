@@ -74,7 +74,11 @@ class LayerCombo(QComboBox):
     def set_layer(self, layer: Layer | None) -> None:
         """Choose a layer, or none if that is a choice."""
         if layer in self._layers:
-            self.setCurrentIndex(self._layers.index(layer))
+            self.setCurrentIndex(self.index_of(layer))
+
+    def index_of(self, layer: Layer | None) -> int:
+        """Return the index of a layer among those that are offered; -1 if it is not."""
+        return self._layers.index(layer) if layer in self._layers else -1
 
     def prefer(self, fits: Callable[[Any], bool]) -> None:
         """Choose the uppermost layer that fits, if the chosen one does not."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_unet.geometry.axes import ChannelAxis
 from napari_unet.model import TrainedModel
-from napari_unet.widgets.layers.layer_data import LayerData, class_colour
+from napari_unet.widgets.layers.layer_data import LayerData, class_colour, joint_name
 from napari_unet.widgets.layers.placement import placement
 from napari_unet.widgets.layers.provenance import RESULT, provenance
 
@@ -55,7 +55,11 @@ def strokes_layer(image: Image, channel_axis: ChannelAxis = "auto") -> Labels:
 
 
 def result_labels(
-    data: NDArray[Any], model: TrainedModel, image: Image, dropped: int | None
+    data: NDArray[Any],
+    model: TrainedModel,
+    image: Image,
+    dropped: int | None,
+    channels: Sequence[Image] = (),
 ) -> Labels:
     """Return a layer for predicted labels, upon the image and in the classes' colours.
 
@@ -69,22 +73,28 @@ def result_labels(
         What is predicted.
     dropped : int, optional
         The image's axis of channels; None where it has none, or is RGB.
+    channels : sequence of Image
+        The layers of the channels, if they are several; `image` is the first of them.
     """
     colours: dict[int | None, Any] = {c.value: class_colour(c) for c in model.classes if c.value}
     named = {"index": [c.value for c in model.classes], "class": [str(c) for c in model.classes]}
     return Labels(
         data,
-        name=f"{image.name} – prediction",
+        name=f"{joint_name(channels or (image,))} – prediction",
         opacity=0.5,
         colormap=DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", **colours}),
         features=named,
-        metadata={RESULT: provenance(model, image, dropped)},
+        metadata={RESULT: provenance(model, image, dropped, channels=channels)},
         **placement(image, dropped),
     )
 
 
 def result_probabilities(
-    data: NDArray[Any], model: TrainedModel, image: Image, dropped: int | None
+    data: NDArray[Any],
+    model: TrainedModel,
+    image: Image,
+    dropped: int | None,
+    channels: Sequence[Image] = (),
 ) -> list[Image]:
     """Return a layer per class for predicted probabilities, from black to the class's colour.
 
@@ -92,20 +102,22 @@ def result_probabilities(
     ----------
     data : ndarray of float32, shape (class, ...)
         The probabilities, which are not copied.
-    model, image, dropped
+    model, image, dropped, channels
         As of `result_labels`.
     """
+    name = joint_name(channels or (image,))
+    made = provenance(model, image, dropped, channels=channels, probabilities=True)
     return [
         Image(
-            channel,
-            name=f"{image.name} – {info}",
-            colormap=Colormap([[0, 0, 0, 1], class_colour(info)], name=f"{info} {image.name}"),
+            pixels,
+            name=f"{name} – {info}",
+            colormap=Colormap([[0, 0, 0, 1], class_colour(info)], name=f"{info} {name}"),
             blending="additive",
             contrast_limits=(0.0, 1.0),
-            metadata={RESULT: provenance(model, image, dropped, probabilities=True)},
+            metadata={RESULT: dict(made)},
             **placement(image, dropped),
         )
-        for channel, info in zip(data, model.classes, strict=True)
+        for pixels, info in zip(data, model.classes, strict=True)
     ]
 
 
@@ -115,10 +127,12 @@ def result_images(
     image: Image,
     channel: int | None,
     request: Mapping[str, Any] | None = None,
+    channels: Sequence[Image] = (),
 ) -> list[Image]:
     """Return layers for a predicted image: one, or one per channel that the image has no axis for.
 
-    They lie upon the image, with its contrast and colours.
+    They lie upon the image, with its contrast and colours. Where the channels are layers, each
+    result has those of its channel, and the last one is that of the first channel.
 
     Parameters
     ----------
@@ -132,30 +146,64 @@ def result_images(
         The image's axis of channels.
     request : mapping, optional
         How it is predicted, see `napari_unet.widgets.layers.provenance.provenance`.
+    channels : sequence of Image
+        The layers of the channels, if they are several; `image` is the first of them.
     """
-    name = f"{image.name} – {DONE.get(model.task, 'result')}"
     count = model.config.out_channels
+    if len(channels) > 1 and count == len(channels):
+        made = provenance(model, image, request=request, channels=channels)
+        return _result_channels(data, model, channels, made)
+    name = f"{joint_name(channels or (image,))} – {DONE.get(model.task, 'result')}"
     looks = {look: getattr(image, look) for look in LOOKS}
     looks["contrast_limits"] = tuple(image.contrast_limits)
+    last = bool(image.rgb) or len(channels) > 1  # where the layer has no axis of channels
     rgb = bool(image.rgb) and count in (3, 4)
     if not rgb:
         looks["colormap"] = "gray" if image.rgb else image.colormap
-    if rgb or count == 1 or (channel is not None and not image.rgb):
-        parts = {name: data[..., 0] if image.rgb and not rgb else data}
+    if rgb or count == 1 or (channel is not None and not last):
+        parts = {name: data[..., 0] if last and not rgb else data}
     else:
-        single = np.moveaxis(data, -1, 0) if image.rgb else data
+        single = np.moveaxis(data, -1, 0) if last else data
         parts = {f"{name} {i}": part for i, part in enumerate(single, 1)}
     return [
         Image(
             part,
             name=title,
             rgb=rgb,
-            metadata={RESULT: provenance(model, image, channel, request=request)},
+            metadata={
+                RESULT: provenance(model, image, channel, request=request, channels=channels)
+            },
             **looks,
             **placement(image),
         )
         for title, part in parts.items()
     ]
+
+
+def _result_channels(
+    data: NDArray[Any], model: TrainedModel, channels: Sequence[Image], made: Mapping[str, Any]
+) -> list[Image]:
+    """Return a layer per channel, from the last to the first, as its channel looks.
+
+    The lowest one covers the image; the others are blended as the channels are.
+    """
+    layers: list[Image] = []
+    for index, channel in reversed(list(enumerate(channels))):
+        looks = {look: getattr(channel, look) for look in (*LOOKS, "colormap")}
+        if layers:
+            looks["blending"] = channel.blending
+        layers.append(
+            Image(
+                data[..., index],
+                name=f"{channel.name} – {DONE.get(model.task, 'result')}",
+                rgb=False,
+                metadata={RESULT: dict(made)},
+                contrast_limits=tuple(channel.contrast_limits),
+                **looks,
+                **placement(channel),
+            )
+        )
+    return layers
 
 
 def note_layer(data: Any, name: str, note: str, where: Mapping[str, Any], **looks: Any) -> Image:

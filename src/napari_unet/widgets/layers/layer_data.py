@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,23 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap, label_colormap
 
-from napari_unet.geometry.axes import ChannelAxis, find_layout, is_time, name_axes
+from napari_unet.data.source import ChannelStack
+from napari_unet.errors import InputError
+from napari_unet.geometry.axes import (
+    CHANNEL_NAMES,
+    SPACE_NAMES,
+    TIME_NAMES,
+    ChannelAxis,
+    find_layout,
+    is_time,
+    name_axes,
+    plain_name,
+)
 from napari_unet.model import ClassInfo
+from napari_unet.widgets.layers.placement import check_same_place
+
+MOST_NAMES = 3
+"""Layers up to which the name of an image of several layers holds all of their names."""
 
 RGBA = tuple[float, float, float, float]
 """A colour: red, green, blue and opacity, each from 0 to 1."""
@@ -34,9 +49,24 @@ def array_shape(layer: Layer) -> tuple[int, ...]:
     return tuple(int(n) for n in largest_level(layer).shape)
 
 
+def joint_name(layers: Sequence[Layer]) -> str:
+    """Return a name for an image whose channels are these layers; of one layer its own.
+
+    Examples
+    --------
+    >>> joint_name([Image(np.zeros((2, 2)), name=name) for name in ("DAPI", "GFP")])
+    'DAPI + GFP'
+    """
+    if len(layers) > MOST_NAMES:
+        return f"{layers[0].name} + {len(layers) - 1} more"
+    return " + ".join(layer.name for layer in layers)
+
+
 @dataclass(frozen=True, eq=False)
 class LayerData:
     """What a thread needs to know of an Image layer; it holds no layer.
+
+    Several layers can be the channels of one image, which then come as a last axis.
 
     Parameters
     ----------
@@ -48,9 +78,12 @@ class LayerData:
         Whether it is RGB.
     axes : tuple of str
         The layer's axis labels (RGB: without the colours); "t" in place of an unknown label of an
-        axis whose unit is one of time.
+        axis whose unit is one of time, and the names in the layer's metadata in place of other
+        unknown ones. Of several layers "c" is the last.
     scale : tuple of float
-        World units per pixel and axis.
+        World units per pixel and axis of the layer.
+    channel_names : tuple of str
+        Names of the layers that are the channels, in order; empty where it is a single layer.
     """
 
     name: str
@@ -58,6 +91,7 @@ class LayerData:
     rgb: bool
     axes: tuple[str, ...]
     scale: tuple[float, ...]
+    channel_names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, layer: Image) -> LayerData:
@@ -66,8 +100,31 @@ class LayerData:
             layer.name,
             largest_level(layer),
             bool(layer.rgb),
-            name_axes(tuple(map(str, layer.axis_labels)), tuple(map(str, layer.units))),
+            axis_names(layer),
             tuple(abs(float(s)) for s in layer.scale),
+        )
+
+    @classmethod
+    def of_channels(cls, layers: Sequence[Image]) -> LayerData:
+        """Read layers that are the channels of one image; a single one is read as it is.
+
+        Raises
+        ------
+        InputError
+            Where they do not fit together: it says in what they differ.
+        """
+        first = cls.of(layers[0])
+        if len(layers) == 1:
+            return first
+        for number, layer in enumerate(layers):
+            _check_channel(layer, layers[:number])
+        return cls(
+            joint_name(layers),
+            ChannelStack([largest_level(layer) for layer in layers]),
+            rgb=False,
+            axes=(*first.axes, "c"),
+            scale=first.scale,
+            channel_names=tuple(layer.name for layer in layers),
         )
 
     def channel(self, wanted: ChannelAxis = "auto", labels: tuple[int, ...] | None = None) -> Any:
@@ -102,6 +159,59 @@ class LayerData:
         timed = [a for a in kept if a < len(self.axes) and is_time(self.axes[a])]
         others = [self.scale[a] for a in kept if a not in timed]
         return (*(others[-1:] * len(timed)), *others)
+
+
+def axis_names(layer: Layer) -> tuple[str, ...]:
+    """Return the names of a layer's axes: its labels, and what unit and metadata say of others.
+
+    Metadata is that of readers, with an entry "axes" like ``"CYX"`` or ``["c", "y", "x"]``, or with
+    the "multiscales" of an OME-Zarr.
+    """
+    labels = tuple(map(str, layer.axis_labels))
+    described = _described_axes(layer.metadata, len(labels))
+    known = TIME_NAMES | SPACE_NAMES | CHANNEL_NAMES
+    filled = tuple(
+        name if plain_name(name) in known or plain_name(other) not in known else other
+        for name, other in zip(labels, described or labels, strict=True)
+    )
+    return name_axes(filled, tuple(map(str, layer.units)))
+
+
+def _described_axes(metadata: Mapping[Any, Any], ndim: int) -> tuple[str, ...]:
+    """Return the names of axes in a layer's metadata; empty where there are none for all axes."""
+    found = metadata.get("axes")
+    pyramids = metadata.get("ome", metadata)
+    pyramids = pyramids.get("multiscales") if isinstance(pyramids, Mapping) else None
+    if found is None and isinstance(pyramids, Sequence) and pyramids:
+        first = pyramids[0]
+        found = first.get("axes") if isinstance(first, Mapping) else None
+    if not isinstance(found, Sequence) or len(found) != ndim:
+        return ()
+    return tuple(
+        str(axis.get("name", "")) if isinstance(axis, Mapping) else str(axis) for axis in found
+    )
+
+
+def _check_channel(layer: Image, before: Sequence[Image]) -> None:
+    """Check that a layer can be one more channel of an image.
+
+    Raises
+    ------
+    InputError
+        Where it has channels of its own, or lies elsewhere than the first one.
+    """
+    if layer in before:
+        raise InputError(
+            f"“{layer.name}” is chosen for two channels",
+            todo="Choose another layer for one of them",
+        )
+    if layer.rgb or any(plain_name(name) in CHANNEL_NAMES for name in axis_names(layer)):
+        raise InputError(
+            f"“{layer.name}” has channels of its own, so it cannot be one of several channels",
+            todo="Choose that layer alone, or split it: right-click it, Split Stack or Split RGB",
+        )
+    if before:
+        check_same_place(before[0], layer)
 
 
 def class_names_of(layer: Labels) -> dict[int, str]:

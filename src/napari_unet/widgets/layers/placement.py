@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from napari.components import LayerList
 from napari.layers import Layer
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
+
+from napari_unet.errors import InputError
 
 
 def placement(
@@ -49,6 +52,66 @@ def placement(
         "units": tuple(layer.units[axis] for axis in keep),
         "axis_labels": tuple(layer.axis_labels[axis] for axis in keep),
     }
+
+
+FAR = 0.5
+"""Distance in voxels from which on two layers do not lie in the same place."""
+
+
+def check_same_place(one: Layer, other: Layer, dropped: int | None = None) -> None:
+    """Check that two layers lie in the same place in the world, voxel upon voxel.
+
+    Parameters
+    ----------
+    one, other : Layer
+        The layers.
+    dropped : int, optional
+        The axis of the first layer that the other one lacks.
+
+    Raises
+    ------
+    InputError
+        Where their shapes differ, or a corner of them lies half a voxel or more elsewhere.
+    """
+    shape = tuple(n for axis, n in enumerate(_shape(one)) if axis != dropped)
+    if shape != _shape(other):
+        raise InputError(
+            f"“{other.name}” has another shape than “{one.name}”",
+            got=f"{_listed(_shape(other))} beside {_listed(shape)}",
+            todo="Choose layers of the same image",
+        )
+    first, second = placement(one, dropped), placement(other)
+    corners = np.array(list(product(*((0, n - 1) for n in shape))), float)
+    away = np.linalg.inv(_to_world(first)) @ _to_world(second)
+    moved = corners @ away[:-1, :-1].T + away[:-1, -1]
+    if np.abs(moved - corners).max() < FAR:
+        return
+    names = ("scale", "translate", "rotate", "shear", "affine")
+    differs = [name for name in names if not np.allclose(first[name], second[name])]
+    name = differs[0] if differs else "affine"
+    values = [np.round(np.asarray(where[name], float), 4).tolist() for where in (second, first)]
+    raise InputError(
+        f"“{other.name}” does not lie upon “{one.name}”: their transforms differ",
+        got=f"{name} {values[0]} beside {values[1]}",
+        todo=f"Give both layers the same {name}, or choose others",
+    )
+
+
+def _shape(layer: Layer) -> tuple[int, ...]:
+    """Return the shape of a layer at full resolution, along its own axes."""
+    data = layer.data[0] if layer.multiscale else layer.data
+    return tuple(int(n) for n in data.shape[: layer.ndim])
+
+
+def _listed(shape: Sequence[int]) -> str:
+    return " × ".join(map(str, shape))
+
+
+def _to_world(where: Mapping[str, Any]) -> NDArray[Any]:
+    """Return the matrix from voxels to the world of a placement, in homogeneous coordinates."""
+    linear = {name: where[name] for name in ("scale", "translate", "rotate", "shear")}
+    matrix: NDArray[Any] = np.asarray(where["affine"]) @ Affine(**linear).affine_matrix
+    return matrix
 
 
 def _shear_matrix(shear: NDArray[Any], ndim: int) -> NDArray[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,10 +22,18 @@ def is_result(layer: Layer) -> bool:
     return RESULT in layer.metadata
 
 
-def origin(layer: Layer) -> Origin:
-    """Return a layer's name, and the file that it was read from where that is known."""
-    path = layer.source.path
-    return Origin(layer.name, None if path is None else str(path))
+def origin(*layers: Layer) -> Origin:
+    """Return a layer's name, and the file that it was read from where that is known.
+
+    Several layers are the channels of one image.
+    """
+    paths = [layer.source.path for layer in layers]
+    return Origin.of_channels(
+        [
+            Origin(layer.name, None if path is None else str(path))
+            for layer, path in zip(layers, paths, strict=True)
+        ]
+    )
 
 
 def provenance(
@@ -33,6 +41,7 @@ def provenance(
     image: Image,
     channel: int | None = None,
     *,
+    channels: Sequence[Image] = (),
     probabilities: bool = False,
     request: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -46,22 +55,27 @@ def provenance(
         What is predicted.
     channel : int, optional
         The image's axis of channels.
+    channels : sequence of Image
+        The layers of the channels, if they are several; `image` is the first of them.
     probabilities : bool
         Whether the result is probabilities.
     request : mapping, optional
         What else was asked for, named as on the command line; see
         `napari_unet.tasks.provenance.provenance`.
     """
-    axes: dict[str, Any] = {"rgb": True} if image.rgb else {"channel_axis": channel}
+    axes: dict[str, Any] = {}
+    if len(channels) < 2:
+        axes = {"rgb": True} if image.rgb else {"channel_axis": channel}
     asked = {**axes, **(request or {})}
-    return model_provenance(model, origin(image), request=asked, probabilities=probabilities)
+    predicted = origin(*(channels or (image,)))
+    return model_provenance(model, predicted, request=asked, probabilities=probabilities)
 
 
 def with_training_layers(
     model: TrainedModel,
     names: Mapping[int, str],
     colours: Mapping[int, RGBA],
-    pairs: Iterable[tuple[Layer, Layer | None]],
+    pairs: Iterable[tuple[Sequence[Layer], Layer | None]],
 ) -> TrainedModel:
     """Return the same model with the layers that it was trained on in its training facts.
 
@@ -72,14 +86,18 @@ def with_training_layers(
     names, colours : mapping
         Names and colours of classes by label value, which may have been given while it was
         trained; other classes keep their own.
-    pairs : iterable of (Layer, Layer or None)
-        Images, each with the layer that belonged to it: labels, a target, a mask, or none.
+    pairs : iterable of (sequence of Layer, Layer or None)
+        Images, each a layer or the layers of its channels, with the layer that belonged to it:
+        labels, a target, a mask, or none.
     """
     classes = tuple(
         replace(c, name=names.get(c.value, c.name), color=colours.get(c.value, c.color))
         for c in model.classes
     )
-    sources = [tuple(origin(layer) for layer in pair if layer is not None) for pair in pairs]
+    sources = [
+        (origin(*channels),) if other is None else (origin(*channels), origin(other))
+        for channels, other in pairs
+    ]
     return with_sources(model.with_facts(classes=classes), sources)
 
 

@@ -200,6 +200,8 @@ class LabelResults(Results):
         The image as the model sees it.
     probabilities : bool
         Whether there is a layer of probabilities per class beside the labels.
+    channels : sequence of Image
+        The layers of the channels, if they are several; `image` is the first of them.
 
     Attributes
     ----------
@@ -220,13 +222,16 @@ class LabelResults(Results):
         *,
         probabilities: bool,
         parent: QObject,
+        channels: Sequence[Image] = (),
     ) -> None:
         self.model = model
         dropped = None if image.rgb else view.layout.channel
         labels = allocate_result(model, view, "labels")
-        self.labels: Labels = result_labels(labels, model, image, dropped)
+        self.labels: Labels = result_labels(labels, model, image, dropped, channels)
         self.kept: Any = _kept(model, view, shown=probabilities)
-        shown = result_probabilities(self.kept, model, image, dropped) if probabilities else []
+        shown: list[Image] = []
+        if probabilities:
+            shown = result_probabilities(self.kept, model, image, dropped, channels)
         out: Any = labels
         if self.kept is not None:
             values = tuple(c.value for c in model.classes)
@@ -248,6 +253,8 @@ class ImageResults(Results):
         The image as the model sees it.
     request : mapping
         How it is predicted, see `napari_unet.widgets.layers.provenance.provenance`.
+    channels : sequence of Image
+        The layers of the channels, if they are several; `image` is the first of them.
 
     Attributes
     ----------
@@ -267,12 +274,13 @@ class ImageResults(Results):
         view: ImageView,
         request: Mapping[str, Any],
         parent: QObject,
+        channels: Sequence[Image] = (),
     ) -> None:
         self.model, self.layout = model, view.layout
         out = allocate_result(model, view, "image")
-        layers = result_images(out, model, image, view.layout.channel, request)
+        layers = result_images(out, model, image, view.layout.channel, request, channels)
         self.picture = layers[-1]
-        alike = len(layers) == 1 and not image.rgb
+        alike = len(layers) == 1 and not image.rgb and len(channels) < 2
         layout = view.layout if alike else view.layout.labels
         super().__init__(viewer, image, layers, layout, out, model.task, parent)
 

@@ -182,7 +182,8 @@ class TrainingRun(QObject):
     def add_to_session(self, model: TrainedModel) -> NamedModel:
         """Add a model to those of the session, with the names of its classes and its layers."""
         assert self.request is not None
-        model = with_training_layers(model, self.names(), self.colors(), self.pairs)
+        pairs = [((image,), other) for image, other in self.pairs]
+        model = with_training_layers(model, self.names(), self.colors(), pairs)
         return self._session.add(self.request.image.name, model)
 
     def release(self) -> None:
