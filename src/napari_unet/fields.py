@@ -40,6 +40,8 @@ class FieldDescription:
         Its default, or `REQUIRED`.
     help : str
         What it means.
+    title : str
+        What it is called where people read it; empty where its name does.
     """
 
     name: str
@@ -49,6 +51,7 @@ class FieldDescription:
     limits: Mapping[str, float]
     default: Any
     help: str
+    title: str = ""
 
     @classmethod
     def of(cls, name: str, field: FieldInfo) -> FieldDescription:
@@ -64,6 +67,7 @@ class FieldDescription:
             dict(_limits(limited or field.annotation)),
             REQUIRED if field.is_required() else default,
             field.description or "",
+            field.title or "",
         )
 
     @classmethod

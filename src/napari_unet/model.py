@@ -190,7 +190,7 @@ class TrainedModel:
 
     @cached_property
     def digest(self) -> str:
-        """Fingerprint: hexadecimal SHA-256 of the architecture and the weights."""
+        """Model ID: hexadecimal SHA-256 of the architecture and the weights."""
         sha = hashlib.sha256(self.config.model_dump_json(exclude_defaults=True).encode())
         for name in sorted(self.weights):
             sha.update(name.encode())
@@ -200,7 +200,7 @@ class TrainedModel:
     def with_facts(self, **facts: Any) -> TrainedModel:
         """Return a copy with other fields, but the same `config` and `weights`.
 
-        The fingerprint, which depends on these two alone, is not computed again.
+        The model ID, which depends on these two alone, is not computed again.
         """
         again = replace(self, **facts)
         if "digest" in self.__dict__:

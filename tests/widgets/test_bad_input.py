@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dask.array as da
 import numpy as np
 import pytest
 
@@ -57,7 +58,9 @@ def test_too_little_painted_is_waited_for_until_it_is_stopped(room, notes, paint
     room.open(image, np.where(np.isin(strokes, painted), strokes, 0))
     page = room.panel.train
     room.click(page.footer.train)
-    room.wait(lambda: "Paint a stroke of each of two classes" in page.notice.text())
+    room.wait(lambda: page.notice.text().startswith("Waiting: paint at least one stroke of"))
+    assert ("a second label (press M)" in page.notice.text()) == bool(painted)
+    assert ("Set label 0 to background." in page.notice.text()) == bool(painted)
     room.click(page.footer.stop)
     room.idle()
     assert notes == []
@@ -113,3 +116,18 @@ def test_after_a_refusal_the_same_panel_trains(room, notes):
     assert len(notes) == 1
     assert len(room.panel.session.models) == 1
     assert "Labels layer" not in room.panel.train.notice.text()
+
+
+def test_an_image_that_cannot_be_read_is_named_with_the_reason(room, refused):
+    image, strokes = two_classes()
+    gone = []
+
+    def read(block):
+        if gone:
+            raise OSError("the disk is gone")
+        return block
+
+    lazy = da.from_array(image, chunks=(64, 64)).map_blocks(read, dtype=image.dtype)
+    room.open(lazy, strokes, contrast_limits=(0, 10))
+    gone.append(True)
+    assert "The image “picture” could not be read (OSError: the disk is gone)" in refused()

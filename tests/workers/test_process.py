@@ -182,8 +182,10 @@ def test_an_error_in_reading_the_picture_is_raised(apart):
         raise OSError("the disk is gone")
 
     data = da.zeros((4, 8, 8), chunks=(1, 8, 8), dtype=np.uint8).map_blocks(broken, dtype=np.uint8)
-    with pytest.raises(OSError, match="the disk is gone"):
-        list(apart.run(Copy(Readable(data), Writable(np.zeros(data.shape))), Control()))
+    with pytest.raises(
+        InputError, match=r"“cells” could not be read \(OSError: the disk is gone\)"
+    ):
+        list(apart.run(Copy(Readable(data, "cells"), Writable(np.zeros(data.shape))), Control()))
 
 
 def test_a_process_that_dies_is_told_of_and_the_next_job_gets_a_fresh_one(apart):

@@ -160,7 +160,7 @@ def model(trained: TrainedModel) -> Table:
         rows.append(("validation", f"{validated['pixels']:,} pixels held out"))
     known = {key: value for key, value in facts.items() if value not in (None, {}, [])}
     rows += [(key, _value_text(value)) for key, value in known.items()]
-    rows.append(("fingerprint", trained.digest))
+    rows.append(("model ID", trained.digest))
     for key, value in rows:
         table.add_row(Text(key, style="bold"), Text(value))
     return table

@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.errors import InputError
+from napari_unet.errors import InputError, NapariUnetError
 from napari_unet.geometry.region import Region
 
 DEFAULT_BYTES = 512 * 2**20
@@ -103,6 +103,8 @@ class ChunkedSource:
         Returns the content of several regions.
     cache : BlockCache, optional
         Can be shared with other sources; by default it has its own.
+    name : str
+        What errors call it.
     """
 
     def __init__(
@@ -112,7 +114,9 @@ class ChunkedSource:
         chunks: Sequence[Sequence[int]],
         fetch: Fetch,
         cache: BlockCache | None = None,
+        name: str = "",
     ) -> None:
+        self.name = name
         self.shape = shape
         self.dtype = dtype.newbyteorder("=")
         self._cache = BlockCache() if cache is None else cache
@@ -125,7 +129,7 @@ class ChunkedSource:
         """Return a copy of a region inside the array."""
         out = np.empty(region.shape, self.dtype)
         if out.nbytes > self._cache.capacity:
-            out[...] = self._fetch([region])[0]
+            out[...] = self._fetched([region])[0]
             return out
         for block, data in self._blocks(list(self._touched(region))):
             part = block.intersect(region)
@@ -151,11 +155,25 @@ class ChunkedSource:
                 missing.append(block)
             else:
                 yield block, data
-        fetched = self._fetch(missing) if missing else ()
-        for block, data in zip(missing, fetched, strict=True):
+        for block, data in zip(missing, self._fetched(missing), strict=True):
             data = np.asarray(data, self.dtype)
             self._cache.put((self._serial, block.start), data)
             yield block, data
+
+    def _fetched(self, regions: Sequence[Region]) -> Sequence[NDArray[Any]]:
+        """Return the content of regions; what fails in reading them is our error, with a name."""
+        try:
+            return self._fetch(regions) if regions else ()
+        except (NapariUnetError, MemoryError):
+            raise
+        except Exception as error:
+            name = f" “{self.name}”" if self.name else ""
+            text = (str(error).splitlines() or [""])[0]
+            reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
+            raise InputError(
+                f"The image{name} could not be read ({reason})",
+                todo="Check that its file still exists and is undamaged",
+            ) from error
 
 
 def block_edges(
@@ -363,8 +381,10 @@ class ChannelStack:
     """
 
     def __init__(self, images: Sequence[object], names: Sequence[str] = ()) -> None:
-        self._sources = [open_source(image) for image in images]
         self.names = tuple(names)
+        called = self.names if len(self.names) == len(images) else [""] * len(images)
+        named = zip(images, called, strict=True)
+        self._sources = [open_source(image, name=name) for image, name in named]
         shapes = {source.shape for source in self._sources}
         if len(shapes) != 1:
             raise InputError(
@@ -426,7 +446,7 @@ def channel_files(path: str | PathLike[str]) -> list[Path]:
     return parts if joined else [Path(path)]
 
 
-def open_source(data: object, *, cache: BlockCache | None = None) -> Source:
+def open_source(data: object, *, cache: BlockCache | None = None, name: str = "") -> Source:
     """Open an image or labels, without loading them.
 
     Parameters
@@ -440,6 +460,8 @@ def open_source(data: object, *, cache: BlockCache | None = None) -> Source:
     cache : BlockCache, optional
         Cache for chunked arrays, to be shared by several sources; by default each source has its
         own of 512 MiB.
+    name : str
+        What errors call the image; by default the name of its file, if it is one.
 
     Raises
     ------
@@ -452,7 +474,7 @@ def open_source(data: object, *, cache: BlockCache | None = None) -> Source:
     array([[5],
            [9]], dtype=uint16)
     """
-    source = _open(data, cache)
+    source = _open(data, cache, name)
     if source.dtype.kind not in "biuf":
         raise InputError(
             "Pixels of this type cannot be used",
@@ -467,7 +489,7 @@ def open_source(data: object, *, cache: BlockCache | None = None) -> Source:
     return source
 
 
-def _open(data: object, cache: BlockCache | None) -> Source:
+def _open(data: object, cache: BlockCache | None, name: str) -> Source:
     if isinstance(data, ChunkedSource | ArraySource | ChannelStack):
         return data
     if isinstance(data, np.ndarray):
@@ -477,16 +499,16 @@ def _open(data: object, cache: BlockCache | None) -> Source:
         if len(files) > 1:
             names = [file.stem for file in files]
             return ChannelStack(files, names if len(set(names)) == len(names) else ())
-        return _open(open_file(Path(data)), cache)
+        return _open(open_file(Path(data)), cache, name or Path(data).name)
     if isinstance(data, Sequence):
-        return _open(_largest(data), cache)
+        return _open(_largest(data), cache, name)
     if hasattr(data, "multiscales") or type(data).__module__.startswith("zarr.core.group"):
-        return _open(level0(data), cache)
+        return _open(level0(data), cache, name)
     if type(data).__module__.startswith("xarray"):
-        return _open(getattr(data, "data", None), cache)
+        return _open(getattr(data, "data", None), cache, name)
     if isinstance(data, Source):
         return data
-    return _open_chunked(data, cache)
+    return _open_chunked(data, cache, name)
 
 
 def _largest(levels: Sequence[Any]) -> object:
@@ -502,7 +524,7 @@ def _largest(levels: Sequence[Any]) -> object:
     return levels[0]
 
 
-def _open_chunked(data: Any, cache: BlockCache | None) -> Source:
+def _open_chunked(data: Any, cache: BlockCache | None, name: str) -> Source:
     try:
         shape = tuple(int(n) for n in data.shape)
         dtype = np.dtype(data.dtype)
@@ -523,7 +545,7 @@ def _open_chunked(data: Any, cache: BlockCache | None) -> Source:
             parts = list(compute(*parts))  # type: ignore[no-untyped-call]
         return [np.asarray(part) for part in parts]
 
-    return ChunkedSource(shape, dtype, chunks, fetch, cache)
+    return ChunkedSource(shape, dtype, chunks, fetch, cache, name)
 
 
 def _all_chunk_sizes(shape: tuple[int, ...], chunks: Any) -> list[tuple[int, ...]]:

@@ -30,22 +30,27 @@ class RefineOptions(BaseModel):
     smallest: int = Field(
         0,
         ge=0,
+        title="Remove objects below",
         description="Objects of fewer voxels are removed; if all classes are treated equally, they "
         "are merged into their neighbours.",
     )
     holes: int = Field(
         0,
         ge=0,
-        description="Enclosed holes of at most so many voxels are filled with the class.",
+        title="Fill holes up to",
+        description="Enclosed holes of at most this many voxels are filled with the class.",
     )
     split: bool = Field(
-        False, description="Split touching objects where they are narrow (watershed)."
+        False,
+        title="Separate touching objects",
+        description="Separate touching objects where they are narrow (watershed).",
     )
     distance: float = Field(
         10.0,
         ge=0,
-        description="Least distance between the centres of two objects that are split, in voxels "
-        "of the finest axis. Larger: fewer pieces.",
+        title="Minimum distance",
+        description="Minimum distance between the centres of two separated objects, in voxels of "
+        "the finest axis. Larger values give fewer, larger objects.",
     )
     through_planes: bool = Field(
         False,

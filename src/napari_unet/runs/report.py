@@ -447,7 +447,7 @@ def _details(state: RunState) -> Iterator[str]:
         "patches per step": started and started.batch_size,
         "seed": config["seed"],
         "strokes (SHA-256)": config["strokes"],
-        "model (fingerprint)": facts["fingerprint"],
+        "model ID (SHA-256)": facts["fingerprint"],
         "versions": _value_text(config["versions"]),
         "learned from": ", ".join(file for files in config["sources"] for file in files),
         "chosen automatically": " ".join(m for kind, m in state.messages if kind == "note"),

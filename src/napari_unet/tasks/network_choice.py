@@ -132,7 +132,7 @@ def check_trainable(network: Architecture) -> None:
         raise InputError(
             "An imported model predicts, but it cannot learn",
             got=network.title,
-            todo="Start from a model that was trained here, or from a fresh network",
+            todo="Start from a model that was trained here, or from scratch",
         )
 
 
@@ -168,7 +168,7 @@ def check_start(
             "The model to start from does not fit",
             got=f"a model of task {start.task}, {have[0]} channels in and {have[1]} out",
             expected=f"task {task}{wanted}",
-            todo="Start from another model, or from a fresh network",
+            todo="Start from another model, or from scratch",
         )
 
 
@@ -194,7 +194,7 @@ def _check_segmentation_start(
             "The model to start from does not fit",
             got=", ".join(found),
             expected=", ".join(needed),
-            todo="Start from another model, or from a fresh network",
+            todo="Start from another model, or from scratch",
         )
 
 

@@ -269,7 +269,7 @@ def rows(made: Mapping[str, Any]) -> list[tuple[str, str]]:
         "Classes": ", ".join(f"{v} {name}" for v, name in made.get("classes", {}).items()),
         "Model": str(made.get("model", "")),
         "Strokes": str(made.get("strokes") or ""),
-        "Method": str(training.get("why", "")),
+        "Method": str(training.get("why", "")).removeprefix("Method: "),
         "Painted": _listed(training.get("painted", {})),
         "Training": _trained(training),
         "Validation": _validated(training.get("validation", {})),

@@ -136,7 +136,7 @@ class Session(QObject):
         Parameters
         ----------
         name : str
-            What to call it; the beginning of its fingerprint is appended.
+            What to call it; the beginning of its ID is appended.
         model : TrainedModel
             The model.
 
@@ -317,15 +317,15 @@ class ModelChooser(QComboBox):
 
 
 def describe_model(model: TrainedModel) -> str:
-    """Return task, classes, training and fingerprint of a model, as rich text."""
+    """Return task, classes, training and ID of a model, as rich text."""
     config = model.config
     classes = "&nbsp; ".join(map(_class_text, model.classes))
     lines = {
         "Task": f"{humanise(model.task)}, {config.ndim}D, {_channels(model)}",
         "Classes": classes,
         "Trained": _training(model.training),
-        "How": escape(str(model.training.get("why", ""))),
-        "Fingerprint": f"<code>{model.digest[:8]}</code>",
+        "Method": escape(str(model.training.get("why", "")).removeprefix("Method: ")),
+        "Model ID": f"<code>{model.digest[:8]}</code>",
     }
     return "<br>".join(f"<b>{name}</b> {text}" for name, text in lines.items() if text)
 
@@ -362,7 +362,7 @@ def _training(facts: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-FRESH = "A fresh network"
+FRESH = "scratch"
 """The entry for a training that starts from no model."""
 
 FILE = "A model file …"
@@ -370,7 +370,7 @@ FILE = "A model file …"
 
 
 class StartChooser(QComboBox):
-    """Chooses a fresh network, one of the session's models, or one from a file.
+    """Chooses scratch, one of the session's models, or one from a file.
 
     Parameters
     ----------
@@ -409,7 +409,7 @@ class StartChooser(QComboBox):
         self.currentIndexChanged.connect(self._picked)
 
     def value(self) -> TrainedModel | None:
-        """Return the model to start from, None for a fresh network."""
+        """Return the model to start from, None for scratch."""
         return None if self._chosen is None else self._chosen.model
 
     def setValue(self, value: NamedModel | None) -> None:  # noqa: N802 - Qt's name

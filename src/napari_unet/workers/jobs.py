@@ -88,9 +88,14 @@ class PredictJob:
         """Predict."""
         from napari_unet.inference.predictor import predict_events
 
-        mask = None if self.mask is None else self.mask.data
+        mask = None if self.mask is None else self.mask.source
         yield from predict_events(
-            self.model, self.image.data, self.request, mask=mask, out=self.out.out, control=control
+            self.model,
+            self.image.source,
+            self.request,
+            mask=mask,
+            out=self.out.out,
+            control=control,
         )
 
 
@@ -109,7 +114,7 @@ class PreviewJob:
         from napari_unet.inference.preview import preview_events
 
         mask = _content(self.mask)
-        yield from preview_events(self.model, self.image.data, self.request, self.view, mask)
+        yield from preview_events(self.model, self.image.source, self.request, self.view, mask)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +176,7 @@ def _content(given: Any) -> Any:
     """Return the arrays that are sent; several as a list."""
     if isinstance(given, tuple):
         return [_content(one) for one in given]
-    return given.data if isinstance(given, Readable) else given
+    return given.source if isinstance(given, Readable) else given
 
 
 PACKAGE = ".zip"
@@ -218,5 +223,5 @@ class ExportJob:
         """Write it; yield the file."""
         from napari_unet.bioimageio.export import export_bioimageio
 
-        image = None if self.image is None else self.image.data
+        image = None if self.image is None else self.image.source
         yield export_bioimageio(self.model, self.path, image=image, request=self.request)

@@ -27,10 +27,17 @@ from napari_unet.geometry.region import Region
 class Readable:
     """An image that stays in the viewer's process.
 
-    `data` is anything that `napari_unet.data.source.open_source` accepts.
+    `data` is anything that `napari_unet.data.source.open_source` accepts; `name` is what errors
+    call it.
     """
 
     data: Any
+    name: str = ""
+
+    @property
+    def source(self) -> Source:
+        """The image, opened."""
+        return open_source(self.data, name=self.name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +211,7 @@ class SharedObjects:
         """Return the token that replaces a part of a message; None to keep the part."""
         match part:
             case Readable():
-                source = open_source(part.data)
+                source = part.source
                 return SourceToken(self._register(source), source.shape, source.dtype)
             case Writable():
                 return TargetToken(self._register(part.out), tuple(part.out.shape), part.out.dtype)

@@ -59,7 +59,8 @@ def said(events, kind):
 def test_white_noise_in_one_picture_is_denoised_with_blind_spots():
     found = choice(poisson(scene(160, 160)))
     assert (found.method, found.photon, found.planes, found.white) == ("blind_spot", True, 1, True)
-    assert "unrelated" in found.why
+    assert "noise of neighbouring pixels is independent" in found.why
+    assert "evened out first" in found.why
     assert found.measured["noise"][0]["gain"] == pytest.approx(1, abs=0.3)
     even = np.random.default_rng(0).normal(scene(160, 160), 8)
     assert not choice(even).photon
@@ -82,7 +83,7 @@ def test_frames_of_one_scene_learn_from_each_other_and_planes_that_differ_do_not
     assert found.measured["neighbours_differ"] == pytest.approx(1, abs=0.1)
     assert choice(poisson(scene(6, 128, 128, smooth=(0, 2.5, 2.5)))).method == "blind_spot"
     assert (found.planes, choice(poisson(still[:4])).planes) == (5, 3)
-    assert "5 planes are seen together." in found.why
+    assert "5 neighbouring planes are read together." in found.why
     seven = choice(poisson(still), planes=7)  # none of six lies beyond them
     assert (seven.method, seven.planes) == ("blind_spot", 7)
     moving = np.stack([np.roll(still[0], 2 * (k // 2), 0) for k in range(8)])

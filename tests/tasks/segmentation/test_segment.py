@@ -186,7 +186,9 @@ def test_what_the_user_should_know_is_said_first():
 
 def test_where_nothing_is_held_out_there_is_no_validation_and_that_is_said():
     events = list(train(*halves(), **FAST, held_out=0))
-    assert any("there is no validation" in e.message for e in events if isinstance(e, Warned))
+    assert any(
+        "(held out: 0), so there is no score" in e.message for e in events if isinstance(e, Warned)
+    )
     assert not any(isinstance(e, Validated) for e in events)
 
 

@@ -9,8 +9,10 @@ import pytest
 from napari.components import ViewerModel
 from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel
 
 from napari_unet import RefineOptions, refine
+from napari_unet.errors import InputError
 from napari_unet.model import ClassInfo
 from napari_unet.postprocessing import refine as core
 from napari_unet.postprocessing.quantised import QuantisedProbabilities
@@ -110,6 +112,22 @@ def test_nothing_can_be_set_before_there_is_a_result(bench):
     assert bench.panel.line.isHidden()
     bench.panel.clear()
     assert bench.panel._content.isHidden()
+
+
+def test_the_fields_are_called_what_they_do(bench):
+    bench.open(stack())
+    bench.set(object_class=2, output="objects", split=True)
+    labels = [label.text() for label in bench.panel.form.findChildren(QLabel) if label.isVisible()]
+    for text in (
+        "Remove objects below",
+        "Fill holes up to",
+        "Separate touching objects",
+        "Minimum distance",
+    ):
+        assert text in labels
+    bench.set(smallest=-3)
+    with pytest.raises(InputError, match="Remove objects below: "):
+        bench.panel.form.value()
 
 
 def test_a_result_as_it_came_stays_as_it_is(bench):

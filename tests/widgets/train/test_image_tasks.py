@@ -104,12 +104,12 @@ def test_restoring_learns_from_all_pairs_and_shows_the_one_that_is_selected(room
     form = choose(room, "restore", steps=4)
     form.image.set_layer(layers["a"])
     form.other.set_layer(layers["a good"])
-    assert form.pairs_section.button.text() == "▸ More pairs"
+    assert form.pairs_section.button.text() == "▸ More pairs of images"
     row = form.pairs.add()
     assert row.image.layer() not in (layers["a"], layers["a good"])
     row.image.set_layer(layers["b"])
     row.other.set_layer(layers["b good"])
-    assert form.pairs_section.button.text() == "▸ More pairs (1)"
+    assert form.pairs_section.button.text() == "▸ More pairs of images (1)"
     layers.selection.active = layers["a"]
     room.click(page.footer.train)
     room.idle()

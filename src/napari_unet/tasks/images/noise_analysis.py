@@ -120,11 +120,11 @@ def choose_method(view: ImageView, options: DenoiseOptions, seed: int = 0) -> No
     _check_method(view, method, planes)
     reasons = [why]
     if photon:
-        reasons.append("Its noise grows with the brightness, and is stabilised.")
+        reasons.append("The noise grows with brightness (photon noise) and is evened out first.")
     if planes > 1 and options.planes is None:
-        shared = f", for they share {measured.neighbours.share:.0%}"
-        shared = "" if method == "neighbours" else shared
-        reasons.append(f"{planes} planes are seen together{shared}.")
+        share = f": they have {measured.neighbours.share:.0%} of their structure in common"
+        share = "" if method == "neighbours" else share
+        reasons.append(f"{planes} neighbouring planes are read together{share}.")
     return NoiseChoice(
         method,
         photon,
@@ -219,21 +219,35 @@ def _method(
 ) -> tuple[ChosenMethod, str]:
     """Return the way of denoising, and the reason."""
     if options.method != "auto":
-        return options.method, "As set."
+        return options.method, "This method was set by hand."
     y, x = measured.correlation[:, 0]
     ratio = measured.neighbours.ratio
-    differ = f"neighbouring planes differ {ratio:.2f} times as much as by noise"
+    differ = f"they differ {ratio:.2f} times as much as noise alone would explain"
     if ratio <= SAME_SCENE_RATIO and _goes_beyond(view, options.planes or 1):
-        return "neighbours", f"Planes are learned from each other: {differ}."
+        return "neighbours", (
+            "Method: neighbouring planes (Noise2Noise), because they show the same scene: "
+            f"{differ}."
+        )
     if x >= MAX_WHITE_CORRELATION and y < x / 2:
-        return "lines_x", f"Whole lines are hidden: the noise is alike along x ({x:.2f})."
+        return "lines_x", _masked_lines("x", x)
     if y >= MAX_WHITE_CORRELATION and x < y / 2:
-        return "lines_y", f"Whole lines are hidden: the noise is alike along y ({y:.2f})."
-    kind = "unrelated" if measured.is_white else "alike"
-    why = f"Single pixels are hidden: the noise of neighbouring pixels is {kind}"
-    if view.loop_shape and view.loop_shape[-1] > 1:
-        return "blind_spot", f"{why}, and {differ}."
+        return "lines_y", _masked_lines("y", y)
+    why = "Method: blind spots (Noise2Void)"
+    if measured.is_white:
+        why += ", because the noise of neighbouring pixels is independent"
+    else:
+        why += ". The noise of neighbouring pixels is correlated, so some of it may remain"
+    if SAME_SCENE_RATIO < ratio < np.inf:
+        return "blind_spot", f"{why}; neighbouring planes show different scenes: {differ}."
     return "blind_spot", f"{why}."
+
+
+def _masked_lines(axis: str, correlation: float) -> str:
+    """Return why whole lines are masked."""
+    return (
+        f"Method: blind lines along {axis} (structured Noise2Void), because the noise is "
+        f"correlated along {axis} (correlation {correlation:.2f})."
+    )
 
 
 def _is_photon(options: DenoiseOptions, measured: _Measurements) -> bool:

@@ -292,6 +292,10 @@ def plan_segmentation(
     )
 
 
+WAITING_FOR_ONE = "Waiting: paint at least one stroke. The training then starts."
+"""What is said where one stroke is enough, and nothing is painted."""
+
+
 def wait_for_annotations(
     annotated: Sequence[AnnotatedImage], control: Control, known: Iterable[int] = ()
 ) -> Iterator[Warned]:
@@ -322,7 +326,18 @@ def wait_for_annotations(
 
     if not enough():
         one = known or any(pair.store.zero_is_class for pair in annotated)
-        what = "Paint a stroke" if one else "Paint a stroke of each of two classes"
-        yield Warned(f"{what}: the training then begins by itself.")
+        yield Warned(WAITING_FOR_ONE if one else _missing_labels(annotated))
     while not enough() and not control.stopped:
         time.sleep(POLL_SECONDS)
+
+
+def _missing_labels(annotated: Sequence[AnnotatedImage]) -> str:
+    """Return what has to be painted before a training without background can start."""
+    if not count_all(annotated):
+        return (
+            "Waiting: paint at least one stroke of each of two labels (press M for the next label)."
+        )
+    return (
+        "Waiting: paint at least one stroke of a second label (press M). Is this a finished mask? "
+        "Set label 0 to background."
+    )

@@ -63,6 +63,14 @@ FEW_PIXELS = 50
 MANY_CLASSES = 50
 """More classes than this are rarely meant: the labels are the numbers of objects, then."""
 
+TOO_FEW = (
+    "Too few strokes to set some aside for testing, so there is no score yet. Paint in more places."
+)
+"""What is said where too little is annotated to hold any of it out for validation."""
+
+NONE_HELD_OUT = "No strokes are set aside for testing (held out: 0), so there is no score."
+"""What is said where validation is turned off by an option."""
+
 
 def confusion_of(outputs: Tensor, targets: Tensor, classes: int) -> Tensor:
     """Count the annotated voxels by true and predicted class.
@@ -236,7 +244,7 @@ class SegmentationTask(TaskBase):
                 "object, treat all labels as one class (option merge_labels)."
             )
         if not self.sampler.val_count.any():
-            yield "Too little is painted to hold anything out: there is no validation."
+            yield TOO_FEW if self.options.held_out else NONE_HELD_OUT
 
     def batch(self, size: int) -> Batch:
         """Draw patches around annotated pixels, and augment them.

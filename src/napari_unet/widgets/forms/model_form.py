@@ -85,7 +85,7 @@ class ModelForm(QWidget, Generic[M]):
             return self.model(**{**self.raw(), **(given or {})})
         except ValidationError as error:
             name, reason = next(iter(_reasons(error).items()))
-            raise InputError(f"{named(name)}: {reason}" if name else reason) from error
+            raise InputError(f"{self.title(name)}: {reason}" if name else reason) from error
 
     def setValue(self, value: M) -> None:  # noqa: N802 - Qt's name
         """Show another model."""
@@ -112,12 +112,16 @@ class ModelForm(QWidget, Generic[M]):
             return _reasons(error)
         return {}
 
+    def title(self, name: str) -> str:
+        """Return what a field is called on the screen."""
+        return self.model.model_fields[name].title or named(name)
+
     def _add(self, field: FieldDescription) -> None:
         name, editor = field.name, make_editor(field)
         editor.setToolTip(field.help)
-        editor.setAccessibleName(named(name))
+        editor.setAccessibleName(self.title(name))
         editor.valueChanged.connect(lambda *_: self._edited())
-        label = QLabel(named(name))
+        label = QLabel(self.title(name))
         label.setToolTip(field.help)
         box, reason = QWidget(), _reason_label()
         inside = QVBoxLayout(box)

@@ -19,6 +19,9 @@ from napari_unet.widgets.qt.style import Section
 TIP = "Train on several images together. They may differ in size, but not in their channels"
 """Tooltip of the table, without its end."""
 
+MORE = "More images"
+"""Heading of the table where nothing has to go with an image."""
+
 
 @dataclass(frozen=True)
 class PairedLayer:
@@ -36,6 +39,8 @@ class PairedLayer:
         Text of the choice of no layer; empty if one is needed.
     empty : str
         Text if no layer is offered.
+    more : str
+        Heading of the table of further images.
     """
 
     name: str
@@ -44,6 +49,7 @@ class PairedLayer:
     what: str
     none: str = ""
     empty: str = ""
+    more: str = MORE
 
 
 class PairRow(QWidget):
@@ -243,7 +249,7 @@ class PairsSection(Section):
 
 def heading_of(second: PairedLayer | None) -> str:
     """Return the heading of the table of further images."""
-    return "More images" if second is None else "More pairs"
+    return MORE if second is None else second.more
 
 
 def may_belong(labels: tuple[int, ...], image: tuple[int, ...]) -> bool:

@@ -110,13 +110,14 @@ def _cautions(model: TrainedModel, data: LayerData) -> Iterator[CompatibilityIss
     known = len(learned) == len(here) and all(v > 0 for v in (*learned, *here))
     if not known or set(learned) == {1} or set(here) == {1}:
         return
-    factors = [a / b for a, b in zip(here, learned, strict=True)]
-    if max(max(f, 1 / f) for f in factors) > FAR:
+    factors = [a / b for a, b in zip(learned, here, strict=True)]
+    larger, smaller = max(factors), 1 / min(factors)
+    if max(larger, smaller) > FAR:
+        most = f"{larger:.2g} times larger" if larger >= smaller else f"{smaller:.2g} times smaller"
         yield CompatibilityIssue(
             "warning",
-            f"The model learned from voxels of {_lengths(learned)}; those of “{data.name}” are "
-            f"{_lengths(here)}. Things have another size here than those it learned from, so check "
-            "the result with care.",
+            f"Objects appear {most} here than in training; check the result. Pixel size here: "
+            f"{_lengths(here)}, in training: {_lengths(learned)}.",
         )
 
 

@@ -179,7 +179,7 @@ class PredictForm(QWidget):
         if data is None or any(i.kind == "error" for i in find_issues(named.model, data)):
             return ExportJob(named.model, path)
         request = Request(axes=data.axes, rgb=data.rgb)
-        return ExportJob(named.model, path, Readable(data.data), request)
+        return ExportJob(named.model, path, Readable(data.data, data.name), request)
 
     def _show_model(self) -> None:
         """Describe the chosen model, and show the fields that have a meaning for it."""

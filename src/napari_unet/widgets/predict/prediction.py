@@ -114,7 +114,9 @@ class PredictionRun(QObject):
         results.mainRemoved.connect(self._stop_without_result)
         self._results = results
         mask = None if asked.mask is None else Readable(asked.missing)
-        return PredictJob(model, Readable(asked.data.data), request, Writable(results.out), mask)
+        return PredictJob(
+            model, Readable(asked.data.data, asked.data.name), request, Writable(results.out), mask
+        )
 
     def release(self) -> None:
         """Stop at once, and disconnect from the viewer."""

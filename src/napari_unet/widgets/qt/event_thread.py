@@ -38,9 +38,10 @@ def as_ours(error: Exception) -> NapariUnetError:
     if isinstance(error, NapariUnetError):
         return error
     text = (str(error).splitlines() or [""])[0]
+    kind = type(error).__name__
+    what = "A file could not be read or written" if isinstance(error, OSError) else "An error"
     ours = UnexpectedError(
-        "Something went wrong that we did not foresee",
-        got=f"{type(error).__name__}: {text}" if text else type(error).__name__,
+        f"{what} ({kind}: {text})" if text else f"{what} ({kind})",
         todo="The details are in the terminal",
     )
     ours.__cause__ = error

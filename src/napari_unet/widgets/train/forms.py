@@ -29,12 +29,12 @@ from napari_unet.widgets.train.request import TrainRequest
 
 TIPS = {
     "Image": "The layer to train on: 2D or 3D, also with time or channels, or RGB.",
-    "Start from": "A fresh network, or a model: the training then continues from its weights.",
+    "Start from": "Scratch: a new network. A model: the training continues from its weights.",
     "Network": "A larger network can learn more, but is slower. Custom: set everything.",
     "Budget": "Length of the training. Stop ends it early and keeps the model.",
 }
 
-GIVEN = "The network is that of the model to start from. Start from a fresh network to set this."
+GIVEN = "The model to start from decides this. Start from scratch to set it."
 """Tooltip of fields that a model to start from decides."""
 
 
@@ -283,7 +283,7 @@ class TaskForm(QWidget):
             label = RowLabel(text)
             for widget in (label, editor):
                 widget.setToolTip(self._tips[text])
-            editor.setAccessibleName(text)
+            editor.setAccessibleName(text.replace("\n", " "))
             rows.addRow(label, editor)
         return rows
 
@@ -294,5 +294,5 @@ class RowLabel(QLabel):
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Return the size of the label with the widest text."""
         width, hint = self.fontMetrics().horizontalAdvance, super().sizeHint()
-        more = max(map(width, WIDEST)) - width(self.text())
+        more = max(map(width, WIDEST)) - max(map(width, self.text().split("\n")))
         return QSize(hint.width() + max(0, more), hint.height())

@@ -192,7 +192,7 @@ class HistorySlider(QWidget):
     moved : Signal(object)
         The `Snapshot` that is selected now, or None for the present.
     kept : Signal(object)
-        "Keep this one" was pressed at a `Snapshot`, or at None: the present.
+        "Save this state as a model" was pressed at a `Snapshot`, or at None: the present.
     branched : Signal(object)
         "Go on from here" was pressed at a `Snapshot`.
     selected : Snapshot, optional
@@ -221,7 +221,7 @@ class HistorySlider(QWidget):
         self.slider.setToolTip(
             "Look at an earlier moment of the training. The right end is the present."
         )
-        self.keep = QPushButton("Keep this one")
+        self.keep = QPushButton("Save this state as a model")
         self.keep.setToolTip("Add the weights of this moment to the models.")
         self.branch = QPushButton("Go on from here")
         self.branch.setToolTip("Train on from this moment, without what was learned since.")

@@ -43,6 +43,7 @@ SECOND = {
         Image,
         "target",
         empty="Open the good image too",
+        more="More pairs of images",
     ),
     "inpaint": PairedLayer(
         "Missing",

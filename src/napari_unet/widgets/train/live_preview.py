@@ -458,7 +458,7 @@ class ModelPreview(QObject):
             return
         self._asked = (model, view)
         mask = None if self._mask is None else Readable(self._mask)
-        job = PreviewJob(model, Readable(data.data), self._request, view, mask)
+        job = PreviewJob(model, Readable(data.data, data.name), self._request, view, mask)
         self.runner.start(partial(self._worker.run, job))
 
     def _show(self, preview: Any) -> None:

@@ -205,7 +205,7 @@ class LiveView(QObject):
         strokes = labels if labels in self._viewer.layers else None
         layout = self._training.layout(event.image_index)
         if not self.suggestions.show(event, image, layout, strokes):
-            self.said.emit("No place stands out at the moment.")
+            self.said.emit("The network is confident everywhere it looked.")
 
     def _toggle_preview(self, on: bool) -> None:
         self._makes_room = False

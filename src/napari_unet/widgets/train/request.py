@@ -118,7 +118,7 @@ class TrainRequest:
         InputError
             Where an image and what is painted on it, or two images, do not fit together.
         """
-        images = tuple(Readable(image.data) for image, _ in self.pairs)
+        images = tuple(Readable(image.data, image.name) for image, _ in self.pairs)
         others, ndim = self._others()
         self._shapes(ndim or choose_ndim(self.options, None, self.start))
         several = len(images) > 1

@@ -27,19 +27,28 @@ from napari_unet.widgets.train.request import TrainRequest
 
 __all__ = ["GIVEN", "TrainForm"]
 
+LABEL_0 = "Pixels with\nlabel 0 are"
+"""Label of the field that says what 0 means, on two lines."""
+
 TIPS = {
     "Strokes": "The Labels layer that holds your strokes: one label per class.",
-    "Label 0": "What 0 means in the Labels layer. With strokes: not painted, so it is ignored. "
-    "With finished masks: background, a class of its own.",
+    LABEL_0: "With strokes: unlabelled; these pixels are not used. With finished masks: "
+    "background, a class like any other.",
     "Dimensions": "2D works plane by plane; 3D also reads neighbouring planes. Auto: 3D if at "
     "least three planes are painted.",
-    "Start from": "A fresh network, or a model: the training then continues from its weights, "
-    "with the same classes or more.",
+    "Start from": "Scratch: a new network. A model: the training continues from its weights, with "
+    "the same classes or more.",
 }
 
 DIMENSIONS: list[tuple[int | None, str]] = [(None, "Auto"), (2, "2D"), (3, "3D")]
 
-STROKES = PairedLayer("Strokes", "What is painted on the image.", Labels, "Labels layer")
+STROKES = PairedLayer(
+    "Strokes",
+    "The labels that are painted on the image.",
+    Labels,
+    "Labels layer",
+    more="More images with strokes",
+)
 
 
 class TrainForm(TaskForm):
@@ -68,7 +77,8 @@ class TrainForm(TaskForm):
             viewer, STROKES, lambda: (self.image.layer(), self.labels.layer())
         )
         self.pairs = self.pairs_section.pairs
-        self.zero = ChoiceEdit([("unpainted", "Not painted"), ("background", "Background")])
+        zero = [("unpainted", "unlabelled (ignored)"), ("background", "background")]
+        self.zero = ChoiceEdit(zero)
         self._arrange()
         self._connect()
         self._image_changed()
@@ -157,7 +167,7 @@ class TrainForm(TaskForm):
         if len(set(painted)) < len(painted):
             raise InputError(
                 "A Labels layer is in more than one pair",
-                todo='Choose another one under "More pairs", or remove that pair',
+                todo=f"Choose another one under “{STROKES.more}”, or remove that row",
             )
         return more
 
@@ -174,7 +184,7 @@ class TrainForm(TaskForm):
         data.addRow("", self.new)
         learning = self._rows(
             {
-                "Label 0": self.zero,
+                LABEL_0: self.zero,
                 "Start from": self.start,
                 "Dimensions": self.ndim,
                 "Network": self.net_size,
