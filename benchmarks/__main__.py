@@ -7,7 +7,16 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ALL = ("strokes", "tiles", "corrections", "smoothness", "denoise", "restore", "natural")
+ALL = (
+    "strokes",
+    "tiles",
+    "corrections",
+    "smoothness",
+    "denoise",
+    "restore",
+    "natural",
+    "next_picture",
+)
 
 
 def main() -> None:

@@ -5,10 +5,18 @@ from __future__ import annotations
 import pytest
 
 from napari_unet.errors import InputError
+from napari_unet.network.build import build_network
+from napari_unet.network.filters import FilterPath
 from napari_unet.network.registry import preset
-from napari_unet.network.unet_config import UNetConfig
-from napari_unet.tasks.network_choice import INPUT_VOXELS, fitting_input_shape, output_shape_of
+from napari_unet.network.unet_config import FEATURES, UNetConfig
+from napari_unet.tasks.network_choice import (
+    INPUT_VOXELS,
+    choose_network,
+    fitting_input_shape,
+    output_shape_of,
+)
 from napari_unet.tasks.segmentation.active_learning import UncertaintyProbe
+from napari_unet.tasks.segmentation.options import SegmentOptions
 
 SAME = UNetConfig.sized("medium", 2, padding="same")
 
@@ -55,3 +63,18 @@ def test_windows_to_look_into_fit_any_patch(config):
         for g, n in zip(config.geometry, probe.window_shape, strict=True)
     )
     assert probe.count >= 2
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 12])
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_however_many_channels_there_are_the_filters_see_each(channels, ndim):
+    network = choose_network(SegmentOptions(steps=1, size="small"), ndim, (channels, 2), None)
+    assert isinstance(network, UNetConfig)
+    assert network.filters == UNetConfig.sized("small", ndim).filters
+    assert FEATURES * len(network.filters) * channels == _filters(network).mix.in_channels
+
+
+def _filters(network: UNetConfig) -> FilterPath:
+    path = build_network(network).filters
+    assert isinstance(path, FilterPath)
+    return path

@@ -90,8 +90,7 @@ def _sized_network(
         out_channels=out_channels,
         spacing=spacing,
         fast=options.fast,
-        # Filters of several channels bring little beyond the channels themselves.
-        filters=options.filters and in_channels == 1,
+        filters=options.filters,
         padding=options.padding,
     )
     deepest = min(2, config.depth + 1)

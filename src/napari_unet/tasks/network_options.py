@@ -27,8 +27,8 @@ class NetworkOptions(TrainingOptions):
     )
     filters: bool = Field(
         True,
-        description="Add fixed filters on several scales if the image has one channel; the "
-        "network then learns faster from few strokes.",
+        description="Add fixed filters on several scales, of each channel; the network then learns "
+        "faster from few strokes.",
     )
     padding: Padding = Field(
         "valid", description="Valid convolutions, or padded ones that keep the size."

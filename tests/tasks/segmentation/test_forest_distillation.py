@@ -104,6 +104,26 @@ def test_without_filters_there_is_none(image, store, network) -> None:
     assert learner(image, store, network=network, patch=(64, 64)).batch(1).soft_labels is None
 
 
+@pytest.mark.parametrize("channels", [2, 3])
+def test_it_teaches_whatever_the_number_of_channels(image, store, channels) -> None:
+    """All but the first channel are noise."""
+    noise = np.random.default_rng(1).normal(0, 1, (channels - 1, *image.shape))
+    several = np.concatenate([image[None], noise]).astype(np.float32)
+    learning = learner(several, store, network=None, size="small", channel_axis=0, patch=(96, 96))
+    batch = learning.batch(4)
+    assert batch.soft_labels is not None
+    assert len(batch.soft_labels.indices) > 500
+
+
+def test_what_it_says_is_no_frequency_that_was_learned_from(image, store) -> None:
+    learning = learner(image, store)
+    batch = learning.batch(4)
+    assert batch.soft_labels is not None
+    learning.loss(torch.zeros(4, 2, *learning.output_shape), batch)
+    annotated = batch.targets[batch.targets != IGNORED]
+    assert learning.state()["seen"] == torch.bincount(annotated, minlength=2).tolist()
+
+
 def test_one_class_alone_gives_none_and_a_second_one_is_taken_up_after_a_rest(image) -> None:
     store = AnnotationStore((128, 128), 2)
     stroke(store, 20, 3)

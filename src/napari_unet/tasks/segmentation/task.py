@@ -406,10 +406,9 @@ class SegmentationTask(TaskBase):
         )
         if batch.soft_labels is None:
             return loss
+        # Soft labels say what the forest finds, not how often its classes were learned from: they
+        # are no part of the frequencies, or the calibration would take them for the truth.
         share = self._soft_label_weight()
-        # Soft labels count as so many voxels as their weight in the loss.
-        frequencies = batch.soft_labels.probabilities.mean(0).cpu()
-        self._frequencies.voxels += share * confusion.sum() * frequencies
         return loss + share * divergence_from_soft_labels(outputs, batch.soft_labels)
 
     @torch.no_grad()
