@@ -7,7 +7,7 @@ import pytest
 
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.geometry.region import Region
-from napari_unet.widgets.train import annotation_sync
+from napari_unet.widgets.train import annotation_sync, class_table
 from napari_unet.widgets.train.annotation_sync import AnnotationSync
 from tests.widgets.conftest import two_classes
 
@@ -82,19 +82,16 @@ def test_of_a_huge_layer_the_plane_in_view_is_compared(room, monkeypatch):
     sync.follow(labels)
     sync.open(store)
     room.viewer.dims.set_current_step(0, 3)
-    assert [r.start[0] for r in annotation_sync._changed_regions(labels, room.viewer)] == [3]
+    reach = class_table.planes_in_reach
+    assert reach(room.viewer, labels) == {3}
     labels.paint((3, 30, 30), 2)
+    room.viewer.dims.set_current_step(0, 0)  # before it is copied
     room.wait(lambda: bool(store.values()))
     # A ball, and planes seen from the side, reach further.
+    room.viewer.dims.set_current_step(0, 3)
     labels.n_edit_dimensions, labels.brush_size = 3, 1
-    assert [r.start[0] for r in annotation_sync._changed_regions(labels, room.viewer)] == [2, 3, 4]
+    assert reach(room.viewer, labels) == {2, 3, 4}
     room.viewer.dims.order = (1, 0, 2)
-    assert [r.start[0] for r in annotation_sync._changed_regions(labels, room.viewer)] == [
-        0,
-        1,
-        2,
-        3,
-        4,
-    ]
+    assert reach(room.viewer, labels) == {0, 1, 2, 3, 4}
     room.wait(lambda: not sync._runner.running)
     sync.release()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Layer
 from numpy.typing import ArrayLike, NDArray
+
+LEAST_ZOOM = 1.0
+"""Least screen pixels per pixel of a layer, for a place in it to be seen."""
 
 
 def canvas_axes(viewer: ViewerModel, ndim: int) -> list[int]:
@@ -122,3 +126,28 @@ class ViewGeometry:
             Along the layer's axes, that is the viewer's last ones.
         """
         return np.asarray(self.layer.data_to_world(np.asarray(position, float)), float)
+
+    def go_to(self, voxel: ArrayLike, axes: Collection[int] | None = None) -> None:
+        """Move the sliders and the camera to a voxel, and zoom in if it were too small to be seen.
+
+        Parameters
+        ----------
+        voxel : array-like of float
+            Along the layer's axes.
+        axes : collection of int, optional
+            The axes of the layer along which to move; all of them by default.
+        """
+        moved = range(self.layer.ndim) if axes is None else axes
+        world, shown = self.to_world(voxel), self.canvas_axes
+        camera = self.viewer.scene.camera
+        for axis in moved:
+            if axis in self.hidden:
+                self.viewer.dims.set_point(self.offset + axis, float(world[axis]))
+        centre = list(camera.center)
+        for i, axis in zip(range(-len(shown), 0), shown, strict=True):
+            if axis in moved:
+                centre[i] = float(world[axis])
+        camera.center = tuple(centre)
+        pixel = min(abs(float(self.layer.scale[axis])) for axis in shown if axis in moved)
+        if camera.zoom * pixel < LEAST_ZOOM:
+            camera.zoom = LEAST_ZOOM / pixel

@@ -65,6 +65,8 @@ class AnnotationSync(QObject):
         self._viewer = viewer
         self._layer: Labels | None = None
         self._store: AnnotationStore | None = None
+        # Where the first axis of a huge layer was changed since the last copy.
+        self._touched: set[int] = set()
         self._runner = EventRunner(self)
         self._copy_soon = qthrottled(self._copy_changes, timeout=SYNC_MS, leading=False)
         self._subscriptions = Subscriptions()
@@ -73,6 +75,7 @@ class AnnotationSync(QObject):
         """Begin; what is painted from now on is copied as soon as there is a store."""
         self.release()
         self._layer = layer
+        self._touched = set()
         events = layer.events
         self._subscriptions.connect(self._changed, events.paint, events.data, events.set_data)
 
@@ -86,7 +89,9 @@ class AnnotationSync(QObject):
         self._subscriptions.release()
         self._layer = self._store = None
 
-    def _changed(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
+    def _changed(self, event: Any = None) -> None:
+        if self._layer is not None and self._layer.data.size > MOST_VOXELS:
+            self._touched |= planes_in_reach(self._viewer, self._layer, event)
         self._copy_soon()
 
     def _copy_changes(self) -> None:
@@ -99,7 +104,8 @@ class AnnotationSync(QObject):
         data = largest_level(layer)
         if tuple(data.shape) != store.shape:
             return  # the layer now holds another array than the one that is learned from
-        regions = _changed_regions(layer, self._viewer)
+        regions = _changed_regions(tuple(data.shape), self._touched)
+        self._touched = set()
         self._runner.start_call(lambda: _copy(data, store, regions))
 
 
@@ -148,14 +154,12 @@ class AnnotationSyncGroup(QObject):
         self.each.clear()
 
 
-def _changed_regions(layer: Labels, viewer: Viewer) -> list[Region]:
-    """Return where a change may be, plane by plane; in a huge layer near what is in view."""
-    shape = tuple(largest_level(layer).shape)
+def _changed_regions(shape: tuple[int, ...], touched: set[int]) -> list[Region]:
+    """Return where a change may be, plane by plane; in a huge layer the touched planes alone."""
     whole = Region.whole(shape)
     if len(shape) == 2:
         return [whole]
-    huge = prod(shape) > MOST_VOXELS
-    planes = sorted(planes_in_reach(viewer, layer)) if huge else range(shape[0])
+    planes = sorted(touched) if prod(shape) > MOST_VOXELS else range(shape[0])
     return [Region((i, *whole.start[1:]), (i + 1, *whole.stop[1:])) for i in planes]
 
 

@@ -213,7 +213,7 @@ class ClassTable(QWidget):
         if small or getattr(event, "type", "") == "data":
             self._touched = None
         elif self._touched is not None:
-            self._touched |= planes_in_reach(self._viewer, layer)
+            self._touched |= planes_in_reach(self._viewer, layer, event)
         self._recount_soon()
 
     def _take_counts(self, found: tuple[int, ClassCounts]) -> None:
@@ -249,8 +249,8 @@ class ClassTable(QWidget):
         self.table.setFixedHeight(rows * ROW + 2)
 
 
-def planes_in_reach(viewer: ViewerModel, layer: Labels) -> set[int]:
-    """Return the indices of the first axis that a stroke just made may have changed.
+def planes_in_reach(viewer: ViewerModel, layer: Labels, event: Any = None) -> set[int]:
+    """Return the indices of the first axis that a change just made may have touched.
 
     Parameters
     ----------
@@ -258,13 +258,30 @@ def planes_in_reach(viewer: ViewerModel, layer: Labels) -> set[int]:
         Where the layer is.
     layer : Labels
         The layer that was painted on; its brush may reach into other planes.
+    event : Event, optional
+        What napari told of the change; where it says what was painted, the view does not count.
     """
+    edits = event.value if getattr(event, "type", "") == "paint" else ()
+    told = [_planes_of(edit) for edit in edits]
+    if told and None not in told:
+        return set().union(*filter(None, told))
     planes, geometry = array_shape(layer)[0], ViewGeometry(viewer, layer)
     if 0 in geometry.displayed:
         return set(range(planes))
     reach = 0 if layer.n_edit_dimensions < layer.ndim else layer.brush_size
     at = int(geometry.index[0])
     return set(range(max(0, at - reach), min(planes, at + reach + 1)))
+
+
+def _planes_of(edit: Any) -> set[int] | None:
+    """Return the indices of the first axis that an entry of napari's undo list changed.
+
+    None where it is of a kind that is not known.
+    """
+    if isinstance(edit, tuple) and len(edit) == 3:  # indices, and the values before and after
+        return set(np.unique(np.asarray(edit[0][0])).tolist())
+    key = getattr(edit, "slice_key", None)
+    return None if not key else set(range(key[0].start, key[0].stop))
 
 
 def _items(
@@ -289,7 +306,8 @@ def colour_icon(colour: str) -> QIcon:
     pixmap = QPixmap(ICON, ICON)
     pixmap.fill(QColor(colour))
     icon = QIcon(pixmap)
-    icon.addPixmap(pixmap, QIcon.Mode.Disabled)  # not greyed: it tells classes apart
+    for mode in (QIcon.Mode.Disabled, QIcon.Mode.Selected):  # not tinted: it tells classes apart
+        icon.addPixmap(pixmap, mode)
     return icon
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from napari import Viewer
 from napari.layers import Labels
-from qtpy.QtWidgets import QPushButton, QWidget
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.errors import InputError
 from napari_unet.widgets.forms.augmentation import AugmentEdit
@@ -20,10 +20,12 @@ from napari_unet.widgets.layers.factory import strokes_layer
 from napari_unet.widgets.layers.layer_data import RGBA, LayerData, largest_level
 from napari_unet.widgets.layers.view_geometry import ViewGeometry
 from napari_unet.widgets.models import Session
+from napari_unet.widgets.qt.style import Section
 from napari_unet.widgets.train.class_table import ClassTable
 from napari_unet.widgets.train.forms import GIVEN, TaskForm
 from napari_unet.widgets.train.patch_source import PatchSource
 from napari_unet.widgets.train.request import TrainRequest
+from napari_unet.widgets.train.stroke_list import StrokeList
 
 __all__ = ["GIVEN", "TrainForm"]
 
@@ -73,6 +75,8 @@ class TrainForm(TaskForm):
         self.new = QPushButton("New strokes layer")
         self.new.setToolTip("Add an empty Labels layer on the image, to paint on.")
         self.strokes = ClassTable(viewer)
+        self.stroke_list = StrokeList(viewer, self.strokes.names)
+        self.strokes_section = Section("List of strokes", self.stroke_list)
         self.pairs_section = PairsSection(
             viewer, STROKES, lambda: (self.image.layer(), self.labels.layer())
         )
@@ -151,6 +155,7 @@ class TrainForm(TaskForm):
         super().release()
         self.labels.release()
         self.strokes.release()
+        self.stroke_list.release()
         self.pairs.release()
 
     def _classes(self) -> tuple[int, ...]:
@@ -191,7 +196,13 @@ class TrainForm(TaskForm):
                 "Budget": self.budget,
             }
         )
-        self._place(data, learning, self.pairs_section, self.strokes)
+        painted = QWidget()
+        inside = QVBoxLayout(painted)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.setSpacing(2)
+        inside.addWidget(self.strokes)
+        inside.addWidget(self.strokes_section)
+        self._place(data, learning, self.pairs_section, painted)
 
     def _connect(self) -> None:
         self.image.layerChanged.connect(self._image_changed)
@@ -225,7 +236,10 @@ class TrainForm(TaskForm):
         self._changed()
 
     def _labels_changed(self) -> None:
-        self.strokes.set_layer(self.labels.layer())
+        layer = self.labels.layer()
+        self.strokes.set_layer(layer)
+        self.stroke_list.set_layer(layer)
+        self.strokes_section.setVisible(layer is not None)
         self._changed()
 
     def _add_strokes(self) -> None:

@@ -26,9 +26,6 @@ SHOWN_MS = 4000
 RING = 60
 """Diameter of the marker, in screen pixels."""
 
-LEAST_ZOOM = 1.0
-"""Least screen pixels per pixel of the image, for a place to be seen."""
-
 
 class SuggestionNavigator(QObject):
     """Moves the view from suggestion to suggestion, and asks for more after the last one.
@@ -147,22 +144,10 @@ class SuggestionNavigator(QObject):
 
     def _move(self, image: Image, axes: list[int], place: tuple[int, ...]) -> None:
         """Move the view to the place: sliders, camera and, if need be, zoom."""
-        dims, camera = self._viewer.dims, self._viewer.scene.camera
         geometry = ViewGeometry(self._viewer, image)
         voxel = geometry.position
         voxel[axes] = place
-        world, shown = geometry.to_world(voxel), geometry.canvas_axes
-        for axis in axes:
-            if axis in geometry.hidden:
-                dims.set_point(geometry.offset + axis, float(world[axis]))
-        centre = list(camera.center)
-        for i, axis in zip(range(-len(shown), 0), shown, strict=True):
-            if axis in axes:
-                centre[i] = float(world[axis])
-        camera.center = tuple(centre)
-        pixel = min(abs(float(image.scale[axis])) for axis in shown if axis in axes)
-        if camera.zoom * pixel < LEAST_ZOOM:
-            camera.zoom = LEAST_ZOOM / pixel
+        geometry.go_to(voxel, axes)
 
     def _mark(self, image: Image, axes: list[int], place: tuple[int, ...]) -> None:
         """Put a ring around the place, on a layer that is removed again."""
