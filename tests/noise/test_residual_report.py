@@ -7,7 +7,7 @@ from skimage.restoration import denoise_nl_means
 
 from napari_unet.errors import InputError
 from napari_unet.noise.poisson_gauss import NoiseModel, fit_noise
-from napari_unet.noise.residual_report import analyse_residual
+from napari_unet.noise.residual_report import LIMITS, analyse_residual
 from napari_unet.noise.variance_stabilising import Stabiliser
 from tests.noise.scenes import camera, cells
 
@@ -132,6 +132,24 @@ def test_over_smoothing_is_found(scene):
     assert report.signal_correlation > 0.5
     assert any("too smooth" in said for said in report.verdict)
     assert (report.residual_autocorrelation - report.noise_autocorrelation).max() > 0.2
+
+
+@pytest.mark.parametrize("width", [0.0, 0.7, 1.0, 1.5, 3.0])
+def test_one_rule_decides_the_word_the_colour_and_the_explanation(scene, width):
+    noisy, clean = scene
+    report = analyse_residual(noisy, gaussian_filter(clean, width) if width else clean)
+    levels = [report.level_of(fact) for fact in LIMITS]
+    assert report.level == max(levels, key=["good", "caution", "bad"].index)
+    assert report.level_of("Correlation") == ("caution" if width else "good")
+    for fact, level in zip(LIMITS, levels, strict=True):
+        assert report.explain(fact).endswith("It is good here.") == (level == "good")
+
+
+def test_a_trace_of_the_noise_in_an_empty_image_is_no_lost_detail():
+    clean = np.full((256, 256), 100.0)
+    noisy = camera(clean)
+    trace = analyse_residual(noisy, clean + 0.2 * (gaussian_filter(noisy, 1.0) - clean))
+    assert (trace.level, trace.signal_correlation) == ("good", 0.0)
 
 
 def test_noise_that_is_still_there_is_found(scene):

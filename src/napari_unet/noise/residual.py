@@ -28,6 +28,9 @@ _SEGMENTS = 6
 _SMOOTHEST = 0.4
 """Share of the pixels, those with the least structure, at which remaining noise is measured."""
 
+_TRACE = 0.1
+"""Strength of the details, as a share of the noise, below which they are but a trace of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ResidualMarks:
@@ -178,24 +181,29 @@ def autocorrelation(residual: Plane, lags: int = 3) -> NDArray[np.float64]:
     )
 
 
-def structure_correlation(residual: Plane, denoised: Plane) -> float:
+def structure_correlation(residual: Plane, denoised: Plane, noise: NoiseModel) -> float:
     """Correlate the residual with the details of the denoised image, where that has structure.
 
     Parameters
     ----------
     residual, denoised : ndarray
         Axes (y, x).
+    noise : NoiseModel
+        Of the noisy image.
 
     Returns
     -------
     correlation : float
         Between -1 and 1. Positive if details were removed with the noise, negative if the
-        denoised image shows more of them than the data.
+        denoised image shows more of them than the data. 0 where its details are so weak that they
+        are but a trace of the noise.
     """
     rough = roughness(denoised)
     structured = rough >= np.quantile(rough, 0.75)
     detail = (gaussian_filter(denoised, 1.0) - gaussian_filter(denoised, 4.0))[structured]
     removed = (gaussian_filter(residual, 1.0) - gaussian_filter(residual, 4.0))[structured]
+    if np.square(detail).mean() < _TRACE**2 * noise.variance(denoised[structured]).mean():
+        return 0.0
     size = float(np.sqrt(np.square(detail).mean() * np.square(removed).mean()))
     return float((detail * removed).mean()) / size if size > 1e-12 else 0.0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -27,10 +27,48 @@ from napari_unet.noise.structure import noise_autocorrelation, share_of_high_pas
 
 Kind = Literal["unsupported", "row", "column"]
 Level = Literal["good", "caution", "bad"]
-Finding = tuple[Level, str]
+Fact = Literal[
+    "Noise", "Residual", "Autocorrelation", "Correlation", "Lost", "Unsupported", "Lines"
+]
 
 LEAST_LINES = 0.1
 """Least offset of whole lines that is reported, as a share of the noise."""
+
+BAD_LINES = 0.5
+"""Offset of whole lines that is bad, as a share of the noise."""
+
+MOST_NOISE_LEFT = 0.5
+"""Standard deviation of the noise that may be left, as a share of what there was."""
+
+RESIDUAL_RANGE = (0.5, 1.3)
+"""Variance of the residual, as a multiple of that of the noise, between which it is good."""
+
+BAD_RESIDUAL = 1.5
+"""Variance of the residual above which it is bad, where structure was lost as well."""
+
+MOST_SMOOTHER = 0.1
+"""Autocorrelation of the residual above that of the noise which is good."""
+
+MOST_CORRELATION = 0.2
+"""Correlation of the residual with the details of the result, of either sign, that is good. True
+images and good classical denoisers stay below 0.13, a slight blur (0.7 pixels) is above 0.36."""
+
+MOST_LOST = (0.001, 0.01)
+"""Share of the image with lost structure above which the result is doubtful, or bad."""
+
+BAD_UNSUPPORTED = (0.002, 1.5)
+"""Share of the image, or strength, of unsupported structure above which the result is bad."""
+
+LIMITS: dict[Fact, str] = {
+    "Noise": f"Up to {MOST_NOISE_LEFT:.0%} left is good.",
+    "Residual": f"{RESIDUAL_RANGE[0]} to {RESIDUAL_RANGE[1]} is good.",
+    "Autocorrelation": f"Up to {MOST_SMOOTHER} more than the noise is good.",
+    "Correlation": f"-{MOST_CORRELATION} to {MOST_CORRELATION} is good.",
+    "Lost": f"Up to {MOST_LOST[0]:.1%} is good, more than {MOST_LOST[1]:.0%} is bad.",
+    "Unsupported": f"Only 0 is good; more than {BAD_UNSUPPORTED[0]:.1%}, or a strong one, is bad.",
+    "Lines": f"Up to {LEAST_LINES:.0%} of the noise is good, more than {BAD_LINES:.0%} is bad.",
+}
+"""In words, by which limits each number is judged; for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +91,28 @@ class SuspectPlace:
     plane: int
     box: tuple[int, int, int, int]
     strength: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it should be.
+
+    Parameters
+    ----------
+    fact : str
+        The number that shows it.
+    level : "caution" or "bad"
+        How bad it is.
+    subject : str
+        What it is about. Two numbers may show the same.
+    sentence : str
+        What was found, for the user.
+    """
+
+    fact: Fact
+    level: Level
+    subject: str
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,10 +141,6 @@ class ResidualReport:
         grey values; 0 if there are none of significance.
     places : tuple of SuspectPlace
         At most five of each kind, the strongest first.
-    level : "good", "caution" or "bad"
-        That of the worst finding.
-    verdict : tuple of str
-        A sentence per finding, the most important first.
     """
 
     sigma_before: float
@@ -99,33 +155,40 @@ class ResidualReport:
     row_noise: float
     column_noise: float
     places: tuple[SuspectPlace, ...]
-    level: Level = "good"
-    verdict: tuple[str, ...] = ()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is not as it should be, the worst first; one rule for words and colours."""
+        return tuple(sorted(_findings(self), key=lambda f: -_SEVERITY.index(f.level)))
+
+    @property
+    def level(self) -> Level:
+        """That of the worst finding, "good" where there is none."""
+        return next((finding.level for finding in self.findings), "good")
+
+    @property
+    def verdict(self) -> tuple[str, ...]:
+        """A sentence for each subject of the findings, the worst first."""
+        sentences: dict[str, str] = {}
+        for finding in self.findings:
+            sentences.setdefault(finding.subject, finding.sentence)
+        if sentences:
+            return tuple(sentences.values())
+        share = self.sigma_after / self.sigma_before
+        return (f"What was removed looks like noise; {share:.0%} of the noise is left.",)
+
+    def level_of(self, fact: Fact) -> Level:
+        """Return the level of the worst finding that a number shows, "good" without any."""
+        return next((f.level for f in self.findings if f.fact == fact), "good")
+
+    def explain(self, fact: Fact) -> str:
+        """Return by which limits a number is judged, and what was found."""
+        found = [f.sentence for f in self.findings if f.fact == fact]
+        return " ".join([LIMITS[fact], *(found or ["It is good here."])])
 
 
 _SEVERITY: tuple[Level, ...] = ("good", "caution", "bad")
 """Levels in increasing severity."""
-
-
-def with_verdict(report: ResidualReport) -> ResidualReport:
-    """Derive level and verdict from the statistics of a report.
-
-    Parameters
-    ----------
-    report : ResidualReport
-        Its level and verdict are not used.
-
-    Returns
-    -------
-    report : ResidualReport
-        With the level of the worst finding, and a sentence for each.
-    """
-    findings = sorted(_findings(report), key=lambda f: -_SEVERITY.index(f[0]))
-    if not findings:
-        share = report.sigma_after / report.sigma_before
-        sentence = f"What was removed looks like noise; {share:.0%} of the noise is left."
-        return replace(report, level="good", verdict=(sentence,))
-    return replace(report, level=findings[0][0], verdict=tuple(f[1] for f in findings))
 
 
 def _findings(report: ResidualReport) -> Iterator[Finding]:
@@ -134,35 +197,59 @@ def _findings(report: ResidualReport) -> Iterator[Finding]:
     yield from _line_offsets(report, "row", report.row_noise)
     yield from _line_offsets(report, "column", report.column_noise)
     yield from _noise_left(report)
+    yield from _correlation(report)
 
 
 def _unsupported_structure(report: ResidualReport) -> Iterator[Finding]:
-    if report.unsupported_share > 0:
-        bad = report.unsupported_share > 0.002 or float(report.unsupported.max()) > 1.5
+    share, strength = report.unsupported_share, float(report.unsupported.max(initial=0))
+    if share > 0:
+        bad = share > BAD_UNSUPPORTED[0] or strength > BAD_UNSUPPORTED[1]
         sentence = (
-            f"The noisy data contradicts structure in {report.unsupported_share:.2%} of the "
+            f"The noisy data contradicts structure in {share:.2%} of the "
             f"denoised image: {_where(report, 'unsupported')}."
         )
-        yield "bad" if bad else "caution", sentence
+        yield Finding("Unsupported", "bad" if bad else "caution", "unsupported", sentence)
 
 
 def _lost_structure(report: ResidualReport) -> Iterator[Finding]:
-    smoother = report.residual_autocorrelation - report.noise_autocorrelation
-    if report.lost_share > 0.001:
+    lost = report.lost_share > MOST_LOST[0]
+    if lost:
         sentence = (
             f"Structure was removed with the noise in {report.lost_share:.1%} of the image: "
             "it is too smooth there."
         )
-        bad = report.lost_share > 0.01 or report.residual_variance > 1.5
-        yield "bad" if bad else "caution", sentence
-    elif report.residual_variance > 1.3:
+        bad = report.lost_share > MOST_LOST[1] or report.residual_variance > BAD_RESIDUAL
+        yield Finding("Lost", "bad" if bad else "caution", "removed", sentence)
+    if report.residual_variance > RESIDUAL_RANGE[1]:
         sentence = (
             f"{report.residual_variance:.2f} times the variance of the noise was removed: "
             "structure was removed, too, or the noise model is wrong."
         )
-        yield "caution", sentence
-    elif smoother.max() > 0.1:
-        yield "caution", "What was removed is smoother than the noise: it holds faint structure."
+        bad = lost and report.residual_variance > BAD_RESIDUAL
+        yield Finding("Residual", "bad" if bad else "caution", "removed", sentence)
+    smoother = report.residual_autocorrelation - report.noise_autocorrelation
+    if smoother.max() > MOST_SMOOTHER:
+        sentence = "What was removed is smoother than the noise: it holds faint structure."
+        yield Finding("Autocorrelation", "caution", "removed", sentence)
+
+
+def _correlation(report: ResidualReport) -> Iterator[Finding]:
+    correlation = report.signal_correlation
+    said = f"(correlation {correlation:.2f})"
+    if correlation > MOST_CORRELATION and report.residual_variance < RESIDUAL_RANGE[0]:
+        sentence = f"What was removed resembles the result {said}: it still holds noise."
+        yield Finding("Correlation", "caution", "left", sentence)
+    elif correlation > MOST_CORRELATION:
+        sentence = (
+            f"What was removed resembles the details of the result {said}: they are weaker than "
+            "they should be."
+        )
+        yield Finding("Correlation", "caution", "removed", sentence)
+    elif correlation < -MOST_CORRELATION:
+        sentence = (
+            f"The result shows more detail than the data {said}: some of it may be made up."
+        )
+        yield Finding("Correlation", "caution", "added", sentence)
 
 
 def _line_offsets(report: ResidualReport, kind: Kind, amplitude: float) -> Iterator[Finding]:
@@ -172,19 +259,19 @@ def _line_offsets(report: ResidualReport, kind: Kind, amplitude: float) -> Itera
             f"Whole {kind}s are offset by about {amplitude:.3g} grey values in the denoised "
             f"image ({share:.0%} of the noise): {_where(report, kind)}."
         )
-        yield "bad" if share > 0.5 else "caution", sentence
+        yield Finding("Lines", "bad" if share > BAD_LINES else "caution", f"{kind}s", sentence)
 
 
 def _noise_left(report: ResidualReport) -> Iterator[Finding]:
     share = report.sigma_after / report.sigma_before
-    if share > 0.5:
-        yield "caution", f"{share:.0%} of the noise is left."
-    elif report.residual_variance < 0.5:
+    if share > MOST_NOISE_LEFT:
+        yield Finding("Noise", "caution", "left", f"{share:.0%} of the noise is left.")
+    if report.residual_variance < RESIDUAL_RANGE[0]:
         sentence = (
             f"Only {report.residual_variance:.0%} of the variance of the noise was removed: "
             "some of the noise is left, and may look like structure."
         )
-        yield "caution", sentence
+        yield Finding("Residual", "caution", "left", sentence)
 
 
 def _where(report: ResidualReport, kind: Kind) -> str:
@@ -254,13 +341,13 @@ def analyse_residual(
     sigma = _root_mean([model.variance(d).mean() for d in after])
     rows = _significant([line_noise(d) for d in after], sigma)
     columns = _significant([line_noise(d.T) for d in after], sigma)
-    report = ResidualReport(
+    return ResidualReport(
         sigma_before=sigma,
         sigma_after=sigma * _root_mean([left_over(d, model) for d in after]),
         residual_variance=float(np.mean([variance_ratio(r, d, model) for r, d in pairs])),
         residual_autocorrelation=np.mean([autocorrelation(r) for r in residuals], axis=0),
         noise_autocorrelation=correlation,
-        signal_correlation=float(np.mean([structure_correlation(r, d) for r, d in pairs])),
+        signal_correlation=float(np.mean([structure_correlation(r, d, model) for r, d in pairs])),
         unsupported=unsupported if _is_stack(noisy) else unsupported[0],
         unsupported_share=float((unsupported > 0).mean()),
         lost_share=float(np.mean([m.lost.mean() for m in marks])),
@@ -268,7 +355,6 @@ def analyse_residual(
         column_noise=_root_mean([n.amplitude**2 for n in columns]),
         places=_places(unsupported, rows, columns),
     )
-    return with_verdict(report)
 
 
 def _root_mean(squares: Sequence[Any]) -> float:

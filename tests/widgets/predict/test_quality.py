@@ -88,6 +88,23 @@ def test_honest_denoising_is_good(viewer, panel, qtbot):
     assert after < 0.1 * before
 
 
+def test_weakened_detail_is_not_called_good(viewer, panel, qtbot):
+    rough = np.random.default_rng(1).normal(size=(SIDE, SIDE))
+    truth = (60 + 150 * gaussian_filter(rough, 2)).clip(15)
+    noisy = np.random.default_rng(2).poisson(truth).astype(np.float32)
+    weak = gaussian_filter(truth, 0.7).astype(np.float32)
+    text = analysed(qtbot, panel, opened(viewer, noisy, weak, FLAT))
+    correlation = panel.facts["Correlation"]
+    assert panel.report.signal_correlation > 0.2
+    assert text.startswith("Caution.\n")
+    assert "weaker than they should be" in text
+    assert panel.verdict.property("kind") == "warning"
+    assert correlation.property("unet") == "caution"
+    assert "weaker than they should be" in correlation.toolTip()
+    assert panel.facts["Residual"].property("unet") == "good"
+    assert panel.facts["Residual"].toolTip().endswith("It is good here.")
+
+
 def test_a_planted_structure_is_found_told_and_shown(viewer, panel, qtbot):
     noisy, clean = scene()
     made_up = clean[0].copy()

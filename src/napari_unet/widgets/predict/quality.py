@@ -23,11 +23,11 @@ from napari_unet.widgets.layers.layer_data import LayerData
 from napari_unet.widgets.layers.placement import insert_above, placement
 from napari_unet.widgets.layers.view import Plane, PredictionPair
 from napari_unet.widgets.qt.event_thread import EventRunner, LatestOnly
-from napari_unet.widgets.qt.style import Notice, Section
+from napari_unet.widgets.qt.style import Notice, Section, mark
 from napari_unet.widgets.qt.subscriptions import Subscriptions
 
 if TYPE_CHECKING:  # it loads scipy.stats, which takes a second
-    from napari_unet.noise.residual_report import ResidualReport
+    from napari_unet.noise.residual_report import Fact, ResidualReport
 
 RESIDUAL_SIGMAS = 4.0
 """Contrast limits of the residual, plus and minus, in standard deviations of the noise."""
@@ -42,7 +42,7 @@ VERDICTS: dict[str, tuple[Literal["info", "warning", "error"], str]] = {
 }
 """Kind of notice and first words for each level of a `ResidualReport`."""
 
-FACTS = {
+FACTS: dict[Fact, str] = {
     "Noise": "Standard deviation of the noise in grey values: estimated in the input, and what is "
     "left of it in smooth parts of the result.",
     "Residual": "Variance of what was removed, divided by that of the noise. It should be 1. More "
@@ -51,8 +51,10 @@ FACTS = {
     "should be like that of the noise, which is in brackets.",
     "Correlation": "Correlation of what was removed with the detail of the result. It is near 0 "
     "unless structure was removed or made up.",
+    "Lost": "Share of the places where the noisy data has structure that the result lacks.",
     "Unsupported": "Share of the places where the noisy data contradicts the structure that the "
     "result shows.",
+    "Lines": "Offsets of whole rows and columns that are left in the result, in grey values.",
 }
 """The numbers of a `ResidualReport` that are shown, with their tooltips."""
 
@@ -168,7 +170,10 @@ class ResidualPanel(QWidget):
         self.verdict.say("\n".join([word, *self.report.verdict]), kind)
         self.line.setText(f"Analysed: {self._plane}.")
         for name, text in _fact_texts(self.report).items():
-            self.facts[name].setText(text)
+            value = self.facts[name]
+            value.setText(text)
+            value.setToolTip(f"{FACTS[name]} {self.report.explain(name)}")
+            mark(value, self.report.level_of(name))
 
     def _show_problem(self, error: NapariUnetError) -> None:
         if self._pair is not None:
@@ -275,7 +280,7 @@ def _analyse(noisy: NDArray[Any], denoised: NDArray[Any]) -> ResidualReport:
     return analyse_residual(noisy, denoised)
 
 
-def _fact_texts(report: ResidualReport) -> dict[str, str]:
+def _fact_texts(report: ResidualReport) -> dict[Fact, str]:
     """Return the text of each of the `FACTS`."""
     y, x = report.residual_autocorrelation[:, 0]
     own_y, own_x = report.noise_autocorrelation[:, 0]
@@ -284,7 +289,9 @@ def _fact_texts(report: ResidualReport) -> dict[str, str]:
         "Residual": f"{report.residual_variance:.2f} × the noise's variance",
         "Autocorrelation": f"y {_short(y)} ({_short(own_y)}), x {_short(x)} ({_short(own_x)})",
         "Correlation": f"{_short(report.signal_correlation)} with the signal",
+        "Lost": f"{report.lost_share:.2%} of the places",
         "Unsupported": f"{report.unsupported_share:.2%} of the places",
+        "Lines": f"rows {report.row_noise:.2g}, columns {report.column_noise:.2g} grey values",
     }
 
 

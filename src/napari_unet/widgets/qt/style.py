@@ -72,7 +72,8 @@ def style_sheet(palette: Palette) -> str:
     return f"""
         QLabel[unet="heading"] {{ font-weight: bold; padding: 6px 0px 1px 0px; }}
         QLabel[unet="faint"] {{ color: #b0{p.text[1:]}; }}
-        QLabel[unet="error"] {{ color: {p.error}; }}
+        QLabel[unet="error"], QLabel[unet="bad"] {{ color: {p.error}; }}
+        QLabel[unet="caution"] {{ color: {p.warning}; }}
         QLabel[unet="notice"] {{ padding: 5px 7px; border-left: 3px solid {p.accent};
             background: {p.foreground}; }}
         QLabel[unet="notice"][kind="warning"] {{ border-left-color: {p.warning}; }}
@@ -110,6 +111,23 @@ def heading(text: str) -> QLabel:
     label = QLabel(text)
     label.setProperty("unet", "heading")
     return label
+
+
+def mark(widget: QWidget, kind: str) -> None:
+    """Set the kind of a widget, by which the style sheet gives it a colour.
+
+    Parameters
+    ----------
+    widget : QWidget
+        The widget.
+    kind : str
+        Such as ``"caution"``; any other has the colour of the theme.
+    """
+    widget.setProperty("unet", kind)
+    style = widget.style()
+    if style is not None:  # Qt reads the properties only once otherwise
+        style.unpolish(widget)
+        style.polish(widget)
 
 
 def main_button(text: str, tip: str) -> QPushButton:
@@ -198,10 +216,7 @@ class Notice(QLabel):
         self.setProperty("kind", kind)
         self.setText(text)
         self.setVisible(bool(text))
-        style = self.style()
-        if style is not None:  # Qt reads the properties only once otherwise
-            style.unpolish(self)
-            style.polish(self)
+        mark(self, "notice")
 
     def add(self, text: str, kind: Literal["info", "warning"] = "warning") -> None:
         """Append a sentence, unless it is shown already; a warning remains a warning.
