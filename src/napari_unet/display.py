@@ -13,6 +13,27 @@ PALETTE: tuple[RGB8, ...] = (
 )  # fmt: skip
 """Colours that colour-blind people can tell apart (Okabe and Ito), and grey."""
 
+TOO_FEW = "too few to tell"
+"""Stands for a score where too few pixels, or those of one class alone, are known."""
+
+
+def score_text(score: float | None, digits: int = 2) -> str:
+    """Return a score as text.
+
+    Parameters
+    ----------
+    score : float, optional
+        None where too few pixels are known.
+    digits : int
+        How many decimals.
+
+    Examples
+    --------
+    >>> score_text(0.831), score_text(None)
+    ('0.83', 'too few to tell')
+    """
+    return TOO_FEW if score is None else f"{score:.{digits}f}"
+
 
 def clock(seconds: float) -> str:
     """Return a duration in hours, minutes and seconds.

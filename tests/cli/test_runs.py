@@ -8,11 +8,19 @@ import io
 import numpy as np
 import pytest
 import tifffile
+from rich.console import Console
 from typer.testing import CliRunner
 
 from napari_unet.cli import load_app
+from napari_unet.cli.describe import validation
+from napari_unet.cli.models import _evaluation_table
+from napari_unet.cli.runs import summary_rows
 from napari_unet.model import load_model
-from napari_unet.runs.listing import list_runs
+from napari_unet.runs.listing import RunSummary, list_runs
+from napari_unet.tasks.evaluate import Evaluation
+from napari_unet.training.events import Validated
+from tests.runs.states import model as toy_model
+from tests.runs.states import started
 
 app = load_app()
 
@@ -114,3 +122,19 @@ def test_a_folder_without_runs_and_none_at_all_are_said(files):
     done = run("runs", "elsewhere")
     assert done.exit_code == 1
     assert "This is not a folder of runs" in done.stderr
+
+
+def printed(table):
+    console = Console(file=io.StringIO(), width=100)
+    console.print(table)
+    return console.file.getvalue()
+
+
+def test_too_few_pixels_are_said_and_not_scored(tmp_path):
+    few = Validated(9, 0.1, "IoU", (None, 1.0), 31, ((1, 0), (0, 30)))
+    told = printed(validation(started(("a", "b")), few))
+    assert told.count("too few to tell") == 2  # the class and the mean
+    told = printed(_evaluation_table(Evaluation(toy_model(), few.confusion)))
+    assert told.count("too few to tell") == 2  # IoU and Dice of the class
+    run = RunSummary("x", tmp_path, scores={"a": None, "b": 1.0}, held_out_loss=0.1)
+    assert summary_rows([run])[1][9] == "too few to tell"

@@ -16,6 +16,7 @@ from napari_unet.runs.curve import Curve
 from napari_unet.runs.pictures import class_colours, image_rgb, labels_rgb
 from napari_unet.runs.report import PlotLine, plot, report, ticks
 from napari_unet.runs.state import RunState
+from napari_unet.training.events import Validated
 from tests.runs.states import EVIL, started, whole
 
 VOID = {"meta", "img"}
@@ -157,3 +158,13 @@ def test_labels_shine_in_the_colours_of_their_classes():
     background = class_colours((ClassInfo(0), ClassInfo(1, color=(1.0, 0.0, 0.0, 1.0))))
     assert background == {0: (128, 128, 128), 1: (255, 0, 0)}
     assert labels_rgb(labels * 0, background, base).tolist() == base.tolist()
+
+
+def test_too_few_held_out_pixels_are_said_not_scored():
+    told = story()
+    told.feed(Validated(4, 0.1, "IoU", (None, 1.0), 30, ((0, 0), (0, 30))))
+    told.end("finished")
+    said = Page(report(told, "run")).text
+    assert said.count("too few to tell") >= 2  # mean, class
+    assert "1.000" in said
+    assert told.facts()["mean_score"] is None

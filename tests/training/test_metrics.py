@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet.training import metrics
+from napari_unet.training.metrics import FEWEST_VOXELS
 
 TABLES = st.integers(1, 4).flatmap(
-    lambda n: st.lists(st.lists(st.integers(0, 9), min_size=n, max_size=n), min_size=n, max_size=n)
+    lambda n: st.lists(st.lists(st.integers(0, 29), min_size=n, max_size=n), min_size=n, max_size=n)
 )
 
 
@@ -21,7 +22,7 @@ def test_iou_is_what_counting_voxels_says(table):
     truth, answer = np.repeat(rows, counts.ravel()), np.repeat(columns, counts.ravel())
     expected = [
         ((truth == k) & (answer == k)).sum() / ((truth == k) | (answer == k)).sum()
-        if (truth == k).any()
+        if (truth == k).sum() >= FEWEST_VOXELS
         else None
         for k in range(len(table))
     ]
@@ -45,11 +46,11 @@ def test_rows_add_up(table):
         assert sum(row) == pytest.approx(1) if total else row == (None,) * len(row)
     accuracy, total = metrics.accuracy(table), sum(map(sum, table))
     hits = sum(row[k] for k, row in enumerate(table))
-    assert accuracy == (hits / total if total else None)
+    assert accuracy == (hits / total if total >= FEWEST_VOXELS else None)
 
 
 def test_a_table_by_hand():
-    table = ((6, 2, 0), (1, 9, 0), (0, 0, 0))
+    table = ((60, 20, 0), (10, 90, 0), (0, 0, FEWEST_VOXELS - 1))
     assert metrics.iou(table) == pytest.approx((6 / 9, 9 / 12, None))
     assert metrics.dice(table) == pytest.approx((12 / 15, 18 / 21, None))
     assert metrics.recall(table) == pytest.approx((6 / 8, 9 / 10, None))
@@ -57,3 +58,13 @@ def test_a_table_by_hand():
     assert metrics.mean((None, None)) is None
     assert metrics.iou(()) == ()
     assert metrics.accuracy(()) is None
+
+
+@pytest.mark.parametrize("table", [((1, 0), (0, 0)), ((0, 0), (0, 1)), ((500, 0), (0, 0))])
+def test_one_pixel_or_one_class_is_too_few_to_tell(table):
+    assert metrics.mean(metrics.iou(table)) is None
+    assert metrics.mean(metrics.dice(table)) is None
+
+
+def test_a_score_for_the_whole_image_needs_no_second_class():
+    assert metrics.mean((0.5,)) == 0.5

@@ -469,6 +469,7 @@ def test_the_model_knows_how_well_it_did():
 def test_the_mean_score_leaves_out_what_has_none():
     assert Validated(1, 0.1, "IoU", (0.5, None, 0.7), 9).mean == pytest.approx(0.6)
     assert Validated(1, 0.1, "IoU", (None,), 9).mean is None
+    assert Validated(1, 0.1, "IoU", (None, 1.0), 9).mean is None  # all would be called that
 
 
 def test_weights_come_plain_and_apart_from_the_loop():

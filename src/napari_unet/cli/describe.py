@@ -12,6 +12,7 @@ from rich.text import Text
 from napari_unet.cli.output import times
 from napari_unet.data.metadata import AxesMetadata
 from napari_unet.data.writers import ImageSpec
+from napari_unet.display import score_text
 from napari_unet.geometry.axes import AxisLayout, describe_layout
 from napari_unet.inference.request import Output, result_shape_and_dtype
 from napari_unet.network.architecture import Architecture, parameter_count, shape_table
@@ -19,6 +20,7 @@ from napari_unet.network.cost import NetworkCost, megabytes, network_cost
 from napari_unet.network.layers import format_table
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.training.events import Started, Validated
+from napari_unet.training.metrics import mean
 
 if TYPE_CHECKING:
     from napari_unet.data.image import ImageView
@@ -42,12 +44,14 @@ def validation(started: Started, validated: Validated | None) -> Group:
     table = Table("class", box=None)
     table.add_column("painted", justify="right")
     table.add_column(validated.metric if validated else "IoU", justify="right")
-    scores = validated.scores if validated else (None,) * len(started.counts)
+    scores = ["-"] * len(started.counts)
+    if validated:
+        scores = [score_text(score, 3) for score in validated.scores]
     for name, count, score in zip(started.class_names, started.counts, scores, strict=True):
-        table.add_row(Text(name), f"{count:,}", rounded(score))
+        table.add_row(Text(name), f"{count:,}", score)
     if not validated:
         return Group(table)
-    table.add_row("mean", "", rounded(validated.mean), style="bold")
+    table.add_row("mean", "", score_text(validated.mean, 3), style="bold")
     return Group(table, f" {validated.metric} on {validated.pixels:,} held-out pixels")
 
 
@@ -148,14 +152,14 @@ def model(trained: TrainedModel) -> Table:
     facts = dict(trained.training)
     validated = facts.pop("validation", {})
     painted = facts.pop("painted", {})
-    scores = validated.get("IoU") or [None] * len(trained.classes)
+    scores = [score_text(s, 3) for s in validated.get("IoU", ())] or ["-"] * len(trained.classes)
     table = Table.grid(padding=(0, 2))
     rows = [("task", trained.task), *_network_facts(trained.config), *_pixel_facts(trained)]
     for info, score in zip(trained.classes, scores, strict=True):
         count = painted.get(str(info))
         parts = [f"label {info.value}"]
         parts += [] if count is None else [f"{count:,} pixels painted"]
-        rows.append((str(info), ", ".join([*parts, f"IoU {rounded(score)}"])))
+        rows.append((str(info), ", ".join([*parts, f"IoU {score}"])))
     if validated:
         rows.append(("validation", f"{validated['pixels']:,} pixels held out"))
     known = {key: value for key, value in facts.items() if value not in (None, {}, [])}
@@ -175,10 +179,11 @@ def scores(results: Iterable[DemoResult]) -> Table:
     for found in results:
         for i, (name, everywhere) in enumerate(found.everywhere.items()):
             first = (found.name, found.truth) if i == 0 else ("", "")
-            unpainted = rounded(found.unpainted[name])
-            table.add_row(first[0], Text(name), rounded(everywhere), unpainted, first[1])
-        means = [_mean(s.values()) for s in (found.everywhere, found.unpainted)]
-        table.add_row("", "mean", *map(rounded, means), style="bold", end_section=True)
+            texts = [score_text(s, 3) for s in (everywhere, found.unpainted[name])]
+            table.add_row(first[0], Text(name), *texts, first[1])
+        means = [mean(tuple(s.values())) for s in (found.everywhere, found.unpainted)]
+        texts = [score_text(s, 3) for s in means]
+        table.add_row("", "mean", *texts, style="bold", end_section=True)
     return table
 
 
@@ -209,13 +214,3 @@ def _value_text(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(_value_text, value))
     return str(value)
-
-
-def _mean(scores: Iterable[float | None]) -> float | None:
-    known = [s for s in scores if s is not None]
-    return sum(known) / len(known) if known else None
-
-
-def rounded(score: float | None) -> str:
-    """Return a score as text; a dash if there is none."""
-    return "-" if score is None else f"{score:.3f}"

@@ -13,12 +13,12 @@ from rich.text import Text
 import napari_unet
 from napari_unet.cli import describe
 from napari_unet.cli.commands import Image, Mask, Model, app
-from napari_unet.cli.describe import rounded
 from napari_unet.cli.options import sizes_of, with_options
 from napari_unet.cli.output import OUT, say
 from napari_unet.data.metadata import read_axes_metadata
 from napari_unet.data.source import open_source
 from napari_unet.data.writers import check_output
+from napari_unet.display import score_text
 from napari_unet.errors import InputError
 from napari_unet.model import SUFFIX, load_model
 from napari_unet.network.architecture import Architecture
@@ -126,9 +126,9 @@ def _evaluation_table(evaluation: Evaluation) -> Table:
     counts = [sum(row) for row in evaluation.confusion]
     rows = zip(evaluation.model.classes, evaluation.iou, evaluation.dice, counts, strict=True)
     for info, iou, dice, count in rows:
-        table.add_row(Text(str(info)), rounded(iou), rounded(dice), f"{count:,}")
+        table.add_row(Text(str(info)), score_text(iou, 3), score_text(dice, 3), f"{count:,}")
     table.add_row(
-        "accuracy", "", rounded(evaluation.accuracy), f"{evaluation.pixels:,}", style="bold"
+        "accuracy", "", score_text(evaluation.accuracy, 3), f"{evaluation.pixels:,}", style="bold"
     )
     return table
 

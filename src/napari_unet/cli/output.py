@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.text import Text
 
 from napari_unet.control import Control
+from napari_unet.display import score_text
 from napari_unet.inference.request import PredictionEvent, PredictionStarted, TileDone
 from napari_unet.training.advice import Adviser
 from napari_unet.training.events import Decision, Started, Stepped, TrainingEvent, Validated, Warned
@@ -93,8 +94,8 @@ def _draw(bar: Progress, task: TaskID, event: TrainingEvent | PredictionEvent) -
             left = _time_left(event.remaining)
             loss = f"loss {event.loss:.3f}"
             bar.update(task, completed=event.progress, left=left, loss=loss)
-        case Validated() if event.mean is not None:
-            bar.update(task, score=f"{event.metric} {event.mean:.3f}")
+        case Validated() if event.scores:
+            bar.update(task, score=f"{event.metric} {score_text(event.mean, 3)}")
         case Validated() if event.psnr is not None:
             bar.update(task, score=f"PSNR {event.psnr:.1f} dB")
         case PredictionStarted():

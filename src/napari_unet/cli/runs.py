@@ -107,7 +107,7 @@ def _summary_row(run: RunSummary, classes: Sequence[str], exact: bool) -> list[s
         number(run.parameters, 0),
         number(run.held_out_loss, 4),
         run.metric,
-        number(run.mean_score, 3),
+        run.score if isinstance(run.score, str) else number(run.score, 3),
         *scores,
         _value_text(run.seed),
         strokes if exact else strokes[:8],

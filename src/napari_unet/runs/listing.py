@@ -10,6 +10,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from napari_unet.display import TOO_FEW
 from napari_unet.errors import InputError
 from napari_unet.runs.csv_log import last_step
 from napari_unet.runs.folder import CONFIG, FACTS, LOG
@@ -47,6 +48,11 @@ class RunSummary:
     seed: int | None = None
     strokes: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def score(self) -> float | str | None:
+        """The mean score, or that too little is held out to tell; None without a validation."""
+        return TOO_FEW if self.scores and self.mean_score is None else self.mean_score
 
 
 def list_runs(folder: Path | str) -> list[RunSummary]:

@@ -13,7 +13,7 @@ from math import ceil, floor, isclose, log10
 from typing import Any
 
 from napari_unet._version import __version__
-from napari_unet.display import duration, hex_colour
+from napari_unet.display import duration, hex_colour, score_text
 from napari_unet.runs.curve import Curve
 from napari_unet.runs.pictures import RGB, class_colours, data_url, preview_rgb
 from napari_unet.runs.state import RunState, last_scores
@@ -339,8 +339,8 @@ def _key_figures(state: RunState) -> Iterator[str]:
     figures = {"steps": f"{state.step:,}", "training": duration(state.elapsed)}
     if last is not None:
         figures["held-out loss"] = f"{last.loss:.3g}"
-        if last.mean is not None:
-            figures[f"mean {last.metric}, held out"] = f"{last.mean:.3f}"
+        if last.scores:
+            figures[f"mean {last.metric}, held out"] = score_text(last.mean, 3)
         if (correct := accuracy(last.confusion)) is not None:
             figures["pixels right, held out"] = f"{correct:.1%}"
         if last.psnr is not None:
@@ -401,9 +401,7 @@ def _class_table(state: RunState) -> Iterator[str]:
         numbers = (painted, *(_score_text(scores, k) for scores in columns.values()))
         cells = "".join(f'<td class="number">{n}</td>' for n in numbers)
         yield f"<tr><td>{swatch}{escape(name)}</td><td>{info.value}</td>{cells}</tr>"
-    means = "".join(
-        f'<td class="number">{_score_text([mean(c)], 0)}</td>' for c in columns.values()
-    )
+    means = "".join(f'<td class="number">{score_text(mean(c), 3)}</td>' for c in columns.values())
     if columns:
         yield f'<tr class="mean"><td>mean</td><td></td><td></td>{means}</tr>'
     yield "</table>"
@@ -412,8 +410,7 @@ def _class_table(state: RunState) -> Iterator[str]:
 
 
 def _score_text(scores: Sequence[float | None], k: int) -> str:
-    score = scores[k] if k < len(scores) else None
-    return "–" if score is None else f"{score:.3f}"
+    return score_text(scores[k], 3) if k < len(scores) else "–"
 
 
 def _pictures(state: RunState, pictures: Pictures) -> Iterator[str]:

@@ -52,12 +52,12 @@ class Evaluation:
 
     @property
     def iou(self) -> metrics.Scores:
-        """Intersection over union per class; None for a class that is not in the truth."""
+        """Intersection over union per class; None for a class of which too little is known."""
         return metrics.iou(self.confusion)
 
     @property
     def dice(self) -> metrics.Scores:
-        """Dice's coefficient per class; None for a class that is not in the truth."""
+        """Dice's coefficient per class; None for a class of which too little is known."""
         return metrics.dice(self.confusion)
 
 

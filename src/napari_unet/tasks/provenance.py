@@ -10,6 +10,7 @@ from typing import Any
 
 from napari_unet._version import __version__
 from napari_unet.data.source import JOINT
+from napari_unet.display import score_text
 from napari_unet.errors import InputError
 from napari_unet.fields import fields_of, write_flags
 from napari_unet.model import SUFFIX, TrainedModel
@@ -383,7 +384,7 @@ def _validated(facts: Mapping[str, Any]) -> str:
     parts = []
     for name, value in facts.items():
         if isinstance(value, list | tuple):
-            parts.append(f"{name} " + " ".join("–" if v is None else f"{v:.2f}" for v in value))
+            parts.append(f"{name} " + " · ".join(map(score_text, value)))
     if "loss" in facts:
         parts.append(f"loss {facts['loss']:.3f}")
     if "pixels" in facts:

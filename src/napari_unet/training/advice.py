@@ -20,7 +20,7 @@ from napari_unet.training.events import (
     Validated,
     Warned,
 )
-from napari_unet.training.metrics import Table, recall, shares, truths
+from napari_unet.training.metrics import Table, shares, truths
 
 NOT_FINITE = "was not finite"
 """Part of the trainer's warning that a step was left out."""
@@ -307,7 +307,7 @@ class Adviser:
 
     def _contradicting(self, learned: Table, alike: set[str]) -> Iterator[Advice]:
         """Advise on classes not in `alike` that are missed where they were learned from."""
-        found = recall(learned)
+        found = [row[k] for k, row in enumerate(shares(learned))]
         others = max((r for r in found if r is not None), default=0.0)
         for name, hit in zip(self._names, found, strict=True):
             missed = hit is not None and hit < LOW_RECALL and others >= HIGH_RECALL

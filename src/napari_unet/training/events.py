@@ -72,7 +72,7 @@ class StrokesChanged:
 class Validated:
     """The averaged weights were validated on what is held out.
 
-    `scores` has one number per class (IoU, 0 to 1; None where nothing of the class is held out);
+    `scores` has one number per class (IoU, 0 to 1; None where too little of the class is held out);
     `pixels` is the number of held-out voxels. The tables count voxels, true classes by rows and
     predicted ones by columns: `confusion` of what is held out, `learned` of what the latest steps
     learned from (a moving average, so its numbers are fractions).
@@ -92,7 +92,7 @@ class Validated:
 
     @property
     def mean(self) -> float | None:
-        """Mean over the classes that have a score."""
+        """Mean over the classes that have a score; None where these are too few to tell."""
         return mean(self.scores)
 
     @property

@@ -150,6 +150,8 @@ def test_moments_without_a_score_are_told_all_the_same():
     kept = moment(5)
     kept.model.training["validation"] = {"loss": 0.25, "pixels": 3}
     assert describe(kept) == "step 5 · 0:00 · loss 0.250"
+    kept.model.training["validation"] = {"IoU": (None, 1.0), "loss": 0.25, "pixels": 30}
+    assert describe(kept) == "step 5 · 0:00 · IoU too few to tell"
 
 
 def test_the_moment_of_least_loss_is_offered_and_named(scrub):

@@ -16,7 +16,7 @@ BYTES = 400
 
 
 def moment(elapsed, score=0.5, loss=1.0, pixels=100, step=None, size=BYTES):
-    facts = {"validation": {"IoU": (score, None), "loss": loss, "pixels": pixels}}
+    facts = {"validation": {"IoU": (score, score, None), "loss": loss, "pixels": pixels}}
     model = TrainedModel(
         CONFIG,
         {"w": np.zeros(size, np.uint8)},

@@ -13,7 +13,7 @@ from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.errors import TrainingError
 from napari_unet.geometry.region import Region
 from napari_unet.tasks.segmentation.options import SegmentOptions
-from napari_unet.training.events import Started, Stepped, Validated, Warned
+from napari_unet.training.events import Finished, Started, Stepped, Validated, Warned
 from napari_unet.widgets.forms.editors import ChoiceEdit, NumberEdit, SwitchEdit, TextEdit
 from napari_unet.widgets.forms.layer_combo import LayerCombo
 from tests.widgets.conftest import at_rest, two_classes
@@ -277,6 +277,8 @@ def test_scores_come_with_what_they_rest_on(painted, page, monkeypatch):
     shown = [(s.name, s.value) for s in page.progress.board.bars.scores]
     assert shown == [("class 1", 0.25), ("class 2", None)]
     assert page.progress.board.caption.text() == "1,240 held-out pixels"
+    page.footer.show_finished(Finished(None, "budget", 3, 1.0), scores)
+    assert page.footer.summary.text().endswith("Mean IoU: too few to tell.")
     assert not page.progress.board.bars.isHidden()
 
 

@@ -41,6 +41,15 @@ def test_scores_pixels_and_what_is_right(board):
     assert board.caption.text() == "180 held-out pixels · 83 % correct"
 
 
+def test_a_single_held_out_pixel_is_too_few_to_tell(board):
+    event = Validated(9, 0.4, "IoU", (None, None), 1, ((1, 0), (0, 0)))
+    board.show_validation(event, NAMES[:2], COLORS[:2])
+    assert values(board) == [None, None]
+    said = board.bars.accessibleDescription()
+    assert said == "rim too few to tell; core too few to tell"
+    assert board.caption.text() == "1 held-out pixel"
+
+
 def test_dice_is_a_choice(board):
     board.show_validation(EVENT, NAMES, COLORS)
     board.choice.setCurrentText("Dice")

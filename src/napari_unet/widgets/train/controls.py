@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.display import clock, count, duration
+from napari_unet.display import clock, count, duration, score_text
 from napari_unet.training.advice import Advice
 from napari_unet.training.events import Finished, Stepped, Validated
 from napari_unet.widgets.qt.style import Palette, main_button
@@ -197,8 +197,8 @@ class TrainFooter(QWidget):
             event.reason, ""
         )
         text = f"Trained for {count(event.step, 'step')}, {duration(event.elapsed)}{early}."
-        if scores is not None and scores.mean is not None:
-            text += f" Mean {scores.metric} {scores.mean:.2f}."
+        if scores is not None and scores.scores:
+            text += f" Mean {scores.metric}: {score_text(scores.mean)}."
         if scores is not None and scores.psnr is not None:
             text += f" PSNR {scores.psnr:.1f} dB on {count(scores.pixels, 'held-out pixel')}."
         self.summary.setText(text)

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.display import clock
+from napari_unet.display import clock, score_text
 from napari_unet.model import TrainedModel
 from napari_unet.training.events import Snapshot
 from napari_unet.training.metrics import mean
@@ -41,7 +41,7 @@ class Grade:
     metric : str
         The name of the score.
     score : float, optional
-        Its mean over the classes; None where the task has no score.
+        Its mean over the classes; None where the task has no score, or too little is held out.
     loss : float
         The validation loss.
     ground : tuple
@@ -370,6 +370,6 @@ def describe(snapshot: Snapshot) -> str:
     parts = [f"step {snapshot.step:,}", clock(snapshot.elapsed)]
     grade = Grade.of(snapshot.model)
     if grade is not None:
-        score = grade.score
-        parts.append(f"loss {grade.loss:.3f}" if score is None else f"{grade.metric} {score:.2f}")
+        loss = f"loss {grade.loss:.3f}"
+        parts.append(f"{grade.metric} {score_text(grade.score)}" if grade.metric else loss)
     return " · ".join(parts)

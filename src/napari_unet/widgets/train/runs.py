@@ -300,7 +300,7 @@ def shown(value: Any) -> str:
 def _row(run: RunSummary) -> list[Any]:
     return [
         _when(run), run.task, run.status, run.steps, run.seconds, run.network, run.held_out_loss,
-        run.mean_score, run.seed,
+        run.score, run.seed,
     ]  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.display import count
+from napari_unet.display import TOO_FEW, count, score_text
 from napari_unet.training.events import Validated
 from napari_unet.training.metrics import Table, accuracy, dice, iou, shares
 from napari_unet.widgets.qt.style import Palette, Section, guard_wheel
@@ -211,7 +211,7 @@ class Score:
     name, color : str
         Name and colour (``#rrggbb``) of the class.
     value : float, optional
-        From 0 to 1; None where nothing of the class is held out.
+        From 0 to 1; None where too little of the class is held out.
     pixels : int, optional
         How many pixels of it are held out.
     """
@@ -253,7 +253,7 @@ class ScoreBars(QWidget):
         self.scores = tuple(scores)
         self.caption = caption
         self.setAccessibleDescription(
-            "; ".join(f"{s.name} {_number(s.value)}" for s in self.scores)
+            "; ".join(f"{s.name} {score_text(s.value)}" for s in self.scores)
         )
         self.updateGeometry()
         self.update()
@@ -287,7 +287,13 @@ class ScoreBars(QWidget):
         )
         painter.drawText(name, Qt.AlignmentFlag.AlignVCenter, text)
         right = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight
-        painter.drawText(row, right, _number(score.value))
+        if score.value is None:
+            painter.setOpacity(0.7)
+            bar = QRectF(name.right() + GAP, row.top(), row.right() - name.right(), row.height())
+            painter.drawText(bar, Qt.AlignmentFlag.AlignVCenter, TOO_FEW)
+            painter.setOpacity(1.0)
+            return
+        painter.drawText(row, right, score_text(score.value))
         self._draw_bar(painter, score, bar)
 
     def _draw_pixels(self, painter: QPainter, score: Score, row: QRectF) -> QRectF:
@@ -386,10 +392,6 @@ class ScoreBoard(QWidget):
         if table and self.confusion.button.isChecked():
             n = len(table)
             self.table.show_table(table, names[:n], colors[:n])
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
 
 
 def _short(number: int) -> str:
