@@ -11,6 +11,7 @@ ALL = (
     "strokes",
     "tiles",
     "corrections",
+    "start",
     "smoothness",
     "denoise",
     "restore",

@@ -112,19 +112,24 @@ class FreeCores:
     INTERVAL = 2.0
     """Seconds that are averaged."""
 
+    FIRST_INTERVAL = 0.25
+    """Seconds that are averaged for the first measurement: a training begins with all cores."""
+
     NEGLIGIBLE = 0.3
     """A core that others use for this part of the time still counts as free."""
 
     def __init__(self) -> None:
         self.cores = self.free = count_cores()
         self._before = self._times()
+        self._interval = self.FIRST_INTERVAL
 
     def measure(self) -> int:
         """Return the number of free cores, at least 1; measured every `INTERVAL` seconds."""
-        if time.monotonic() - self._before[0] >= self.INTERVAL:
+        if time.monotonic() - self._before[0] >= self._interval:
             now = self._times()
             passed, used = now[0] - self._before[0], now[1] - self._before[1]
             self._before = now
+            self._interval = self.INTERVAL
             others = max(0.0, used) / passed
             self.free = min(self.cores, max(1, self.cores - ceil(others - self.NEGLIGIBLE)))
         return self.free

@@ -25,7 +25,7 @@ from napari_unet.workers import process as worker
 from napari_unet.workers.jobs import PredictJob, PreviewJob, TrainJob
 from napari_unet.workers.messages import Readable, Writable
 from napari_unet.workers.process import InProcessWorker, SubprocessWorker
-from tests.workers.worker_jobs import Copy, Deaf, Fail, Say, Values, Watch, gone
+from tests.workers.worker_jobs import Copy, Deaf, Environment, Fail, Say, Values, Watch, gone
 
 OPTIONS = {"size": "small", "batch_size": 2, "steps": 4, "device": "cpu", "threads": 1}
 
@@ -203,6 +203,22 @@ def test_one_that_does_not_stop_is_ended_by_force(apart, monkeypatch):
     with pytest.raises(TrainingError, match="was killed"):
         next(events)
     assert gone(pid)
+
+
+def test_threads_there_wait_without_computing_unless_the_user_wants_otherwise(monkeypatch):
+    asked = Environment("OMP_WAIT_POLICY")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    chosen = SubprocessWorker()
+    try:
+        assert list(chosen.run(asked, Control())) == ["active"]
+    finally:
+        chosen.close()
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    usual = SubprocessWorker()
+    try:
+        assert list(usual.run(asked, Control())) == ["passive"]
+    finally:
+        usual.close()
 
 
 def test_nothing_is_left_running():

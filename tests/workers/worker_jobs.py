@@ -35,6 +35,16 @@ class Say:
 
 
 @dataclass(frozen=True)
+class Environment:
+    """Yields a variable of its process's environment."""
+
+    name: str
+
+    def events(self, control):
+        yield os.environ.get(self.name)
+
+
+@dataclass(frozen=True)
 class Fail:
     """Raises one error or the other, or dies."""
 

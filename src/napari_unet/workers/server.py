@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 from multiprocessing.connection import Client, Connection
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -81,11 +82,18 @@ class JobServer:
     def serve(self) -> None:
         """Run jobs until the connection ends."""
         Thread(target=self._listen, name="listen", daemon=True).start()
-        # This takes seconds, so it is done before a job needs it.
-        import napari_unet.api  # noqa: F401
-
+        self._import_ahead()
         while True:
             self._run(*self._jobs.get())
+
+    def _import_ahead(self) -> None:
+        """Import what takes seconds before a job needs it, and the last ones only if none waits.
+
+        Torch imports its compiler with the first optimiser, whether it compiles anything or not.
+        """
+        for module in ("napari_unet.api", "torch._dynamo", "sklearn.ensemble"):
+            if self._jobs.empty():
+                import_module(module)
 
     def send(self, message: object) -> None:
         """Send a message to the viewer's process."""
