@@ -223,7 +223,8 @@ def test_keys_start_training_and_prediction(viewer, qtbot, notes):
     for key, text in (("Shift+T", "no image"), ("Shift+R", "no model")):
         (bound,) = [k for k in viewer.keymap if str(k) == key]
         viewer.keymap[bound](viewer)
-        assert text in notes[-1][1]
+        assert text in panel.tabs.currentWidget().notice.text()
+    assert notes == []
     assert panel.tabs.currentWidget() is panel.predict
 
 

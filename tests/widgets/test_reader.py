@@ -172,11 +172,12 @@ def test_what_is_exported_and_with_which_example(room, page, tmp_path, monkeypat
     layer = room.viewer.add_image(np.zeros((4, 64, 64), np.uint8), axis_labels=("t", "y", "x"))
     named = room.panel.session.add("mine", tiny())
     room.click(page.form.files.export)
-    room.wait(lambda: "Exported package.zip" in page.notice.text())
+    room.wait(lambda: notes != [])
     assert (jobs[0].model, jobs[0].path) == (named.model, str(path))
     assert jobs[0].image.data is layer.data
     assert jobs[0].request.axes == ("t", "y", "x")
-    assert ("info", f"Exported {path}") in notes
+    assert notes == [("info", f"Exported {path}")]
+    room.wait(page.notice.isHidden)
     room.wait(page.form.files.export.isEnabled)
     # An image that does not fit is no example.
     page.form.image.set_layer(room.viewer.add_image(np.zeros((64, 64, 3), np.uint8), rgb=True))
@@ -223,7 +224,7 @@ def test_a_package_is_opened_like_a_model(room, page, tmp_path, monkeypatch):
     assert page.notice.text() == "Reading from_others.zip …"
     room.wait(lambda: page.form.model.value() is not None)
     assert page.form.model.value().name.startswith("from_others")
-    assert page.notice.isHidden()
+    room.wait(page.notice.isHidden)
     assert "*.zip" in asked[0]
 
 

@@ -163,6 +163,11 @@ class Adviser:
         self._given: set[str] = set()
         self._forget_findings()
 
+    @property
+    def standing(self) -> frozenset[str]:
+        """The keys of the advice that was given and whose cause has not disappeared."""
+        return frozenset(self._given)
+
     def feed(self, event: object) -> list[Advice]:
         """Process the next event; return the advice to give now.
 

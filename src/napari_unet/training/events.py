@@ -140,6 +140,13 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a `Warned` of before said holds no longer; it has the message of that one."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """Something that was decided automatically, and why, in one sentence."""
 
@@ -174,6 +181,7 @@ TrainingEvent = (
     | Stepped
     | Validated
     | Warned
+    | Resolved
     | Decision
     | ClassesGrew
     | StrokesChanged

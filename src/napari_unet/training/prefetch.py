@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, suppress
 from queue import Full, Queue
 from threading import Event, Lock, Thread
 
+from napari_unet.training.events import Resolved, Warned
 from napari_unet.training.task import Batch
 
 STARVED = 0.3
@@ -15,6 +16,12 @@ STARVED = 0.3
 
 RECOVERED = 0.1
 """Part below which it is reported that data arrive in time again."""
+
+STARVATION = (
+    "The network waits for data: reading and preparing patches takes longer than learning from "
+    "them. Faster storage, larger chunks or less augmentation would help."
+)
+"""The warning."""
 
 WAITING_DECAY = 0.9
 """Decay per step of the moving average of that part."""
@@ -96,18 +103,15 @@ class BatchPrefetcher:
         if self._thread is not None:
             self._thread.join()
 
-    def starvation_change(self) -> str:
-        """Return a sentence if the network has begun, or ceased, to wait for data; else ""."""
+    def starvation_change(self) -> Warned | Resolved | None:
+        """Return a warning if the network has begun to wait for data, or that it has ceased."""
         if not self.data_starved and self._waiting_part > STARVED:
             self.data_starved = True
-            return (
-                "The network waits for data: reading and preparing patches takes longer than "
-                "learning from them. Faster storage, larger chunks or less augmentation would help."
-            )
+            return Warned(STARVATION)
         if self.data_starved and self._waiting_part < RECOVERED:
             self.data_starved = False
-            return "Data arrive in time again."
-        return ""
+            return Resolved(STARVATION)
+        return None
 
     def _measure_wait(self, began: float) -> None:
         """Average the part of the time since the last batch that was spent waiting."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import isfinite, nan
 from typing import Any, Literal
@@ -37,6 +37,7 @@ from napari_unet.training.events import (
     ClassesGrew,
     Decision,
     Finished,
+    Resolved,
     Snapshot,
     Started,
     Stepped,
@@ -128,8 +129,8 @@ def train_network(
             plan=task.plan_entry(),
         )
         yield from map(Decision, task.notes())
-        yield from map(Warned, task.warnings())
         trainer = Trainer(task, options, control, device)
+        yield from trainer.review_warnings()
         if resume is not None:
             trainer.restore(resume.trainer_state())
         trainer.processes.synchronise(task, trainer.network, trainer.average.network)
@@ -181,8 +182,9 @@ class Trainer:
         self.bad_steps = 0
         self.last_validation: Validated | None = None
         self.last_view: Viewport | None = None
-        self._told_not_saved = False
-        self._told_not_validated = False
+        self._not_saved = ""
+        self._not_validated = ""
+        self._warnings: list[str] = []
 
     def run(self) -> Iterator[TrainingEvent]:
         """Take steps until the budget is used, validation does not improve, or it is stopped."""
@@ -253,14 +255,23 @@ class Trainer:
         result = self.task.validate(self.average.network, self.device, self.step)
         if result is None:
             consequences = self.options.without_tests()
-            if consequences and not self._told_not_validated:
-                yield Warned(f"Nothing is held out to test it by, so {consequences}.")
-            self._told_not_validated = True
+            if consequences and not self._not_validated:
+                self._not_validated = f"Nothing is held out to test it by, so {consequences}."
+                yield Warned(self._not_validated)
             return
+        if self._not_validated:
+            yield Resolved(self._not_validated)
+            self._not_validated = ""
         self.last_validation = result
         self.schedule.record_loss(result.loss)
         self.best_weights.update(result, self.average.network, self.budget.elapsed)
         yield result
+
+    def review_warnings(self) -> Iterator[TrainingEvent]:
+        """Yield warnings of the task that are new, and that those hold no longer that are not."""
+        before, self._warnings = self._warnings, list(self.task.warnings())
+        yield from (Resolved(text) for text in before if text not in self._warnings)
+        yield from (Warned(text) for text in self._warnings if text not in before)
 
     def preview(self) -> Iterator[TrainingEvent]:
         """Predict what is looked at, by the averaged weights."""
@@ -274,16 +285,20 @@ class Trainer:
         yield Snapshot(self.step, self.budget.elapsed, model)
 
     def save_checkpoint(self) -> Iterator[TrainingEvent]:
-        """Write a checkpoint; where that fails, warn once, and go on."""
+        """Write a checkpoint; where that fails, warn once, until it succeeds again."""
         assert self.options.checkpoint is not None
         model = self._present_model()
         options = self.options.model_dump(mode="json")
         try:
             save_checkpoint(Checkpoint.of(model, options, self.state()), self.options.checkpoint)
         except ModelFileError as error:
-            if not self._told_not_saved:
-                yield Warned(f"{error} The training goes on.")
-            self._told_not_saved = True
+            if not self._not_saved:
+                self._not_saved = f"{error} The training goes on."
+                yield Warned(self._not_saved)
+        else:
+            if self._not_saved:
+                yield Resolved(self._not_saved)
+            self._not_saved = ""
 
     def state(self) -> TrainerState:
         """Return all that is needed to resume the training from here."""
@@ -374,7 +389,7 @@ class Trainer:
         if warning:
             yield Warned(warning)
         if change := self.batches.starvation_change():
-            yield Warned(change) if self.batches.data_starved else Decision(change)
+            yield change
         if not isfinite(loss):
             return
         self.step += 1
@@ -459,11 +474,16 @@ class Trainer:
         with self.batches.lock:
             grow = task.sync_annotations()
             self.batches.discard()
-        if grow is None:
-            if task.counts != before:
-                self._forget_validations()
-                yield StrokesChanged(task.counts)
-            return
+        if grow is not None:
+            yield from self._grow(grow)
+        elif task.counts != before:
+            self._forget_validations()
+            yield StrokesChanged(task.counts)
+        yield from self.review_warnings()
+
+    def _grow(self, grow: Callable[[nn.Module], nn.Module]) -> Iterator[TrainingEvent]:
+        """Give the network outputs for the classes that are new."""
+        task = self.task
         ndim = len(task.input_shape)
         self.network = placed(grow(self.network), self.device, ndim).train()
         self.average.network = placed(grow(self.average.network), self.device, ndim).eval()

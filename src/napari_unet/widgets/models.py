@@ -36,20 +36,17 @@ class ModelSaver(QObject):
 
     Attributes
     ----------
-    said : Signal(str)
-        A sentence on the file that was written.
     failed : Signal(object)
         The `NapariUnetError` if it could not be written.
     """
 
-    said = Signal(str)
     failed = Signal(object)
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self._parent = parent
         self._runner = EventRunner(self)
-        self._runner.happened.connect(self._saved)
+        self._runner.happened.connect(lambda path: show_info(f"Saved {path}"))
         self._runner.failed.connect(self.failed)
 
     @property
@@ -71,10 +68,6 @@ class ModelSaver(QObject):
         path, _ = QFileDialog.getSaveFileName(self._parent, "Save model", proposed, kinds)
         if path and not self._runner.running:
             self._runner.start_call(lambda: model.save(path))
-
-    def _saved(self, path: Path) -> None:
-        show_info(f"Saved {path}")
-        self.said.emit(f"Saved {path.name}")
 
 
 new_worker: Callable[[], Worker] = SubprocessWorker
@@ -181,7 +174,7 @@ class ModelFiles(QWidget):
     opened : Signal(object)
         The `NamedModel` that was read from a file.
     said : Signal(str)
-        A sentence on what is being done.
+        A sentence on what is being done; empty once nothing is.
     failed : Signal(object)
         The `NapariUnetError` if a file cannot be read or written.
     """
@@ -213,9 +206,9 @@ class ModelFiles(QWidget):
         self._loader.happened.connect(self._loaded)
         self._loader.failed.connect(self.failed)
         self._loader.ended.connect(self._read_next)
-        self._writer.happened.connect(self._written)
+        self._writer.happened.connect(lambda path: show_info(f"Exported {path}"))
         self._writer.failed.connect(self.failed)
-        self._writer.ended.connect(self._show_state)
+        self._writer.ended.connect(self._end_writing)
         self._show_state()
 
     def open_file(self, path: str) -> None:
@@ -240,6 +233,7 @@ class ModelFiles(QWidget):
 
     def _read_next(self) -> None:
         if not self._waiting:
+            self.said.emit("")
             return
         path = self._waiting.pop(0)
         if path.lower().endswith(PACKAGE):
@@ -249,7 +243,6 @@ class ModelFiles(QWidget):
             self._loader.start_call(partial(read_model, path))
 
     def _loaded(self, found: tuple[str, TrainedModel]) -> None:
-        self.said.emit("")
         self.opened.emit(self._session.add(*found))
 
     def _open_clicked(self) -> None:
@@ -267,9 +260,9 @@ class ModelFiles(QWidget):
             self._writer.start(partial(self._session.worker.run, job))
             self._show_state()
 
-    def _written(self, path: Path) -> None:
-        show_info(f"Exported {path}")
-        self.said.emit(f"Exported {path.name}")
+    def _end_writing(self) -> None:
+        self.said.emit("")
+        self._show_state()
 
 
 class ModelChooser(QComboBox):

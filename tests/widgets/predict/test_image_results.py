@@ -163,7 +163,7 @@ def test_nan_is_missing_without_a_mask(room, page, filler):
 
 def test_no_mask_for_integers_is_refused_before_a_layer_is_made(room, page, filler, notes):
     predict(room, page, filler, picture())
-    assert "needs to know which pixels are missing" in notes[0][1]
+    assert "needs to know which pixels are missing" in page.notice.text()
     assert results(room) == []
 
 

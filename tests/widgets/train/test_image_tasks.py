@@ -224,7 +224,7 @@ def test_what_is_asked_to_restore(room, page, monkeypatch, notes):
     form = choose(room, "restore")
     assert form.other.layer() is None
     room.click(page.footer.train)
-    assert "There is no target" in notes[0][1]
+    assert "There is no target" in page.notice.text()
     room.viewer.add_image(np.zeros((5, 5)), name="other")
     good = room.viewer.add_image(noisy() / 2, name="good")
     assert form.image.layer() is layer
@@ -300,10 +300,10 @@ def test_decisions_are_told_as_information(room, page, monkeypatch):
     room.click(page.footer.train)
     room.idle()
     assert page.notice.text() == "Blind spots, for the noise is alike."
-    assert page.notice.property("kind") == "info"
+    assert page.notice.kind("training") == "info"
     page._show_event(Warned("Few pixels."))
     page._show_event(Decision("All is well."))
-    assert page.notice.property("kind") == "warning"
+    assert page.notice.kind("training") == "warning"
     assert len(page.notice.text().splitlines()) == 3
 
 

@@ -16,7 +16,7 @@ from napari_unet.geometry.axes import AxisLayout, is_time
 from napari_unet.model import ClassInfo, TrainedModel
 from napari_unet.tasks.plan import ImageShape, TrainingPlan, plan_training
 from napari_unet.tasks.segmentation.options import SegmentOptions
-from napari_unet.training.events import Warned
+from napari_unet.training.events import Resolved, Warned
 
 POLL_SECONDS = 0.1
 """Interval at which annotations are counted until there are enough to begin."""
@@ -298,7 +298,7 @@ WAITING_FOR_ONE = "Waiting: paint at least one stroke. The training then starts.
 
 def wait_for_annotations(
     annotated: Sequence[AnnotatedImage], control: Control, known: Iterable[int] = ()
-) -> Iterator[Warned]:
+) -> Iterator[Warned | Resolved]:
     """Wait until at least two classes are annotated, or the training is stopped.
 
     Where 0 means background, one stroke of anything else is enough; where the network knows
@@ -315,8 +315,8 @@ def wait_for_annotations(
 
     Yields
     ------
-    Warned
-        Once, where there is something to wait for.
+    Warned or Resolved
+        Where there is something to wait for: what to do, and that it was done.
     """
     known = set(known)
 
@@ -324,11 +324,23 @@ def wait_for_annotations(
         counts = count_all(annotated)
         return bool(counts) and len({*counts, *known}) >= 2
 
-    if not enough():
-        one = known or any(pair.store.zero_is_class for pair in annotated)
-        yield Warned(WAITING_FOR_ONE if one else _missing_labels(annotated))
+    one = known or any(pair.store.zero_is_class for pair in annotated)
+    said = ""
     while not enough() and not control.stopped:
+        message = WAITING_FOR_ONE if one else _missing_labels(annotated)
+        if message != said:
+            yield from _replaced(said, message)
+            said = message
         time.sleep(POLL_SECONDS)
+    yield from _replaced(said, "")
+
+
+def _replaced(before: str, now: str) -> Iterator[Warned | Resolved]:
+    """Take back what was said before, if anything, and say something else, if anything."""
+    if before:
+        yield Resolved(before)
+    if now:
+        yield Warned(now)
 
 
 def _missing_labels(annotated: Sequence[AnnotatedImage]) -> str:

@@ -50,6 +50,10 @@ class Planned(Protocol):
         """Return its plan; called in a thread."""
 
 
+PENDING = "The layers of the network are listed here as soon as it can be trained."
+"""What is shown in place of a network; why there is none, the form says."""
+
+
 class AdvancedSettings(QWidget):
     """A form of the options of a training, and a table of the resulting network.
 
@@ -124,8 +128,8 @@ class AdvancedSettings(QWidget):
     def _plan(self) -> None:
         try:
             request = self._request()
-        except NapariUnetError as error:
-            self.network.set_network(None, str(error))
+        except NapariUnetError:
+            self.network.set_network(None, PENDING)
             self.planned.emit(None)
         else:
             self._planner.start_call(request.plan)
@@ -135,5 +139,5 @@ class AdvancedSettings(QWidget):
         self.planned.emit(plan)
 
     def _show_problem(self, error: NapariUnetError) -> None:
-        self.network.set_network(None, str(error))
+        self.network.set_network(None, PENDING)
         self.planned.emit(error)

@@ -37,9 +37,12 @@ class LayerCombo(QComboBox):
     ----------
     layerChanged : Signal()
         Another layer is chosen, or none.
+    layerEdited : Signal()
+        The chosen layer has other data, axes or another place in the world.
     """
 
     layerChanged = Signal()  # noqa: N815 - Qt's way of naming
+    layerEdited = Signal()  # noqa: N815 - Qt's way of naming
 
     def __init__(
         self,
@@ -63,6 +66,8 @@ class LayerCombo(QComboBox):
         self._subscriptions.connect(
             self._follow, events.inserted, events.removed, events.reordered, events.renamed
         )
+        self._of_chosen = Subscriptions()
+        self.layerChanged.connect(self._follow_chosen)
         self.currentIndexChanged.connect(lambda _: self.layerChanged.emit())
         self._follow()
 
@@ -92,6 +97,19 @@ class LayerCombo(QComboBox):
     def release(self) -> None:
         """Disconnect from the viewer."""
         self._subscriptions.release()
+        self._of_chosen.release()
+
+    def _follow_chosen(self) -> None:
+        self._of_chosen.release()
+        layer = self.layer()
+        if layer is not None:
+            events = layer.events
+            self._of_chosen.connect(
+                self._edited, events.data, events.axis_labels, events.units, events.scale
+            )
+
+    def _edited(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
+        self.layerEdited.emit()
 
     def _follow(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
         before = self.layer()

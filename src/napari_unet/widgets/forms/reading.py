@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_unet.geometry.axes import AxisLayout, describe_layout
 from napari_unet.widgets.layers.layer_data import LayerData
+from napari_unet.widgets.qt.style import mark
 
 TIP = (
     "How the image is read. The names and units of the layer's axes decide, and its shape where "
@@ -52,7 +53,13 @@ class ReadingLine(QLabel):
         shape: Any = image.data.shape
         self.show_text(describe_layout(shape, layout, image.axes, rgb=image.rgb))
 
+    def show_problem(self, text: str) -> None:
+        """Show why it cannot be read."""
+        self.show_text(text)
+        mark(self, "error")
+
     def show_text(self, text: str) -> None:
         """Show another text; empty to hide the line."""
         self.setText(text)
         self.setVisible(bool(text))
+        mark(self, "faint")

@@ -8,7 +8,7 @@ from typing import Any
 
 from napari import Viewer
 from napari.layers import Image, Labels
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_unet.data.image import ImageView
@@ -110,7 +110,14 @@ class PredictForm(QWidget):
         Where the layers are.
     session : Session
         The models.
+
+    Attributes
+    ----------
+    edited : Signal()
+        Another model or layer is chosen, or a layer or a setting has changed.
     """
+
+    edited = Signal()
 
     def __init__(self, viewer: Viewer, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -130,6 +137,13 @@ class PredictForm(QWidget):
         self.reading = ReadingLine(CHANGE)
         self._rows = form_layout()
         self._arrange()
+        settings = (self.probabilities, self.keep_known, self.flips, self.tile, self.model)
+        for editor in settings:
+            editor.valueChanged.connect(self.edited)
+        for combo in (self.image, self.missing):
+            combo.layerChanged.connect(self.edited)
+            combo.layerEdited.connect(self._show_compatibility)
+            combo.layerEdited.connect(self.edited)
         self.files.opened.connect(self.model.setValue)
         self.model.valueChanged.connect(self._show_model)
         self.image.layerChanged.connect(self._suggest_mask)

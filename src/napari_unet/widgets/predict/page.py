@@ -6,7 +6,7 @@ from typing import Any
 
 from napari import Viewer
 from napari.layers import Layer
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_info
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.display import count, duration
@@ -22,7 +22,17 @@ from napari_unet.widgets.predict.provenance_dialog import show_how
 from napari_unet.widgets.predict.quality import QualityChecks
 from napari_unet.widgets.predict.refine import RefinePanel
 from napari_unet.widgets.qt.event_thread import EventRunner
-from napari_unet.widgets.qt.style import Notice, Scroll, Section
+from napari_unet.widgets.qt.notices import NoticeBoard
+from napari_unet.widgets.qt.style import Scroll, Section
+
+PROBLEM = "problem"
+"""Topic: why nothing can be predicted, or why the last prediction failed."""
+
+RESULT_SAID = "result"
+"""Topic: how the last prediction ended."""
+
+FILES = "files"
+"""Topic: that a model is being read or exported."""
 
 
 class PredictPage(QWidget):
@@ -61,7 +71,7 @@ class PredictPage(QWidget):
         self._can_refine = False
         self.form = PredictForm(viewer, session)
         self.prediction = PredictionRun(viewer, session.worker, self)
-        self.notice = Notice()
+        self.notice = NoticeBoard()
         self.quality = QualityChecks(viewer)
         self.refine = RefinePanel(viewer)
         self.refine_section = Section("Refine the result", self.refine)
@@ -84,7 +94,7 @@ class PredictPage(QWidget):
         """Predict as set in the form."""
         if self.runner.running:
             return
-        self.notice.say("")
+        self.notice.end(PROBLEM, RESULT_SAID)
         try:
             asked = self.form.request()
             self._forget_result()
@@ -118,9 +128,10 @@ class PredictPage(QWidget):
         self.quality.compare.set_mode("After")
 
     def show_problem(self, error: NapariUnetError) -> None:
-        """Show an error in the viewer and on this page."""
-        show_error(str(error))
-        self.notice.say(str(error), "error")
+        """Say why nothing can be predicted, or why it failed, until that may have changed."""
+        self.notice.say(PROBLEM, str(error), "error")
+        if not self.isVisibleTo(self.window()):
+            show_info("The prediction failed: the Predict page says why.")
 
     def release(self) -> None:
         """Stop, and disconnect from the viewer."""
@@ -152,8 +163,9 @@ class PredictPage(QWidget):
         self.footer.predict.clicked.connect(self.start)
         self.footer.cancel.clicked.connect(self._cancel)
         self.provenance.clicked.connect(self._show_provenance)
-        self.form.files.said.connect(self.notice.say)
-        self.form.files.failed.connect(self.show_problem)
+        self.form.files.said.connect(self._say_files)
+        self.form.files.failed.connect(lambda error: show_error(str(error)))
+        self.notice.end_with(self.form.edited, PROBLEM, RESULT_SAID)
         self.prediction.tileDone.connect(self._show_tile)
         self.prediction.finished.connect(self._take_result)
         self.prediction.resultRemoved.connect(self._say_removed)
@@ -186,12 +198,18 @@ class PredictPage(QWidget):
             self._can_refine = True
         if event.complete:
             tiles = count(self.prediction.tiles, "tile")
-            self.notice.say(f"Predicted in {duration(event.seconds)}, {tiles}.")
+            self.notice.say(RESULT_SAID, f"Predicted in {duration(event.seconds)}, {tiles}.")
         else:
-            self.notice.say("Stopped; what was predicted before is kept.")
+            self.notice.say(RESULT_SAID, "Stopped; what was predicted before is kept.")
 
     def _say_removed(self) -> None:
-        self.notice.say("The result's layer was removed, so the prediction was stopped.", "warning")
+        text = "The result's layer was removed, so the prediction was stopped."
+        self.notice.say(RESULT_SAID, text, "warning")
+
+    def _say_files(self, text: str) -> None:
+        self.notice.end(FILES)
+        if text:
+            self.notice.say(FILES, text)
 
     def _cancel(self) -> None:
         self.runner.stop()

@@ -335,6 +335,9 @@ class ReferencePanel(QWidget):
         self.runner.happened.connect(self._show_comparison)
         self.runner.failed.connect(self._show_problem)
         self.runner.ended.connect(self._show_state)
+        dims = viewer.dims.events
+        self._subscriptions = Subscriptions()
+        self._subscriptions.connect(self._moved, dims.current_step, dims.order)
         self._show_state()
 
     def set_result(self, pair: PredictionPair) -> None:
@@ -352,6 +355,7 @@ class ReferencePanel(QWidget):
         self.clear()
         self.runner.abandon()
         self.layer.release()
+        self._subscriptions.release()
 
     def start(self) -> None:
         """Measure what is in view."""
@@ -389,6 +393,9 @@ class ReferencePanel(QWidget):
         self._asked = None
         self._say("")
         self._show_state()
+
+    def _moved(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
+        self.notice.say("")  # it was about another plane
 
     def _show_comparison(self, found: tuple[Plane, Comparison]) -> None:
         plane, (result, given) = found[0], (found[1].result, found[1].given)

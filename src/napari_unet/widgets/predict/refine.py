@@ -306,6 +306,7 @@ class RefinePanel(QWidget):
             self.form.object_class.setValue(self._session.rarest_in_view())
 
     def _changed(self) -> None:
+        self.notice.say("")
         self._show_state()
         if self._session is not None:
             self.preview.options_changed()

@@ -218,21 +218,6 @@ class Notice(QLabel):
         self.setVisible(bool(text))
         mark(self, "notice")
 
-    def add(self, text: str, kind: Literal["info", "warning"] = "warning") -> None:
-        """Append a sentence, unless it is shown already; a warning remains a warning.
-
-        Parameters
-        ----------
-        text : str
-            The sentence.
-        kind : {"info", "warning"}
-            Its kind, if what is shown before is no warning.
-        """
-        lines = self.text().splitlines()
-        if text not in lines:
-            informs = not lines or self.property("kind") == "info"
-            self.say("\n".join([*lines, text]), kind if informs else "warning")
-
 
 class _WheelGuard(QObject):
     """Lets the mouse wheel scroll the panel, unless the editor under it has the focus."""

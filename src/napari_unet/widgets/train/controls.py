@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from html import escape
 
 from qtpy.QtCore import Qt
@@ -272,6 +272,18 @@ class AdviceLine(QFrame):
         self.setAccessibleDescription(advice.message)
         self._dress()
         self.show()
+
+    def keep(self, keys: Collection[str]) -> None:
+        """Forget advice whose cause has disappeared.
+
+        Parameters
+        ----------
+        keys : collection of str
+            The keys of the advice that still holds.
+        """
+        self.said = [advice for advice in self.said if advice.key in keys]
+        if self.shown is not None and self.shown.key not in keys:
+            self.dismiss()
 
     def dismiss(self) -> None:
         """Hide the line until there is new advice."""

@@ -70,12 +70,18 @@ class TaskForm(QWidget):
     Attributes
     ----------
     valueChanged : Signal()
-        A setting has changed.
+        A layer, or a setting that is not in "Advanced", has changed.
+    edited : Signal()
+        A layer, or any setting, has changed.
+    explained : Signal(str)
+        The form says by itself why nothing can be trained as it is set.
     failed : Signal(object)
         What the user asked for cannot be done; a `NapariUnetError`.
     """
 
     valueChanged = Signal()  # noqa: N815 - Qt's way of naming
+    edited = Signal()
+    explained = Signal(str)
     failed = Signal(object)
 
     def __init__(
@@ -110,6 +116,9 @@ class TaskForm(QWidget):
         self.start.valueChanged.connect(self._size_changed)
         self.start.valueChanged.connect(self._start_changed)
         self.start.failed.connect(self.failed)
+        self.image.layerEdited.connect(self._changed)
+        for source in (self.valueChanged, self.advanced.form.valueChanged):
+            source.connect(self.edited)
         self.advanced_section.opened.connect(self.advanced.replan)
         self.advanced.planned.connect(self._show_reading)
         for editor in (self.start, self.ndim, self.net_size, self.budget, self.network):
@@ -230,7 +239,8 @@ class TaskForm(QWidget):
         """Say how the image is read in this plan, or why it cannot be."""
         layer = self.image.layer()
         if isinstance(plan, NapariUnetError):
-            self.reading.show_text(str(plan))
+            self.reading.show_problem(str(plan))
+            self.explained.emit(str(plan))
         elif plan is None or layer is None or array_shape(layer) != plan.images[0].shape:
             self.reading.show_text("")
         else:

@@ -252,11 +252,17 @@ class TaskForms(QWidget):
     ----------
     changed : Signal()
         Another task is chosen.
+    edited : Signal()
+        Another task is chosen, or a layer or a setting has changed.
+    explained : Signal(str)
+        A form says by itself why nothing can be trained as it is set.
     failed : Signal(object)
         What the user asked for cannot be done; a `NapariUnetError`.
     """
 
     changed = Signal()
+    edited = Signal()
+    explained = Signal(str)
     failed = Signal(object)
 
     def __init__(self, viewer: Viewer, session: Session, parent: QWidget | None = None) -> None:
@@ -284,7 +290,8 @@ class TaskForms(QWidget):
         self._layout.setSpacing(0)
         for part in (self._head, self.segment):
             self._layout.addWidget(part)
-        self.segment.failed.connect(self.failed)
+        self._connect(self.segment)
+        self.changed.connect(self.edited)
         self.choice.valueChanged.connect(self._chosen)
         self._chosen()
 
@@ -312,6 +319,11 @@ class TaskForms(QWidget):
     def _form(self, task: Task) -> TaskForm:
         if task not in self._forms:
             form = self._forms[task] = ImageForm(self._viewer, task, self._session)
-            form.failed.connect(self.failed)
+            self._connect(form)
             self._layout.addWidget(form)
         return self._forms[task]
+
+    def _connect(self, form: TaskForm) -> None:
+        form.failed.connect(self.failed)
+        form.edited.connect(self.edited)
+        form.explained.connect(self.explained)

@@ -5,16 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from napari import Viewer
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unet.errors import NapariUnetError
 from napari_unet.model import TrainedModel
-from napari_unet.training.events import Decision, Finished, Snapshot, Started, Stepped, Warned
+from napari_unet.training.events import (
+    Decision,
+    Finished,
+    Resolved,
+    Snapshot,
+    Started,
+    Stepped,
+    Suggested,
+    Warned,
+)
 from napari_unet.widgets.models import ModelSaver, Session
 from napari_unet.widgets.qt.event_thread import EventRunner
-from napari_unet.widgets.qt.style import Notice, Palette, Scroll, Section
+from napari_unet.widgets.qt.notices import NoticeBoard
+from napari_unet.widgets.qt.style import Palette, Scroll, Section
 from napari_unet.widgets.qt.subscriptions import Subscriptions
 from napari_unet.widgets.train.controls import TrainFooter
 from napari_unet.widgets.train.forms import TaskForm
@@ -23,6 +33,21 @@ from napari_unet.widgets.train.live_view import LiveView
 from napari_unet.widgets.train.progress import TrainingProgress
 from napari_unet.widgets.train.runs import RunsBox
 from napari_unet.widgets.train.training import TrainingRun
+
+PROBLEM = "problem"
+"""Topic: why no training can start, or why the last one failed."""
+
+TRAINING = "training"
+"""Topic: what the training says of itself."""
+
+KEPT = "kept"
+"""Topic: where a moment of the training was kept."""
+
+PLACE = "place"
+"""Topic: that no place to paint stands out."""
+
+REMOVED = "removed"
+"""Topic: that a layer was removed while it was learned from."""
 
 
 class TrainPage(QWidget):
@@ -70,7 +95,7 @@ class TrainPage(QWidget):
         self.training = TrainingRun(viewer, session, self)
         self.live = LiveView(viewer, self.training, session.worker, self)
         self.progress = TrainingProgress(Palette.of(viewer.theme), self.training.colors)
-        self.notice = Notice()
+        self.notice = NoticeBoard()
         self.footer = TrainFooter()
         self.runs = RunsBox(viewer, session)
         self.runs_section = Section("Runs", self.runs)
@@ -101,7 +126,6 @@ class TrainPage(QWidget):
             return
         self.began.emit()
         self.live.begin()
-        self.notice.say("")
         self.progress.clear()
         self.footer.begin()
         self._show_state()
@@ -119,10 +143,15 @@ class TrainPage(QWidget):
         self.live.suggestions.go()
 
     def show_problem(self, error: NapariUnetError) -> None:
-        """Show an error in the viewer and on this page."""
-        show_error(str(error))
-        self.notice.say(str(error), "error")
+        """Say why no training can start, or why it failed, until that may have changed."""
+        reading = self.form.reading
+        if reading.text() == str(error) and not reading.isHidden():
+            self._scroll.show_part(reading)
+            return
+        self.notice.say(PROBLEM, str(error), "error")
         self._scroll.show_part(self.notice)
+        if not self.isVisibleTo(self.window()):
+            show_info("The training cannot go on: the Train page says why.")
 
     def set_palette(self, palette: Palette) -> None:
         """Take the colours of a theme."""
@@ -172,10 +201,16 @@ class TrainPage(QWidget):
         training.ended.connect(self._show_end)
         self.tasks.changed.connect(self._show_state)
         self.runs_section.opened.connect(self.runs.refresh)
-        for part in (self._saver, self.live):
-            part.said.connect(self.notice.say)
-        for source in (self.tasks, training, self.live, self._saver, self.runs):
-            source.failed.connect(self.show_problem)
+        self.live.said.connect(lambda text: self.notice.say(PLACE, text))
+        for about_setup in (self.tasks.failed, training.failed):
+            about_setup.connect(self.show_problem)
+        for in_passing in (self.live.failed, self._saver.failed, self.runs.failed):
+            in_passing.connect(lambda error: show_error(str(error)))
+        self.notice.end_with(self.began, PROBLEM, TRAINING, KEPT)
+        self.notice.end_with(self.tasks.edited, PROBLEM, KEPT, PLACE)
+        self.notice.end_with(training.ended, PLACE, REMOVED)
+        self.tasks.edited.connect(self._forget_last)
+        self.tasks.explained.connect(self.notice.take_back)
 
     def _show_state(self) -> None:
         """Show the buttons and parts that make sense now."""
@@ -193,17 +228,20 @@ class TrainPage(QWidget):
 
     def _show_event(self, event: Any) -> None:
         self.progress.show_event(event)
+        if isinstance(event, Suggested):
+            self.notice.end(PLACE)
         self.live.show_event(event)
         match event:
             case Started():
-                self.notice.say("")
                 self._show_state()
             case Snapshot() if len(self.progress.history.history.items) == 2:
                 self._worker.warm_up()  # for the preview of an earlier moment
             case Warned():
-                self.notice.add(event.message)
+                self.notice.add(TRAINING, event.message)
+            case Resolved():
+                self.notice.take_back(event.message)
             case Decision():
-                self.notice.add(event.message, "info")
+                self.notice.add(TRAINING, event.message, "info")
             case Finished():
                 self.footer.show_finished(event, self.progress.scores)
 
@@ -219,6 +257,12 @@ class TrainPage(QWidget):
         if not self.training.proceed():
             self.live.show_result()
 
+    def _forget_last(self) -> None:
+        """Take away what was said of the last training, for what is set up now is another one."""
+        if not self.training.running:
+            self.notice.end(TRAINING)
+            self.progress.advice.dismiss()
+
     def _keep(self, moment: Snapshot | None) -> None:
         """Add the weights of a moment to the models; None: the present weights."""
         if moment is None:
@@ -228,7 +272,9 @@ class TrainPage(QWidget):
 
     def _add_model(self, model: TrainedModel) -> None:
         named = self.training.add_to_session(model)
-        self.notice.say(f"Kept as {named.name}. Choose it on the Predict page, or to start from.")
+        self.notice.say(
+            KEPT, f"Kept as {named.name}. Choose it on the Predict page, or to start from."
+        )
 
     def _branch(self, moment: Snapshot) -> None:
         """Train on from an earlier moment."""
@@ -262,7 +308,9 @@ class TrainPage(QWidget):
             return
         name = event.value.name
         if self.training.running:
-            self.notice.add(f"“{name}” was removed; the training goes on with what it had.")
+            self.notice.add(
+                REMOVED, f"“{name}” was removed; the training goes on with what it had."
+            )
         if event.value is pairs[0][0]:
             self.footer.predict.setEnabled(False)
             self.footer.predict.setToolTip(f"“{name}” was removed from the viewer.")

@@ -93,6 +93,7 @@ class TrainingProgress(QWidget):
                 self.history.set_end(event.model)
         for advice in self._adviser.feed(event):
             self.advice.show_advice(advice, dict(zip(self.names, self.hex_colors(), strict=False)))
+        self.advice.keep(self._adviser.standing)
 
     def hex_colors(self) -> list[str]:
         """Return the colours of the classes, as ``#rrggbb``."""

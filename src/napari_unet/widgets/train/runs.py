@@ -184,7 +184,7 @@ class RunsDialog(QDialog):
         self._loader.failed.connect(self._say_error)
         self._loader.ended.connect(self._show_chosen)
         self.differs.toggled.connect(self._fill)
-        self.table.itemSelectionChanged.connect(self._show_chosen)
+        self.table.itemSelectionChanged.connect(self._selected)
         self.table.itemDoubleClicked.connect(lambda _: self._open_report())
         self.report.clicked.connect(self._open_report)
         self.use.clicked.connect(self._use_clicked)
@@ -227,6 +227,11 @@ class RunsDialog(QDialog):
         heads = ["When", *(humanise(name.replace(".", ": ")) for name in settings)]
         columns = [list(map(_when, self.runs)), *settings.values()]
         return heads, [list(row) for row in zip(*columns, strict=True)]
+
+    def _selected(self) -> None:
+        """Show what can be done with another training; what was said of the last one is over."""
+        self.notice.say("")
+        self._show_chosen()
 
     def _show_chosen(self) -> None:
         run = self.chosen
@@ -458,6 +463,7 @@ class RunsBox(QWidget):
         if path:
             FOLDER.remember(path)
             self.place.set_path(Path(path))
+            self.notice.say("")  # it is of a TensorBoard of the folder before
             self.refresh()
 
     def _report_clicked(self) -> None:

@@ -208,6 +208,7 @@ class TrainForm(TaskForm):
         self.image.layerChanged.connect(self._image_changed)
         self.labels.layerChanged.connect(self._labels_changed)
         self.new.clicked.connect(self._add_strokes)
+        self.labels.layerEdited.connect(self._changed)
         for editor in (self.zero, self.pairs):
             editor.valueChanged.connect(self._changed)
         self.strokes.changed.connect(self._changed)
