@@ -220,7 +220,7 @@ def test_waiting_for_a_second_class_ends_when_it_is_painted(room, notes):
     page = room.panel.train
     room.form.budget.setValue({"seconds": 600})
     room.click(page.footer.train)
-    waits = "the training then begins by itself"
+    waits = "paint at least one stroke of a second label"
     once(room, notes, waits)
     layer = room.viewer.layers["strokes"]
     layer.selected_label, layer.brush_size = 2, 3
@@ -265,13 +265,13 @@ def test_that_no_place_stands_out_is_said_until_one_does(room, notes):
     room.train(1)
     page.training.started = started()
     page._show_event(Suggested(0, ()))
-    once(room, notes, "No place stands out")
+    once(room, notes, "confident everywhere")
     page._show_event(Suggested(0, ((32, 32),)))
-    gone(room, notes, "No place stands out")
+    gone(room, notes, "confident everywhere")
     page._show_event(Suggested(0, ()))
-    once(room, notes, "No place stands out")
+    once(room, notes, "confident everywhere")
     strokes_painted(room)
-    gone(room, notes, "No place stands out")
+    gone(room, notes, "confident everywhere")
 
 
 def started():

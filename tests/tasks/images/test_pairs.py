@@ -19,10 +19,10 @@ from napari_unet.geometry.axes import find_layout
 from napari_unet.geometry.region import Region
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.plan import choose_ndim
-from napari_unet.tasks.segmentation.data import digest_of, open_all_annotated
+from napari_unet.tasks.segmentation.data import WAITING_FOR_ONE, digest_of, open_all_annotated
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.task import SegmentationTask
-from napari_unet.training.events import ClassesGrew, Finished, Started, Stepped, Warned
+from napari_unet.training.events import ClassesGrew, Finished, Resolved, Started, Stepped, Warned
 
 TINY = UNetConfig(encoder=((8,),), bottom=(8,), decoder=((8,),), stem=(2, 2), up="nearest")
 HOW = {"network": TINY, "batch_size": 2, "patch": (48, 48), "steps": 3, "threads": 1}
@@ -134,11 +134,13 @@ def test_it_waits_until_two_classes_are_painted_on_all_together():
     images, _ = dark_and_bright()
     stores = [AnnotationStore(image.shape, 2) for image in images]
     events = train(images, stores, **HOW)
-    assert "each of two classes" in next(events).message
+    waiting = next(events)
+    assert "each of two labels" in waiting.message
     for number, store in enumerate(stores, start=1):
         stroke = (Region((10, 10), (20, 80)), np.full((10, 70), number))
         threading.Timer(0.1 * number, store.write, stroke).start()
-    assert isinstance(next(events), Started)
+    assert next(events) == Resolved(waiting.message)
+    assert isinstance(next(e for e in events if not isinstance(e, Warned | Resolved)), Started)
     assert isinstance(list(events)[-1], Finished)
 
 
@@ -147,8 +149,9 @@ def test_with_background_one_stroke_is_enough():
     events = train(striped(), store, zero="background", **HOW)
     waiting = next(events)
     assert isinstance(waiting, Warned)
-    assert waiting.message.startswith("Paint a stroke:")
+    assert waiting.message == WAITING_FOR_ONE
     store.write(Region((10, 10), (20, 80)), np.full((10, 70), 1))
+    assert next(events) == Resolved(WAITING_FOR_ONE)
     assert next(events).class_names == ("background", "class 1")
 
 

@@ -20,7 +20,15 @@ from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.segmentation.data import plan_segmentation
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.task import SegmentationTask
-from napari_unet.training.events import ClassesGrew, Finished, Previewed, Started, Stepped, Warned
+from napari_unet.training.events import (
+    ClassesGrew,
+    Finished,
+    Previewed,
+    Resolved,
+    Started,
+    Stepped,
+    Warned,
+)
 from tests.tasks.segmentation.annotated import open_annotated
 
 TINY = UNetConfig(encoder=((8,),), bottom=(8,), decoder=((8,),), stem=(2, 2), up="nearest")
@@ -150,8 +158,9 @@ def test_it_waits_for_the_second_class(image):
     events = train(image, store, control=control, **HOW)
     waiting = next(events)
     assert isinstance(waiting, Warned)
-    assert "each of two classes" in waiting.message
+    assert "a second label" in waiting.message
     threading.Timer(0.3, stroke, (store, 55, 2)).start()
+    assert next(events) == Resolved(waiting.message)
     assert isinstance(next(events), Started)
     control.stop()
     list(events)
@@ -160,9 +169,9 @@ def test_it_waits_for_the_second_class(image):
 def test_stopping_while_it_waits_ends_it_without_a_model(image):
     control = Control()
     events = train(image, AnnotationStore((120, 100), 2), control=control, **HOW)
-    next(events)
+    waiting = next(events)
     control.stop()
-    assert list(events) == []
+    assert list(events) == [Resolved(waiting.message)]
 
 
 def test_a_preview_comes_when_somebody_looks(image, store):

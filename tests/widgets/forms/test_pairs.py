@@ -18,7 +18,7 @@ from napari_unet.geometry.region import Region
 from napari_unet.model import ClassInfo, TrainedModel, weights_of
 from napari_unet.network.build import build_network
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.training.events import Finished, Started, Warned
+from napari_unet.training.events import Finished, Resolved, Started, Warned
 from napari_unet.widgets.models import FILE, FRESH, Session
 from napari_unet.widgets.train.segmentation_form import GIVEN, TrainForm
 from napari_unet.workers.process import InProcessWorker
@@ -162,11 +162,11 @@ def test_it_waits_for_the_strokes_and_begins_by_itself(form, viewer):
     events = request.events(InProcessWorker(), Control(), opened.extend)
     waiting = next(events)
     assert isinstance(waiting, Warned)
-    assert waiting.message.startswith("Paint a stroke of each of two classes")
+    assert "one stroke of each of two labels" in waiting.message
     for value, column in ((1, 6), (2, 52)):
         stroke = (Region((8, column), (56, column + 6)), np.full((48, 6), value))
         threading.Timer(0.1 * value, opened[0].write, stroke).start()
-    assert isinstance(next(events), Started)
+    assert isinstance(next(e for e in events if not isinstance(e, Warned | Resolved)), Started)
     assert isinstance(list(events)[-1], Finished)
 
 
@@ -176,9 +176,10 @@ def test_stopped_while_it_waits_it_ends_without_a_model(form, viewer):
     viewer.add_labels(np.zeros((64, 64), np.uint8))
     control = Control()
     events = quick(form.request()).events(InProcessWorker(), control)
-    assert isinstance(next(events), Warned)
+    waiting = next(events)
+    assert isinstance(waiting, Warned)
     control.stop()
-    assert list(events) == []
+    assert list(events) == [Resolved(waiting.message)]
 
 
 def test_a_model_brings_its_network_along(form, viewer):
