@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -14,7 +15,13 @@ from napari_unet.data.annotations import AnnotationStore
 from napari_unet.data.source import ChannelStack, channel_files, open_source
 from napari_unet.errors import InputError
 from napari_unet.inference.predictor import predict_events
-from napari_unet.inference.request import Output, PredictionFinished, Request
+from napari_unet.inference.request import (
+    Output,
+    PredictionFinished,
+    Request,
+    find_view,
+    region_of,
+)
 from napari_unet.model import TrainedModel, load_model
 from napari_unet.runs.folder import record
 from napari_unet.runs.pictures import SamplePictures, as_lists, sources_of
@@ -324,6 +331,7 @@ def predict(
     mask: object | None = None,
     output: Output = "auto",
     tile: Sequence[int] | None = None,
+    region: Sequence[slice] | None = None,
     **request: Any,
 ) -> np.ndarray[Any, Any]:
     """Predict a whole image.
@@ -343,6 +351,10 @@ def predict(
     tile : sequence of int, optional
         Largest input per spatial axis in voxels; chosen from the free memory when None. The
         result does not depend on it.
+    region : sequence of slice, optional
+        What to predict, such as ``np.s_[5:10, :, 100:200]``: a slice without a step for each axis
+        but that of channels. In it the result is that of the whole image; elsewhere labels and
+        probabilities are 0, and an image is as it was.
     **request
         Any other field of `napari_unet.inference.request.Request`.
 
@@ -367,10 +379,26 @@ def predict(
         expected = " or ".join(f'"{name}"' for name in known)
         raise InputError("There is no such output", got=repr(output), expected=expected)
     wanted = Request(output=output, tile=None if tile is None else tuple(tile), **request)
+    if region is not None:
+        view = find_view(model, image, wanted)
+        wanted = replace(wanted, region=_bounds(region, region_of(view, wanted).shape))
     events = predict_events(model, image, wanted, mask=mask)
     result = next(e.result for e in events if isinstance(e, PredictionFinished))
     assert isinstance(result, np.ndarray)
     return result
+
+
+def _bounds(region: Sequence[slice], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return slices as first voxel and one past the last, axis by axis."""
+    if len(region) != len(shape) or any(part.step not in (None, 1) for part in region):
+        raise InputError(
+            "A region needs a slice without a step for each axis but that of channels",
+            got=repr(tuple(region)),
+            expected=f"{len(shape)} slices of an image of shape {shape}",
+        )
+    return tuple(
+        n for part, size in zip(region, shape, strict=True) for n in part.indices(size)[:2]
+    )
 
 
 CHANGEABLE = (

@@ -22,8 +22,10 @@ from napari_unet.cli import commands, work
 from napari_unet.cli.options import with_options
 from napari_unet.data.metadata import AxesMetadata, read_axes_metadata
 from napari_unet.data.normalisation import Normalisation
+from napari_unet.data.source import open_source
 from napari_unet.data.writers import ImageSpec, new_image, write_image
 from napari_unet.errors import InputError
+from napari_unet.geometry.region import Region
 from napari_unet.model import ClassInfo, TrainedModel, load_model, weights_of
 from napari_unet.network.build import build_network
 from napari_unet.network.unet_config import UNetConfig
@@ -189,6 +191,20 @@ def test_predict_writes_what_python_predicts_and_keeps_axes_and_pixel_size(folde
     )
 
 
+@pytest.mark.parametrize("output", ["part.tif", "part.zarr"])
+def test_predict_writes_a_part_as_in_the_whole(folder, output):
+    image = open_source("volume.tif")
+    (depth, height, width), rows = image.shape, "5,20"
+    region = f"1,{depth},{rows},0,{width}"
+    done = run("predict", "m2.safetensors", "volume.tif", "-o", output, "--region", region)
+    assert done.exit_code == 0, done.output
+    expected = napari_unet.predict(load_model("m2.safetensors"), "volume.tif")
+    expected[:1] = expected[:, :5] = expected[:, 20:] = 0
+    assert height > 20
+    written = open_source(output)
+    np.testing.assert_array_equal(written.read(Region.whole(written.shape)), expected)
+
+
 def test_predict_writes_probabilities_as_ome_zarr(folder):
     done = run(
         "predict", "m3.safetensors", "volume.tif", "-o", "out.ome.zarr", "--probabilities",
@@ -263,6 +279,7 @@ FAILURES = {
     "predict m2.safetensors missing.tif -o old.zarr": "There is no such file",
     "predict m2.safetensors image.tif -o old.tif --tile 64": "one size per spatial axis",
     "predict m2.safetensors image.tif -o old.zarr --tile 2,2": "too small for the network",
+    "predict m2.safetensors image.tif -o old.tif --region 0,99,0,9": "does not lie in the image",
     "predict m2.safetensors image.tif -o old.png": "expected .tif or .tiff or .zarr",
     "predict m2.safetensors image.tif -o image.tif": "would overwrite an input",
     "predict m2.safetensors old.zarr/0 -o old.zarr": "would overwrite an input",

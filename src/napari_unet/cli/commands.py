@@ -136,6 +136,15 @@ def predict(
             help="Largest input per spatial axis in voxels (default: what fits into memory).",
         ),
     ] = None,
+    region: Annotated[
+        Any,
+        typer.Option(
+            parser=sizes_of,
+            metavar="INT,...",
+            help="Predict a part: first voxel and one past the last, for each axis but that of "
+            "channels, such as 0,10,64,320,64,320. Elsewhere labels are 0, and an image as it was.",
+        ),
+    ] = None,
     mask: Mask = None,
     flips: Flips = False,
     keep_known: Annotated[
@@ -154,9 +163,8 @@ def predict(
     metadata = read_axes_metadata(image, len(source.shape))
     if probabilities:
         options["output"] = "probabilities"
-    request = Request(
-        **{"tile": tile, "axes": metadata.axes, "flips": flips, "keep_known": keep_known, **options}
-    )
+    given = {"tile": tile, "region": region, "flips": flips, "keep_known": keep_known}
+    request = Request(**{"axes": metadata.axes, **given, **options})
     write_prediction(trained, source, request, output, metadata, mask)
 
 

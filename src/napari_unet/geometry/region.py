@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+from napari_unet.errors import InputError
+
 
 @dataclass(frozen=True, slots=True)
 class Region:
@@ -49,6 +51,42 @@ class Region:
         Region(start=(2, 0), stop=(5, 4))
         """
         return cls(tuple(start), tuple(a + n for a, n in zip(start, shape, strict=True)))
+
+    @classmethod
+    def of_bounds(cls, bounds: Sequence[int], shape: Sequence[int]) -> Region:
+        """Return the region that a list of bounds stands for.
+
+        Parameters
+        ----------
+        bounds : sequence of int
+            First voxel and one past the last, axis by axis.
+        shape : sequence of int
+            Shape of the array that it has to lie in, and to have a voxel in.
+
+        Raises
+        ------
+        InputError
+            Where there are not two bounds per axis, or it does not lie in the array.
+
+        Examples
+        --------
+        >>> Region.of_bounds((2, 5, 0, 4), (9, 9))
+        Region(start=(2, 0), stop=(5, 4))
+        """
+        region = cls(tuple(map(int, bounds[::2])), tuple(map(int, bounds[1::2])))
+        fits = len(bounds) == 2 * len(shape) and cls.whole(shape).contains(region)
+        if not fits or min(region.shape) < 1:
+            raise InputError(
+                "The region of interest does not lie in the image",
+                got=", ".join(map(str, bounds)),
+                expected=f"first and one past the last voxel per axis of {tuple(shape)}",
+            )
+        return region
+
+    @property
+    def bounds(self) -> tuple[int, ...]:
+        """First voxel and one past the last, axis by axis; see `of_bounds`."""
+        return tuple(n for pair in zip(self.start, self.stop, strict=True) for n in pair)
 
     @property
     def ndim(self) -> int:

@@ -41,6 +41,11 @@ class Tile:
     keep: Region
     write: Region
 
+    def clip(self, region: Region) -> Tile:
+        """Return the tile without what it would write outside of a region."""
+        write = self.write.intersect(region)
+        return Tile(self.read, write.within(self.write).shift(self.keep.start), write)
+
 
 @dataclass(frozen=True, slots=True)
 class AxisPlan:
@@ -139,6 +144,32 @@ def plan_tiles(
         start = tuple(a - p.context // 2 for a, p in zip(write.start, plans, strict=True))
         read = Region.of(start, [p.read for p in plans])
         yield Tile(read, Region.whole(write.shape), write)
+
+
+def plan_tiles_in(
+    region: Region, geometry: Sequence[AxisGeometry], max_input: Sequence[int]
+) -> Iterator[Tile]:
+    """Cut a part of an image into tiles, on the grid of the tiles of the whole image.
+
+    Parameters
+    ----------
+    region : Region
+        The part, over the spatial axes.
+    geometry, max_input
+        As for `plan_tiles`.
+
+    Yields
+    ------
+    Tile
+        Their `write` regions partition the part; the results are those of the whole image.
+    """
+    start = tuple(a // g.stride * g.stride for a, g in zip(region.start, geometry, strict=True))
+    shape = tuple(b - a for a, b in zip(start, region.stop, strict=True))
+    for tile in plan_tiles(shape, geometry, max_input):
+        moved = Tile(tile.read.shift(start), tile.keep, tile.write.shift(start))
+        clipped = moved.clip(region)
+        if clipped.write.size:
+            yield clipped
 
 
 def choose_tile(

@@ -21,7 +21,7 @@ from napari_unet.device import choose_device, describe_device, is_out_of_memory,
 from napari_unet.errors import InputError, OutOfMemoryError
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
-from napari_unet.geometry.tiling import Tile, choose_tile, plan_tiles
+from napari_unet.geometry.tiling import Tile, choose_tile, plan_tiles, plan_tiles_in
 from napari_unet.inference.memory import max_tile_voxels, tiling_geometry
 from napari_unet.inference.output_transforms import (
     allowed_flips,
@@ -39,6 +39,7 @@ from napari_unet.inference.request import (
     TileDone,
     find_missing,
     find_view,
+    region_of,
     result_shape_and_dtype,
 )
 from napari_unet.model import TrainedModel
@@ -142,17 +143,20 @@ def predict_events(
     request = request.with_output(model)
     view = find_view(model, image, request)
     missing = find_missing(model, view, mask)
+    region = region_of(view, request)
     out = _checked_result(out, *result_shape_and_dtype(model, view, request.output))
     device = choose_device(request.device)
-    predictor = _TilePredictor(model, request, view, missing, device)
+    predictor = _TilePredictor(model, request, view, missing, region, device)
     tiles = predictor.plan()
-    loops = list(product(*map(range, view.loop_shape)))
+    layout = view.layout.labels
+    loops = list(product(*(range(region.start[a], region.stop[a]) for a in layout.loops)))
     total = len(loops) * len(tiles)
     done = 0
     began = time.monotonic()
     tile_shape = tiles[0].read.shape
     yield PredictionStarted(total, tile_shape, describe_device(device), out.shape, str(out.dtype))
     with using_threads(request.threads):
+        predictor.write_around(out)
         for index, tile in product(loops, tiles):
             began += control.wait()  # pauses do not count
             if control.stopped:
@@ -200,8 +204,10 @@ class _TilePredictor:
         request: Request,
         view: ImageView,
         missing: ImageView | None,
+        region: Region,
         device: torch.device,
     ) -> None:
+        self._region = region
         self._model = model
         self._request = request
         self._view = view
@@ -213,17 +219,21 @@ class _TilePredictor:
         self._fitted: tuple[tuple[int, ...], Normalisation] | None = None
 
     def plan(self) -> list[Tile]:
-        """Return the tiles of one image."""
+        """Return the tiles of one image, or of its part that is to be predicted."""
         config = self._model.config
-        shape = self._view.spatial_shape
+        axes = self._view.layout.labels.spatial
+        ends = (self._region.start, self._region.stop)
+        part = Region(*(tuple(end[a] for a in axes) for end in ends))
         geometry = with_filter_margin(self._geometry, self._model.input_spec.noise)
         if self._geometry == config.geometry:
             most = max_tile_voxels(config, self._device)
             tile = _check_tile(self._request.tile, self._model)
-            tile = tile or choose_tile(shape, geometry, most)
-        else:  # in one piece
-            tile = tuple(g.input_for(n) for g, n in zip(geometry, shape, strict=True))
-        return list(plan_tiles(shape, geometry, tile))
+            return list(
+                plan_tiles_in(part, geometry, tile or choose_tile(part.shape, geometry, most))
+            )
+        shape = self._view.spatial_shape  # in one piece
+        tile = tuple(g.input_for(n) for g, n in zip(geometry, shape, strict=True))
+        return [one.clip(part) for one in plan_tiles(shape, geometry, tile)]
 
     @torch.inference_mode()
     def predict(self, out: Any, index: tuple[int, ...], tile: Tile) -> None:
@@ -251,9 +261,53 @@ class _TilePredictor:
             kept = self._missing if self._request.keep_known else None
             assert model.target is not None
             image = to_grey_values(model.target, outputs, view, kept, index, tile.write)
+            outside = self._outside(index, tile.write)
+            if outside is not None:
+                image[:, outside] = self._original(index, tile.write)[:, outside]
             _write_image(out, view.layout, index, tile.write, image)
         else:
-            _write(out, view.layout.labels, model, self._request.output, index, tile.write, outputs)
+            outside = self._outside(index, tile.write)
+            _write(
+                out,
+                view.layout.labels,
+                model,
+                self._request.output,
+                index,
+                tile.write,
+                outputs,
+                outside,
+            )
+
+    def write_around(self, out: Any) -> None:
+        """Write the image itself into a result that is an image and predicted only in part."""
+        whole = Region.whole(self._view.spatial_shape)
+        if self._request.output != "image" or self._request.region is None:
+            return
+        for index in product(*map(range, self._view.loop_shape)):
+            _write_image(out, self._view.layout, index, whole, self._original(index, whole))
+
+    def _original(self, index: tuple[int, ...], region: Region) -> NDArray[Any]:
+        """Return the image (channel, *spatial) itself, 0 where it is not finite.
+
+        Where the result has other channels than the image, all of it is 0.
+        """
+        channels = self._model.config.out_channels
+        pixels = self._view.read_raw(index, region)[self._view.centre_channels]
+        if len(pixels) != channels:
+            return np.zeros((channels, *region.shape), np.float32)
+        return np.where(np.isfinite(pixels), pixels, 0)
+
+    def _outside(self, index: tuple[int, ...], region: Region) -> NDArray[np.bool_] | None:
+        """Return which pixels of a tile are not to be predicted; None where all are."""
+        inside = self._request.inside
+        if inside is None:
+            return None
+        wanted = np.broadcast_to(inside, self._region.shape)
+        layout = self._view.layout.labels
+        start = tuple(self._region.start[a] for a in layout.spatial)
+        place = region.shift(tuple(-a for a in start))
+        loop = tuple(i - self._region.start[a] for a, i in zip(layout.loops, index, strict=True))
+        return ~wanted[tuple(_tile_key(layout, loop, place))]
 
     def _normalisation(self, index: tuple[int, ...]) -> Normalisation:
         """Return the normalisation of an image; it is kept for all of its tiles."""
@@ -276,14 +330,19 @@ def _write(
     index: tuple[int, ...],
     region: Region,
     logits: Tensor,
+    outside: NDArray[np.bool_] | None = None,
 ) -> None:
-    """Write the labels or probabilities of a tile into the result."""
+    """Write the labels or probabilities of a tile into the result, 0 outside of the region."""
     key = _tile_key(layout, index, region)
     if output == "probabilities":
-        out[(slice(None), *key)] = torch.softmax(logits, 0).numpy()
+        found = torch.softmax(logits, 0).numpy()
+        key.insert(0, slice(None))
     else:
         values = np.array([c.value for c in model.classes], out.dtype)
-        out[tuple(key)] = values[logits.argmax(0).numpy()]
+        found = values[logits.argmax(0).numpy()]
+    if outside is not None:
+        found[..., outside] = 0
+    out[tuple(key)] = found
 
 
 def _write_image(

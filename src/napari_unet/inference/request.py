@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_unet.data.image import ImageView
 from napari_unet.data.inputs import missing_view
@@ -49,6 +50,12 @@ class Request:
         and eight times as slow.
     keep_known : bool
         Whether a model that fills in missing pixels returns known pixels unchanged.
+    region : tuple of int, optional
+        What to predict: first voxel and one past the last, for each axis of the image but that of
+        channels. Elsewhere labels and probabilities are 0, and an image is as it was.
+    inside : ndarray of bool, optional
+        Which voxels of that region to predict; its shape is that of the region, or 1 along axes
+        along which all voxels are alike.
     """
 
     output: Output = "auto"
@@ -60,6 +67,8 @@ class Request:
     threads: int | None = None
     flips: bool = False
     keep_known: bool = True
+    region: tuple[int, ...] | None = None
+    inside: NDArray[np.bool_] | None = None
 
     def with_output(self, model: TrainedModel) -> Request:
         """Return the request with its output resolved, if it is "auto".
@@ -127,6 +136,42 @@ def find_view(model: TrainedModel, image: object, request: Request) -> ImageView
         )
     spec = model.input_spec
     return ImageView(source, layout, spec.context_planes, spec.periodic_axes, spec.border)
+
+
+def region_of(view: ImageView, request: Request) -> Region:
+    """Return what is to be predicted: by default all of it.
+
+    Parameters
+    ----------
+    view : ImageView
+        The image.
+    request : Request
+        With a region, or without.
+
+    Returns
+    -------
+    Region
+        Over all axes of the image but that of channels, in voxels.
+
+    Raises
+    ------
+    InputError
+        Where the region does not lie in the image, or `inside` does not fit it.
+    """
+    channel = view.layout.channel
+    shape = tuple(n for axis, n in enumerate(view.source.shape) if axis != channel)
+    if request.region is None:
+        return Region.whole(shape)
+    region = Region.of_bounds(request.region, shape)
+    if request.inside is not None:
+        sizes = zip(request.inside.shape, region.shape, strict=False)
+        if request.inside.ndim != region.ndim or any(n not in (1, m) for n, m in sizes):
+            raise InputError(
+                "The mask of the region has another shape",
+                got=request.inside.shape,
+                expected=region.shape,
+            )
+    return region
 
 
 def find_missing(model: TrainedModel, view: ImageView, mask: object | None) -> ImageView | None:

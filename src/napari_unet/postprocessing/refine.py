@@ -142,7 +142,9 @@ def refine_events(
     for index in np.ndindex(*loops):
         if control.stopped:
             break
-        part, number = refiner.refine(np.asarray(probabilities[(slice(None), *index)]))
+        given = np.asarray(probabilities[(slice(None), *index)])
+        part, number = refiner.refine(given)
+        part[~given.any(0)] = 0  # nothing was predicted there
         labels[index] = np.where(part > 0, part + total, 0) if total else part
         total += number
         done += 1

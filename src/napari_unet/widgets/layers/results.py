@@ -62,7 +62,9 @@ class LabelsAndProbabilities:
 
     def __setitem__(self, where: tuple[Any, ...], values: NDArray[Any]) -> None:
         self._probabilities[where] = values
-        self._labels[where[1:]] = self._values[values.argmax(0)]
+        labels = self._values[values.argmax(0)]
+        labels[~values.any(0)] = 0  # outside of the region of interest
+        self._labels[where[1:]] = labels
 
 
 class Results(QObject):
