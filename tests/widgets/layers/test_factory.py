@@ -64,7 +64,7 @@ def test_new_strokes_lie_upon_the_image_ready_to_be_painted():
     assert layer.data.dtype == np.uint8
     assert not layer.data.any()
     assert same_place(layer, image)
-    assert (layer.mode, layer.selected_label, layer.brush_size) == ("paint", 1, 5)
+    assert (layer.selected_label, layer.brush_size) == (1, 5)
     assert layer.name == "vnc – strokes"
     assert hex_colour(rgb8(colours_of(layer, [1])[1])) == PAINTS[0]
 

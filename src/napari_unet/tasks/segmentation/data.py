@@ -18,6 +18,9 @@ from napari_unet.tasks.plan import ImageShape, TrainingPlan, plan_training
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.training.events import Resolved, Warned
 
+MANY_CLASSES = 50
+"""More classes than this are rarely meant: the labels are the numbers of objects, then."""
+
 POLL_SECONDS = 0.1
 """Interval at which annotations are counted until there are enough to begin."""
 

@@ -30,6 +30,7 @@ from napari_unet.tasks.segmentation.calibration import (
     stored_factors,
 )
 from napari_unet.tasks.segmentation.data import (
+    MANY_CLASSES,
     class_infos,
     count_all,
     digest_of,
@@ -59,9 +60,6 @@ CONFUSION_DECAY = 0.98
 
 FEW_PIXELS = 50
 """A class with fewer annotated pixels than this is worth a warning."""
-
-MANY_CLASSES = 50
-"""More classes than this are rarely meant: the labels are the numbers of objects, then."""
 
 TOO_FEW = (
     "Too few strokes to set some aside for testing, so there is no score yet. Paint in more places."

@@ -9,6 +9,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
+from napari_unet.widgets.layers.paintable import why_not_paintable
 
 
 def check_editable(layer: Labels) -> None:
@@ -19,20 +20,12 @@ def check_editable(layer: Labels) -> None:
     InputError
         Where it is a pyramid, its array is read-only, or the layer was made not editable.
     """
-    array = layer.data
-    if layer.multiscale:
+    reason = why_not_paintable(layer)
+    if reason:
         raise InputError(
-            f"“{layer.name}” is a pyramid, which napari cannot paint on",
-            todo="Duplicate its largest level into a layer of its own",
+            f"“{layer.name}” cannot be painted on: {reason}",
+            todo="Choose it under “Strokes”, and make an editable copy there",
         )
-    writeable = array.flags.writeable if isinstance(array, np.ndarray) else hasattr(array, "store")
-    if not writeable or getattr(array, "read_only", False):
-        raise InputError(
-            f"The pixels of “{layer.name}” are read-only",
-            todo="Duplicate the layer, and choose the copy",
-        )
-    if not layer.editable:
-        raise InputError(f"“{layer.name}” is set to be not editable", todo="Make it editable first")
 
 
 def change_labels(

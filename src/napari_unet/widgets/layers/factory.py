@@ -29,7 +29,7 @@ LOOKS = ("gamma", "interpolation2d", "interpolation3d", "rendering")
 def strokes_layer(image: Image, channel_axis: ChannelAxis = "auto") -> Labels:
     """Return an empty Labels layer to paint on, of an image's shape without its channels.
 
-    The brush is about a hundredth of the image wide; label 1 is selected, and painting is on.
+    The brush is about a hundredth of the image wide, and label 1 is selected.
 
     Parameters
     ----------
@@ -50,7 +50,6 @@ def strokes_layer(image: Image, channel_axis: ChannelAxis = "auto") -> Labels:
     )
     layer.brush_size = int(np.clip(min(shape[-2:]) // 100, 3, 20))
     layer.selected_label = 1
-    layer.mode = "paint"
     return layer
 
 

@@ -181,7 +181,7 @@ class NoticeBoard(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
         layout.addWidget(said.notice)
-        row = QHBoxLayout()
+        row = QVBoxLayout() if len(actions) > 2 else QHBoxLayout()  # three are too wide for a page
         for action in actions:
             button = QPushButton(action.text)
             button.setToolTip(action.tip)

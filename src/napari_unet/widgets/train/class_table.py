@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -12,7 +13,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -25,8 +26,12 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import qdebounced
 
+from napari_unet.data.annotations import MERGED
+from napari_unet.data.label_kind import LabelKind
 from napari_unet.display import hex_colour, rgb8
+from napari_unet.tasks.segmentation.data import usual_name
 from napari_unet.widgets.layers.layer_data import (
+    BACKGROUND,
     RGBA,
     array_shape,
     class_names_of,
@@ -132,6 +137,7 @@ class ClassTable(QWidget):
         self._viewer = viewer
         self.painted = ClassCounts()
         self._layer: Labels | None = None
+        self._reading: LabelKind = "strokes"
         # Names typed here stay here: the user's layer is not ours to write into.
         self._names: WeakKeyDictionary[Labels, dict[int, str]] = WeakKeyDictionary()
         self._filling = False
@@ -171,6 +177,23 @@ class ClassTable(QWidget):
         self._fill()
         self.recount()
 
+    def set_reading(self, reading: LabelKind) -> None:
+        """Show the classes that the labels become when they are read in this way."""
+        if reading != self._reading:
+            self._reading = reading
+            self._fill()
+
+    @property
+    def classes(self) -> dict[int, int]:
+        """The number of pixels of each class that would be learned, by label value."""
+        pixels = self.painted.pixels
+        if self._layer is None or self._reading == "strokes" or not pixels:
+            return pixels
+        labelled = sum(pixels.values())
+        rest = prod(array_shape(self._layer)) - labelled
+        above = {MERGED: labelled} if self._reading == "objects" else pixels
+        return {0: rest, **above} if rest else above
+
     def set_hint(self, text: str) -> None:
         """Say what to do next, where nothing is painted."""
         self._hint.setText(text)
@@ -184,11 +207,13 @@ class ClassTable(QWidget):
         """Return the names of the classes, by label value."""
         if self._layer is None:
             return {}
-        return {**class_names_of(self._layer), **self._names.get(self._layer, {})}
+        # Where labels are merged, the layer's own names are those of objects.
+        own = {} if self._reading == "objects" else class_names_of(self._layer)
+        return {**own, **self._names.get(self._layer, {})}
 
     def colors(self) -> dict[int, RGBA]:
         """Return the colours of the classes, by label value."""
-        return {} if self._layer is None else colours_of(self._layer, self.painted.pixels)
+        return {} if self._layer is None else colours_of(self._layer, self.classes)
 
     def recount(self) -> None:
         """Count in a thread; while that counts already, once more afterwards."""
@@ -229,14 +254,15 @@ class ClassTable(QWidget):
         if self._filling or self._layer is None or item.column() != 1:
             return
         value = int(item.data(Qt.ItemDataRole.UserRole))
-        self._names.setdefault(self._layer, {})[value] = item.text().strip() or f"class {value}"
+        name = item.text().strip() or self._usual_name(value)
+        self._names.setdefault(self._layer, {})[value] = name
         self.changed.emit()
 
     def _fill(self) -> None:
         if self.table.state() == QAbstractItemView.State.EditingState:
             return  # somebody is typing a name
-        pixels = self.painted.pixels
-        names, colors = self.names(), self.colors()
+        pixels = self.classes
+        names, colors = {k: self._usual_name(k) for k in pixels} | self.names(), self.colors()
         self._filling = True
         self.table.setRowCount(len(pixels))
         for row, (value, count) in enumerate(pixels.items()):
@@ -247,6 +273,9 @@ class ClassTable(QWidget):
         self.table.setVisible(bool(pixels))
         rows = min(len(pixels), MOST_ROWS)
         self.table.setFixedHeight(rows * ROW + 2)
+
+    def _usual_name(self, value: int) -> str:
+        return usual_name(value, merged=self._reading == "objects")
 
 
 def planes_in_reach(viewer: ViewerModel, layer: Labels, event: Any = None) -> set[int]:
@@ -288,17 +317,30 @@ def _items(
     value: int, count: int, names: Mapping[int, str], colors: Mapping[int, RGBA]
 ) -> tuple[QTableWidgetItem, ...]:
     colour = hex_colour(rgb8(colors.get(value, (0.5, 0.5, 0.5, 1))))
-    swatch = QTableWidgetItem(colour_icon(colour), "")
+    swatch = QTableWidgetItem(colour_icon(colour) if value else clear_icon(), "")
     swatch.setFlags(Qt.ItemFlag.ItemIsEnabled)
     swatch.setToolTip(f"Label {value}")
-    name = QTableWidgetItem(names.get(value, f"class {value}"))
+    name = QTableWidgetItem(names[value])
     name.setData(Qt.ItemDataRole.UserRole, value)
     name.setToolTip(f"Name of label {value}; double-click to change it. It is kept in the model.")
     number = QTableWidgetItem(f"{count:,}")
     number.setFlags(Qt.ItemFlag.ItemIsEnabled)
     number.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-    number.setToolTip("Painted pixels")
+    number.setToolTip("Painted pixels" if value else "Pixels with label 0")
     return swatch, name, number
+
+
+def clear_icon() -> QIcon:
+    """Return an empty square with a grey edge, for what is shown in no colour."""
+    pixmap = QPixmap(ICON, ICON)
+    pixmap.fill(QColor("transparent"))
+    painter = QPainter(pixmap)
+    painter.setPen(QColor(hex_colour(rgb8(BACKGROUND))))
+    painter.drawRect(0, 0, ICON - 1, ICON - 1)
+    painter.end()
+    icon = QIcon(pixmap)
+    icon.addPixmap(pixmap, QIcon.Mode.Disabled)
+    return icon
 
 
 def colour_icon(colour: str) -> QIcon:

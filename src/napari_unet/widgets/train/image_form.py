@@ -20,6 +20,7 @@ from napari_unet.widgets.forms.model_form import form_layout, make_editor
 from napari_unet.widgets.forms.pairs import PairedLayer, PairsSection, may_belong
 from napari_unet.widgets.layers.factory import strokes_layer
 from napari_unet.widgets.layers.layer_data import array_shape, largest_level
+from napari_unet.widgets.layers.paintable import begin_painting
 from napari_unet.widgets.layers.provenance import RESULT, is_result
 from napari_unet.widgets.models import Session
 from napari_unet.widgets.train.forms import RowLabel, TaskForm
@@ -211,7 +212,7 @@ class ImageForm(TaskForm):
             return
         layer.name = f"{image.name} – missing"
         self._viewer.add_layer(layer)
-        self._viewer.layers.selection.active = layer
+        begin_painting(self._viewer, layer)
         if self.other is not None:
             self.other.set_layer(layer)
 

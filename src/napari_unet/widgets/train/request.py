@@ -14,7 +14,7 @@ from napari_unet.model import TrainedModel
 from napari_unet.tasks.network_options import NetworkOptions
 from napari_unet.tasks.options import Task
 from napari_unet.tasks.plan import ImageShape, TrainingPlan, choose_ndim, plan_training
-from napari_unet.tasks.segmentation.data import check_labels_shape, open_all_annotated
+from napari_unet.tasks.segmentation.data import check_labels_shape, count_all, open_all_annotated
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.training.events import TrainingEvent
 from napari_unet.widgets.layers.layer_data import LayerData
@@ -43,6 +43,8 @@ class TrainRequest:
     classes : tuple of int
         The label values of a segmentation, as far as they are counted, with 0 where that is a
         class, behind those of the model that is started from.
+    most_classes : int, optional
+        More classes than this are refused: the user has to say that they are meant.
     runs : str, optional
         Folder in which the training is recorded.
     tensorboard : bool
@@ -55,6 +57,7 @@ class TrainRequest:
     ndim: Literal[2, 3] | None = None
     start: TrainedModel | None = None
     classes: tuple[int, ...] = ()
+    most_classes: int | None = None
     runs: str | None = None
     tensorboard: bool = False
 
@@ -167,6 +170,7 @@ class TrainRequest:
             ndim = self._choose_ndim()
             images = [image.data for image, _ in self.pairs]
             opened = open_all_annotated(images, others, ndim, self.options)
+            check_class_number(len(count_all(opened)), self.most_classes)
             return tuple(annotated.store for annotated in opened), ndim
         return tuple(None if other is None else Readable(other) for other in others), self.ndim
 
@@ -184,6 +188,29 @@ class TrainRequest:
             shapes.append(ImageShape.of(size, ndim, self.options, paired, first=number == 0))
             check_loops_first(image.name, shapes[-1].layout)
         return shapes
+
+
+def check_class_number(values: int, most: int | None) -> None:
+    """Check that labels do not become unexpectedly many classes.
+
+    Parameters
+    ----------
+    values : int
+        The number of classes.
+    most : int, optional
+        The number up to which nothing is asked.
+
+    Raises
+    ------
+    InputError
+        Where there are more.
+    """
+    if most is not None and values > most:
+        raise InputError(
+            f"The labels would become {values} classes",
+            expected=f"at most {most}, unless you confirm it",
+            todo="Choose under “Strokes” whether each label is the number of an object, or a class",
+        )
 
 
 def check_loops_first(name: str, layout: AxisLayout) -> None:

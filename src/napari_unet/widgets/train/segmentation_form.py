@@ -17,7 +17,8 @@ from napari_unet.widgets.forms.editors import ChoiceEdit
 from napari_unet.widgets.forms.layer_combo import LayerCombo
 from napari_unet.widgets.forms.pairs import PairedLayer, PairsSection, may_belong
 from napari_unet.widgets.layers.factory import strokes_layer
-from napari_unet.widgets.layers.layer_data import RGBA, LayerData, largest_level
+from napari_unet.widgets.layers.layer_data import RGBA, LayerData, array_shape, largest_level
+from napari_unet.widgets.layers.paintable import begin_painting
 from napari_unet.widgets.layers.view_geometry import ViewGeometry
 from napari_unet.widgets.models import Session
 from napari_unet.widgets.qt.style import Section
@@ -26,6 +27,7 @@ from napari_unet.widgets.train.forms import GIVEN, TaskForm
 from napari_unet.widgets.train.patch_source import PatchSource
 from napari_unet.widgets.train.request import TrainRequest
 from napari_unet.widgets.train.stroke_list import StrokeList
+from napari_unet.widgets.train.strokes_check import StrokesCheck
 
 __all__ = ["GIVEN", "TrainForm"]
 
@@ -77,6 +79,7 @@ class TrainForm(TaskForm):
         self.strokes = ClassTable(viewer)
         self.stroke_list = StrokeList(viewer, self.strokes.names)
         self.strokes_section = Section("List of strokes", self.stroke_list)
+        self.check = StrokesCheck(viewer, self)
         self.pairs_section = PairsSection(
             viewer, STROKES, lambda: (self.image.layer(), self.labels.layer())
         )
@@ -136,6 +139,7 @@ class TrainForm(TaskForm):
             self._ndim(),
             self.start.value(),
             self._classes(),
+            self.check.most_classes,
         )
 
     def layers(self) -> list[tuple[Any, Any]]:
@@ -156,6 +160,7 @@ class TrainForm(TaskForm):
         self.labels.release()
         self.strokes.release()
         self.stroke_list.release()
+        self.check.release()
         self.pairs.release()
 
     def _classes(self) -> tuple[int, ...]:
@@ -163,7 +168,7 @@ class TrainForm(TaskForm):
         start = self.start.value()
         known = () if start is None else tuple(info.value for info in start.classes)
         background = (0,) * (self.zero.value() == "background")
-        return tuple(dict.fromkeys((*known, *background, *self.strokes.painted.pixels)))
+        return tuple(dict.fromkeys((*known, *background, *self.strokes.classes)))
 
     def _more(self, picture: LayerData, labels: Labels) -> tuple[tuple[LayerData, Any], ...]:
         """Return the further pairs."""
@@ -180,6 +185,7 @@ class TrainForm(TaskForm):
         return {
             **super()._settings(),
             "zero": self.zero.value(),
+            "merge_labels": self.check.merged,
             "class_names": self.strokes.names(),
             "class_colors": self.strokes.colors(),
         }
@@ -187,6 +193,7 @@ class TrainForm(TaskForm):
     def _arrange(self) -> None:
         data = self._rows({"Image": self.image, "Strokes": self.labels})
         data.addRow("", self.new)
+        data.addRow(self.check.board)
         learning = self._rows(
             {
                 LABEL_0: self.zero,
@@ -209,9 +216,14 @@ class TrainForm(TaskForm):
         self.labels.layerChanged.connect(self._labels_changed)
         self.new.clicked.connect(self._add_strokes)
         self.labels.layerEdited.connect(self._changed)
+        self.check.readingChanged.connect(self._reading_changed)
+        self.check.copied.connect(self.labels.set_layer)
+        self.check.failed.connect(self.failed)
+        self.zero.valueChanged.connect(lambda: self.check.set_zero(self.zero.value()))
         for editor in (self.zero, self.pairs):
             editor.valueChanged.connect(self._changed)
         self.strokes.changed.connect(self._changed)
+        self.strokes.changed.connect(self._counted)
         self.valueChanged.connect(self.augment.renew)
 
     def _changed(self) -> None:
@@ -233,7 +245,8 @@ class TrainForm(TaskForm):
         self.new.setEnabled(layer is not None)
         if layer is not None:
             shape = LayerData.of(layer).data.shape
-            self.labels.prefer(lambda labels: may_belong(tuple(labels.data.shape), tuple(shape)))
+            self.labels.prefer(lambda labels: may_belong(array_shape(labels), tuple(shape)))
+        self._check_layers()
         self._changed()
 
     def _labels_changed(self) -> None:
@@ -241,7 +254,24 @@ class TrainForm(TaskForm):
         self.strokes.set_layer(layer)
         self.stroke_list.set_layer(layer)
         self.strokes_section.setVisible(layer is not None)
+        self._check_layers()
+        self._reading_changed()
+
+    def _check_layers(self) -> None:
+        try:
+            channel_axis = self._channel_axis()
+        except InputError:  # said where it is set
+            channel_axis = "auto"
+        self.check.set_layers(self.image.layer(), self.labels.layer(), channel_axis)
+
+    def _reading_changed(self) -> None:
+        """Show how the labels are read, which belongs to the layer."""
+        self.zero.setValue(self.check.zero)
+        self.strokes.set_reading(self.check.reading)
         self._changed()
+
+    def _counted(self) -> None:
+        self.check.set_values(len(self.strokes.painted.pixels))
 
     def _add_strokes(self) -> None:
         image = self.image.layer()
@@ -251,5 +281,5 @@ class TrainForm(TaskForm):
             self.failed.emit(error)
             return
         self._viewer.add_layer(layer)
-        self._viewer.layers.selection.active = layer
+        begin_painting(self._viewer, layer)
         self.labels.set_layer(layer)
