@@ -20,7 +20,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import numpy as np
@@ -31,6 +31,7 @@ from scipy.ndimage import gaussian_filter
 SIDE = 512
 STROKES = 120
 LENGTH = (5, 20)  # pixels: shortest and longest stroke; they are 3 pixels wide
+SETTLE = 5.0  # seconds from the end of a training to the next: its result is shown meanwhile
 PATIENCE = 120.0  # seconds until a training must have shown something
 TARGETS = {"cold": 6.0, "warm": 3.0}  # seconds to the first preview, on two quiet cores
 KINDS = ("grey", "rgb", "volume")
@@ -95,20 +96,23 @@ def measure(kind: str) -> list[dict[str, list[float]]]:
         if name in MOMENTS and name not in heard:
             heard[name] = [time.monotonic() - began, _cpu_of_children() - cpu]
 
+    def spend(seconds: float, *, until: Callable[[], bool] = lambda: False) -> None:
+        end = time.monotonic() + seconds
+        while not until() and time.monotonic() < end:
+            QApplication.processEvents()
+            time.sleep(0.005)
+
     page.runner.happened.connect(hear)
     found = []
     for _ in range(2):
-        heard = {}
+        heard.clear()
         began, cpu = time.monotonic(), _cpu_of_children()
         page.footer.train.click()
-        while "Previewed" not in heard and time.monotonic() - began < PATIENCE:
-            QApplication.processEvents()
-            time.sleep(0.005)
-        found.append(heard)
+        spend(PATIENCE, until=lambda: "Previewed" in heard)
+        found.append(dict(heard))
         page.footer.stop.click()
-        while page.runner.running and time.monotonic() - began < 2 * PATIENCE:
-            QApplication.processEvents()
-            time.sleep(0.005)
+        spend(PATIENCE, until=lambda: not page.runner.running)
+        spend(SETTLE)
     viewer.close()
     return found
 

@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from napari_unet import fit
+from napari_unet import fit, resume, train
+from napari_unet.control import Control
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.data.sampling import IGNORED
@@ -16,8 +17,11 @@ from napari_unet.geometry.region import Region
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.segmentation.forest_distillation import (
     FULL_WEIGHT_PIXELS,
+    MAX_WINDOWS,
     MIN_STEPS_BETWEEN_FITS,
     MIN_WEIGHT,
+    WINDOWS_PER_STEP,
+    ForestTeacher,
     soft_label_weight,
 )
 from napari_unet.tasks.segmentation.losses import (
@@ -26,6 +30,7 @@ from napari_unet.tasks.segmentation.losses import (
 )
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.task import SegmentationTask
+from napari_unet.training.events import Stepped
 from napari_unet.training.task import SoftLabels
 from tests.tasks.segmentation.annotated import open_annotated
 
@@ -193,3 +198,49 @@ def test_the_same_seed_gives_the_same_model_and_weights_of_classes_reach_it(imag
         learner(image, store, class_weights=w, seed=1).batch(4).soft_labels for w in ({}, {7: 50.0})
     )
     assert weighed.probabilities[:, 1].mean() > plain.probabilities[:, 1].mean()
+
+
+@pytest.fixture
+def many() -> NDArray[np.uint8]:
+    """Strokes in so many places that more than two steps gather their pixels."""
+    labels = np.zeros((128, 128), np.uint8)
+    labels[::4, 4:60], labels[::4, 70:124] = 3, 7
+    return labels
+
+
+FINE = {"network": TINY, "patch": (40, 40), "batch_size": 2, "threads": 1, "forest": 2.0}
+
+
+def test_the_first_steps_do_not_wait_for_the_forest(image, many, monkeypatch) -> None:
+    learning = learner(image, many, **FINE)
+    filtered, last = [], ForestTeacher._annotated_pixels_of
+
+    def counted(self: ForestTeacher, sample: object) -> object:
+        filtered.append(sample)
+        return last(self, sample)
+
+    monkeypatch.setattr(ForestTeacher, "_annotated_pixels_of", counted)
+    windows = len(list(learning.sampler.windows(*shapes(learning), MAX_WINDOWS, held_out=False)))
+    assert windows > 2 * WINDOWS_PER_STEP
+    for step in range(windows // WINDOWS_PER_STEP):
+        assert learning.batch(1).soft_labels is None
+        assert len(filtered) == (step + 1) * WINDOWS_PER_STEP
+    assert learning.batch(1).soft_labels is not None
+    learning.batch(1)
+    assert len(filtered) == windows
+
+
+def shapes(learning: SegmentationTask) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return learning.input_shape, learning.output_shape
+
+
+@pytest.mark.parametrize("at", [1, 2, 4])
+def test_a_training_goes_on_with_the_forest_as_far_as_it_was(tmp_path, image, many, at) -> None:
+    """While its pixels are gathered, and when it has been in use already."""
+    path, control = tmp_path / "c.safetensors", Control()
+    whole = fit(image, many, steps=6, **FINE)
+    for event in train(image, many, steps=6, checkpoint=str(path), control=control, **FINE):
+        if isinstance(event, Stepped) and event.step == at:
+            control.stop()
+    *_, again = resume(path, image, many)
+    assert again.model.digest == whole.digest

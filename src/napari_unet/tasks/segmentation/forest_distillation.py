@@ -11,7 +11,8 @@ pixel hold for whatever the augmentation makes of that pixel.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_unet.data.sampling import IGNORED, PatchSample, PatchSampler
+from napari_unet.device import using_threads
 from napari_unet.network.blocks import centre_crop
 from napari_unet.network.filters import ScaleFilters
 from napari_unet.network.unet_config import UNetConfig
@@ -36,6 +38,9 @@ LEAF_PIXELS = 2
 
 MAX_WINDOWS = 64
 """Number of windows that annotated pixels are taken from, at most."""
+
+WINDOWS_PER_STEP = 16
+"""Number of windows that are filtered in one step: the first step need not wait for all."""
 
 MAX_PIXELS = 6000
 """Number of annotated pixels that a forest is fitted to, at most: about half a second."""
@@ -91,11 +96,18 @@ class ForestTeacher:
         self._output_shape = output_shape
         self._seed = seed
         self._trees: RandomForestClassifier | None = None
-        self._fitted_version: Hashable = None
+        self._version: Hashable = None
         self._steps_since_fit = MIN_STEPS_BETWEEN_FITS
+        self._windows: Iterator[PatchSample] | None = None
+        self._pixels: list[tuple[NDArray[Any], NDArray[Any]]] = []
+        self._windows_to_catch_up = 0
 
     def update_trees(self, version: Hashable, weights: Tensor | None = None) -> None:
         """Fit the forest where annotations changed; with less than two classes there is none.
+
+        To be called once per step: annotated pixels are gathered over several steps, always as
+        many windows in each, so that the same steps see the same forest in every training. In the
+        meantime the earlier forest is in use, if any.
 
         Parameters
         ----------
@@ -104,14 +116,35 @@ class ForestTeacher:
         weights : Tensor, optional
             (classes,): how much pixels of each class count.
         """
-        if version == self._fitted_version or self._steps_since_fit < MIN_STEPS_BETWEEN_FITS:
-            return
+        if self._windows is None:
+            if version == self._version or self._steps_since_fit < MIN_STEPS_BETWEEN_FITS:
+                return
+            self._version = version
+            self._steps_since_fit = 0
+            self._pixels = []
+            self._windows = self._sampler.windows(
+                self._input_shape, self._output_shape, MAX_WINDOWS, held_out=False
+            )
+        number = WINDOWS_PER_STEP + self._windows_to_catch_up
+        self._windows_to_catch_up = 0
+        with using_threads(1):  # in such small windows threads would only wait for each other
+            gathered = [self._annotated_pixels_of(x) for x in islice(self._windows, number)]
+        self._pixels += gathered
+        if len(gathered) < number:
+            self._windows = None
+            self._fit(weights)
+
+    def _fit(self, weights: Tensor | None) -> None:
+        """Fit the forest to a sample of the pixels that were gathered."""
         from sklearn.ensemble import RandomForestClassifier
 
-        features, classes = self._annotated_pixels()
-        self._fitted_version = version
-        self._steps_since_fit = 0
         self._trees = None
+        if not self._pixels:
+            return
+        features, classes = (np.concatenate(x) for x in zip(*self._pixels, strict=True))
+        self._pixels = []
+        chosen = np.random.default_rng(self._seed).permutation(len(classes))[:MAX_PIXELS]
+        features, classes = features[chosen], classes[chosen]
         if len(np.unique(classes)) < 2:
             return
         threads = torch.get_num_threads()
@@ -122,15 +155,15 @@ class ForestTeacher:
         # It predicts so few pixels at a time that threads would only wait for each other.
         self._trees = trees.fit(features, classes, sample_weights).set_params(n_jobs=1)
 
-    def _annotated_pixels(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return features (pixels, features) and classes of a sample of annotated pixels."""
-        windows = self._sampler.windows(
-            self._input_shape, self._output_shape, MAX_WINDOWS, held_out=False
-        )
-        parts = [self._annotated_pixels_of(sample) for sample in windows]
-        features, classes = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        chosen = np.random.default_rng(self._seed).permutation(len(classes))[:MAX_PIXELS]
-        return features[chosen], classes[chosen]
+    def state(self) -> int:
+        """Return how many windows were gathered; more than there are where the forest is there."""
+        if self._windows is not None:
+            return len(self._pixels)
+        return 0 if self._version is None else MAX_WINDOWS
+
+    def restore(self, state: int) -> None:
+        """Gather as many windows before the next step as `state` said of an earlier training."""
+        self._windows_to_catch_up = state
 
     def predict_unlabelled(
         self, images: Tensor, labels: Tensor, classes: int, random: np.random.Generator

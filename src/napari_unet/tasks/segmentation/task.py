@@ -37,6 +37,7 @@ from napari_unet.tasks.segmentation.data import (
     plan_segmentation,
 )
 from napari_unet.tasks.segmentation.forest_distillation import (
+    MAX_WINDOWS,
     ForestTeacher,
     pop_soft_labels,
     soft_label_weight,
@@ -507,6 +508,7 @@ class SegmentationTask(TaskBase):
             "seen": self._frequencies.voxels.tolist(),
             "learned": self._confusion.tolist(),
             "factors": self._frequencies.factors.tolist(),
+            "forest": 0 if self._forest is None else self._forest.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -522,6 +524,8 @@ class SegmentationTask(TaskBase):
         self._frequencies.voxels = torch.tensor(state["seen"], dtype=torch.float64)
         self._frequencies.factors = torch.tensor(state["factors"])
         self._confusion = torch.tensor(state["learned"])
+        if self._forest is not None:  # checkpoints of before do not say; their forest was there
+            self._forest.restore(state.get("forest", MAX_WINDOWS))
 
 
 def _as_rows(table: Tensor) -> tuple[tuple[Any, ...], ...]:
