@@ -16,6 +16,9 @@ from pydantic.fields import FieldInfo
 LIMITS = ("gt", "ge", "lt", "le")
 """What a number may be limited by: above, from, below, up to."""
 
+AUTOMATIC = "automatic"
+"""What None means where a field does not say otherwise with ``json_schema_extra["empty"]``."""
+
 REQUIRED = object()
 """In place of the default of a field that has none."""
 
@@ -42,6 +45,12 @@ class FieldDescription:
         What it means.
     title : str
         What it is called where people read it; empty where its name does.
+    proposal : object
+        A sensible value to begin with where the default is None; None where there is none.
+    empty : str
+        What None means, in a word or two; empty where it may not be None.
+    labels : mapping
+        What values are called where people read them, as far as their names do not say it.
     """
 
     name: str
@@ -51,13 +60,18 @@ class FieldDescription:
     limits: Mapping[str, float]
     default: Any
     help: str
-    title: str = ""
+    title: str
+    proposal: Any
+    empty: str
+    labels: Mapping[Any, str]
 
     @classmethod
     def of(cls, name: str, field: FieldInfo) -> FieldDescription:
         """Describe a field of a model."""
         kinds = alternatives(field.annotation)
         default = field.get_default(call_default_factory=True)
+        extra = field.json_schema_extra
+        extra = extra if isinstance(extra, dict) else {}
         limited = Annotated[field.annotation, *field.metadata] if field.metadata else None
         return cls(
             name,
@@ -68,6 +82,9 @@ class FieldDescription:
             REQUIRED if field.is_required() else default,
             field.description or "",
             field.title or "",
+            next(iter(field.examples or ()), None),
+            str(extra.get("empty", AUTOMATIC)) if NoneType in kinds else "",
+            extra.get("labels", {}),  # type: ignore[arg-type]
         )
 
     @classmethod

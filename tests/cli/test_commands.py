@@ -25,10 +25,12 @@ from napari_unet.data.normalisation import Normalisation
 from napari_unet.data.source import open_source
 from napari_unet.data.writers import ImageSpec, new_image, write_image
 from napari_unet.errors import InputError
+from napari_unet.fields import flag_of
 from napari_unet.geometry.region import Region
 from napari_unet.model import ClassInfo, TrainedModel, load_model, weights_of
 from napari_unet.network.build import build_network
 from napari_unet.network.unet_config import UNetConfig
+from napari_unet.tasks.option_groups import GROUPS
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.training.events import Stepped
 
@@ -402,6 +404,10 @@ def test_train_has_an_option_for_every_field_that_fits_a_line():
     flags = {f"--{name.replace('_', '-')}" for name in SegmentOptions.model_fields}
     missing = {flag for flag in flags if flag not in shown}
     assert missing == {"--class-colors"}
+    for group, names in GROUPS.items():
+        panel = shown.partition(f"─ {group} ─")[2].partition("╰")[0]
+        ours = {flag_of(name) for name in names if name in SegmentOptions.model_fields}
+        assert {flag for flag in ours - missing if flag not in panel} == set()
 
 
 @pytest.mark.parametrize("name", ["out.tif", "out.zarr"])

@@ -28,6 +28,7 @@ from napari_unet.fields import (
     write_value,
 )
 from napari_unet.network.architecture import Architecture
+from napari_unet.tasks.option_groups import group_of, in_order
 
 LIMIT_WORDS = {"gt": "above", "ge": "from", "lt": "below", "le": "to"}
 """How the limits of a number are written in help texts."""
@@ -70,7 +71,7 @@ def with_options(
 
         own = inspect.signature(command, eval_str=True).parameters.values()
         kept = [p.replace(kind=p.KEYWORD_ONLY) for p in own if p.name != "options"]
-        parameters = [*kept, *map(_parameter, fields.values())]
+        parameters = [*kept, *(_parameter(fields[name]) for name in in_order(fields))]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
         return run
@@ -114,12 +115,13 @@ def _value(typed: Any) -> Any:
 
 
 def _parameter(field: FieldDescription) -> inspect.Parameter:
+    shown: dict[str, Any] = {"help": _help(field), "rich_help_panel": group_of(field.name)}
     if field.types == (bool,):
         switch = f"{field.flag}/{flag_of(field.name, off=True)}"
-        annotation: Any = Annotated[bool | None, typer.Option(switch, help=_help(field))]
+        annotation: Any = Annotated[bool | None, typer.Option(switch, **shown)]
     else:
         option = typer.Option(
-            field.flag, parser=reader(field), metavar=_metavar(field.annotation), help=_help(field)
+            field.flag, parser=reader(field), metavar=_metavar(field.annotation), **shown
         )
         annotation = Annotated[Any, option]
     return inspect.Parameter(
@@ -136,7 +138,7 @@ def _help(field: FieldDescription) -> str:
 
 def _limits(field: FieldDescription) -> Iterator[str]:
     for name, limit in field.limits.items():
-        yield f"{LIMIT_WORDS[name]} {limit:g}"
+        yield f"{LIMIT_WORDS[name]} {limit:.10g}"
 
 
 def _written(value: Any) -> str:

@@ -23,15 +23,20 @@ class NetworkOptions(TrainingOptions):
         "follow from the image and the classes.",
     )
     fast: bool = Field(
-        True, description="Compute in blocks of 2 voxels a side: two to three times faster."
+        True,
+        title="Compute in blocks of 2",
+        description="Compute in blocks of 2 voxels a side: two to three times faster.",
     )
     filters: bool = Field(
         True,
+        title="Fixed filters",
         description="Add fixed filters on several scales, of each channel; the network then learns "
         "faster from few strokes.",
     )
     padding: Padding = Field(
-        "valid", description="Valid convolutions, or padded ones that keep the size."
+        "valid",
+        json_schema_extra={"labels": {"same": "Same (padded)"}},
+        description="Valid convolutions, or padded ones that keep the size.",
     )
     dropout: float = Field(
         0.0,
@@ -41,16 +46,24 @@ class NetworkOptions(TrainingOptions):
     )
     border: Border = Field(
         "mirror",
+        title="Image border",
+        json_schema_extra={
+            "labels": {"edge": "Repeat the edge", "zero": "Zeros", "wrap": "Periodic"}
+        },
         description="How an image is padded beyond its border: mirrored, with its outermost "
         "pixels, with zeros, or periodically.",
     )
     split: Literal["space", "image"] = Field(
         "space",
+        title="Hold out",
+        json_schema_extra={"labels": {"space": "Places", "image": "Whole images"}},
         description="What is held out for validation: places in all images, or, of several "
         "images, whole ones.",
     )
     patch: tuple[int, ...] | None = Field(
-        None, description="Largest input patch per spatial axis in voxels; empty: chosen."
+        None,
+        title="Patch size",
+        description="Largest input patch per spatial axis in voxels; empty: chosen.",
     )
     channel_axis: ChannelAxis = Field(
         "auto",

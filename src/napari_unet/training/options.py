@@ -44,6 +44,7 @@ class TrainingOptions(BaseModel):
     )
     keep_history: bool = Field(
         False,
+        title="Keep earlier states",
         description="Keep copies of the weights at growing intervals, to look at earlier states "
         "and continue from them.",
     )
@@ -51,16 +52,24 @@ class TrainingOptions(BaseModel):
         0,
         ge=0,
         lt=2**32,
+        title="Random seed",
         description="Seed of all random numbers: the same seed and number of steps give the same "
         "weights on the same computer.",
     )
     batch_size: int | None = Field(
-        None, ge=1, le=256, description="Patches per step; empty: 8 in 2D, 4 in 3D."
+        None,
+        ge=1,
+        le=256,
+        title="Batch size",
+        examples=[8],
+        description="Patches per step; empty: 8 in 2D, 4 in 3D.",
     )
     read_ahead: int | None = Field(
         None,
         ge=0,
         le=64,
+        title="Batches prepared ahead",
+        examples=[4],
         description="Batches that are prepared while the network computes; empty: 4 on a GPU, "
         "none on a CPU, whose cores are busy.",
     )
@@ -69,6 +78,7 @@ class TrainingOptions(BaseModel):
     )
     schedule: ScheduleName = Field(
         "auto",
+        title="Learning rate schedule",
         description="How the learning rate changes. Auto: one cycle, up and down, with a budget, "
         "constant without. Plateau: it falls when the loss on held-out data no longer does.",
     )
@@ -78,21 +88,34 @@ class TrainingOptions(BaseModel):
         lt=1,
         description="Step and plateau: factor of the learning rate at each decay.",
     )
-    decay_every: int = Field(300, ge=1, description="Step: steps from one decay to the next.")
+    decay_every: int = Field(
+        300,
+        ge=1,
+        title="Steps between decays",
+        description="Step: steps from one decay to the next.",
+    )
     patience: int = Field(
         10, ge=1, description="Plateau: validations without improvement before the next decay."
     )
     first_cycle: int = Field(
-        200, ge=1, description="Warm restarts: length of the first cycle in steps."
+        200,
+        ge=1,
+        title="Length of first cycle",
+        description="Warm restarts: length of the first cycle in steps.",
     )
     cycle_growth: float = Field(
         2.0,
         ge=1,
         le=10,
+        title="Growth of cycles",
         description="Warm restarts: length of each cycle relative to the one before.",
     )
     lowest_rate: float = Field(
-        0.01, ge=0, le=1, description="Lowest learning rate, as a fraction of the highest."
+        0.01,
+        ge=0,
+        le=1,
+        title="Lowest learning rate",
+        description="Lowest learning rate, as a fraction of the highest.",
     )
     optimiser: Literal["adamw", "adam", "sgd"] = Field(
         "adamw",
@@ -108,7 +131,12 @@ class TrainingOptions(BaseModel):
         "not applied to norms and biases.",
     )
     clip_gradient: float | None = Field(
-        None, gt=0, description="Largest norm of the gradient; larger ones are scaled down to it."
+        None,
+        gt=0,
+        title="Clip gradient at",
+        examples=[1.0],
+        json_schema_extra={"empty": "off"},
+        description="Largest norm of the gradient; larger ones are scaled down to it.",
     )
     output_penalty: float = Field(
         0.0,
@@ -120,31 +148,45 @@ class TrainingOptions(BaseModel):
         0.9975,
         ge=0,
         lt=1,
+        title="Weight averaging (EMA)",
         description="Largest decay of the exponential moving average of the weights, which is "
         "shown and saved; it is lower during the first steps.",
     )
     test_every: int | None = Field(
         None,
         ge=1,
+        title="Validate every",
+        examples=[50],
         description="Steps between two validations on held-out data; empty: as often as fits in "
         "a twelfth of the time.",
     )
     stop_after: int | None = Field(
         None,
         ge=1,
+        title="Early stopping after",
+        examples=[20],
+        json_schema_extra={"empty": "off"},
         description="Stop after so many validations in a row without improvement; empty: never.",
     )
     keep: Literal["last", "best"] = Field(
         "last",
+        title="Weights to keep",
+        json_schema_extra={"labels": {"last": "Last", "best": "Lowest held-out loss"}},
         description="Which weights the model gets: the last ones, or those with the lowest loss "
         "on held-out data.",
     )
     device: Device = Field("auto", description="Device to compute on; auto: the fastest there is.")
     threads: int | None = Field(
-        None, ge=1, description="Number of processor cores to use; empty: all."
+        None,
+        ge=1,
+        title="Processor cores",
+        examples=[4],
+        json_schema_extra={"empty": "all"},
+        description="Number of processor cores to use; empty: all.",
     )
     make_way: bool = Field(
         False,
+        title="Yield to other programs",
         description="Use fewer cores while other programs compute, unless a number of cores is "
         "set.",
     )

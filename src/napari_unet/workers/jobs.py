@@ -88,10 +88,10 @@ class PredictJob:
         """Predict."""
         from napari_unet.inference.predictor import predict_events
 
-        mask = None if self.mask is None else self.mask.source
+        mask = None if self.mask is None else self.mask.content
         yield from predict_events(
             self.model,
-            self.image.source,
+            self.image.content,
             self.request,
             mask=mask,
             out=self.out.out,
@@ -114,7 +114,7 @@ class PreviewJob:
         from napari_unet.inference.preview import preview_events
 
         mask = _content(self.mask)
-        yield from preview_events(self.model, self.image.source, self.request, self.view, mask)
+        yield from preview_events(self.model, self.image.content, self.request, self.view, mask)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +176,7 @@ def _content(given: Any) -> Any:
     """Return the arrays that are sent; several as a list."""
     if isinstance(given, tuple):
         return [_content(one) for one in given]
-    return given.source if isinstance(given, Readable) else given
+    return given.content if isinstance(given, Readable) else given
 
 
 PACKAGE = ".zip"
@@ -223,5 +223,5 @@ class ExportJob:
         """Write it; yield the file."""
         from napari_unet.bioimageio.export import export_bioimageio
 
-        image = None if self.image is None else self.image.source
+        image = None if self.image is None else self.image.content
         yield export_bioimageio(self.model, self.path, image=image, request=self.request)

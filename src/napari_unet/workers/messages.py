@@ -35,8 +35,10 @@ class Readable:
     name: str = ""
 
     @property
-    def source(self) -> Source:
-        """The image, opened."""
+    def content(self) -> Any:
+        """The array itself, or where it is read on demand, a source with the image's name."""
+        if isinstance(self.data, np.ndarray):
+            return self.data
         return open_source(self.data, name=self.name)
 
 
@@ -211,7 +213,7 @@ class SharedObjects:
         """Return the token that replaces a part of a message; None to keep the part."""
         match part:
             case Readable():
-                source = part.source
+                source = open_source(part.content)
                 return SourceToken(self._register(source), source.shape, source.dtype)
             case Writable():
                 return TargetToken(self._register(part.out), tuple(part.out.shape), part.out.dtype)

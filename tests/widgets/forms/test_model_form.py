@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QApplication, QGroupBox, QLabel
 
 from napari_unet.errors import InputError
 from napari_unet.network.unet_config import UNetConfig
+from napari_unet.tasks.options import OPTIONS
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.widgets.forms.editors import (
     ChoiceEdit,
@@ -175,10 +176,39 @@ def test_hidden_fields_keep_their_values(qtbot):
 def test_an_optional_number_is_none_until_it_is_set(form):
     editor = form.editors["limit"]
     assert form.value().limit is None
-    assert not editor.editor.isEnabled()
+    assert editor.editor.isHidden()
+    assert editor.check.text() == "automatic"
     editor.check.setChecked(True)
-    assert editor.editor.isEnabled()
+    assert not editor.editor.isHidden()
     assert form.value().limit == 1
+
+
+@pytest.mark.parametrize("task", OPTIONS)
+def test_a_number_that_is_ticked_begins_with_a_sensible_value(qtbot, task):
+    form = ModelForm(OPTIONS[task], exclude={"network", "steps", "seconds"})
+    qtbot.addWidget(form)
+    numbers = {n: e for n, e in form.editors.items() if isinstance(e, OptionalEdit)}
+    assert {"clip_gradient", "batch_size", "threads", "stop_after"} <= set(numbers)
+    for editor in numbers.values():
+        editor.check.setChecked(True)
+    found = form.value()
+    assert found.clip_gradient == 1.0
+    assert found.batch_size == 8
+    for name in numbers:
+        assert getattr(found, name) == OPTIONS[task].model_fields[name].examples[0]
+
+
+def test_a_word_or_a_number_is_automatic_without_a_text(qtbot):
+    form = ModelForm(SegmentOptions, exclude={"network"})
+    qtbot.addWidget(form)
+    axis = form.editors["channel_axis"]
+    assert (axis.text(), axis.placeholderText()) == ("", "automatic")
+    for text, value in (("2", 2), ("none", None), ("auto", "auto"), ("", "auto")):
+        axis.setText(text)
+        assert form.value().channel_axis == value
+        form.setValue(SegmentOptions(channel_axis=value))
+        assert form.value().channel_axis == value
+    assert form.editors["patch"].placeholderText() == "automatic"
 
 
 def test_a_number_is_shown_in_short_and_kept_in_full(form, qtbot):

@@ -75,7 +75,7 @@ def quick(request, **options):
 def test_the_table_is_folded_and_empty_at_first(form, viewer):
     add_pair(viewer)
     assert form.pairs_section.content.isHidden()
-    assert form.pairs_section.button.text() == "▸ More pairs"
+    assert form.pairs_section.button.text() == "▸ More images with strokes"
     assert len(form.request().pairs) == 1
 
 
@@ -85,13 +85,13 @@ def test_a_new_row_takes_layers_that_are_free(form, viewer):
     form.labels.set_layer(first[1])
     form.pairs.button.click()
     assert form.layers() == [first, second]
-    assert form.pairs_section.button.text() == "▸ More pairs (1)"
+    assert form.pairs_section.button.text() == "▸ More images with strokes (1)"
     picture, labels = form.request().pairs[1]
     assert picture.name == "b"
     assert np.array_equal(labels, second[1].data)
     form.pairs.rows[0].remove.click()
     assert len(form.request().pairs) == 1
-    assert form.pairs_section.button.text() == "▸ More pairs"
+    assert form.pairs_section.button.text() == "▸ More images with strokes"
 
 
 def test_a_pair_follows_its_layers(form, viewer, qtbot):

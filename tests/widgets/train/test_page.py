@@ -12,6 +12,7 @@ import napari_unet
 from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.errors import TrainingError
 from napari_unet.geometry.region import Region
+from napari_unet.tasks.option_groups import group_of
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.training.events import Finished, Started, Stepped, Validated, Warned
 from napari_unet.widgets.forms.editors import ChoiceEdit, NumberEdit, SwitchEdit, TextEdit
@@ -138,6 +139,7 @@ def test_what_the_panel_turns_on_is_shown_and_can_be_turned_off(painted, page, m
     calls = fake_training(monkeypatch, lambda control: iter(()))
     painted.click(painted.form.advanced_section.button)
     switch = painted.form.advanced.form.editors[name]
+    painted.click(painted.form.advanced.form.sections[group_of(name)].button)
     assert switch.isVisible()
     assert switch.isChecked()
     switch.setChecked(False)

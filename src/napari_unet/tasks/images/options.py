@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
+from pydantic.config import JsonDict
 
 from napari_unet.tasks.network_options import NetworkOptions
 
@@ -12,6 +13,8 @@ _TURNS = (
     "Training patches are mirrored, or also rotated by 90°, at random; none if left and right, or "
     "above and below, differ."
 )
+
+_TURN_LABELS: JsonDict = {"all": "Flips and rotations", "mirror": "Flips"}
 
 LossName = Literal["l1", "l2", "ssim", "ms_ssim"]
 Method = Literal["auto", "blind_spot", "lines_x", "lines_y", "neighbours"]
@@ -39,30 +42,40 @@ def _l1() -> dict[LossName, float]:
 class ImageOptions(NetworkOptions):
     """Options of all trainings whose result is an image."""
 
-    filters: bool = Field(False, description="Add fixed filters on several scales.")
+    filters: bool = Field(
+        False, title="Fixed filters", description="Add fixed filters on several scales."
+    )
     padding: Literal["valid", "same"] = Field(
-        "same", description="Valid convolutions, or padded ones that keep the size."
+        "same",
+        json_schema_extra={"labels": {"same": "Same (padded)"}},
+        description="Valid convolutions, or padded ones that keep the size.",
     )
     learning_rate: float = Field(
         3e-3, gt=0, le=1, description="Highest learning rate of the schedule."
     )
     planes: Annotated[int, Field(ge=1, le=15), AfterValidator(_odd)] | None = Field(
         None,
+        title="Planes read together",
+        examples=[3],
         description="Neighbouring planes that a 2D network reads to predict the middle one (2.5D); "
         "odd. Empty: 1, but denoising chooses.",
     )
     wrap: tuple[Literal["z", "y", "x"], ...] = Field(
         (),
+        title="Periodic axes",
         description="Periodic axes, such as an angle; `border` is for the others.",
     )
     turns: Literal["all", "mirror", "none"] = Field(
         "all",
+        title="Flips and rotations",
+        json_schema_extra={"labels": _TURN_LABELS},
         description=_TURNS,
     )
     held_out: float = Field(
         0.05,
         ge=0,
         le=0.5,
+        title="Held-out fraction",
         description="Fraction of the pixels, or of the images, held out for validation.",
     )
 
@@ -78,19 +91,29 @@ class DenoiseOptions(ImageOptions):
     )
     normalise: Literal["auto", "photon", "mean_sd", "percentile", "none"] = Field(
         "auto",
+        title="Normalisation",
         description="How intensities are normalised. Photon: a variance-stabilising transform for "
         "noise that grows with the brightness; auto chooses it where it does.",
     )
     hidden: float = Field(
-        0.05, gt=0, le=0.5, description="Fraction of pixels hidden in each step (blind spots)."
+        0.05,
+        gt=0,
+        le=0.5,
+        title="Hidden pixels",
+        description="Fraction of pixels hidden in each step (blind spots).",
     )
     replacement: Literal["neighbour", "median"] = Field(
         "neighbour",
+        title="Hidden pixels become",
+        json_schema_extra={
+            "labels": {"neighbour": "A random neighbour", "median": "Median nearby"}
+        },
         description="What replaces hidden pixels: a random neighbour (Noise2Void), or the "
         "neighbours' median (N2V2).",
     )
     own_share: float | Literal["auto"] = Field(
         "auto",
+        title="Weight of the pixel itself",
         description="Weight of the pixel itself in the result, which blind spots do not read; "
         "auto: per frequency, as the measured noise allows.",
     )
@@ -100,21 +123,28 @@ class RestoreOptions(ImageOptions):
     """All options of restoration, learned from pairs of images."""
 
     normalise: Literal["mean_sd", "percentile", "none"] = Field(
-        "mean_sd", description="How intensities are normalised."
+        "mean_sd", title="Normalisation", description="How intensities are normalised."
     )
     loss: Losses = Field(
         default_factory=_l1,
         description="Losses and their weights: l1, l2, ssim, ms_ssim.",
     )
     readout: Literal["linear", "softplus"] = Field(
-        "linear", description="Last layer of the network; softplus: the result is never negative."
+        "linear",
+        title="Last layer",
+        json_schema_extra={"labels": {"softplus": "Softplus (not negative)"}},
+        description="Last layer of the network; softplus: the result is never negative.",
     )
     turns: Literal["all", "mirror", "none"] = Field(
         "mirror",
+        title="Flips and rotations",
+        json_schema_extra={"labels": _TURN_LABELS},
         description=_TURNS,
     )
     align: bool = Field(
-        True, description="Measure whether the images of a pair are shifted, and warn if so."
+        True,
+        title="Check alignment",
+        description="Measure whether the images of a pair are shifted, and warn if so.",
     )
 
 
@@ -122,7 +152,7 @@ class InpaintOptions(ImageOptions):
     """All options of filling in missing pixels."""
 
     normalise: Literal["mean_sd", "percentile", "none"] = Field(
-        "mean_sd", description="How intensities are normalised."
+        "mean_sd", title="Normalisation", description="How intensities are normalised."
     )
     loss: Losses = Field(
         default_factory=_l1,
@@ -130,5 +160,7 @@ class InpaintOptions(ImageOptions):
     )
     turns: Literal["all", "mirror", "none"] = Field(
         "mirror",
+        title="Flips and rotations",
+        json_schema_extra={"labels": _TURN_LABELS},
         description=_TURNS,
     )

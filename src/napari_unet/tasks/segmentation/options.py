@@ -33,16 +33,19 @@ class SegmentOptions(NetworkOptions):
         2.0,
         ge=0,
         le=10,
+        title="Focal loss: gamma",
         description="Focal loss: how much it reduces the weight of confident pixels.",
     )
     tversky_alpha: float = Field(
         0.3,
         ge=0,
         le=1,
+        title="Tversky loss: alpha",
         description="Tversky: weight of false positives; that of false negatives is the rest to 1.",
     )
     weigh_classes: bool = Field(
         False,
+        title="Weight by frequency",
         description="Weight classes in the loss inversely to their number of painted pixels.",
     )
     class_weights: dict[int, Annotated[float, Field(ge=0)]] = Field(
@@ -62,10 +65,12 @@ class SegmentOptions(NetworkOptions):
         1.0,
         ge=0,
         le=1,
+        title="Class balance",
         description="How often patches of each class are drawn; 1: equally, 0: as painted.",
     )
     calibrate: bool = Field(
         True,
+        title="Calibrate class sizes",
         description="Estimate the frequencies of the classes from the image, not from the strokes; "
         "only if 0 means not painted.",
     )
@@ -73,23 +78,30 @@ class SegmentOptions(NetworkOptions):
         2.0,
         ge=0,
         le=20,
+        title="Random forest weight",
         description="Weight in the loss of what a random forest, trained on the strokes, predicts "
         "of unpainted pixels; it falls with the number of painted pixels; 0: no forest. Needs the "
         "fixed filters.",
     )
     image_first: bool = Field(
         False,
+        title="Pretrain on the image",
         description="Pretrain the network on the image, by predicting hidden pixels from their "
         "surroundings, for a fifth of the budget (15 s without one). Useful with few strokes.",
     )
     held_out: float = Field(
-        0.2, ge=0, le=0.5, description="Fraction of the painted places held out for validation."
+        0.2,
+        ge=0,
+        le=0.5,
+        title="Held-out fraction",
+        description="Fraction of the painted places held out for validation.",
     )
     normalise: Literal["mean_sd", "percentile", "none"] = Field(
-        "mean_sd", description="How intensities are normalised."
+        "mean_sd", title="Normalisation", description="How intensities are normalised."
     )
     augment: AugmentOptions = Field(
         default_factory=lambda: AugmentOptions(),
+        title="Random changes",
         description="Random changes of the training patches, by name: how strong, and as "
         "chance.NAME how often.",
     )

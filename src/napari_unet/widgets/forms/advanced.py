@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import qdebounced
 
 from napari_unet.errors import NapariUnetError
 from napari_unet.tasks.network_options import NetworkOptions
 from napari_unet.tasks.plan import TrainingPlan
 from napari_unet.tasks.segmentation.options import SegmentOptions
-from napari_unet.widgets.forms.model_form import ModelForm
+from napari_unet.widgets.forms.grouped_form import GroupedForm
 from napari_unet.widgets.forms.network import NetworkTable
 from napari_unet.widgets.qt.event_thread import EventRunner, LatestOnly
 
@@ -83,8 +83,15 @@ class AdvancedSettings(QWidget):
         super().__init__(parent)
         self._request = request
         options = options or SegmentOptions()
-        self.form = ModelForm(type(options), exclude=ELSEWHERE)
-        self.form.setValue(options)
+        self.form = GroupedForm(options, exclude=ELSEWHERE)
+        self.search = QLineEdit()
+        self.search.setPlaceholderText("Search options …")
+        self.search.setAccessibleName("Search options")
+        self.search.setToolTip("Show only options whose name or description has these words.")
+        self.search.setClearButtonEnabled(True)
+        self.reset = QPushButton("Reset")
+        self.reset.setToolTip("Set all options below to their defaults.")
+        self.reset.setEnabled(False)
         self.network = NetworkTable()
         # In a thread, for it may look through large labels.
         self._planner = EventRunner(self)
@@ -92,8 +99,15 @@ class AdvancedSettings(QWidget):
         self._replan_soon = qdebounced(self._latest.request, timeout=REPLAN_MS)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        top = QHBoxLayout()
+        top.addWidget(self.search, 1)
+        top.addWidget(self.reset)
+        layout.addLayout(top)
         layout.addWidget(self.form)
         layout.addWidget(self.network)
+        self.search.textChanged.connect(self.form.show_matches)
+        self.reset.clicked.connect(self.form.reset)
+        self.form.changedFields.connect(lambda names: self.reset.setEnabled(bool(names)))
         self.form.valueChanged.connect(self.replan)
         self._latest.due.connect(self._plan)
         self._planner.happened.connect(self._show_plan)

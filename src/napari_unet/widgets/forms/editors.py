@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.fields import AUTOMATIC, FieldDescription
 from napari_unet.widgets.qt.style import guard_wheel
 from napari_unet.widgets.qt.text import named
 
@@ -186,28 +187,34 @@ class TextEdit(QLineEdit):
 
 
 class OptionalEdit(QWidget):
-    """A value that may be None, which leaves it to the program: a check box and an editor.
+    """A value that may be None: a check box, and beside it the editor, or what None means.
 
     Parameters
     ----------
     editor : QWidget
         The editor of the value.
-    default : object
+    proposal : object
         What the editor begins with.
+    empty : str
+        What None means, such as "automatic".
     """
 
     valueChanged = Signal()  # noqa: N815 - Qt's way of naming
 
-    def __init__(self, editor: Any, default: Any, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, editor: Any, proposal: Any, empty: str = AUTOMATIC, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
-        self.check, self.editor = SwitchEdit("set"), editor
-        editor.setValue(default)
-        editor.setEnabled(False)
+        self.check = SwitchEdit(empty)
+        self.editor = editor
+        self._empty = empty
+        editor.setValue(proposal)
+        editor.hide()
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.check)
         layout.addWidget(editor, 1)
-        self.check.toggled.connect(editor.setEnabled)
+        self.check.toggled.connect(self._show_editor)
         self.check.valueChanged.connect(self.valueChanged)
         editor.valueChanged.connect(lambda *_: self.valueChanged.emit())
 
@@ -221,10 +228,19 @@ class OptionalEdit(QWidget):
             self.editor.setValue(value)
         self.check.setValue(value is not None)
 
+    def setToolTip(self, tip: str | None) -> None:  # noqa: N802 - Qt's name
+        """Explain the value, and the box that sets it."""
+        super().setToolTip(tip)
+        self.check.setToolTip(f"{tip}\nTick to set a value; not ticked: {self._empty}.")
 
-def literal_choices(values: Sequence[Any]) -> list[tuple[Any, str]]:
-    """Return the values of a ``Literal`` with texts to show."""
-    return [(v, named(v)) for v in values]
+    def _show_editor(self, on: bool) -> None:
+        self.check.setText("" if on else self._empty)
+        self.editor.setVisible(on)
+
+
+def literal_choices(field: FieldDescription) -> list[tuple[Any, str]]:
+    """Return the choices of a field with texts to show."""
+    return [(value, field.labels.get(value) or named(value)) for value in field.choices]
 
 
 TIMES = {30: "30 s", 60: "1 min", 120: "2 min", 300: "5 min", 600: "10 min"}

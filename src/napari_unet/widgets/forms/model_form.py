@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Generic, Literal, TypeVar, get_args, get_origin
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from qtpy.QtCore import Signal
@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_unet.data.augment_options import AugmentOptions
 from napari_unet.errors import InputError
-from napari_unet.fields import FieldDescription, fields_of, is_model
+from napari_unet.fields import AUTOMATIC, FieldDescription, fields_of, is_model
 from napari_unet.widgets.forms.augmentation import AugmentEdit
 from napari_unet.widgets.forms.editors import (
     HUGE,
@@ -25,6 +25,15 @@ from napari_unet.widgets.forms.editors import (
 from napari_unet.widgets.qt.text import named, read_list, read_mapping, write_list, write_mapping
 
 M = TypeVar("M", bound=BaseModel)
+
+
+class Row(NamedTuple):
+    """A field in a form: what it is, its label, and the box of its editor and reason."""
+
+    field: FieldDescription
+    label: QLabel
+    box: QWidget
+
 
 LEAST_STEP = 1e-6
 """Distance of the arrows of a spin box from a limit that is not part of the range."""
@@ -60,9 +69,10 @@ class ModelForm(QWidget, Generic[M]):
         self._base = model()
         self._loading = False
         self.editors: dict[str, Any] = {}
+        self.rows: dict[str, Row] = {}
         self._reasons: dict[str, QLabel] = {}
         self._layout = form_layout(self)
-        for field in fields_of(model, but=exclude).values():
+        for field in self._ordered(fields_of(model, but=exclude)):
             self._add(field)
         self._general = _reason_label()
         self._layout.addRow(self._general)
@@ -112,6 +122,14 @@ class ModelForm(QWidget, Generic[M]):
             return _reasons(error)
         return {}
 
+    def _ordered(self, fields: Mapping[str, FieldDescription]) -> Iterable[FieldDescription]:
+        """Return the fields in the order in which they are shown."""
+        return fields.values()
+
+    def _rows_for(self, name: str) -> QFormLayout:  # noqa: ARG002 - for forms with groups
+        """Return the layout that a field's row is added to."""
+        return self._layout
+
     def title(self, name: str) -> str:
         """Return what a field is called on the screen."""
         return self.model.model_fields[name].title or named(name)
@@ -129,13 +147,15 @@ class ModelForm(QWidget, Generic[M]):
         inside.setSpacing(0)
         inside.addWidget(editor)
         inside.addWidget(reason)
+        rows = self._rows_for(name)
         if isinstance(editor, ModelForm | WeightsEdit):
-            self._layout.addRow(label)
-            self._layout.addRow(box)
+            rows.addRow(label)
+            rows.addRow(box)
             inside.setContentsMargins(12, 0, 0, 0)
         else:
-            self._layout.addRow(label, box)
+            rows.addRow(label, box)
         self.editors[name], self._reasons[name] = editor, reason
+        self.rows[name] = Row(field, label, box)
 
     def _edited(self) -> None:
         if self._loading:
@@ -176,14 +196,15 @@ def make_editor(field: FieldDescription) -> Any:
         return _text_editor(field)
     editor = _simple_editor(field)
     if field.optional and not isinstance(editor, TextEdit):
-        return OptionalEdit(editor, _limits(field)[0] if kind in (int, float) else kind())
+        least = _limits(field)[0] if kind in (int, float) else kind()
+        return OptionalEdit(editor, field.proposal or least, field.empty)
     return editor
 
 
 def _simple_editor(field: FieldDescription) -> Any:
     kind = field.types[0]
     if field.choices:
-        return ChoiceEdit(literal_choices(field.choices))
+        return ChoiceEdit(literal_choices(field))
     if kind is bool:
         return SwitchEdit()
     if kind in (int, float):
@@ -203,13 +224,31 @@ def _path_editor() -> TextEdit:
 
 def _text_editor(field: FieldDescription) -> TextEdit:
     depth = _depth(field.types[0]) if len(field.types) == 1 else 0
+    if not depth:
+        return _word_editor(any("auto" in get_args(kind) for kind in field.types))
 
     def read(text: str) -> Any:
         value = read_list(text, depth)
-        return None if field.optional and depth and not value else value
+        return None if field.optional and not value else value
 
-    # A value of several types is None by a word, as an empty text is not finished.
-    return TextEdit(read, write_list if depth else str)
+    editor = TextEdit(read, write_list)
+    editor.setPlaceholderText(field.empty)
+    return editor
+
+
+def _word_editor(has_auto: bool) -> TextEdit:
+    """Return an editor of a number or a word; no text stands for "auto", where there is that."""
+
+    def read(text: str) -> Any:
+        empty = has_auto and text.strip().lower() in ("", "auto", AUTOMATIC)
+        return "auto" if empty else read_list(text, 0)
+
+    def write(value: Any) -> str:
+        return "" if has_auto and value == "auto" else "none" if value is None else str(value)
+
+    editor = TextEdit(read, write)
+    editor.setPlaceholderText(AUTOMATIC if has_auto else "")
+    return editor
 
 
 def _depth(kind: Any) -> int:

@@ -241,10 +241,8 @@ class PairsSection(Section):
         self.pairs.valueChanged.connect(self._count)
 
     def _count(self) -> None:
-        text, before = self.button.text(), self.title
         number = len(self.pairs.rows)
-        self.title = f"{self._name} ({number})" if number else self._name
-        self.button.setText(text.replace(before, self.title))
+        self.set_title(f"{self._name} ({number})" if number else self._name)
 
 
 def heading_of(second: PairedLayer | None) -> str:

@@ -74,6 +74,7 @@ def style_sheet(palette: Palette) -> str:
         QLabel[unet="faint"] {{ color: #b0{p.text[1:]}; }}
         QLabel[unet="error"], QLabel[unet="bad"] {{ color: {p.error}; }}
         QLabel[unet="caution"] {{ color: {p.warning}; }}
+        QLabel[unet="changed"] {{ font-weight: bold; color: {p.accent}; }}
         QLabel[unet="notice"] {{ padding: 5px 7px; border-left: 3px solid {p.accent};
             background: {p.foreground}; }}
         QLabel[unet="notice"][kind="warning"] {{ border-left-color: {p.warning}; }}
@@ -270,6 +271,11 @@ class Section(QWidget):
         layout.addWidget(self.button)
         layout.addWidget(content)
         self._fold(False)
+
+    def set_title(self, title: str) -> None:
+        """Change the heading."""
+        self.title = title
+        self.button.setText(("▾ " if self.button.isChecked() else "▸ ") + title)
 
     def _fold(self, is_open: bool) -> None:
         self.button.setText(("▾ " if is_open else "▸ ") + self.title)

@@ -94,6 +94,7 @@ def humanise(name: str) -> str:
 NAMES = {
     "adamw": "AdamW",
     "augment": "Augmentation",
+    "auto": "Automatic",
     "blind_spot": "Blind spots",
     "ce": "Cross-entropy",
     "ce+dice": "Cross-entropy + Dice",

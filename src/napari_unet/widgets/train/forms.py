@@ -226,9 +226,8 @@ class TaskForm(QWidget):
         continued = self.start.value() is not None
         if continued == self._continued:
             return
-        editor = self.advanced.form.editors["learning_rate"]
-        if editor.value() == default_learning_rate(self._options, continued=self._continued):
-            editor.setValue(default_learning_rate(self._options, continued=continued))
+        rate = default_learning_rate(self._options, continued=continued)
+        self.advanced.form.change_default("learning_rate", rate)
         self._continued = continued
 
     def _replan(self) -> None:
