@@ -331,7 +331,7 @@ def predict(
     mask: object | None = None,
     output: Output = "auto",
     tile: Sequence[int] | None = None,
-    region: Sequence[slice] | None = None,
+    region: Sequence[slice] | Sequence[int] | None = None,
     **request: Any,
 ) -> np.ndarray[Any, Any]:
     """Predict a whole image.
@@ -351,10 +351,11 @@ def predict(
     tile : sequence of int, optional
         Largest input per spatial axis in voxels; chosen from the free memory when None. The
         result does not depend on it.
-    region : sequence of slice, optional
+    region : sequence of slice or int, optional
         What to predict, such as ``np.s_[5:10, :, 100:200]``: a slice without a step for each axis
-        but that of channels. In it the result is that of the whole image; elsewhere labels and
-        probabilities are 0, and an image is as it was.
+        but that of channels; or, as the option of a training, first voxel and one past the last of
+        each. In it the result is that of the whole image; elsewhere labels and probabilities are
+        0, and an image is as it was.
     **request
         Any other field of `napari_unet.inference.request.Request`.
 
@@ -388,8 +389,11 @@ def predict(
     return result
 
 
-def _bounds(region: Sequence[slice], shape: tuple[int, ...]) -> tuple[int, ...]:
+def _bounds(region: Sequence[slice] | Sequence[int], shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return slices as first voxel and one past the last, axis by axis."""
+    if not any(isinstance(part, slice) for part in region):
+        return tuple(cast(Sequence[int], region))
+    region = cast(Sequence[slice], region)
     if len(region) != len(shape) or any(part.step not in (None, 1) for part in region):
         raise InputError(
             "A region needs a slice without a step for each axis but that of channels",

@@ -56,6 +56,12 @@ def test_a_part_is_predicted_as_in_the_whole_and_the_rest_is_0(tile, output):
     assert not part.any()
 
 
+def test_bounds_stand_for_slices():
+    assert np.array_equal(
+        predict(MODEL, IMAGE, region=(13, 38, 21, 60)), predict(MODEL, IMAGE, region=PART)
+    )
+
+
 def test_of_a_stack_only_the_planes_of_the_part_are_predicted():
     stack = np.random.default_rng(1).random((5, 40, 50), np.float32)
     region = np.s_[2:4, :30, 10:]
@@ -133,6 +139,7 @@ def test_a_zarr_takes_a_part():
         (np.s_[0:5], "2 slices"),
         (np.s_[0:5, 0:10:2], "without a step"),
         (np.s_[5:5, 0:10], "does not lie in the image"),
+        ((0, 5), "does not lie in the image"),
     ],
 )
 def test_a_region_that_is_none_is_refused(region, word):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Literal
 
@@ -40,6 +40,9 @@ class ImageView:
     border : {"mirror", "edge", "zero", "wrap"}
         How the image is continued along the other axes: mirrored at the outermost pixels, with
         their values, with zeros, or from its other end.
+    window : Region, optional
+        The part that is the image, over all axes but that of channels, in voxels: indices and
+        regions then begin at its first voxel. What lies beyond it is read as it is.
 
     Raises
     ------
@@ -52,6 +55,7 @@ class ImageView:
     context_planes: int = 1
     periodic_axes: tuple[bool, ...] = ()
     border: Border = "mirror"
+    window: Region | None = None
 
     def __post_init__(self) -> None:
         _check_layout(self.source, self.layout)
@@ -71,7 +75,7 @@ class ImageView:
     @property
     def loop_shape(self) -> tuple[int, ...]:
         """Sizes of the loop axes."""
-        return self.layout.loop_shape(self.source.shape)
+        return self.layout.loop_shape(self.shape)
 
     @property
     def channels(self) -> int:
@@ -87,7 +91,29 @@ class ImageView:
     @property
     def spatial_shape(self) -> tuple[int, ...]:
         """Sizes of the spatial axes, in voxels."""
-        return self.layout.spatial_shape(self.source.shape)
+        return self.layout.spatial_shape(self.shape)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array, or of the window in it."""
+        if self.window is None:
+            return self.source.shape
+        sizes = list(self.window.shape)
+        if self.layout.channel is not None:
+            sizes.insert(self.layout.channel, self.source.shape[self.layout.channel])
+        return tuple(sizes)
+
+    @property
+    def offset(self) -> tuple[int, ...]:
+        """First voxel of the window, along the loop axes and then the spatial ones."""
+        layout = self.layout.labels
+        axes = layout.loops + layout.spatial
+        return tuple(0 if self.window is None else self.window.start[axis] for axis in axes)
+
+    @property
+    def whole(self) -> ImageView:
+        """The image without the window."""
+        return replace(self, window=None)
 
     def loops(self) -> Iterator[tuple[int, ...]]:
         """Iterate over the loop indices of all images, the last axis fastest."""
@@ -124,9 +150,12 @@ class ImageView:
         -------
         ndarray, shape (channels, *region.shape)
         """
+        offset, outer = self.offset, self.layout.spatial_shape(self.source.shape)
+        loop = tuple(i + first for i, first in zip(loop, offset, strict=False))
+        region = region.shift(offset[len(loop) :])
         parts = [
             _axis_part(*span, how)
-            for span, how in zip(_spans(region, self.spatial_shape), self._borders, strict=True)
+            for span, how in zip(_spans(region, outer), self._borders, strict=True)
         ]
         box = Region(tuple(p.start for p in parts), tuple(p.stop for p in parts))
         planes = [_read_box(self.source, self.layout, at, box) for at in self._context(loop)]
@@ -148,7 +177,7 @@ class ImageView:
         if self.context_planes == 1:
             return [loop]
         reach = self.context_planes // 2
-        size = self.loop_shape[-1]
+        size = self.layout.loop_shape(self.source.shape)[-1]
         steps = range(-reach, reach + 1)
         return [(*loop[:-1], mirror(loop[-1] + step, size)) for step in steps]
 
@@ -217,6 +246,36 @@ class LabelView:
         if box.size:
             out[box.within(region).slices] = _read_box(self.source, self.layout, loop, box)[0]
         return out
+
+
+class PartOfSource:
+    """A part of labels, which are 0 where a mask says that they do not belong to it.
+
+    Parameters
+    ----------
+    source : Source
+        The labels.
+    region : Region
+        The part, which lies inside them.
+    inside : ndarray of bool, optional
+        Which voxels of the part belong to it; its shape is that of the part, or 1 along axes along
+        which all are alike.
+    """
+
+    def __init__(
+        self, source: Source, region: Region, inside: NDArray[np.bool_] | None = None
+    ) -> None:
+        self.shape: tuple[int, ...] = region.shape
+        self.dtype: np.dtype[Any] = source.dtype
+        self._source, self._region = source, region
+        self._inside = None if inside is None else np.broadcast_to(inside, region.shape)
+
+    def read(self, region: Region) -> NDArray[Any]:
+        """Return a region of the part; the result must not be written to."""
+        values = self._source.read(region.shift(self._region.start))
+        if self._inside is None:
+            return values
+        return np.where(self._inside[region.slices], values, self.dtype.type(0))
 
 
 @dataclass(frozen=True)

@@ -241,7 +241,7 @@ def missing_view(view: ImageView, mask: Source | None) -> ImageView:
             got=f"image {view.source.shape}, mask {mask.shape}",
             expected=f"a mask of shape {shape}",
         )
-    return ImageView(mask, view.layout.labels, view.context_planes, view.periodic_axes, view.border)
+    return replace(view, source=mask, layout=view.layout.labels)
 
 
 class _EmptyMask:

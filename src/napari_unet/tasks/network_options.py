@@ -75,6 +75,11 @@ class NetworkOptions(TrainingOptions):
         description="Names of the image's channels, in order; a prediction finds the channels of "
         "its image by them.",
     )
+    region: tuple[int, ...] | None = Field(
+        None,
+        description="Part of the (first) image to learn from: first voxel and one past the last, "
+        "for each axis but that of channels.",
+    )
     rgb: bool = Field(False, description="Whether the last axis of the image holds colours.")
     spacing: tuple[float, ...] | None = Field(
         None,

@@ -21,6 +21,7 @@ from napari_unet.geometry.axes import (
     is_time,
     plain_name,
 )
+from napari_unet.geometry.region import Region
 from napari_unet.model import TrainedModel
 from napari_unet.network.architecture import Architecture
 from napari_unet.tasks.images.options import ImageOptions
@@ -113,8 +114,31 @@ class ImageShape:
 
     @classmethod
     def of_view(cls, view: ImageView) -> ImageShape:
-        """Return that of an opened image."""
-        return cls(tuple(view.source.shape), view.layout)
+        """Return that of an opened image, or of the window in it."""
+        return cls(tuple(view.shape), view.layout)
+
+    def window(self, options: NetworkOptions) -> Region | None:
+        """Return the region of interest of the options, over all axes but that of channels.
+
+        Raises
+        ------
+        InputError
+            Where it does not lie in the image.
+        """
+        if options.region is None:
+            return None
+        kept = [n for axis, n in enumerate(self.shape) if axis != self.layout.channel]
+        return Region.of_bounds(options.region, kept)
+
+    def cropped(self, options: NetworkOptions) -> ImageShape:
+        """Return the shape and axes of the region of interest of the options."""
+        window = self.window(options)
+        if window is None:
+            return self
+        sizes = list(window.shape)
+        if self.layout.channel is not None:
+            sizes.insert(self.layout.channel, self.shape[self.layout.channel])
+        return ImageShape(tuple(sizes), self.layout)
 
     def target(self, shape: Sequence[int]) -> ImageShape:
         """Return the shape and axes of a target image that goes with this image.

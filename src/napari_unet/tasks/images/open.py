@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from napari_unet.data.image import ImageView
@@ -175,7 +176,7 @@ def _view(
     first: bool,
 ) -> ImageView:
     paired_shape = None if paired is None else paired.shape
-    layout = ImageShape.of(source.shape, ndim, options, paired_shape, first=first).layout
+    shape = ImageShape.of(source.shape, ndim, options, paired_shape, first=first)
     axes = SPATIAL_AXES[-ndim:]
     wrap = tuple(axis in options.wrap for axis in axes) if options.wrap else ()
     if set(options.wrap) - set(axes):
@@ -184,13 +185,14 @@ def _view(
             got=", ".join(options.wrap),
             expected=" or ".join(axes),
         )
-    return ImageView(source, layout, periodic_axes=wrap, border=options.border)
+    window = shape.window(options) if first else None
+    return ImageView(source, shape.layout, periodic_axes=wrap, border=options.border, window=window)
 
 
 def _goal(view: ImageView, goal: Source) -> ImageView:
     """Open a good image: like the degraded one, with channels of its own or none."""
-    layout = ImageShape.of_view(view).target(goal.shape).layout
-    return ImageView(goal, layout, periodic_axes=view.periodic_axes, border=view.border)
+    layout = ImageShape.of_view(view.whole).target(goal.shape).layout
+    return replace(view, source=goal, layout=layout)
 
 
 def _check_channels(channels: Sequence[int]) -> None:

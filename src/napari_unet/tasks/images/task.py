@@ -237,8 +237,9 @@ class ImageTask(TaskBase):
         """
         assert isinstance(network, Network)
         dataset = self.dataset
-        image = dataset.views[view.image_index]
+        image = dataset.views[view.image_index].whole
         missing = dataset.missing(view.image_index)
+        missing = None if missing is None else missing.whole
         outputs = outputs_in_view(
             for_inference(network, device),
             dataset.normalisation,

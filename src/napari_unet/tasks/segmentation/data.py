@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from napari_unet.control import Control
 from napari_unet.data.annotations import MERGED, AnnotationStore
-from napari_unet.data.image import ImageView
+from napari_unet.data.image import ImageView, PartOfSource
 from napari_unet.data.sampling import AnnotatedImage
 from napari_unet.data.source import open_source
 from napari_unet.errors import InputError
@@ -148,8 +148,15 @@ def _open(
     """Open an image and its labels, whatever is annotated."""
     source = open_source(image)
     mask = labels if isinstance(labels, AnnotationStore) else open_source(labels)
-    layout = ImageShape.of(source.shape, ndim, options, mask.shape, first=first).layout
-    check_labels_shape(source.shape, layout, mask.shape, options.axes or ())
+    cropped = first and options.region is not None
+    is_part = cropped and isinstance(mask, AnnotationStore | PartOfSource)
+    paired = None if is_part else mask.shape
+    shape = ImageShape.of(source.shape, ndim, options, paired, first=first)
+    layout, window = shape.layout, shape.window(options) if cropped else None
+    inner = shape.cropped(options).shape if is_part else source.shape
+    check_labels_shape(inner, layout, mask.shape, options.axes or ())
+    if window is not None and not is_part and not isinstance(mask, AnnotationStore):
+        mask = PartOfSource(mask, window)
     if not isinstance(mask, AnnotationStore):
         mask = AnnotationStore.from_labels(
             mask,
@@ -157,7 +164,7 @@ def _open(
             zero_is_class=options.zero == "background",
             merge=options.merge_labels,
         )
-    return AnnotatedImage(ImageView(source, layout, border=options.border), mask)
+    return AnnotatedImage(ImageView(source, layout, border=options.border, window=window), mask)
 
 
 def check_labels_shape(

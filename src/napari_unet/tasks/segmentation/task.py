@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from napari_unet.control import Previewed, Viewport
 from napari_unet.data.augment import Augmenter
 from napari_unet.data.normalisation import Normalisation, fit_normalisation
 from napari_unet.data.sampling import IGNORED, AnnotatedImage, PatchSample, PatchSampler
+from napari_unet.geometry.region import Region
 from napari_unet.inference.preview import previewed, probabilities
 from napari_unet.model import ClassInfo, InputSpec, TrainedModel, Weights
 from napari_unet.network.blocks import Network, centre_crop
@@ -336,8 +338,9 @@ class SegmentationTask(TaskBase):
             The visible region.
         """
         assert isinstance(network, Network)
-        self._viewed = view
-        predicted = self._probabilities(for_inference(network, device), view)
+        self._viewed = self._in_window(view)
+        image = self.annotated[view.image_index].view.whole
+        predicted = probabilities(for_inference(network, device), self.normalisation, image, view)
         if self._calibrates:
             factors = self._calibration_factors(predicted.flatten(1).T)
             predicted = predicted * factors.view(-1, *(1,) * len(view.region.shape))
@@ -360,7 +363,22 @@ class SegmentationTask(TaskBase):
         predict = partial(self._probabilities, for_inference(network, device))
         calibration = self._calibration_factors if self._calibrates else None
         probe = UncertaintyProbe.of(self.config, self.input_shape, predict, calibration)
-        return self._suggester.suggest(probe, self._viewed)
+        found = self._suggester.suggest(probe, self._viewed)
+        offset = self.annotated[found.image_index].view.offset
+        places = [
+            tuple(i + a for i, a in zip(place, offset, strict=True)) for place in found.places
+        ]
+        return replace(found, places=tuple(places))
+
+    def _in_window(self, view: Viewport) -> Viewport | None:
+        """Return what of a view lies in the region of interest, in its voxels; None if nothing."""
+        image = self.annotated[view.image_index].view
+        loops = len(view.index)
+        index = tuple(i - a for i, a in zip(view.index, image.offset, strict=False))
+        region = view.region.shift(tuple(-a for a in image.offset[loops:]))
+        region = region.intersect(Region.whole(image.spatial_shape))
+        lies_in = all(0 <= i < n for i, n in zip(index, image.loop_shape, strict=True))
+        return replace(view, index=index, region=region) if lies_in and region.size else None
 
     def _probabilities(self, network: Network, view: Viewport) -> Tensor:
         """Return the probabilities (class, *spatial) of a region of one of the images."""

@@ -29,6 +29,7 @@ ELSEWHERE = frozenset(
         "method",
         "network",
         "open_ended",
+        "region",
         "rgb",
         "seconds",
         "size",
