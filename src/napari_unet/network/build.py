@@ -66,7 +66,7 @@ def load_network(config: Architecture, weights: Mapping[str, NDArray[Any]]) -> N
 
 
 @torch.no_grad()
-def expand_head(network: Network, number: int) -> Network:
+def expand_head(network: Network, number: int, seed: int = 0) -> Network:
     """Return a copy of a network with more output channels; the first ones keep their weights.
 
     The bias of a new class is the smallest one of the known classes, so that it is predicted
@@ -78,9 +78,13 @@ def expand_head(network: Network, number: int) -> Network:
         Left as it is.
     number : int
         Output channels, at least as many as the network has.
+    seed : int
+        The new weights are the same for the same seed; torch's own random state stays as it is.
     """
     config = network.config
-    grown = build_network(config.with_channels(config.in_channels, number))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        grown = build_network(config.with_channels(config.in_channels, number))
     state = network.state_dict()
     for name, values in grown.state_dict().items():
         known = state[name].to(values)

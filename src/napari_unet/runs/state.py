@@ -37,6 +37,9 @@ RUNNING = "unfinished"
 INTERRUPTED = "left before its end"
 """Status of a run whose events were not read to the end."""
 
+BUDGETS = ("seconds", "steps")
+"""Options that limit a training."""
+
 MAX_MESSAGES = 100
 """Greatest number of warnings and notes that are kept."""
 
@@ -136,7 +139,7 @@ class RunState:
         return _plain(
             {
                 "task": self.task,
-                "options": self.options or facts.get("options", {}),
+                "options": _without_unused_budgets(self.options or facts.get("options", {})),
                 "seed": self.options.get("seed", facts.get("seed")),
                 "network": self.model and self.model.config.model_dump(mode="json"),
                 "classes": {str(c.value): str(c) for c in self.classes},
@@ -205,6 +208,11 @@ class RunState:
     def _add_message(self, kind: str, message: str) -> None:
         if (kind, message) not in self.messages and len(self.messages) < MAX_MESSAGES:
             self.messages.append((kind, message))
+
+
+def _without_unused_budgets(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out budgets that were not set; what was trained is among the results."""
+    return {k: v for k, v in options.items() if not (k in BUDGETS and v is None)}
 
 
 def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,6 +70,26 @@ def test_a_network_that_grows_a_class_says_the_same_of_the_others(stem):
     assert network.config.out_channels == 2
 
 
+def test_a_class_that_comes_later_grows_alike_for_the_same_seed(image):
+    def grown(seed):
+        torch.manual_seed(int(np.random.default_rng().integers(2**31)))  # what else draws from it
+        own = AnnotationStore((120, 100), 2)
+        for row, value in ((15, 1), (55, 2)):
+            stroke(own, row, value)
+        learning = learner(image, own, seed=seed)
+        stroke(own, 95, 7)
+        grow = learning.sync_annotations()
+        before = torch.random.get_rng_state()
+        found = [weights_of(grow(learning.network)) for _ in range(2)]
+        assert torch.equal(torch.random.get_rng_state(), before)
+        return found
+
+    first, twin = grown(3)
+    for other in (twin, *grown(3)):
+        assert all(np.array_equal(first[name], other[name]) for name in first)
+    assert any(not np.array_equal(first[name], grown(4)[0][name]) for name in first)
+
+
 def test_new_strokes_are_learned_from_and_erased_ones_are_not(image, store):
     learning = learner(image, store, held_out=0)
     assert learning.sync_annotations() is None

@@ -95,7 +95,7 @@ def confusion_of(outputs: Tensor, targets: Tensor, classes: int) -> Tensor:
     return torch.bincount(indices, minlength=classes**2).reshape(classes, classes)
 
 
-def continued_network(model: TrainedModel, classes: int) -> Network:
+def continued_network(model: TrainedModel, classes: int, seed: int = 0) -> Network:
     """Return a model's network in training mode, not calibrated, with so many classes.
 
     Parameters
@@ -104,10 +104,12 @@ def continued_network(model: TrainedModel, classes: int) -> Network:
         The model.
     classes : int
         At least as many as the model has; the new ones come last.
+    seed : int
+        Determines the weights of new classes.
     """
     network = load_network(model.config, model.weights)
     shift_head(network, 1 / stored_factors(model, len(model.classes)))
-    return expand_head(network, classes).train()
+    return expand_head(network, classes, seed).train()
 
 
 class SegmentationTask(TaskBase):
@@ -224,7 +226,7 @@ class SegmentationTask(TaskBase):
         )
 
     def _continued_network(self, start: TrainedModel) -> Network:
-        return continued_network(start, self.config.out_channels)
+        return continued_network(start, self.config.out_channels, self.options.seed)
 
     def _class_infos(self) -> tuple[ClassInfo, ...]:
         return class_infos(self.values, self.options, self.start)
@@ -288,14 +290,14 @@ class SegmentationTask(TaskBase):
         self._set_classes((*self.values, *new), counts)
         if not new:
             return None
-        number = len(self.values)
+        number, seed = len(self.values), self.options.seed
         self.plan = self.plan.with_classes(self.values)
         self._frequencies.add_classes(len(new))
         self._confusion = nn.functional.pad(self._confusion, (0, len(new)) * 2)
 
         def expanded(network: nn.Module) -> nn.Module:
             assert isinstance(network, Network)
-            return expand_head(network, number)
+            return expand_head(network, number, seed)
 
         return expanded
 
