@@ -81,6 +81,22 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def voxels(ndim: int) -> str:
+    """Return what the smallest parts of an image are called.
+
+    Parameters
+    ----------
+    ndim : int
+        Number of spatial axes.
+
+    Examples
+    --------
+    >>> voxels(2), voxels(3)
+    ('pixels', 'voxels')
+    """
+    return "voxels" if ndim > 2 else "pixels"
+
+
 def rgb8(colour: Sequence[float]) -> RGB8:
     """Return a colour whose parts are from 0 to 1 (opacity, if any, is left out) as integers.
 

@@ -26,7 +26,7 @@ def test_ndnet_valid_crops_to_the_nearest_size():
 
 
 def test_ndnet_valid_refuses_what_is_too_small_and_names_the_smallest():
-    with pytest.raises(InputError, match="got 45 voxels, expected at least 46 voxels"):
+    with pytest.raises(InputError, match="got 45 pixels, expected at least 46 pixels"):
         crop_or_pad(np.zeros((50, 46, 45)), preset("ndnet_unetv3").passing)
 
 

@@ -79,7 +79,7 @@ def test_tiles_are_as_few_as_possible(axis, size, extra):
 
 @given(geometries(), st.integers(1, 50))
 def test_a_limit_below_the_smallest_input_is_refused(axis, size):
-    with pytest.raises(InputError, match=f"at least {axis.smallest_input} voxels"):
+    with pytest.raises(InputError, match=f"at least {axis.smallest_input} pixels"):
         plan_axis(size, axis, axis.smallest_input - 1)
 
 

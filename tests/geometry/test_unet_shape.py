@@ -55,7 +55,7 @@ def test_questions_about_sizes_agree(axis, n):
     if n >= axis.smallest_input:
         assert axis.largest_input(n) == axis.allowed_inputs(n + 1)[-1]
     else:
-        with pytest.raises(InputError, match=f"at least {axis.smallest_input} voxels"):
+        with pytest.raises(InputError, match=f"at least {axis.smallest_input} pixels"):
             axis.largest_input(n)
 
 
@@ -121,7 +121,7 @@ def test_ndnet():
     assert nearest == [398, 94, 94]
     assert config.output_for(nearest) == (354, 50, 50)
     assert config.geometry[0].smallest_input == 46
-    with pytest.raises(InputError, match=r"got 45 voxels, expected at least 46 voxels"):
+    with pytest.raises(InputError, match=r"got 45 pixels, expected at least 46 pixels"):
         config.geometry[0].largest_input(45)
-    # With 46 voxels the bottom gets 8, an even number, and two are left.
+    # With 46 pixels the bottom gets 8, an even number, and two are left.
     assert config.geometry[0].output_for(46) == 2

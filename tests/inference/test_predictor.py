@@ -116,7 +116,7 @@ def test_images_smaller_than_the_smallest_tile_are_mirrored(shape, padding):
         (MODEL, IMAGE, {"channel_axis": 0}, "2D network needs 2 spatial axes"),
         (MODEL, IMAGE, {"output": "logits"}, "no such output"),
         (MODEL, IMAGE, {"tile": (60,)}, r"one size per spatial axis .*expected 2 sizes"),
-        (MODEL, IMAGE, {"tile": (60, 5)}, r"too small .*got 5 voxels, expected at least 14"),
+        (MODEL, IMAGE, {"tile": (60, 5)}, r"too small .*got 5 pixels, expected at least 14"),
         (MODEL, IMAGE, {"device": "abacus"}, "no device 'abacus'"),
         (MODEL, IMAGE.astype(complex), {}, "of this type cannot be used"),
         (MODEL, np.zeros((0, 5)), {}, "empty"),
@@ -284,7 +284,7 @@ def test_where_memory_runs_out_it_says_what_to_do(error, monkeypatch):
 
     monkeypatch.setattr(predictor, "for_inference", lambda *args: network)
     with pytest.raises(
-        OutOfMemoryError, match=r"a tile of \(26, 26\) voxels\). Set a smaller tile"
+        OutOfMemoryError, match=r"a tile of \(26, 26\) pixels\). Set a smaller tile"
     ):
         predict(MODEL, IMAGE, tile=TILE)
 

@@ -80,7 +80,7 @@ def test_ndnet_unetv3():
 
 
 def test_a_size_that_does_not_fit_is_answered_with_those_that_do():
-    with pytest.raises(InputError, match=r"got 570 voxels.*expected 556 or 572"):
+    with pytest.raises(InputError, match=r"got 570 pixels.*expected 556 or 572"):
         shape_table(UNetConfig.preset("ronneberger2015"), (572, 570))
 
 

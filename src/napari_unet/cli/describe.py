@@ -12,7 +12,7 @@ from rich.text import Text
 from napari_unet.cli.output import times
 from napari_unet.data.metadata import AxesMetadata
 from napari_unet.data.writers import ImageSpec
-from napari_unet.display import score_text
+from napari_unet.display import score_text, voxels
 from napari_unet.geometry.axes import AxisLayout, describe_layout
 from napari_unet.inference.request import Output, result_shape_and_dtype
 from napari_unet.network.architecture import Architecture, parameter_count, shape_table
@@ -137,7 +137,8 @@ def costs(cost: NetworkCost) -> list[tuple[str, str]]:
     images = "1 image" if cost.batch == 1 else f"{cost.batch} images"
     tile = times(cost.shape)
     sums = cost.multiply_adds_per_voxel
-    work = f"{sums:,.0f} multiply-adds, that is {2 * sums:,.0f} FLOPs, per voxel of the output"
+    part = voxels(len(cost.shape)).removesuffix("s")
+    work = f"{sums:,.0f} multiply-adds, that is {2 * sums:,.0f} FLOPs, per {part} of the output"
     return [
         ("input -> output", f"{tile} -> {times(cost.output)}"),
         ("cut per side", times(cost.crop)),

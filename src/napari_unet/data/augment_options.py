@@ -20,7 +20,7 @@ Change = Literal[
     "blur",
 ]
 
-Unit = Literal["", "°", "%", "voxels", "units"]
+Unit = Literal["", "°", "%", "pixels", "units"]
 """Unit of the range of a change; "%": of 1, "units": of normalised pixels, "": on or off."""
 
 CHANGES: tuple[Change, ...] = get_args(Change)
@@ -80,18 +80,18 @@ class AugmentOptions(BaseModel):
     jitter: float = _change(
         0.0,
         name="Shift",
-        unit="voxels",
+        unit="pixels",
         usual=8,
         most=64,
-        text="Largest shift along each axis, in voxels of the finest one.",
+        text="Largest shift along each axis, in pixels of the finest one.",
     )
     elastic: float = _change(
         0.0,
         name="Deform",
-        unit="voxels",
+        unit="pixels",
         usual=3,
         most=10,
-        text="Largest displacement of smooth deformations, in voxels.",
+        text="Largest displacement of smooth deformations, in pixels.",
     )
     intensity: float = _change(
         0.25,
@@ -129,10 +129,10 @@ class AugmentOptions(BaseModel):
     blur: float = _change(
         0.0,
         name="Blur",
-        unit="voxels",
+        unit="pixels",
         usual=1,
         most=5,
-        text="Largest standard deviation of Gaussian blur, in voxels.",
+        text="Largest standard deviation of Gaussian blur, in pixels.",
     )
     chance: dict[Change, Annotated[float, Field(ge=0, le=1)]] = Field(
         default_factory=dict,

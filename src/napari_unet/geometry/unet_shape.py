@@ -79,7 +79,7 @@ class AxisGeometry:
             near = f"{above - self.stride} or {above}" if size > self.smallest_input else above
             raise InputError(
                 "The network does not accept this input size",
-                got=f"{size} voxels",
+                got=f"{size} pixels",
                 expected=f"{near} (allowed: {self.smallest_input}, then every {self.stride})",
             )
         return size - self.context
@@ -99,8 +99,8 @@ class AxisGeometry:
         if limit < self.smallest_input:
             raise InputError(
                 "The input is too small for the network",
-                got=f"{limit} voxels",
-                expected=f"at least {self.smallest_input} voxels",
+                got=f"{limit} pixels",
+                expected=f"at least {self.smallest_input} pixels",
                 todo="Use a larger image or a network with fewer poolings",
             )
         return limit - (limit - self.grow) % self.stride

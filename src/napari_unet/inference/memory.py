@@ -8,6 +8,7 @@ from math import prod
 import psutil
 import torch
 
+from napari_unet.display import voxels
 from napari_unet.errors import OutOfMemoryError
 from napari_unet.geometry.unet_shape import AxisGeometry
 from napari_unet.network.architecture import Architecture, shape_table
@@ -69,9 +70,9 @@ def memory_problem(config: Architecture, device: torch.device) -> str:
     free = _free_bytes(device)
     if need <= free:
         return ""
-    size = " x ".join(map(str, smallest))
+    size = f"{' x '.join(map(str, smallest))} {voxels(config.ndim)}"
     return (
-        f"the smallest tile of this network has {size} voxels, because of its receptive field, and "
+        f"the smallest tile of this network has {size}, because of its receptive field, and "
         f"needs about {need / 1e9:.0f} GB; {free / 1e9:.0f} GB are free"
     )
 

@@ -18,6 +18,7 @@ from napari_unet.data.image import ImageView
 from napari_unet.data.inputs import read_inputs
 from napari_unet.data.normalisation import Normalisation, image_pixels
 from napari_unet.device import choose_device, describe_device, is_out_of_memory, using_threads
+from napari_unet.display import voxels
 from napari_unet.errors import InputError, OutOfMemoryError
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
@@ -253,7 +254,7 @@ class _TilePredictor:
                 raise
             raise OutOfMemoryError(
                 "The prediction ran out of memory",
-                got=f"a tile of {tile.read.shape} voxels",
+                got=f"a tile of {tile.read.shape} {voxels(len(tile.read.shape))}",
                 todo="Set a smaller tile",
             ) from error
         outputs = outputs[(slice(None), *tile.keep.slices)].cpu()

@@ -24,21 +24,22 @@ class RefineOptions(BaseModel):
         0.5,
         ge=0,
         le=1,
-        description="Probability from which a voxel belongs to the class; below it, it belongs to "
+        description="Probability from which a pixel belongs to the class; below it, it belongs to "
         "the most probable other class.",
     )
     smallest: int = Field(
         0,
         ge=0,
         title="Remove objects below",
-        description="Objects of fewer voxels are removed; if all classes are treated equally, they "
-        "are merged into their neighbours.",
+        description="Objects of fewer pixels (in 3D: voxels) are removed; if all classes are "
+        "treated equally, they are merged into their neighbours.",
     )
     holes: int = Field(
         0,
         ge=0,
         title="Fill holes up to",
-        description="Enclosed holes of at most this many voxels are filled with the class.",
+        description="Enclosed holes of at most this many pixels (in 3D: voxels) are filled with "
+        "the class.",
     )
     split: bool = Field(
         False,
@@ -49,7 +50,7 @@ class RefineOptions(BaseModel):
         10.0,
         ge=0,
         title="Minimum distance",
-        description="Minimum distance between the centres of two separated objects, in voxels of "
+        description="Minimum distance between the centres of two separated objects, in pixels of "
         "the finest axis. Larger values give fewer, larger objects.",
     )
     through_planes: bool = Field(

@@ -13,7 +13,7 @@ from math import ceil, floor, isclose, log10
 from typing import Any
 
 from napari_unet._version import __version__
-from napari_unet.display import duration, hex_colour, score_text
+from napari_unet.display import duration, hex_colour, score_text, voxels
 from napari_unet.runs.curve import Curve
 from napari_unet.runs.pictures import RGB, class_colours, data_url, preview_rgb
 from napari_unet.runs.state import RunState, last_scores
@@ -440,7 +440,7 @@ def _details(state: RunState) -> Iterator[str]:
     rows = {
         "network": facts["network"],
         "device": started and f"{started.device}, threads: {started.threads}",
-        "patch": started and " × ".join(map(str, started.patch)) + " voxels",
+        "patch": started and " × ".join(map(str, started.patch)) + f" {voxels(len(started.patch))}",
         "patches per step": started and started.batch_size,
         "seed": config["seed"],
         "strokes (SHA-256)": config["strokes"],

@@ -25,7 +25,7 @@ class NetworkOptions(TrainingOptions):
     fast: bool = Field(
         True,
         title="Compute in blocks of 2",
-        description="Compute in blocks of 2 voxels a side: two to three times faster.",
+        description="Compute in blocks of 2 pixels a side: two to three times faster.",
     )
     filters: bool = Field(
         True,
@@ -63,7 +63,7 @@ class NetworkOptions(TrainingOptions):
     patch: tuple[int, ...] | None = Field(
         None,
         title="Patch size",
-        description="Largest input patch per spatial axis in voxels; empty: chosen.",
+        description="Largest input patch per spatial axis in pixels; empty: chosen.",
     )
     channel_axis: ChannelAxis = Field(
         "auto",
@@ -83,5 +83,5 @@ class NetworkOptions(TrainingOptions):
     rgb: bool = Field(False, description="Whether the last axis of the image holds colours.")
     spacing: tuple[float, ...] | None = Field(
         None,
-        description="Distance between voxels per spatial axis; the network pools coarse axes less.",
+        description="Distance between pixels per spatial axis; the network pools coarse axes less.",
     )

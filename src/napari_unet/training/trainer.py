@@ -20,6 +20,7 @@ from napari_unet.device import (
     is_out_of_memory,
     using_threads,
 )
+from napari_unet.display import voxels
 from napari_unet.errors import ModelFileError, OutOfMemoryError, TrainingError
 from napari_unet.model import TrainedModel, Weights, weights_of
 from napari_unet.network.blocks import best_memory_format, placed
@@ -405,7 +406,7 @@ class Trainer:
         if not self.batch_size:
             raise OutOfMemoryError(
                 f"The memory of {describe_device(self.device)} does not suffice for one patch",
-                got=f"{self.task.input_shape} voxels",
+                got=f"{self.task.input_shape} {voxels(len(self.task.input_shape))}",
                 todo="Choose a smaller network or smaller patches",
             ) from error
         return f"Memory ran out: going on with {self.batch_size} patches per step."

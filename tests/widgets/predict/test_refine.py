@@ -487,6 +487,16 @@ def test_planes_of_a_volume_are_looked_at_together(bench):
     assert layer.data[3, 20, 20] == 2  # this plane is out of view
 
 
+def test_planes_have_pixels_and_volumes_voxels(bench):
+    sizes = [bench.panel.form.editors[name] for name in ("smallest", "holes", "distance")]
+    bench.open(stack())
+    assert {editor.suffix() for editor in sizes} == {" pixels"}
+    bench.set(through_planes=True)
+    assert {editor.suffix() for editor in sizes} == {" voxels"}
+    bench.open(stack(), spatial_ndim=3)
+    assert {editor.suffix() for editor in sizes} == {" voxels"}
+
+
 def test_in_3d_all_that_is_in_view_is_refined(bench):
     layer, _ = bench.open(stack(), spatial_ndim=3)
     bench.viewer.dims.ndisplay = 3

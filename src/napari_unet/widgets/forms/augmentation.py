@@ -27,7 +27,7 @@ from napari_unet.widgets.forms.editors import NumberEdit, SwitchEdit
 from napari_unet.widgets.qt.style import Palette, heading, style_sheet
 from napari_unet.workers.process import InProcessWorker, Worker
 
-SUFFIX = {"°": "°", "%": " %", "voxels": " voxels", "units": " units"}
+SUFFIX = {"°": "°", "%": " %", "pixels": " pixels", "units": " units"}
 UNITS = " With the usual normalisation one unit is the image's standard deviation."
 CHANCE = "Fraction of the patches that are changed like this."
 """Tooltip of the chance of a change."""
@@ -40,7 +40,7 @@ class AmountEdit(NumberEdit):
     ----------
     most : float
         The limit; a larger number cannot be entered.
-    unit : {"°", "%", "voxels", "units"}
+    unit : {"°", "%", "pixels", "units"}
         Unit that is shown.
     """
 
@@ -177,7 +177,7 @@ def summary(options: AugmentOptions) -> str:
     >>> summary(AugmentOptions())
     'Mirror, rotate 180°, zoom 25 %, contrast 25 %, brightness 0.25'
     >>> summary(AugmentOptions.off().model_copy(update={"blur": 1, "chance": {"blur": 0.5}}))
-    'Blur 1 voxels (50 %)'
+    'Blur 1 pixels (50 %)'
     """
     made = options.effective()
     parts = [_told(made, name) for name in CHANGES if getattr(made, name)]

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.display import voxels
 from napari_unet.errors import InputError
 from napari_unet.network.architecture import Architecture, shape_table
 from napari_unet.network.cost import NetworkCost, megabytes, network_cost
@@ -144,7 +145,7 @@ class NetworkTable(QWidget):
         self.facts.setTextFormat(Qt.TextFormat.RichText)
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.input_size = TextEdit(read_list, write_list)
-        self.input_size.setToolTip("Size of the network's input, per axis, in voxels.")
+        self.input_size.setToolTip("Size of the network's input, per axis, in pixels.")
         self.reason = QLabel()
         self.reason.setWordWrap(True)
         self.reason.setProperty("unet", "error")
@@ -238,6 +239,7 @@ def describe_network(config: Architecture, found: NetworkCost) -> str:
         What follows from it for an input size.
     """
     axes = ("z", "y", "x")[-config.ndim :]
+    unit = voxels(config.ndim)
     allowed = "; ".join(
         f"{name}: {', '.join(map(str, g.allowed_inputs(g.smallest_input + 3 * g.stride)))}, …"
         for name, g in _by_geometry(axes, config.passing)
@@ -245,16 +247,16 @@ def describe_network(config: Architecture, found: NetworkCost) -> str:
     reads = "in than out" if not config.padded else "read for a tile than written"
     lines = {
         "Parameters": f"{found.parameters:,}",
-        "Receptive field": f"{sizes(found.receptive_field)} voxels",
-        "Context": f"{sizes(found.context)} voxels more {reads}",
+        "Receptive field": f"{sizes(found.receptive_field)} {unit}",
+        "Context": f"{sizes(found.context)} {unit} more {reads}",
         "Input sizes": allowed,
     }
     if found.wished not in (found.cropped, found.padded):
         cropped = f"{sizes(found.cropped)} by cropping, " if found.cropped else ""
         lines["Nearest"] = f"{cropped}{sizes(found.padded)} by padding"
     lines[f"With {sizes(found.shape)}"] = (
-        # A gigaflop per megavoxel is a thousand per voxel.
-        f"{sizes(found.output)} out; {found.flops_per_voxel / 1e3:,.0f} GFLOP per megavoxel; "
+        # A gigaflop per million voxels is a thousand per voxel.
+        f"{sizes(found.output)} out; {found.flops_per_voxel / 1e3:,.0f} GFLOP per million {unit}; "
         f"about {megabytes(found.training_bytes)} to train on one, "
         f"{megabytes(found.prediction_bytes)} to predict"
     )
@@ -272,7 +274,7 @@ def _by_geometry(axes: tuple[str, ...], geometry: tuple[Any, ...]) -> list[tuple
 def _empty_table() -> QTableWidget:
     table, header = plain_table(4, ROW)
     header.setFixedHeight(ROW)
-    texts = {"layer": "", "shape": "Voxels per axis", "ch.": "Channels", "param.": "Parameters"}
+    texts = {"layer": "", "shape": "Pixels per axis", "ch.": "Channels", "param.": "Parameters"}
     for column, (text, tip) in enumerate(texts.items()):
         item = QTableWidgetItem(text)
         item.setToolTip(tip)

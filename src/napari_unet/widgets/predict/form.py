@@ -42,7 +42,7 @@ TIPS = {
     "Pixels that are NaN are missing in any case.",
     "Known": "Where this is off, the output of the model replaces pixels that are not missing, "
     "too.",
-    "Tile": "Largest piece to compute at once, in voxels per axis. If it is not set, it follows "
+    "Tile": "Largest piece to compute at once, in pixels per axis. If it is not set, it follows "
     "from the free memory. The result does not depend on it.",
 }
 """Tooltip of each field."""

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.display import voxels
 from napari_unet.errors import NapariUnetError
 from napari_unet.model import ClassInfo
 from napari_unet.postprocessing.options import RefineOptions
@@ -63,15 +64,17 @@ class RefineForm(ModelForm[RefineOptions]):
         self._add_class()
         self._add_slider(self.editors["threshold"])
         for name in ("smallest", "holes", "distance"):
-            self.editors[name].setSuffix(" voxels")
+            self.editors[name].setSuffix(" pixels")
 
-    def show_rows(self, *, stack: bool) -> None:
+    def show_rows(self, *, stack: bool, spatial_ndim: int) -> None:
         """Show the rows that have an effect with the present settings.
 
         Parameters
         ----------
         stack : bool
             Whether the result is a stack of planes, which can be connected.
+        spatial_ndim : {2, 3}
+            Spatial dimensions of the result.
         """
         values = self.raw()
         has_class, objects = values["object_class"] is not None, values["output"] == "objects"
@@ -83,6 +86,9 @@ class RefineForm(ModelForm[RefineOptions]):
             "through_planes": stack,
         }
         rows = self._rows()
+        volumes = values["through_planes"] if stack else spatial_ndim > 2
+        for name in ("smallest", "holes", "distance"):
+            self.editors[name].setSuffix(f" {voxels(3 if volumes else 2)}")
         for name, visible in wanted.items():
             box = self.editors[name].parentWidget()
             for part in (rows.labelForField(box), box):
@@ -296,7 +302,8 @@ class RefinePanel(QWidget):
             self._say("Predict an image first; then its result can be refined.")
             return
         result = session.result
-        self.form.show_rows(stack=result.spatial_ndim == 2 and result.original.ndim > 2)
+        stack = result.spatial_ndim == 2 and result.original.ndim > 2
+        self.form.show_rows(stack=stack, spatial_ndim=result.spatial_ndim)
 
     def _choose_class(self) -> None:
         """Choose the rarest class in view, where objects are wanted and no class is chosen."""
