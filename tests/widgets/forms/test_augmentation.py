@@ -105,7 +105,7 @@ def test_a_change_can_be_turned_off_and_on_again(changes, qtbot, name):
 
 def test_every_line_says_what_it_is_and_in_which_unit(changes):
     suffixes = {row.amount.suffix() for row in changes.rows.values() if row.amount}
-    assert suffixes == {"°", " %", " voxels", " units"}
+    assert suffixes == {"°", " %", " pixels", " units"}
     for name, row in changes.rows.items():
         field = AugmentOptions.model_fields[name]
         assert row.check.text() == field.title
@@ -135,7 +135,7 @@ def test_no_number_beyond_the_limits_can_be_entered(changes):
     ("options", "text"),
     [
         ({}, "Mirror, rotate 180°, zoom 25 %, contrast 25 %, brightness 0.25"),
-        ({"flip": False, "scale": 0, "blur": 1.5}, "blur 1.5 voxels"),
+        ({"flip": False, "scale": 0, "blur": 1.5}, "blur 1.5 pixels"),
         ({"noise": 0.1, "chance": {"noise": 0.5}}, "noise 0.1 (50 %)"),
         ({"chance": {"flip": 0.0}}, "Rotate 180°"),
     ],
