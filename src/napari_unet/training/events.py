@@ -120,11 +120,14 @@ class Suggested:
     """Where more labels would help most, the best place first.
 
     Each place is an index along the looped axes and then the spatial ones, in voxels, into the
-    labels of image number `image_index`, from 0; empty where no place was found.
+    labels of image number `image_index`, from 0; empty where no place was found. `unsure` has for
+    each place the label values of the two classes that the network is unsure between there, or
+    None where the place was chosen because it is unlike everything labelled.
     """
 
     image_index: int
     places: tuple[tuple[int, ...], ...]
+    unsure: tuple[tuple[int, int] | None, ...] = ()
 
     @property
     def pair(self) -> int:

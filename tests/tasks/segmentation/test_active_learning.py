@@ -13,6 +13,7 @@ from napari_unet.data.annotations import AnnotationStore
 from napari_unet.geometry.region import Region
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.segmentation.active_learning import (
+    UncertaintyProbe,
     features_of,
     nearest_distances,
     novelty,
@@ -175,6 +176,18 @@ def test_of_several_pairs_the_one_with_the_novel_part_is_suggested():
     found = learning.suggest(trained(learning, 20), CPU)
     assert found.image_index == 1
     assert found.places[0][1] >= 112
+    assert len(found.unsure) == len(found.places)
+    assert found.unsure[0] is None  # it is new
+
+
+def test_it_says_between_which_classes_the_network_is_unsure():
+    image, store = painted((120, 120))
+    image[:, 80:] = image[:, :40]  # nothing is new
+    learning = learner([image], [store])
+    even = torch.tensor([0.49, 0.51])[:, None, None].expand(2, 48, 48)
+    found = learning._suggester.suggest(UncertaintyProbe((48, 48), 4, lambda view: even))
+    assert found.places
+    assert set(found.unsure) == {(2, 1)}
 
 
 def test_finished_masks_leave_nothing_to_paint():

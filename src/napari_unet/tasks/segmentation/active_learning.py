@@ -268,12 +268,32 @@ class Ranked:
         How useful an annotation there would be, descending.
     scale : ndarray, shape (axes,)
         Factors from voxels to lengths of a stroke.
+    unsure : ndarray of int, shape (cells, 2)
+        See `CellScores`.
     """
 
     image_index: int
     centres: Indices
     scores: Floats
     scale: Floats
+    unsure: Indices
+
+
+@dataclass(frozen=True, eq=False)
+class CellScores:
+    """How useful the cells of a window are, and why.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (cells,)
+        From 0 to 2.
+    unsure : ndarray of int, shape (cells, 2)
+        Indices of the two likeliest classes, or -1 where a cell is useful because it is new
+        rather than because the network is unsure of it.
+    """
+
+    scores: Floats
+    unsure: Indices
 
 
 class AnnotationSuggester:
@@ -366,7 +386,7 @@ class AnnotationSuggester:
         return np.concatenate(features), np.concatenate(patches)
 
     def _rank(
-        self, image_index: int, windows: Sequence[Window], scores: Sequence[Floats]
+        self, image_index: int, windows: Sequence[Window], scores: Sequence[CellScores]
     ) -> Ranked:
         """Return the cells in an image that are away from annotations, the most useful first."""
         view = self._sampler.images[image_index].view
@@ -381,14 +401,15 @@ class AnnotationSuggester:
             if window.image_index == image_index
         ]
         centres = np.concatenate([np.zeros((0, len(shape)), np.int64), *(c for c, _ in mine)])
-        score = np.concatenate([np.zeros(0), *(s for _, s in mine)])
+        score = np.concatenate([np.zeros(0), *(s.scores for _, s in mine)])
+        unsure = np.concatenate([np.zeros((0, 2), np.int64), *(s.unsure for _, s in mine)])
         free: NDArray[np.bool_] = np.all(centres < np.array(shape), axis=1)
         split = self._sampler.splits[image_index]
         annotated = _annotated_cells(split, (1,) * loops + self._cell, shape)
         distances = nearest_distances(centres[free] * scale, annotated * scale)
         free[free] = distances > 1 + CELL / stroke
         order = np.flatnonzero(free)[np.argsort(-score[free], kind="stable")]
-        return Ranked(image_index, centres[order], score[order], scale)
+        return Ranked(image_index, centres[order], score[order], scale, unsure[order])
 
     def _best(self, ranked: Sequence[Ranked]) -> Suggested:
         """Return the best places of the image that has the best one."""
@@ -397,7 +418,13 @@ class AnnotationSuggester:
             return Suggested(0, ())
         cells, chosen = max(found, key=lambda item: item[0].scores[item[1][0]])
         places = tuple(tuple(map(int, cells.centres[i])) for i in chosen)
-        return Suggested(cells.image_index, places)
+        return Suggested(cells.image_index, places, tuple(self._doubt(cells, i) for i in chosen))
+
+    def _doubt(self, cells: Ranked, index: int) -> tuple[int, int] | None:
+        """Return the label values of the classes that a cell may be; None where it is new."""
+        first, second = map(int, cells.unsure[index])
+        values = self._sampler.classes
+        return None if first < 0 else (values[first], values[second])
 
     def _best_apart(self, cells: Ranked) -> list[int]:
         """Return the indices of the best cells that are near no other and none suggested before."""
@@ -420,8 +447,10 @@ class AnnotationSuggester:
         return found
 
 
-def _scores(windows: Sequence[Window], novelties: Floats, probe: UncertaintyProbe) -> list[Floats]:
-    """Return how useful the cells of each window are, from 0 to 2.
+def _scores(
+    windows: Sequence[Window], novelties: Floats, probe: UncertaintyProbe
+) -> list[CellScores]:
+    """Return how useful the cells of each window are.
 
     `novelties` are those of the cells of all windows, one after the other.
     """
@@ -433,11 +462,17 @@ def _scores(windows: Sequence[Window], novelties: Floats, probe: UncertaintyProb
     scores = []
     for window, novel in zip(windows, np.split(novelties, ends[:-1]), strict=True):
         calibrated = window.probabilities * factors.view(-1, *(1,) * len(window.grid))
-        uncertainty = class_uncertainty(calibrated / calibrated.sum(0)).numpy()[None]
-        score = cell_means(uncertainty, window.cell)[0] + novel.reshape(window.grid)
+        calibrated = calibrated / calibrated.sum(0)
+        unsure = class_uncertainty(calibrated).numpy()[None]
+        uncertainty, novelty_here = cell_means(unsure, window.cell)[0], novel.reshape(window.grid)
+        score = uncertainty + novelty_here
+        shares = cell_means(calibrated.numpy(), window.cell).reshape(len(calibrated), -1).T
+        likeliest = np.argsort(-shares, axis=1, kind="stable")[:, :2]
+        likeliest[(uncertainty < novelty_here).ravel()] = -1
         # The median continues the window: mirrored, a line along its edge would be an area.
         usual = float(np.median(score))
-        scores.append(ndimage.uniform_filter(score, 3, mode="constant", cval=usual).ravel())
+        smooth = ndimage.uniform_filter(score, 3, mode="constant", cval=usual).ravel()
+        scores.append(CellScores(smooth, likeliest))
     return scores
 
 

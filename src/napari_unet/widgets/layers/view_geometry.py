@@ -130,6 +130,9 @@ class ViewGeometry:
     def go_to(self, voxel: ArrayLike, axes: Collection[int] | None = None) -> None:
         """Move the sliders and the camera to a voxel, and zoom in if it were too small to be seen.
 
+        In 2D the camera stays so far within the layer that no more of the canvas is empty than
+        must be.
+
         Parameters
         ----------
         voxel : array-like of float
@@ -147,7 +150,27 @@ class ViewGeometry:
         for i, axis in zip(range(-len(shown), 0), shown, strict=True):
             if axis in moved:
                 centre[i] = float(world[axis])
-        camera.center = tuple(centre)
         pixel = min(abs(float(self.layer.scale[axis])) for axis in shown if axis in moved)
         if camera.zoom * pixel < LEAST_ZOOM:
             camera.zoom = LEAST_ZOOM / pixel
+        if len(shown) == 2:
+            centre[-2:] = self._within(centre[-2:])
+        camera.center = tuple(centre)
+
+    def _within(self, centre: list[float]) -> list[float]:
+        """Move the middle of a 2D view so that the canvas shows as much of the layer as it can.
+
+        Parameters
+        ----------
+        centre : list of float
+            The middle of the view along both axes of the canvas, in world units.
+        """
+        low, high = self.layer.extent.world
+        inside = []
+        for axis, middle, half in zip(self.canvas_axes, centre, self.half_canvas, strict=True):
+            if axis < 0:
+                inside.append(middle)
+                continue
+            least, most = float(low[axis]) + float(half), float(high[axis]) - float(half)
+            inside.append((least + most) / 2 if most < least else min(max(middle, least), most))
+        return inside

@@ -278,7 +278,7 @@ class RefinedLayer:
         elif self._shows_objects and not objects:
             layer.colormap, layer.features = self._colormap, self._features
         self._shows_objects = objects
-        self.layer.refresh(thumbnail=False, highlight=False, extent=False)
+        self.layer.refresh(highlight=False, extent=False)
 
 
 class RefineSession:

@@ -38,6 +38,8 @@ class LiveBar(QWidget):
     ----------
     suggestion : QPushButton
         The button that leads to where the next stroke would help most.
+    reason : QLabel
+        Why that place was chosen.
 
     Attributes
     ----------
@@ -47,7 +49,9 @@ class LiveBar(QWidget):
         Which part of the view is previewed; hidden where it is all of it.
     """
 
-    def __init__(self, suggestion: QPushButton, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, suggestion: QPushButton, reason: QLabel, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.shown = QCheckBox("Live preview")
         self.shown.setToolTip("Show the output of the network for the part that is in view.")
@@ -69,6 +73,7 @@ class LiveBar(QWidget):
         layout.addLayout(row)
         layout.addWidget(self.note)
         layout.addWidget(suggestion)
+        layout.addWidget(reason)
 
     def show_kind(self, *, painted: bool) -> None:
         """Show or hide what only makes sense where the user paints strokes."""

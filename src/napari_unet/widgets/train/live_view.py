@@ -76,7 +76,7 @@ class LiveView(QObject):
         self.suggestions = SuggestionNavigator(
             viewer, partial(training.runner.ask, "suggest"), self
         )
-        self.bar = LiveBar(self.suggestions.button)
+        self.bar = LiveBar(self.suggestions.button, self.suggestions.reason)
         self.compare = CompareBar(viewer)
         self.bar.shown.toggled.connect(self._toggle_preview)
         self.bar.unsure.toggled.connect(self.preview.show_uncertainty)
@@ -204,7 +204,8 @@ class LiveView(QObject):
             return
         strokes = labels if labels in self._viewer.layers else None
         layout = self._training.layout(event.image_index)
-        if not self.suggestions.show(event, image, layout, strokes):
+        names = self._training.names()
+        if not self.suggestions.show(event, image, layout, strokes, names):
             self.said.emit("The network is confident everywhere it looked.")
 
     def _toggle_preview(self, on: bool) -> None:
