@@ -138,10 +138,9 @@ def _membranes(data: Path) -> Iterator[Picture]:
         image = imread(data / "em_neurites_3d" / "images" / f"{slab}.tif")
         mask = imread(data / "em_neurites_3d" / "masks" / f"{slab}.tif")
         for start in (0, 40):
-            part = slice(start, start + 40)
-            yield Picture(
-                f"{slab}+{start}", image[part], _binary(find_boundaries(mask[part], mode="thick"))
-            )
+            part = (slice(start, start + 24), slice(40, 200), slice(40, 200))
+            truth = _binary(find_boundaries(mask[part], mode="thick"))
+            yield Picture(f"{slab}+{start}", image[part], truth)
 
 
 SETS = {

@@ -23,6 +23,21 @@ class NormalisationEntry(TypedDict):
             Field(description="With photon: gain and variance at signal 0, per channel."),
         ]
     ]
+    limits: NotRequired[
+        Annotated[
+            list[tuple[float, float]],
+            Field(description="Normalised values that all pixels are cut off at, per channel."),
+        ]
+    ]
+    reference: NotRequired[
+        Annotated[
+            list[tuple[float, float, float, float, float]],
+            Field(
+                description="Where each image is measured, what was measured of those of the "
+                "training, per channel: percentiles 1, 50 and 99, spread and noise."
+            ),
+        ]
+    ]
 
 
 class ClassEntry(TypedDict):

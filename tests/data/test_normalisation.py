@@ -10,9 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from napari_unet.data.image import ImageView
-from napari_unet.data.normalisation import Kind, Normalisation, fit_normalisation
+from napari_unet.data.normalisation import (
+    Kind,
+    Normalisation,
+    fit_normalisation,
+    fit_to_classes,
+)
+from napari_unet.data.pixel_statistics import measure_image
 from napari_unet.data.source import ArraySource, open_source
 from napari_unet.errors import InputError
 from napari_unet.geometry.axes import find_layout
@@ -59,9 +66,109 @@ def test_channels_each_have_their_own() -> None:
     )
     fitted, _ = fit_normalisation(_view(array, channel_axis=0))
     assert fitted.offset == pytest.approx([0, 100, 1], abs=0.5)
-    assert fitted.scale == pytest.approx([1, 5, 1], rel=0.1)
+    assert fitted.scale[:2] == pytest.approx([1, 5], rel=0.1)
     out = fitted.apply(array)
     assert out.mean(axis=(1, 2)) == pytest.approx([0, 0, 0], abs=1e-4)
+
+
+@pytest.mark.parametrize("value", [0, 1, 200, 1e6])
+def test_a_channel_that_was_constant_counts_for_nothing_whatever_it_becomes(value: float) -> None:
+    array = np.stack([RNG.normal(0, 1, (50, 60)), np.full((50, 60), 255.0)])
+    fitted, _ = fit_normalisation(_view(array, channel_axis=0))
+    array[1] = value
+    assert np.abs(fitted.apply(array)[1]).max() < 1e-20
+    assert (fitted.undo(np.ones((2, 3, 3)))[1] == 255).all()
+
+
+@pytest.mark.parametrize("kind", ["mean_sd", "percentile"])
+@pytest.mark.parametrize("hot", [1e9, 65_535, -1e9])
+def test_a_few_hot_or_dead_pixels_do_not_matter(kind: Kind, hot: float) -> None:
+    array = RNG.normal(100, 10, (128, 128))
+    clean, _ = fit_to_classes([_view(array)], kind, per_image=True)
+    array[[5, 70, 100], [5, 20, 90]] = hot
+    fitted, _ = fit_to_classes([_view(array)], kind, per_image=True)
+    assert fitted.offset == pytest.approx(clean.offset, abs=0.1)
+    assert fitted.scale == pytest.approx(clean.scale, rel=0.02)
+    assert fit_normalisation(_view(array), kind)[0].scale == pytest.approx(clean.scale, rel=0.02)
+    out = fitted.for_image(measure_image(_view(array), ())).apply(array[None])
+    assert np.abs(out).max() < 15
+
+
+def _nuclei(share: float = 0.2, seed: int = 0) -> NDArray[np.float64]:
+    """Return noise of 2 around 50, and 100 more in a part of the rows."""
+    image = np.random.default_rng(seed).normal(50, 2, (128, 128))
+    image[: round(128 * share)] += 100
+    return image
+
+
+def _measured(fitted: Normalisation, image: NDArray[Any]) -> NDArray[np.float32]:
+    return fitted.for_image(measure_image(_view(image), ())).apply(image[None])
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(1, 1e6), (0.2, 0), (7, -40), (257, 3)])
+@pytest.mark.parametrize("filled", [False, True])
+def test_an_image_of_another_exposure_becomes_like_the_first(
+    gain: float, offset: float, filled: bool
+) -> None:
+    image = _nuclei()
+    if filled:  # no background: coarse structures all over, as in an electron micrograph
+        image = np.kron(np.random.default_rng(1).normal(128, 40, (16, 16)), np.ones((8, 8)))
+        image += RNG.normal(0, 4, image.shape)
+    fitted, _ = fit_to_classes([_view(image)], "mean_sd", per_image=True)
+    expected = fitted.apply(image[None])
+    np.testing.assert_allclose(_measured(fitted, image), expected, atol=1e-5)
+    np.testing.assert_allclose(_measured(fitted, gain * image + offset), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("share", [0, 0.003])
+def test_what_shows_no_contrast_is_not_amplified(share: float) -> None:
+    fitted, _ = fit_to_classes([_view(_nuclei())], "mean_sd", per_image=True)
+    other = _nuclei(seed=1) + 30
+    other[:] = np.random.default_rng(1).normal(80, 2, other.shape)
+    other[:1, : round(share * other.size)] += 100
+    scale = fitted.for_image(measure_image(_view(other), ())).scale
+    assert scale == fitted.scale
+    normalised = _measured(fitted, other)[0]
+    assert normalised[1:].max() < fitted.apply(np.array([[80.0]]))[0, 0]
+    assert normalised[:1].max() > 1 or not share
+
+
+def test_rounded_and_blurred_noise_is_no_contrast() -> None:
+    fitted, _ = fit_to_classes([_view(_nuclei())], "mean_sd", per_image=True)
+    noise = np.random.default_rng(1)
+    for empty in (
+        noise.normal(5, 0.4, (128, 128)).round(),
+        noise.poisson(0.05, (128, 128)),
+        gaussian_filter(noise.normal(90, 5, (128, 128)), 2),
+        np.full((128, 128), 7),
+    ):
+        assert fitted.for_image(measure_image(_view(empty), ())).scale == fitted.scale
+
+
+def test_several_images_are_each_measured() -> None:
+    first, second = _nuclei(), 5 * _nuclei(seed=1) + 300
+    alike, _ = fit_to_classes([_view(first)], "mean_sd", per_image=True)
+    fitted, _ = fit_to_classes([_view(first), _view(second)], "mean_sd", per_image=True)
+    for image in (first, second):
+        out = _measured(fitted, image)
+        np.testing.assert_allclose(out, _measured(alike, image), atol=0.05)
+    together, _ = fit_to_classes([_view(first), _view(second)], "mean_sd", per_image=False)
+    assert not together.reference
+    assert together.scale == fit_normalisation([_view(first), _view(second)])[0].scale
+
+
+def test_limits_and_reference_through_json() -> None:
+    fitted, _ = fit_to_classes([_view(_nuclei())], "mean_sd", per_image=True)
+    assert fitted.limits
+    assert fitted.reference
+    assert Normalisation.from_dict(json.loads(json.dumps(fitted.to_dict()))) == fitted
+
+
+def test_a_large_offset_survives_the_way_back() -> None:
+    array = 1e9 + RNG.normal(0, 0.1, (80, 80))
+    fitted, _ = fit_normalisation(_view(array))
+    back = fitted.undo(fitted.apply(array[None]))
+    np.testing.assert_allclose(back[0], array, rtol=0, atol=1e-4)
 
 
 def test_small_differences_on_a_large_offset_survive() -> None:

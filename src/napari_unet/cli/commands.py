@@ -150,6 +150,13 @@ def predict(
     keep_known: Annotated[
         bool, typer.Option(help="Keep known pixels as they are if missing ones are filled in.")
     ] = True,
+    comparable: Annotated[
+        bool,
+        typer.Option(
+            "--comparable",
+            help="Intensities mean the same as in the training: do not measure each image.",
+        ),
+    ] = False,
 ) -> None:
     """Predict a whole image, tile by tile, onto the disk.
 
@@ -164,6 +171,7 @@ def predict(
     if probabilities:
         options["output"] = "probabilities"
     given = {"tile": tile, "region": region, "flips": flips, "keep_known": keep_known}
+    given |= {"comparable": comparable}
     request = Request(**{"axes": metadata.axes, **given, **options})
     write_prediction(trained, source, request, output, metadata, mask)
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.data.image import ImageView
+from napari_unet.data.pixel_statistics import (
+    BOXES,
+    ChannelStatistics,
+    finite_samples,
+    measure_image,
+    typical_statistics,
+)
 from napari_unet.errors import InputError
-from napari_unet.geometry.region import Region
 from napari_unet.noise.variance_stabilising import Stabiliser
 
 Kind = Literal["percentile", "mean_sd", "none", "photon"]
@@ -21,8 +26,17 @@ Kind = Literal["percentile", "mean_sd", "none", "photon"]
 PERCENTILES = (1.0, 99.8)
 """Percentiles that become 0 and 1 with "percentile"."""
 
-BOXES = (32, 512)
-"""Numbers of boxes that are sampled: first few, and many if those hold a single value."""
+EXTREMES = (0.05, 99.95)
+"""Percentiles of all but a few pixels; what lies further out than their distance is cut off."""
+
+IGNORED_SCALE = 1e30
+"""Scale of a channel that was constant: whatever it is later, it becomes 0."""
+
+MAX_VOXELS = 4_000_000
+"""Number of pixels, in all channels together, that a normalisation is fitted to, at most."""
+
+REFERENCE_IMAGES = 16
+"""Number of images that the reference is measured on, at most, distributed evenly."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,13 @@ class Normalisation:
         With "photon" gain and variance at signal 0 of the noise, per channel. The variance is
         then stabilised first (`napari_unet.noise.variance_stabilising`), so that the noise is the
         same at every brightness. Otherwise empty.
+    limits : tuple of (float, float)
+        Smallest and largest normalised value per channel; what lies outside, such as a hot pixel,
+        is cut off. Empty: nothing is.
+    reference : tuple of ChannelStatistics
+        What was measured of the images that it was fitted to, per channel: each further image is
+        measured too, and normalised such that it becomes like these, see `for_image`. Empty: all
+        images are normalised alike.
 
     Raises
     ------
@@ -51,6 +72,8 @@ class Normalisation:
     offset: tuple[float, ...]
     scale: tuple[float, ...]
     noise: tuple[tuple[float, float], ...] = ()
+    limits: tuple[tuple[float, float], ...] = ()
+    reference: tuple[ChannelStatistics, ...] = ()
 
     def __post_init__(self) -> None:
         valid = (
@@ -59,6 +82,8 @@ class Normalisation:
             and bool(np.isfinite([*self.offset, *self.scale]).all())
             and min(self.scale) > 0
             and len(self.noise) == (len(self.scale) if self.kind == "photon" else 0)
+            and len(self.limits) in (0, len(self.scale))
+            and len(self.reference) in (0, len(self.scale))
         )
         if not valid:
             raise InputError(
@@ -104,9 +129,39 @@ class Normalisation:
                 # A ufunc casts in small buffers, so there is no float64 copy of the image.
                 np.subtract(x[c], offset, out=out[c], dtype=np.float64, casting="same_kind")
                 np.divide(out[c], scale, out=out[c], dtype=np.float64, casting="same_kind")
+        for channel, (low, high) in zip(out, self.limits, strict=False):
+            known = np.isfinite(channel)
+            np.clip(channel, low, high, out=channel, where=known)
         return np.nan_to_num(out, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
 
-    def undo(self, y: NDArray[Any]) -> NDArray[np.float32]:
+    def for_image(self, statistics: Sequence[ChannelStatistics]) -> Normalisation:
+        """Return the normalisation of an image of which `statistics` were measured.
+
+        Its background, the median, takes the place of the reference's; where it shows a contrast
+        of its own, so does that.
+
+        Parameters
+        ----------
+        statistics : sequence of ChannelStatistics
+            One per channel, from `measure_image`.
+        """
+        if not self.reference:
+            return self
+        offsets = []
+        scales = []
+        channels = zip(statistics, self.reference, self.offset, self.scale, strict=True)
+        for image, reference, offset, scale in channels:
+            gain = image.gain_over(reference)
+            offsets.append(image.median + (offset - reference.median) * gain)
+            scales.append(scale * gain)
+        return replace(self, offset=tuple(offsets), scale=tuple(scales), reference=())
+
+    def of_samples(self, samples: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+        """Return normalised samples of each channel, of any number, in double precision."""
+        channels = zip(samples, self.offset, self.scale, strict=True)
+        return [(values - offset) / scale for values, offset, scale in channels]
+
+    def undo(self, y: NDArray[Any]) -> NDArray[np.float64]:
         """Return the output of a network in grey values.
 
         With "photon" the unbiased inverse is used, because a network estimates means.
@@ -118,24 +173,28 @@ class Normalisation:
 
         Returns
         -------
-        ndarray of float32, the same shape
+        ndarray of float64, the same shape
         """
-        out = np.empty(y.shape, np.float32)
+        out = np.empty(y.shape, np.float64)
         for c, (offset, scale) in enumerate(zip(self.offset, self.scale, strict=True)):
-            values = y[c].astype(np.float64) * scale + offset
+            values = y[c].astype(np.float64) * (scale if scale < IGNORED_SCALE else 0.0) + offset
             out[c] = Stabiliser(*self.noise[c]).inverse(values) if self.noise else values
         return out
 
     def repeat(self, times: int) -> Normalisation:
         """Return the normalisation for channels that are repeated, as of several planes."""
-        return replace(
-            self, offset=self.offset * times, scale=self.scale * times, noise=self.noise * times
-        )
+        per_channel = ("offset", "scale", "noise", "limits", "reference")
+        return replace(self, **{name: getattr(self, name) * times for name in per_channel})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the normalisation as plain JSON types."""
         plain = {"kind": self.kind, "offset": list(self.offset), "scale": list(self.scale)}
-        return {**plain, "noise": [list(model) for model in self.noise]} if self.noise else plain
+        more = {
+            "noise": [list(model) for model in self.noise],
+            "limits": [list(pair) for pair in self.limits],
+            "reference": [channel.to_list() for channel in self.reference],
+        }
+        return plain | {name: values for name, values in more.items() if values}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Normalisation:
@@ -150,7 +209,10 @@ class Normalisation:
             offset = tuple(float(v) for v in values["offset"])
             scale = tuple(float(v) for v in values["scale"])
             noise = tuple((float(g), float(v)) for g, v in values.get("noise", ()))
-            return cls(values["kind"], offset, scale, noise)
+            limits = tuple((float(low), float(high)) for low, high in values.get("limits", ()))
+            measured = values.get("reference", ())
+            reference = tuple(ChannelStatistics(*map(float, channel)) for channel in measured)
+            return cls(values["kind"], offset, scale, noise, limits, reference)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError("This is not a normalisation", got=values) from error
 
@@ -160,7 +222,7 @@ def fit_normalisation(
     kind: Kind = "mean_sd",
     *,
     seed: int = 0,
-    max_voxels: int = 4_000_000,
+    max_voxels: int = MAX_VOXELS,
     noise: tuple[tuple[float, float], ...] = (),
 ) -> tuple[Normalisation, float]:
     """Fit a normalisation to one or several images, without reading all of large ones.
@@ -173,7 +235,11 @@ def fit_normalisation(
 
     ``"percentile"``: offset is the 1st percentile, scale the 99.8th minus the 1st (the standard
     deviation if these are equal). ``"mean_sd"``: mean and standard deviation. ``"none"``: 0 and
-    1. A constant channel beside others that are not, such as an alpha channel, has scale 1.
+    1. A constant channel beside others that are not, such as an alpha channel, is ignored: it has
+    so large a scale that it becomes 0, also where its value is another one later.
+
+    Pixels that lie far outside all the others, such as hot ones, are cut off before: further than
+    the range of all but a few (`EXTREMES`) beyond it.
 
     Parameters
     ----------
@@ -201,10 +267,7 @@ def fit_normalisation(
         If a channel has no finite pixel, or the image is constant.
     """
     images = [views] if isinstance(views, ImageView) else views
-    for count in BOXES:
-        samples, finite_fraction = _finite_samples(images, count, seed, max_voxels)
-        if any(v.size and v.min() < v.max() for v in samples):
-            break
+    samples, finite_fraction = _varied_samples(images, seed, max_voxels)
     _check_samples(samples)
     if noise:
         channels = zip(noise, samples, strict=True)
@@ -215,94 +278,132 @@ def fit_normalisation(
     return Normalisation(kind, offset, scale, noise), finite_fraction
 
 
+def fit_to_classes(
+    views: Sequence[ImageView], kind: Kind, *, per_image: bool, seed: int = 0
+) -> tuple[Normalisation, float]:
+    """Fit the normalisation of a segmentation: what is no part of the image is cut off.
+
+    Parameters
+    ----------
+    views : sequence of ImageView
+        Images with the same number of channels.
+    kind : {"percentile", "mean_sd", "none"}
+        How it is fitted, see `fit_normalisation`; with "none" pixels stay as they are.
+    per_image : bool
+        Whether each image is measured, here and when it is predicted; see
+        `Normalisation.for_image`. The reference are the medians of what is measured.
+    seed : int
+        Changes the positions of the boxes that are read of large images.
+
+    Returns
+    -------
+    normalisation : Normalisation
+        With `limits`, and with `reference` if each image is measured.
+    finite_fraction : float
+        Share of finite pixels among those that were read.
+
+    Raises
+    ------
+    InputError
+        As `fit_normalisation`.
+    """
+    if kind == "none":
+        return fit_normalisation(views, kind, seed=seed)
+    images = [(view, loop) for view in views for loop in view.loops()]
+    chosen = np.linspace(0, len(images) - 1, min(REFERENCE_IMAGES, len(images))).astype(int)
+    measured = [measure_image(*images[i]) for i in chosen] if per_image else []
+    reference = typical_statistics(measured) if per_image else ()
+    if len(measured) > 1:
+        like = Normalisation(
+            "none", (0.0,) * len(reference), (1.0,) * len(reference), (), (), reference
+        )
+        share = MAX_VOXELS // len(chosen)
+        parts = [_varied_samples([images[i][0]], seed, share, images[i][1]) for i in chosen]
+        finite_fraction = float(np.mean([finite for _, finite in parts]))
+        alike = [
+            like.for_image(one).of_samples(part)
+            for one, (part, _) in zip(measured, parts, strict=True)
+        ]
+        samples = [np.concatenate(channel) for channel in zip(*alike, strict=True)]
+    else:
+        samples, finite_fraction = _varied_samples(views, seed, MAX_VOXELS)
+    _check_samples(samples)
+    fitted = [_fit_channel(values, kind) for values in samples]
+    offset, scale = zip(*fitted, strict=True)
+    limits = tuple(_limits(values, *one) for values, one in zip(samples, fitted, strict=True))
+    return Normalisation(kind, offset, scale, (), limits, reference), finite_fraction
+
+
+def _limits(values: NDArray[np.float64], offset: float, scale: float) -> tuple[float, float]:
+    """Return the normalised values between which those of an image lie."""
+    bounds = [(bound - offset) / scale for bound in _bounds(values)]
+    low, high = np.clip(bounds, -IGNORED_SCALE, IGNORED_SCALE).tolist()
+    return low, high
+
+
+def _bounds(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the values outside of which pixels are no part of the image, as hot ones are not."""
+    below, above = EXTREMES
+    low = float(np.percentile(values, below, method="higher"))
+    high = float(np.percentile(values, above, method="lower"))
+    reach = high - low if high > low else np.inf  # almost constant: the few others are the image
+    return low - reach, high + reach
+
+
+def _varied_samples(
+    views: Sequence[ImageView], seed: int, max_voxels: int, only: tuple[int, ...] | None = None
+) -> tuple[list[NDArray[np.float64]], float]:
+    """Return finite pixels per channel, of many boxes if few hold a single value."""
+    for count in BOXES:
+        samples, finite_fraction = finite_samples(views, count, seed, max_voxels, only)
+        if any(v.size and v.min() < v.max() for v in samples):
+            break
+    return samples, finite_fraction
+
+
+class ImageNormalisations:
+    """The normalisation of each image: that of a model, after the image was measured.
+
+    Parameters
+    ----------
+    fitted : Normalisation
+        That of the model; without `reference` it is that of all images.
+    """
+
+    def __init__(self, fitted: Normalisation) -> None:
+        self.fitted = fitted
+        self._known: dict[tuple[int, tuple[int, ...]], tuple[ImageView, Normalisation]] = {}
+
+    def of(self, view: ImageView, loop: tuple[int, ...]) -> Normalisation:
+        """Return the normalisation of an image; it is measured once.
+
+        Parameters
+        ----------
+        view : ImageView
+            The images.
+        loop : tuple of int
+            Index along the loop axes.
+        """
+        if not self.fitted.reference:
+            return self.fitted
+        key = (id(view), loop)
+        if key not in self._known:
+            # The view is kept, so that no other gets its identity.
+            self._known[key] = view, self.fitted.for_image(measure_image(view, loop))
+        return self._known[key][1]
+
+
 def _fit_channel(values: NDArray[np.float64], kind: Kind) -> tuple[float, float]:
     """Return offset and scale."""
     if kind == "none":
         return 0.0, 1.0
     if values.min() == values.max():
-        return float(values[0]), 1.0
+        return float(values[0]), IGNORED_SCALE
+    values = values.clip(*_bounds(values))
     if kind in ("mean_sd", "photon"):
         return float(values.mean()), float(values.std())
     low, high = np.percentile(values, PERCENTILES)
     return float(low), float(high - low if high > low else values.std())
-
-
-def image_pixels(
-    view: ImageView, loop: tuple[int, ...], max_voxels: int = 4_000_000
-) -> list[NDArray[np.float64]]:
-    """Return the finite pixels of an image per channel, or evenly distributed samples of them.
-
-    Parameters
-    ----------
-    view : ImageView
-        The images.
-    loop : tuple of int
-        Index along the loop axes.
-    max_voxels : int
-        Greatest number of pixels to read, in all channels together.
-
-    Returns
-    -------
-    list of ndarray of float64, shape (n,)
-    """
-    return _finite_samples([view], BOXES[0], 0, max_voxels, loop)[0]
-
-
-def _finite_samples(
-    views: Sequence[ImageView],
-    count: int,
-    seed: int,
-    max_voxels: int,
-    only: tuple[int, ...] | None = None,
-) -> tuple[list[NDArray[np.float64]], float]:
-    """Return the finite pixels that were read per channel, and the share of finite ones."""
-    channels = views[0].channels
-    found: list[list[NDArray[np.float64]]] = [[] for _ in range(channels)]
-    read = 0
-    voxels = max_voxels // channels // len(views)
-    boxes = -(-count // len(views))
-    for view in views:
-        for loop, box in _boxes(view, boxes, seed, voxels, only):
-            data = view.read_raw(loop, box).reshape(channels, -1).astype(np.float64)
-            read += data.size
-            for channel, values in zip(found, data, strict=True):
-                channel.append(values[np.isfinite(values)])
-    samples = [np.concatenate(parts) for parts in found]
-    return samples, sum(v.size for v in samples) / read
-
-
-def _boxes(
-    view: ImageView, count: int, seed: int, max_voxels: int, only: tuple[int, ...] | None
-) -> Iterator[tuple[tuple[int, ...], Region]]:
-    """Yield loop indices and boxes in all images, or in the one with loop index `only`."""
-    shape = view.spatial_shape
-    loops = view.loop_shape if only is None else ()
-    if prod(loops) * prod(shape) <= max_voxels:
-        indices = view.loops() if only is None else [only]
-        yield from ((loop, Region.whole(shape)) for loop in indices)
-        return
-    stack = (*loops, *shape[:-2])
-    side = max(1, int((max_voxels / count) ** 0.5))
-    height = min(side, shape[-2])
-    width = min(max(1, max_voxels // count // height), shape[-1])
-    for plane, y, x in _spread(count, seed):
-        index = tuple(int(i) for i in np.unravel_index(int(plane * prod(stack)), stack or (1,)))
-        index = index if stack else ()
-        loop = index[: len(loops)]
-        depth = index[len(loops) :]
-        top = int(y * (shape[-2] - height + 1))
-        left = int(x * (shape[-1] - width + 1))
-        stop = (*(d + 1 for d in depth), top + height, left + width)
-        yield loop if only is None else only, Region((*depth, top, left), stop)
-
-
-def _spread(count: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """Yield points (plane, y, x) that are distributed evenly in the unit cube."""
-    golden = 1.2207440846057596  # root of x**4 = x + 1
-    steps = (1 / golden) ** np.arange(1, 4)
-    shift = np.random.default_rng(seed).random(3)
-    for k in range(count):
-        yield (shift + k * steps) % 1.0
 
 
 def _check_samples(samples: list[NDArray[np.float64]]) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.data.image import ImageView
-from napari_unet.data.normalisation import Normalisation
+from napari_unet.data.normalisation import ImageNormalisations, Normalisation
 from napari_unet.data.split import Split, split, whole_images
 from napari_unet.errors import InputError
 from napari_unet.geometry.region import Region
@@ -63,8 +63,8 @@ class PatchSampler:
         Images with as many channels as the normalisation, and their annotations.
     classes : tuple of int
         Label values in the order of the network's classes; other values are ignored.
-    normalisation : Normalisation
-        Applied to the patches.
+    normalisation : Normalisation or ImageNormalisations
+        Applied to the patches: one for all images, or of each its own.
     fraction : float
         Share of the painted cells that is held out for validation.
     seed : int
@@ -87,7 +87,7 @@ class PatchSampler:
         self,
         images: Sequence[AnnotatedImage],
         classes: tuple[int, ...],
-        normalisation: Normalisation,
+        normalisation: Normalisation | ImageNormalisations,
         fraction: float = 1 / 6,
         seed: int = 0,
         *,
@@ -96,7 +96,9 @@ class PatchSampler:
     ) -> None:
         self.images = list(images)
         self.classes = classes
-        self.normalisation = normalisation
+        if isinstance(normalisation, Normalisation):
+            normalisation = ImageNormalisations(normalisation)
+        self.normalisations = normalisation
         self.balance = balance
         for image in self.images:
             _check_shapes(image)
@@ -256,7 +258,7 @@ class PatchSampler:
         labels[outside] = IGNORED
         if raw.dtype.kind == "f":
             labels[~np.isfinite(raw).all(axis=0)] = IGNORED
-        return PatchSample(self.normalisation.apply(raw), labels)
+        return PatchSample(self.normalisations.of(image.view, loop).apply(raw), labels)
 
     def _voxels(self, held_out: bool) -> Iterator[tuple[int, NDArray[np.int32], float]]:
         """Yield image index, coordinates and weight of a voxel, for each class of each image.

@@ -16,7 +16,8 @@ from napari_unet.control import Control
 from napari_unet.data.flips import IDENTITY
 from napari_unet.data.image import ImageView
 from napari_unet.data.inputs import read_inputs
-from napari_unet.data.normalisation import Normalisation, image_pixels
+from napari_unet.data.normalisation import Normalisation
+from napari_unet.data.pixel_statistics import BOXES, finite_samples, measure_image
 from napari_unet.device import choose_device, describe_device, is_out_of_memory, using_threads
 from napari_unet.display import voxels
 from napari_unet.errors import InputError, OutOfMemoryError
@@ -49,15 +50,19 @@ from napari_unet.network.build import load_network
 from napari_unet.network.inference import as_input, for_inference
 from napari_unet.network.onnx_config import OnnxConfig, PerImageNormalisation
 
+FITTED_VOXELS = 4_000_000
+"""Number of pixels of an image that an imported network's normalisation is fitted to, at most."""
+
 
 def image_normalisation(
-    model: TrainedModel, view: ImageView, index: tuple[int, ...]
+    model: TrainedModel, view: ImageView, index: tuple[int, ...], *, comparable: bool = False
 ) -> Normalisation:
     """Return the normalisation of an image for a model.
 
-    For most models it is the same for all images. Imported networks may require the mean or the
-    percentiles of each image: they are those of the whole image and independent of the tiles; of
-    a large image those of evenly distributed samples.
+    Where a model was trained so, the background and the contrast of each image are measured.
+    Imported networks may require the mean or the percentiles of each image. All these are those
+    of the whole image and independent of the tiles; of a large image those of evenly distributed
+    samples. For other models it is the same for all images.
 
     Parameters
     ----------
@@ -67,16 +72,21 @@ def image_normalisation(
         The images.
     index : tuple of int
         Index along the loop axes.
+    comparable : bool
+        Whether intensities mean the same in all images: then they are not measured, unless the
+        model is an imported one.
 
     Raises
     ------
     InputError
-        If a channel has no finite pixel to measure.
+        If a channel has no finite pixel to measure, and the model is an imported one.
     """
     config = model.config
     if not isinstance(config, OnnxConfig) or config.fit is None:
-        return model.normalisation
-    channels = image_pixels(view, index)
+        if comparable or not model.normalisation.reference:
+            return model.normalisation
+        return model.normalisation.for_image(measure_image(view, index))
+    channels = finite_samples([view], BOXES[0], 0, FITTED_VOXELS, index)[0]
     if not all(len(values) for values in channels):
         raise InputError("The image has no finite pixels", todo="Choose another image")
     if config.fit.together:
@@ -313,7 +323,11 @@ class _TilePredictor:
     def _normalisation(self, index: tuple[int, ...]) -> Normalisation:
         """Return the normalisation of an image; it is kept for all of its tiles."""
         if self._fitted is None or self._fitted[0] != index:
-            self._fitted = index, image_normalisation(self._model, self._view, index)
+            comparable = self._request.comparable
+            normalisation = image_normalisation(
+                self._model, self._view, index, comparable=comparable
+            )
+            self._fitted = index, normalisation
         return self._fitted[1]
 
     def _apply(self, inputs: Tensor) -> Tensor:

@@ -76,7 +76,9 @@ def preview_events(
     network = for_inference(load_network(model.config, model.weights), device)
     step = int(model.training.get("steps", 0))
     with using_threads(request.threads):
-        normalisation = image_normalisation(model, image_view, view.index)
+        normalisation = image_normalisation(
+            model, image_view, view.index, comparable=request.comparable
+        )
         outputs = outputs_in_view(
             network, normalisation, image_view, view, missing, model.input_spec
         )

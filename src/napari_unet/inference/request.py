@@ -56,6 +56,9 @@ class Request:
     inside : ndarray of bool, optional
         Which voxels of that region to predict; its shape is that of the region, or 1 along axes
         along which all voxels are alike.
+    comparable : bool
+        Whether intensities mean the same as in the images that the model learned from; else
+        background and contrast of each image are measured, where the model was trained so.
     """
 
     output: Output = "auto"
@@ -69,6 +72,7 @@ class Request:
     keep_known: bool = True
     region: tuple[int, ...] | None = None
     inside: NDArray[np.bool_] | None = None
+    comparable: bool = False
 
     def with_output(self, model: TrainedModel) -> Request:
         """Return the request with its output resolved, if it is "auto".

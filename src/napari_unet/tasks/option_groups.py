@@ -14,6 +14,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "rgb",
         "spacing",
         "normalise",
+        "intensities",
         "border",
         "wrap",
         "planes",

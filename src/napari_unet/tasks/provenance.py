@@ -246,11 +246,11 @@ def predict_command(
     """
     result = f"{re.sub(r'.*[/]|[.][^./]*$', '', image.files[0].file)}-prediction.tif"
     kind = ["--probabilities"] if probabilities else []
-    if request.get("flips"):
-        kind.append("--flips")
+    switches = [name for name in ("flips", "comparable") if request.get(name)]
+    kind += [f"--{name}" for name in switches]
     if mask is not None:
         kind += ["--mask", mask.file]
-    flags = write_flags({k: v for k, v in request.items() if k != "flips"})
+    flags = write_flags({k: v for k, v in request.items() if k not in switches})
     return _command("predict", MODEL_FILE, image.file, "--output", result, *kind, *flags)
 
 

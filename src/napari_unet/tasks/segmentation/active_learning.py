@@ -363,7 +363,8 @@ class AnnotationSuggester:
         ]
         spatial = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(grid))
         loops = np.tile(np.array(view.index, np.int64), (len(spatial), 1))
-        pixels = self._sampler.normalisation.apply(image.read_raw(view.index, region))
+        normalisation = self._sampler.normalisations.of(image, view.index)
+        pixels = normalisation.apply(image.read_raw(view.index, region))
         return Window(
             view.image_index,
             cell,

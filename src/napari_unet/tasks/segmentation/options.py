@@ -99,6 +99,12 @@ class SegmentOptions(NetworkOptions):
     normalise: Literal["mean_sd", "percentile", "none"] = Field(
         "mean_sd", title="Normalisation", description="How intensities are normalised."
     )
+    intensities: Literal["per_image", "comparable"] = Field(
+        "per_image",
+        description="Whether background and contrast are measured in each image, so that exposure "
+        "and staining may differ; or intensities are comparable between images, so that a "
+        "brightness means the same in all of them.",
+    )
     augment: AugmentOptions = Field(
         default_factory=lambda: AugmentOptions(),
         title="Random changes",

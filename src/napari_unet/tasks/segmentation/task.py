@@ -13,7 +13,12 @@ from torch import Tensor, nn
 
 from napari_unet.control import Previewed, Viewport
 from napari_unet.data.augment import Augmenter
-from napari_unet.data.normalisation import Normalisation, fit_normalisation
+from napari_unet.data.normalisation import (
+    ImageNormalisations,
+    Normalisation,
+    fit_normalisation,
+    fit_to_classes,
+)
 from napari_unet.data.sampling import IGNORED, AnnotatedImage, PatchSample, PatchSampler
 from napari_unet.geometry.region import Region
 from napari_unet.inference.preview import previewed, probabilities
@@ -189,11 +194,17 @@ class SegmentationTask(TaskBase):
     def _measure_images(self) -> None:
         """Fit the normalisation; a model to start from brings its own."""
         views = [one.view for one in self.annotated]
-        options = self.options
-        self.measured, self.finite = fit_normalisation(views, options.normalise, seed=options.seed)
-        self.normalisation: Normalisation = (
-            self.measured if self.start is None else self.start.normalisation
-        )
+        kind = self.options.normalise
+        seed = self.options.seed
+        known = None if self.start is None else self.start.normalisation
+        if known is None or known.limits:
+            per_image = self.options.intensities == "per_image" if known is None else True
+            fitted = fit_to_classes(views, kind, per_image=per_image, seed=seed)
+        else:
+            fitted = fit_normalisation(views, kind, seed=seed)
+        self.measured, self.finite = fitted
+        self.normalisation: Normalisation = known or self.measured
+        self._normalisations = ImageNormalisations(self.normalisation)
 
     def _prepare_sampling(self) -> None:
         """Split the annotations into training and validation, and set up what draws patches."""
@@ -202,7 +213,7 @@ class SegmentationTask(TaskBase):
         self.sampler = PatchSampler(
             self.annotated,
             self.values,
-            self.normalisation,
+            self._normalisations,
             options.held_out,
             options.seed,
             balance=options.balance,
@@ -385,7 +396,8 @@ class SegmentationTask(TaskBase):
     def _probabilities(self, network: Network, view: Viewport) -> Tensor:
         """Return the probabilities (class, *spatial) of a region of one of the images."""
         image = self.annotated[view.image_index].view
-        return probabilities(network, self.normalisation, image, view)
+        normalisation = self._normalisations.of(image, view.index)
+        return probabilities(network, normalisation, image, view)
 
     @property
     def _calibrates(self) -> bool:
@@ -490,7 +502,8 @@ class SegmentationTask(TaskBase):
             self.options.seed,
         )
         for view, loop, window in windows:
-            yield torch.from_numpy(self.normalisation.apply(view.read_raw(loop, window)))[None]
+            normalisation = self._normalisations.of(view, loop)
+            yield torch.from_numpy(normalisation.apply(view.read_raw(loop, window)))[None]
 
     def build_model(self, weights: Weights, metadata: dict[str, Any]) -> TrainedModel:
         """Return the model.

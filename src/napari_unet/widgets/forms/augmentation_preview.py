@@ -129,7 +129,7 @@ class SamplePatch:
         return np.repeat(level[..., None], 3, -1)
 
     def _coloured(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        raw = np.stack([self.normalisation.undo(one) for one in pixels])
+        raw = np.stack([self.normalisation.undo(one) for one in pixels]).astype(np.float32)
         return np.moveaxis(raw[:, :3], 1, -1) / self.white
 
 
