@@ -327,3 +327,54 @@ def test_the_thumbnail_of_a_preview_follows(room):
     layer.data[...] = 1
     room.panel.train.live.preview._layers_of[room.viewer.layers["picture"]].labels._draw_thumbnail()
     assert not np.array_equal(layer.thumbnail, before)
+
+
+# Previews whose image is gone, and the eye of a preview
+
+
+@pytest.mark.parametrize("task", ["segment", "denoise"])
+def test_the_previews_of_an_image_go_with_it(room, task):
+    prepare(room, task)
+    train(room, task)
+    room.viewer.layers.remove("picture")
+    room.wait(lambda: preview_name(task) not in room.viewer.layers)
+    room.viewer.add_image(two_classes()[0], name="picture")
+    form = room.form
+    form.image.set_layer(room.viewer.layers["picture"])
+    train(room, task)
+    assert ours(room) == [preview_name(task)]
+
+
+def test_all_layers_may_be_removed_at_once(room):
+    prepare(room, "segment")
+    train(room)
+    room.viewer.layers.select_all()
+    room.viewer.layers.remove_selected()
+    room.qtbot.wait(50)
+    assert list(room.viewer.layers) == []
+
+
+@pytest.mark.parametrize("task", ["segment", "denoise"])
+def test_the_eye_of_a_preview_and_the_box_say_the_same(room, task):
+    prepare(room, task)
+    train(room, task)
+    box = room.panel.train.live.bar.shown
+    layer = room.viewer.layers[preview_name(task)]
+    layer.visible = False
+    assert not box.isChecked()
+    layer.visible = True
+    assert box.isChecked()
+    layer.visible = False
+    train(room, task)  # opens it
+    assert box.isChecked()
+    assert ours(room) == [preview_name(task)]
+
+
+def test_comparing_moves_eyes_but_not_the_box(room):
+    prepare(room, "denoise")
+    train(room, "denoise")
+    live = room.panel.train.live
+    for mode in ("Blink", "Split", "After"):
+        live.compare.set_mode(mode)
+        assert live.bar.shown.isChecked()
+    assert room.viewer.layers["picture – preview"].visible

@@ -30,6 +30,8 @@ from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.layers.result_history import HiddenLayers, covered_layers
 from napari_unet.widgets.layers.view import VisibleRegion, find_visible_region
 from napari_unet.widgets.qt.event_thread import EventRunner
+from napari_unet.widgets.qt.style import later
+from napari_unet.widgets.qt.subscriptions import Subscriptions
 from napari_unet.workers.jobs import PreviewJob
 from napari_unet.workers.messages import Readable
 from napari_unet.workers.process import Worker
@@ -56,6 +58,8 @@ class PreviewLayers:
         The image that they lie above.
     reference : callable
         Returns the layer that the output image looks like.
+    eye_moved : callable
+        Called with whether a layer is visible, after somebody else has shown or hidden it.
 
     Attributes
     ----------
@@ -69,8 +73,16 @@ class PreviewLayers:
         Whether layers were shown since they were hidden last, or since a training began.
     """
 
-    def __init__(self, viewer: Viewer, image: Image, reference: Callable[[], Image | None]) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        image: Image,
+        reference: Callable[[], Image | None],
+        eye_moved: Callable[[bool], None] = lambda _: None,
+    ) -> None:
         self._viewer = viewer
+        self._eye_moved = eye_moved
+        self._switching = False
         self._image = ref(image)
         self._reference = reference
         self._hidden_results = HiddenLayers()
@@ -91,9 +103,11 @@ class PreviewLayers:
         """
         self._hidden_results.show_again()
         wanted = ((self.labels, labels), (self.uncertainty, labels), (self.output, output))
+        self._switching = True
         for overlay, visible in wanted:
             if overlay.layer is not None:
                 overlay.layer.visible = visible
+        self._switching = False
         image, layers = self._image(), self._viewer.layers
         shown = self.labels.layer if labels else self.output.layer
         self.revealed = (labels or output) and shown is not None and shown in layers
@@ -107,7 +121,9 @@ class PreviewLayers:
         self._hidden_results.show_again()
 
     def _new_labels(self, data: NDArray[Any], **where: Any) -> Labels:
-        return Labels(data, opacity=0.4, **self._named("live preview"), **where)
+        layer = Labels(data, opacity=0.4, **self._named("live preview"), **where)
+        layer.events.visible.connect(self._visibility_changed)
+        return layer
 
     def _new_uncertainty(self, data: NDArray[Any], **where: Any) -> Image:
         return Image(
@@ -123,7 +139,13 @@ class PreviewLayers:
     def _new_output(self, data: NDArray[Any], **where: Any) -> Image:
         reference = self._reference()
         assert reference is not None
-        return image_layer(data, reference, **self._named("preview"), **where)
+        layer = image_layer(data, reference, **self._named("preview"), **where)
+        layer.events.visible.connect(self._visibility_changed)
+        return layer
+
+    def _visibility_changed(self, event: Any) -> None:
+        if not self._switching:
+            self._eye_moved(event.source.visible)
 
     def _named(self, what: str) -> dict[str, Any]:
         image = self._image()
@@ -150,12 +172,15 @@ class LivePreview(QObject):
         There is another `note`.
     imageShown : Signal()
         An image was written into `output_layer`.
+    eyeMoved : Signal(bool)
+        Somebody else, such as the user, has shown or hidden a layer of the previews.
     enabled : bool
         Whether to ask for previews and to show them.
     """
 
     noteChanged = Signal(str)  # noqa: N815 - Qt's way of naming
     imageShown = Signal()  # noqa: N815 - Qt's way of naming
+    eyeMoved = Signal(bool)  # noqa: N815 - Qt's way of naming
 
     def __init__(self, viewer: Viewer, parent: QObject) -> None:
         super().__init__(parent)
@@ -174,6 +199,8 @@ class LivePreview(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self.report_view)
+        self._subscriptions = Subscriptions()
+        self._subscriptions.connect(self._layer_removed, viewer.layers.events.removed)
 
     def begin(
         self,
@@ -206,10 +233,9 @@ class LivePreview(QObject):
         self._layout = layout
         self._image_index = image_index
         self._ask = ask
-        if image not in self._layers_of:
-            self._layers_of[image] = PreviewLayers(self._viewer, image, lambda: self._reference)
+        layers = self._layers_above(image)
         if reference is not None and self._reference not in (None, reference):
-            self._layers_of[image].output.remove()
+            layers.output.remove()
         self._reference = reference
         if kind_changed:
             self.set_visible(False)
@@ -225,6 +251,12 @@ class LivePreview(QObject):
         """Remove all layers, and show what was hidden for them."""
         for layers in self._layers_of.values():
             layers.remove()
+
+    def release(self) -> None:
+        """Remove all layers, and disconnect from the viewer."""
+        self._subscriptions.release()
+        self.end()
+        self.remove()
 
     def covers(self, image: Image) -> bool:
         """Tell whether there are previews of an image."""
@@ -292,7 +324,7 @@ class LivePreview(QObject):
             self._write_output(preview)
         else:
             self._write_labels(preview, colors)
-        layers = self._layers_of[self._image]
+        layers = self._layers_above(self._image)
         if not layers.revealed:
             is_image = isinstance(preview, PreviewedImage)
             layers.set_visible(labels=not is_image, output=is_image)
@@ -303,6 +335,19 @@ class LivePreview(QObject):
         for layers in self._layers_of.values():
             layers.set_visible(labels=visible and has_labels, output=visible and not has_labels)
 
+    def _layers_above(self, image: Image) -> PreviewLayers:
+        if image not in self._layers_of:
+            self._layers_of[image] = PreviewLayers(
+                self._viewer, image, lambda: self._reference, self.eyeMoved.emit
+            )
+        return self._layers_of[image]
+
+    def _layer_removed(self, event: Any) -> None:
+        """Remove the previews of an image that was removed, once napari is done with that."""
+        layers = self._layers_of.pop(event.value, None)
+        if layers is not None:
+            later(self, layers.remove)
+
     def _layers(self) -> PreviewLayers | None:
         return None if self._image is None else self._layers_of.get(self._image)
 
@@ -310,7 +355,7 @@ class LivePreview(QObject):
         assert self._image is not None
         self._latest = preview
         self._colors |= colors  # those of classes that were painted once stay
-        self._write(self._layers_of[self._image].labels, preview.view, preview.labels)
+        self._write(self._layers_above(self._image).labels, preview.view, preview.labels)
         if self.layer is not None:
             _set_class_colors(self.layer, self._colors)
         if self._uncertainty_shown:

@@ -82,6 +82,7 @@ class LiveView(QObject):
         self.bar.unsure.toggled.connect(self.preview.show_uncertainty)
         self.preview.noteChanged.connect(self.bar.say)
         self.preview.imageShown.connect(self._offer_to_compare)
+        self.preview.eyeMoved.connect(self._follow_eye)
         self.model_preview.failed.connect(self.failed)
         self._subscriptions = Subscriptions()
         self._subscriptions.connect(self._layer_selected, viewer.layers.selection.events.active)
@@ -159,7 +160,7 @@ class LiveView(QObject):
         self.model_preview.end()
         self.model_preview.runner.abandon()
         self.compare.release()
-        self.preview.remove()
+        self.preview.release()
 
     def _follow_view(self) -> None:
         """Ask for previews of what is in view from now on."""
@@ -207,6 +208,15 @@ class LiveView(QObject):
         names = self._training.names()
         if not self.suggestions.show(event, image, layout, strokes, names):
             self.said.emit("The network is confident everywhere it looked.")
+
+    def _follow_eye(self, is_open: bool) -> None:
+        """Tick the box, or untick it, after the user has shown or hidden a preview by its eye.
+
+        The next training switches the previews on again.
+        """
+        if self.compare.mode == "After" and self.bar.shown.isChecked() != is_open:
+            self.bar.shown.setChecked(is_open)
+            self._makes_room = not is_open
 
     def _toggle_preview(self, on: bool) -> None:
         self._makes_room = False
