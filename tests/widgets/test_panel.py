@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 
 import napari
 import numpy as np
@@ -31,6 +30,7 @@ from napari_unet.widgets.panel import (
     toggle_training,
 )
 from napari_unet.widgets.qt.style import Palette
+from napari_unet.widgets.train.page import WAY_BACK
 from tests.widgets.conftest import PATIENCE, two_classes
 
 NAME = "napari-unet-live"
@@ -149,29 +149,78 @@ def test_without_a_viewer_it_says_so(monkeypatch):
         make_train_panel()
 
 
-def test_the_dock_closed_while_training_ends_the_thread(viewer, qtbot):
+def close_dock(viewer):
+    """Press the × of the dock."""
+    find_host(viewer).parentWidget().destroyOnClose()
+
+
+def previews(viewer):
+    return [x.name for x in viewer.layers if "preview" in x.metadata.get("napari_unet", {})]
+
+
+def test_the_training_goes_on_while_the_dock_is_closed(viewer, qtbot, notes):
     panel = dock(viewer)
     begin_training(viewer, panel, qtbot)
+    qtbot.waitUntil(lambda: previews(viewer) != [], timeout=PATIENCE)
     host = find_host(viewer)
-    began = time.monotonic()
-    host.parentWidget().destroyOnClose()
-    assert time.monotonic() - began < 30  # the training has ten minutes
-    qtbot.waitUntil(lambda: our_threads() == [], timeout=20_000)
-    qtbot.waitUntil(lambda: gone(panel) and gone(host))
+    close_dock(viewer)
+    qtbot.waitUntil(lambda: gone(host))
     assert find_panel(viewer) is None
-    viewer.add_image(np.zeros((8, 8)))
-    viewer.theme = "light"
+    assert previews(viewer) == []
     assert not viewer.keymap
+    assert notes == [("info", f"The training goes on. {WAY_BACK}")]
+    size = panel.train.progress.plot.training.size
+    qtbot.waitUntil(lambda: panel.train.progress.plot.training.size > size + 3, timeout=PATIENCE)
+    assert previews(viewer) == []
+    viewer.theme = "light"
+    assert dock(viewer, "Train") is panel
+    assert panel.train.runner.running
+    assert not panel.isHidden()
+    assert panel.train.form.budget.value() == {"seconds": 600}
+    qtbot.waitUntil(lambda: previews(viewer) != [], timeout=PATIENCE)
+    # It ends while the dock is closed.
+    close_dock(viewer)
+    panel.train.runner.stop()
+    qtbot.waitUntil(lambda: len(notes) == 3, timeout=PATIENCE)
+    assert notes[-1] == ("info", f"The training has ended. {WAY_BACK}")
+    assert our_threads() == []
+    assert dock(viewer) is panel
+    assert panel.session.models == [panel.train.training.model]
+    qtbot.waitUntil(lambda: previews(viewer) != [], timeout=PATIENCE)
 
 
-def test_after_closing_another_panel_can_be_opened_and_the_models_are_still_there(viewer, qtbot):
+def test_a_viewer_closed_after_its_dock_ends_the_training(viewer, qtbot):
+    panel = dock(viewer)
+    begin_training(viewer, panel, qtbot)
+    close_dock(viewer)
+    viewer.close()
+    qtbot.waitUntil(lambda: our_threads() == [], timeout=PATIENCE)
+    qtbot.waitUntil(lambda: gone(panel))
+
+
+def test_the_processes_of_a_closed_panel_end_when_nothing_runs(viewer, qtbot, monkeypatch):
+    panel, closed = dock(viewer), []
+    monkeypatch.setattr(panel.session.worker, "close", lambda: closed.append(1))
+    begin_training(viewer, panel, qtbot)
+    close_dock(viewer)
+    qtbot.wait(50)
+    assert closed == []
+    panel.train.runner.stop()
+    qtbot.waitUntil(lambda: closed == [1], timeout=PATIENCE)
+
+
+def test_what_was_set_is_there_when_the_panel_is_opened_again(viewer, qtbot):
     first = dock(viewer)
     model = TrainedModel(UNetConfig(), {}, Normalisation("none", (0.0,), (1.0,)))
     named = first.session.add("mine", model)
-    find_host(viewer).parentWidget().destroyOnClose()
-    second = dock(viewer)
-    assert second is not first
+    first.train.tasks.choice.setValue("denoise")
+    first.train.form.budget.setValue({"steps": 123})
+    close_dock(viewer)
+    second = dock(viewer, "Predict")
+    assert second is first
     assert second.predict.form.model.value() is named
+    assert second.train.form.budget.value() == {"steps": 123}
+    assert second.tabs.currentWidget() is second.predict
     assert [str(key) for key in viewer.keymap] == ["Shift+T", "Shift+R", "Shift+N"]
 
 
@@ -189,7 +238,7 @@ def test_the_viewer_closed_while_training_ends_the_thread(viewer, qtbot):
     panel = dock(viewer)
     begin_training(viewer, panel, qtbot)
     viewer.close()
-    qtbot.waitUntil(lambda: our_threads() == [], timeout=20_000)
+    qtbot.waitUntil(lambda: our_threads() == [], timeout=PATIENCE)
     qtbot.waitUntil(lambda: gone(panel))
 
 
@@ -198,7 +247,7 @@ def test_the_viewer_closed_while_paused_ends_the_thread(viewer, qtbot):
     begin_training(viewer, panel, qtbot)
     qtbot.mouseClick(panel.train.footer.pause, Qt.MouseButton.LeftButton)
     viewer.close()
-    qtbot.waitUntil(lambda: our_threads() == [], timeout=20_000)
+    qtbot.waitUntil(lambda: our_threads() == [], timeout=PATIENCE)
 
 
 def test_it_follows_the_theme(room):

@@ -217,6 +217,11 @@ class ModelFiles(QWidget):
         if not self._loader.running:
             self._read_next()
 
+    @property
+    def running(self) -> bool:
+        """Whether a file is being read or written."""
+        return self._loader.running or self._writer.running
+
     def set_exportable(self, exportable: bool) -> None:
         """Set whether there is a model to export."""
         self._exportable = exportable

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import Any, Literal
+from weakref import WeakKeyDictionary, ref
 
 import napari
 from napari import Viewer
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import (
     QDockWidget,
@@ -47,11 +49,16 @@ class UNetPanel(QWidget):
         The viewer whose layers it works with.
     parent : QWidget, optional
         The Qt parent.
+
+    Attributes
+    ----------
+    viewer : napari.Viewer
+        The same viewer.
     """
 
     def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._viewer = viewer
+        self.viewer = viewer
         self.session = Session.of(viewer)
         self.train = TrainPage(viewer, self.session)
         self.predict = PredictPage(viewer, self.session)
@@ -68,10 +75,10 @@ class UNetPanel(QWidget):
         self.predict.prediction.beginning.connect(self.train.live.make_room)
         self.predict.prediction.discarded.connect(self.train.live.show_again)
         self._subscriptions.connect(self._theme_changed, viewer.events.theme)
-        # The manifest declares them as well, but napari 0.9 binds no keys of plugins.
-        viewer.bind_key(TOGGLE_KEY, toggle_training, overwrite=True)
-        viewer.bind_key(PREDICT_KEY, run_prediction, overwrite=True)
-        viewer.bind_key(GUIDE_KEY, paint_here_next, overwrite=True)
+        self._rests = False
+        for runs in (self.train.training, self.predict.prediction):
+            runs.ended.connect(lambda: later(self, self._close_idle_worker))
+        self._bind_keys()
         # A closed viewer may stay in a variable of a notebook, and would keep its processes.
         self.destroyed.connect(self.session.worker.close)
         self._theme_changed()
@@ -80,10 +87,27 @@ class UNetPanel(QWidget):
         """Bring a page to the front."""
         self.tabs.setCurrentWidget(self.train if page == "train" else self.predict)
 
+    def rest(self) -> None:
+        """Take previews out of the viewer and free the keys, for the dock is closed.
+
+        What runs goes on, and all settings stay as they are until `wake`.
+        """
+        self._rests = True
+        self._free_keys()
+        self.train.rest()
+        self.predict.rest()
+        self._close_idle_worker()
+
+    def wake(self) -> None:
+        """Go on as before `rest`, for the panel is opened again."""
+        self._rests = False
+        self._bind_keys()
+        self.train.wake()
+        self.predict.wake()
+
     def release(self) -> None:
         """Stop what runs, and follow the viewer no longer."""
-        for key in (TOGGLE_KEY, PREDICT_KEY, GUIDE_KEY):
-            self._viewer.bind_key(key, None, overwrite=True)
+        self._free_keys()
         self._subscriptions.release()
         self.train.runner.stop()
         self.predict.runner.stop()
@@ -92,13 +116,32 @@ class UNetPanel(QWidget):
         self.destroyed.disconnect(self.session.worker.close)
         self.session.worker.close()
 
+    def _bind_keys(self) -> None:
+        # The manifest declares them as well, but napari 0.9 binds no keys of plugins.
+        for key, command in (
+            (TOGGLE_KEY, toggle_training),
+            (PREDICT_KEY, run_prediction),
+            (GUIDE_KEY, paint_here_next),
+        ):
+            self.viewer.bind_key(key, command, overwrite=True)
+
+    def _free_keys(self) -> None:
+        for key in (TOGGLE_KEY, PREDICT_KEY, GUIDE_KEY):
+            self.viewer.bind_key(key, None, overwrite=True)
+
+    def _close_idle_worker(self) -> None:
+        """End the processes of a panel that is closed, unless something runs in them."""
+        busy = self.train.runner.running or self.predict.runner.running
+        if self._rests and not busy and not self.predict.form.files.running:
+            self.session.worker.close()
+
     def _predict(self, model: NamedModel, layer: Any) -> None:
         self.show_page("predict")
         self.predict.choose(model, layer)
         self.predict.start()
 
     def _theme_changed(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
-        palette = Palette.of(self._viewer.theme)
+        palette = Palette.of(self.viewer.theme)
         self.setStyleSheet(style_sheet(palette))
         self.train.set_palette(palette)
 
@@ -107,7 +150,9 @@ class PanelHost(QWidget):
     """The widget that napari docks, which contains the viewer's panel.
 
     napari makes one dock per entry of its menu, and names it after the entry. There is only one
-    panel: it moves from the dock of one entry to that of the other.
+    panel: it moves from the dock of one entry to that of the other. When the dock is closed, the
+    panel is kept, out of sight, in the viewer's window: a training goes on, and all that was set
+    is still there when it is opened again.
 
     Parameters
     ----------
@@ -133,14 +178,35 @@ class PanelHost(QWidget):
         return panel
 
     def event(self, event: QEvent | None) -> bool:
-        """Release the panel when the dock is closed: napari then takes this widget out of it."""
+        """Keep the panel when the dock is closed: napari then takes this widget out of it."""
         changed = event is not None and event.type() == QEvent.Type.ParentChange
         if changed and self.parent() is None:
             if self.panel is not None:
-                self.panel.release()
-                self.panel = None
+                _keep(self.hand_over())
             self.deleteLater()
         return super().event(event)
+
+
+_closed: WeakKeyDictionary[Viewer, ref[UNetPanel]] = WeakKeyDictionary()
+"""The panels whose docks are closed; their Qt parents, the viewers' windows, keep them."""
+
+
+def _keep(panel: UNetPanel) -> None:
+    """Keep the panel of a dock that is closed, out of sight, as long as there is the window."""
+    panel.hide()
+    panel.setParent(panel.viewer.window._qt_window)  # napari has no public name for it
+    panel.rest()
+    _closed[panel.viewer] = ref(panel)
+
+
+def _take_closed(viewer: Viewer) -> UNetPanel | None:
+    """Return the panel whose dock was closed, which goes on; None where there is none."""
+    reference = _closed.pop(viewer, None)
+    panel = None if reference is None else reference()
+    if panel is None or not isalive(panel):
+        return None
+    panel.wake()
+    return panel
 
 
 def open_panel(viewer: Viewer | None, page: Page) -> PanelHost:
@@ -160,8 +226,10 @@ def open_panel(viewer: Viewer | None, page: Page) -> PanelHost:
     """
     viewer = _without_proxy(viewer)
     before = find_host(viewer)
-    panel = UNetPanel(viewer) if before is None else before.hand_over()
+    known = _take_closed(viewer) if before is None else before.hand_over()
+    panel = known or UNetPanel(viewer)
     host = PanelHost(panel)
+    panel.show()
     panel.show_page(page)
     if before is not None:
         _take_place(viewer, before, host)

@@ -133,6 +133,15 @@ class PredictPage(QWidget):
         if not self.isVisibleTo(self.window()):
             show_info("The prediction failed: the Predict page says why.")
 
+    def rest(self) -> None:
+        """Take previews out of the viewer until `wake`; a prediction that runs goes on."""
+        self.end_comparison()
+        self.refine.rest()
+
+    def wake(self) -> None:
+        """Show previews again, for the panel is opened again."""
+        self.refine.preview.update_soon()
+
     def release(self) -> None:
         """Stop, and disconnect from the viewer."""
         for part in (self.prediction, self.form, self.refine, self.quality):

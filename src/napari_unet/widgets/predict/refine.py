@@ -220,6 +220,12 @@ class RefinePanel(QWidget):
         self.notice.say("")
         self._show_state()
 
+    def rest(self) -> None:
+        """Take the preview back; what was applied stays."""
+        self.preview.cancel()
+        if self._session is not None:
+            self._session.target.take_back()
+
     def release(self) -> None:
         """Stop at once, and disconnect from the viewer."""
         self.clear()

@@ -479,6 +479,11 @@ class ModelPreview(QObject):
         self._timer.start()
         self._update()
 
+    def rest(self) -> None:
+        """Compute nothing until what is in view is looked at again, and then do so anew."""
+        self.runner.abandon()
+        self._asked = None
+
     @property
     def active(self) -> bool:
         """Whether a model is previewed."""

@@ -71,6 +71,7 @@ class LiveView(QObject):
         self._image_index = 0
         self._moment: Snapshot | None = None
         self._makes_room = False
+        self._rests = False
         self.preview = LivePreview(viewer, self)
         self.model_preview = ModelPreview(self.preview, worker, training.colors, self)
         self.suggestions = SuggestionNavigator(
@@ -95,7 +96,7 @@ class LiveView(QObject):
             with QSignalBlocker(self.bar.shown):  # shown with the first preview
                 self.bar.shown.setChecked(True)
             self._makes_room = False
-            self.preview.enabled = True
+            self.preview.enabled = not self._rests
         self.preview.reveal()
         request = self._training.request
         self.bar.show_kind(painted=request is not None and request.is_segmentation)
@@ -152,6 +153,22 @@ class LiveView(QObject):
         """Switch on the previews that were switched off for a prediction."""
         if self._makes_room:
             self.bar.shown.setChecked(True)
+
+    def rest(self) -> None:
+        """Take all previews out of the viewer until `wake`; a training that runs goes on."""
+        self._rests = True
+        self.compare.set_mode("After")
+        self.suggestions.clear()
+        self.preview.enabled = False
+        self.preview.report_view()
+        self.model_preview.rest()
+        self.preview.remove()
+
+    def wake(self) -> None:
+        """Preview again what was previewed before `rest`, unless the box says otherwise."""
+        self._rests = False
+        self.preview.enabled = self.bar.shown.isChecked()
+        self.preview.report_view()
 
     def release(self) -> None:
         """Stop, and disconnect from the viewer."""
@@ -221,7 +238,7 @@ class LiveView(QObject):
     def _toggle_preview(self, on: bool) -> None:
         self._makes_room = False
         self.compare.set_mode("After")
-        self.preview.enabled = on
+        self.preview.enabled = on and not self._rests
         self.preview.set_visible(on)
         self.preview.report_view()
 

@@ -50,6 +50,10 @@ REMOVED = "removed"
 """Topic: that a layer was removed while it was learned from."""
 
 
+WAY_BACK = "Plugins > U-Net Live > Train shows it."
+"""Ends sentences that are said while the panel is closed."""
+
+
 class TrainPage(QWidget):
     """Sets up a training, runs it, and shows how it goes.
 
@@ -91,6 +95,7 @@ class TrainPage(QWidget):
         self._worker = session.worker
         self._subscriptions = Subscriptions()
         self._saver = ModelSaver(self)
+        self._rests = False
         self.tasks = TaskForms(viewer, session)
         self.training = TrainingRun(viewer, session, self)
         self.live = LiveView(viewer, self.training, session.worker, self)
@@ -152,6 +157,19 @@ class TrainPage(QWidget):
         self._scroll.show_part(self.notice)
         if not self.isVisibleTo(self.window()):
             show_info("The training cannot go on: the Train page says why.")
+
+    def rest(self) -> None:
+        """Take previews out of the viewer until `wake`, for the panel is closed."""
+        self._rests = True
+        self.live.rest()
+        if self.training.running:
+            show_info(f"The training goes on. {WAY_BACK}")
+
+    def wake(self) -> None:
+        """Show previews again, for the panel is opened again."""
+        self._rests = False
+        self.live.wake()
+        self._worker.warm_up()
 
     def set_palette(self, palette: Palette) -> None:
         """Take the colours of a theme."""
@@ -256,6 +274,8 @@ class TrainPage(QWidget):
         self._show_state()
         if not self.training.proceed():
             self.live.show_result()
+        if self._rests and self.training.model is not None:
+            show_info(f"The training has ended. {WAY_BACK}")
 
     def _forget_last(self) -> None:
         """Take away what was said of the last training, for what is set up now is another one."""
