@@ -44,7 +44,7 @@ from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.pretraining import pretrain, remaining_options
 from napari_unet.tasks.segmentation.task import SegmentationTask
 from napari_unet.training.checkpoint import load_checkpoint
-from napari_unet.training.events import Finished, TrainingEvent, Warned
+from napari_unet.training.events import Finished, Preparing, TrainingEvent, Warned
 from napari_unet.training.trainer import train_network
 
 
@@ -127,7 +127,7 @@ def train(
     >>> labels = np.zeros((96, 96), np.uint8); labels[20:70, 10:20] = 1; labels[20:70, 70:80] = 2
     >>> events = napari_unet.train(image, labels, steps=3, size="small", batch_size=2)
     >>> names = [type(event).__name__ for event in events]
-    >>> [name for name in names if name not in ("Validated", "Warned")]
+    >>> [name for name in names if name not in ("Preparing", "Validated", "Warned")]
     ['Started', 'Stepped', 'Stepped', 'Stepped', 'Finished']
     """
     model = start if start is None or isinstance(start, TrainedModel) else load_model(start)
@@ -235,6 +235,7 @@ def _train_images(
     start: TrainedModel | None,
     control: Control,
 ) -> Iterator[TrainingEvent]:
+    yield Preparing("Measuring the image and its noise")
     training_task = open_image_task(cast(ImageTaskName, task), image, other, ndim, options, start)
     yield from train_network(training_task, options, control)
 
@@ -268,6 +269,7 @@ def _train_segmentation(
             return
     else:
         check_classes(painted, options, known)
+    yield Preparing("Measuring the image")
     training_task = SegmentationTask.of(painted, options, start)
     if options.image_first and start is None:
         yield from pretrain(training_task, options, control)

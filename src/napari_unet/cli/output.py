@@ -18,7 +18,15 @@ from napari_unet.control import Control
 from napari_unet.display import score_text
 from napari_unet.inference.request import PredictionEvent, PredictionStarted, TileDone
 from napari_unet.training.advice import Adviser
-from napari_unet.training.events import Decision, Started, Stepped, TrainingEvent, Validated, Warned
+from napari_unet.training.events import (
+    Decision,
+    Preparing,
+    Started,
+    Stepped,
+    TrainingEvent,
+    Validated,
+    Warned,
+)
 
 INTERRUPTED = 130
 """Exit status of a program that was ended by Ctrl-C."""
@@ -71,7 +79,12 @@ def follow(title: str, events: Iterable[Event]) -> Iterator[Event]:
     iterator = iter(events)
     adviser = Adviser()
     # Errors in the input are raised here, before the bar is drawn.
-    first = list(islice(iterator, 1))
+    first: list[Event] = []
+    while not first or isinstance(first[-1], Preparing):
+        following = list(islice(iterator, 1))
+        if not following:
+            break
+        first += following
     with Progress(*columns, console=ERR) as bar:
         task = bar.add_task(title, total=1.0, left="", loss="", score="")
         for event in chain(first, iterator):
@@ -83,6 +96,8 @@ def follow(title: str, events: Iterable[Event]) -> Iterator[Event]:
 
 def _draw(bar: Progress, task: TaskID, event: TrainingEvent | PredictionEvent) -> None:
     match event:
+        case Preparing() if event.progress is not None:
+            bar.update(task, completed=event.progress)
         case Started():
             net = f"{event.parameters:,} parameters, patches of {times(event.patch)}"
             say(f"Training on {event.device}, {event.threads} threads: {net}.")

@@ -12,6 +12,17 @@ from napari_unet.training.metrics import accuracy, dice, mean
 
 
 @dataclass(frozen=True, slots=True)
+class Preparing:
+    """What is done before the training starts, as it may take a while; it ends with the next event.
+
+    `progress` is the part of it that is done, 0 to 1; None where that is not known.
+    """
+
+    message: str
+    progress: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """The training is about to take its first step.
 
@@ -180,7 +191,8 @@ class Finished:
 
 
 TrainingEvent = (
-    Started
+    Preparing
+    | Started
     | Stepped
     | Validated
     | Warned

@@ -22,7 +22,15 @@ from napari_unet.tasks.plan import choose_ndim
 from napari_unet.tasks.segmentation.data import WAITING_FOR_ONE, digest_of, open_all_annotated
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.task import SegmentationTask
-from napari_unet.training.events import ClassesGrew, Finished, Resolved, Started, Stepped, Warned
+from napari_unet.training.events import (
+    ClassesGrew,
+    Finished,
+    Preparing,
+    Resolved,
+    Started,
+    Stepped,
+    Warned,
+)
 
 TINY = UNetConfig(encoder=((8,),), bottom=(8,), decoder=((8,),), stem=(2, 2), up="nearest")
 HOW = {"network": TINY, "batch_size": 2, "patch": (48, 48), "steps": 3, "threads": 1}
@@ -140,7 +148,9 @@ def test_it_waits_until_two_classes_are_painted_on_all_together():
         stroke = (Region((10, 10), (20, 80)), np.full((10, 70), number))
         threading.Timer(0.1 * number, store.write, stroke).start()
     assert next(events) == Resolved(waiting.message)
-    assert isinstance(next(e for e in events if not isinstance(e, Warned | Resolved)), Started)
+    assert isinstance(
+        next(e for e in events if not isinstance(e, Warned | Resolved | Preparing)), Started
+    )
     assert isinstance(list(events)[-1], Finished)
 
 
@@ -152,6 +162,7 @@ def test_with_background_one_stroke_is_enough():
     assert waiting.message == WAITING_FOR_ONE
     store.write(Region((10, 10), (20, 80)), np.full((10, 70), 1))
     assert next(events) == Resolved(WAITING_FOR_ONE)
+    assert isinstance(next(events), Preparing)
     assert next(events).class_names == ("background", "class 1")
 
 

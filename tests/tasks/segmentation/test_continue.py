@@ -16,7 +16,7 @@ from napari_unet.tasks.options import CONTINUED_RATE
 from napari_unet.tasks.segmentation.data import open_all_annotated
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.task import CALIBRATION, SegmentationTask, continued_network
-from napari_unet.training.events import Finished, Started, Stepped, Warned
+from napari_unet.training.events import Finished, Preparing, Resolved, Started, Stepped, Warned
 
 TINY = UNetConfig(
     encoder=((8,),), bottom=(8,), decoder=((8,),), stem=(2, 2), up="nearest", filters=()
@@ -161,9 +161,9 @@ def test_a_path_will_do(model, tmp_path):
 def test_one_class_is_enough_where_the_model_knows_more(model):
     store = AnnotationStore((160, 100), 2)
     events = train(bands(), store, start=model, steps=2, **HOW)
-    assert next(events).message.startswith("Paint a stroke:")
+    assert next(events).message.startswith("Waiting: paint at least one stroke")
     store.write(Region((110, 10), (116, 90)), np.full((6, 80), 2))
-    assert isinstance(next(events), Started)
+    assert isinstance(next(e for e in events if not isinstance(e, Preparing | Resolved)), Started)
     assert isinstance(list(events)[-1], Finished)
     assert fit(bands(), strokes(2), start=model, steps=1, **HOW).config.out_channels == 2
 

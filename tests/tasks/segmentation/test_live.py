@@ -23,6 +23,7 @@ from napari_unet.tasks.segmentation.task import SegmentationTask
 from napari_unet.training.events import (
     ClassesGrew,
     Finished,
+    Preparing,
     Previewed,
     Resolved,
     Started,
@@ -181,6 +182,7 @@ def test_it_waits_for_the_second_class(image):
     assert "a second label" in waiting.message
     threading.Timer(0.3, stroke, (store, 55, 2)).start()
     assert next(events) == Resolved(waiting.message)
+    assert isinstance(next(events), Preparing)
     assert isinstance(next(events), Started)
     control.stop()
     list(events)

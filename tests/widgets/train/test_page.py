@@ -14,7 +14,14 @@ from napari_unet.errors import TrainingError
 from napari_unet.geometry.region import Region
 from napari_unet.tasks.option_groups import group_of
 from napari_unet.tasks.segmentation.options import SegmentOptions
-from napari_unet.training.events import Finished, Started, Stepped, Validated, Warned
+from napari_unet.training.events import (
+    Finished,
+    Preparing,
+    Started,
+    Stepped,
+    Validated,
+    Warned,
+)
 from napari_unet.widgets.forms.editors import ChoiceEdit, NumberEdit, SwitchEdit, TextEdit
 from napari_unet.widgets.forms.layer_combo import LayerCombo
 from tests.widgets.conftest import at_rest, two_classes
@@ -183,6 +190,39 @@ def test_while_it_runs_it_says_how_far_it_is(painted, page, monkeypatch):
     painted.click(page.footer.stop)
     assert page.footer.line.text() == "Stopping …"
     painted.idle()
+
+
+def test_until_the_first_step_it_says_what_is_done_and_for_how_long(painted, page, monkeypatch):
+    going_on = threading.Event()
+
+    def prepare(control):
+        yield Preparing("Measuring the image", 0.4)
+        going_on.wait()
+        yield from until_stopped(control)
+
+    fake_training(monkeypatch, prepare)
+    for _ in range(2):
+        going_on.clear()
+        painted.click(page.footer.train)
+        painted.wait(lambda: page.footer.line.text() == "Measuring the image … 0:01")
+        assert page.footer.progress.value() == 400
+        going_on.set()
+        painted.wait(lambda: page.footer.line.text().startswith("step "))
+        painted.click(page.footer.stop)
+        painted.idle()
+    painted.qtbot.wait(1100)
+    assert page.footer.line.text() == "Stopping …"
+
+
+def test_while_it_waits_for_strokes_no_time_is_counted(room):
+    room.open(two_classes()[0])
+    room.click(room.form.new)
+    room.click(room.panel.train.footer.train)
+    room.wait(lambda: room.panel.train.footer.line.text() == "Waiting …")
+    room.qtbot.wait(1100)
+    assert room.panel.train.footer.line.text() == "Waiting …"
+    room.click(room.panel.train.footer.stop)
+    room.idle()
 
 
 def test_pause_resume_and_stop_answer_at_once(painted, page, monkeypatch):

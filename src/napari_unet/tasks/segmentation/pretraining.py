@@ -21,7 +21,14 @@ from napari_unet.tasks.images.options import DenoiseOptions
 from napari_unet.tasks.images.task import ImageTask
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.task import SegmentationTask
-from napari_unet.training.events import Decision, Finished, TrainingEvent, Warned
+from napari_unet.training.events import (
+    Decision,
+    Finished,
+    Preparing,
+    Stepped,
+    TrainingEvent,
+    Warned,
+)
 from napari_unet.training.trainer import train_network
 
 BUDGET_SHARE = 1 / 5
@@ -48,13 +55,17 @@ def pretrain(
     Yields
     ------
     TrainingEvent
-        `Decision` and `Warned` only.
+        `Decision`, `Warned` and `Preparing` only.
     """
     first = _options(task, options)
     dataset = DenoiseDataset.of([one.view for one in task.annotated], first, residual=False)
     pretext = ImageTask(dataset, plan_dataset(dataset, first), first)
     yield Decision("The image is learned first, then the strokes.")
+    percent = -1
     for event in train_network(pretext, first, control):
+        if isinstance(event, Stepped) and int(100 * (event.progress or 0)) > percent:
+            percent = int(100 * (event.progress or 0))
+            yield Preparing("Learning the image first", event.progress)
         if isinstance(event, Finished):
             _copy_weights(task.network, event)
         elif isinstance(event, Warned):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from html import escape
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
     QFrame,
@@ -26,6 +27,9 @@ from napari_unet.widgets.qt.style import Palette, main_button
 
 FULL = 1000
 """Steps of the progress bar."""
+
+SECOND = 1000
+"""Time in milliseconds between two changes of the line while a training is prepared."""
 
 PREDICT_TIP = "Apply the model to the whole image that it learned from."
 """Tooltip of the button that predicts."""
@@ -109,6 +113,11 @@ class TrainFooter(QWidget):
         self.progress = QProgressBar()
         self.progress.setRange(0, FULL)
         self.progress.setTextVisible(False)
+        self._preparing = ""
+        self._since = 0.0
+        self._seconds = QTimer(self)
+        self._seconds.setInterval(SECOND)
+        self._seconds.timeout.connect(self._show_seconds)
         for label in (self.line, self.summary):
             label.setWordWrap(True)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
@@ -126,6 +135,7 @@ class TrainFooter(QWidget):
     def begin(self) -> None:
         """Show that a training begins."""
         self.progress.setValue(0)
+        self._preparing = ""
         self.line.setText("Getting ready …")
         self.predict.setEnabled(True)
         self.predict.setToolTip(PREDICT_TIP)
@@ -149,9 +159,34 @@ class TrainFooter(QWidget):
         self.pause.setText("Resume" if paused else "Pause")
         for part in (self.pause, self.stop, self.line):
             part.setVisible(running)
+        if not running:
+            self._seconds.stop()
         self.progress.hide()  # until it is known how far it is
         for part in (self.predict, self.save, self.summary):
             part.setVisible(done and not running)
+
+    def show_preparing(self, message: str, progress: float | None = None) -> None:
+        """Show what is done before the first step, and from the first second on for how long.
+
+        Parameters
+        ----------
+        message : str
+            What is done.
+        progress : float, optional
+            How much of it is done, from 0 to 1; None where that is not known.
+        """
+        self.show_progress(progress, f"{message} …")
+        if message != self._preparing:
+            self._preparing = message
+            self._since = time.monotonic()
+        self._seconds.start()
+
+    def show_waiting(self) -> None:
+        """Show that the training waits for the user."""
+        self.show_progress(None, "Waiting …")
+
+    def _show_seconds(self) -> None:
+        self.line.setText(f"{self._preparing} … {clock(time.monotonic() - self._since)}")
 
     def show_progress(self, progress: float | None, text: str) -> None:
         """Show how far it is.
@@ -165,6 +200,7 @@ class TrainFooter(QWidget):
         text : str
             The line below the bar.
         """
+        self._seconds.stop()
         self.progress.setVisible(progress is not None)
         self.progress.setValue(round(FULL * (progress or 0)))
         self.line.setText(text)
@@ -210,12 +246,14 @@ class TrainFooter(QWidget):
 
     def show_stopping(self) -> None:
         """Show that the training was asked to stop."""
+        self._seconds.stop()
         self.line.setText("Stopping …")
 
     def show_paused(self, paused: bool) -> None:
         """Show whether it is paused."""
         self.pause.setText("Resume" if paused else "Pause")
         if paused:
+            self._seconds.stop()
             self.line.setText("Paused · " + self.line.text())
 
 

@@ -14,6 +14,7 @@ from napari_unet.model import TrainedModel
 from napari_unet.training.events import (
     Decision,
     Finished,
+    Preparing,
     Resolved,
     Snapshot,
     Started,
@@ -250,11 +251,16 @@ class TrainPage(QWidget):
             self.notice.end(PLACE)
         self.live.show_event(event)
         match event:
+            case Preparing():
+                self.footer.show_preparing(event.message, event.progress)
             case Started():
                 self._show_state()
+                self.footer.show_preparing("Taking the first step")
             case Snapshot() if len(self.progress.history.history.items) == 2:
                 self._worker.warm_up()  # for the preview of an earlier moment
             case Warned():
+                if self.training.started is None:
+                    self.footer.show_waiting()
                 self.notice.add(TRAINING, event.message)
             case Resolved():
                 self.notice.take_back(event.message)

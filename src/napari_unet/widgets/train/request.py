@@ -16,7 +16,7 @@ from napari_unet.tasks.options import Task
 from napari_unet.tasks.plan import ImageShape, TrainingPlan, choose_ndim, plan_training
 from napari_unet.tasks.segmentation.data import check_labels_shape, count_all, open_all_annotated
 from napari_unet.tasks.segmentation.options import SegmentOptions
-from napari_unet.training.events import TrainingEvent
+from napari_unet.training.events import Preparing, TrainingEvent
 from napari_unet.widgets.layers.layer_data import LayerData
 from napari_unet.workers.jobs import TrainJob
 from napari_unet.workers.messages import Readable
@@ -157,10 +157,12 @@ class TrainRequest:
             Called with the annotation stores of a segmentation, one per image: what is written
             into them is learned from at once.
         """
+        yield Preparing("Reading what is painted" if self.is_segmentation else "Reading the images")
         job = self.job()
         others = job.labels if isinstance(job.labels, tuple) else (job.labels,)
         if self.is_segmentation:
             opened([store for store in others if isinstance(store, AnnotationStore)])
+        yield Preparing("Starting the computation")
         yield from worker.run(job, control)
 
     def _others(self) -> tuple[tuple[Any, ...], Literal[2, 3] | None]:
