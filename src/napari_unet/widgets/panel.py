@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.errors import InputError
+from napari_unet.widgets.layers.view_geometry import ensure_view_direction
 from napari_unet.widgets.models import NamedModel, Session
 from napari_unet.widgets.predict.page import PredictPage
 from napari_unet.widgets.qt.style import Palette, later, style_sheet
@@ -78,6 +79,8 @@ class UNetPanel(QWidget):
         self._rests = False
         for runs in (self.train.training, self.predict.prediction):
             runs.ended.connect(lambda: later(self, self._close_idle_worker))
+        self._subscriptions.connect(self._display_changed, viewer.dims.events.ndisplay)
+        self._display_changed()
         self._bind_keys()
         # A closed viewer may stay in a variable of a notebook, and would keep its processes.
         self.destroyed.connect(self.session.worker.close)
@@ -139,6 +142,9 @@ class UNetPanel(QWidget):
         self.show_page("predict")
         self.predict.choose(model, layer)
         self.predict.start()
+
+    def _display_changed(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
+        ensure_view_direction(self.viewer)
 
     def _theme_changed(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
         palette = Palette.of(self.viewer.theme)

@@ -105,7 +105,15 @@ class LayerCombo(QComboBox):
         if layer is not None:
             events = layer.events
             self._of_chosen.connect(
-                self._edited, events.data, events.axis_labels, events.units, events.scale
+                self._edited,
+                events.data,
+                events.axis_labels,
+                events.units,
+                events.scale,
+                events.translate,
+                events.rotate,
+                events.shear,
+                events.affine,
             )
 
     def _edited(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it

@@ -174,3 +174,21 @@ class ViewGeometry:
             least, most = float(low[axis]) + float(half), float(high[axis]) - float(half)
             inside.append((least + most) / 2 if most < least else min(max(middle, least), most))
         return inside
+
+
+def ensure_view_direction(viewer: ViewerModel) -> None:
+    """Tell napari the direction of view in 3D, which it learns only when the mouse moves.
+
+    Without it napari 0.9 fails where a Labels layer with features, such as our results, is selected
+    and the mouse rests on the canvas: it takes None for a direction ("len() of unsized object").
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer, in 2D or 3D.
+    """
+    cursor, dims = viewer.cursor, viewer.dims
+    if dims.ndisplay == 3 and getattr(cursor, "_view_direction", ()) is None:
+        cursor._view_direction = viewer.scene.camera.calculate_nd_view_direction(
+            dims.ndim, list(dims.displayed)
+        )

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 from napari import Viewer
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.errors import InputError
+from napari_unet.geometry.axes import ChannelAxis
 from napari_unet.widgets.forms.augmentation import AugmentEdit
 from napari_unet.widgets.forms.augmentation_preview import ReadPatch, built_in_patch
 from napari_unet.widgets.forms.editors import ChoiceEdit
@@ -21,11 +22,14 @@ from napari_unet.widgets.layers.layer_data import RGBA, LayerData, array_shape, 
 from napari_unet.widgets.layers.paintable import begin_painting
 from napari_unet.widgets.layers.view_geometry import ViewGeometry
 from napari_unet.widgets.models import Session
+from napari_unet.widgets.qt.notices import NoticeBoard
 from napari_unet.widgets.qt.style import Section
 from napari_unet.widgets.train.class_table import ClassTable
+from napari_unet.widgets.train.conversion_offer import ConversionOffer
 from napari_unet.widgets.train.forms import GIVEN, TaskForm
 from napari_unet.widgets.train.patch_source import PatchSource
 from napari_unet.widgets.train.request import TrainRequest
+from napari_unet.widgets.train.stray_paint import StrayPaint
 from napari_unet.widgets.train.stroke_list import StrokeList
 from napari_unet.widgets.train.strokes_check import StrokesCheck
 
@@ -80,6 +84,9 @@ class TrainForm(TaskForm):
         self.stroke_list = StrokeList(viewer, self.strokes.names)
         self.strokes_section = Section("List of strokes", self.stroke_list)
         self.check = StrokesCheck(viewer, self)
+        self.conversion = ConversionOffer(viewer, self.check.board, self._chosen, self)
+        self.paint_board = NoticeBoard()
+        self.stray_paint = StrayPaint(viewer, self.paint_board, self.labels.layer, self)
         self.pairs_section = PairsSection(
             viewer, STROKES, lambda: (self.image.layer(), self.labels.layer())
         )
@@ -161,6 +168,8 @@ class TrainForm(TaskForm):
         self.strokes.release()
         self.stroke_list.release()
         self.check.release()
+        self.conversion.release()
+        self.stray_paint.release()
         self.pairs.release()
 
     def _classes(self) -> tuple[int, ...]:
@@ -207,6 +216,7 @@ class TrainForm(TaskForm):
         inside = QVBoxLayout(painted)
         inside.setContentsMargins(0, 0, 0, 0)
         inside.setSpacing(2)
+        inside.addWidget(self.paint_board)
         inside.addWidget(self.strokes)
         inside.addWidget(self.strokes_section)
         self._place(data, learning, self.pairs_section, painted)
@@ -216,6 +226,11 @@ class TrainForm(TaskForm):
         self.labels.layerChanged.connect(self._labels_changed)
         self.new.clicked.connect(self._add_strokes)
         self.labels.layerEdited.connect(self._changed)
+        for chooser in (self.image, self.labels):
+            chooser.layerEdited.connect(self._check_layers)
+            chooser.layerChanged.connect(self.conversion.renew)
+        self.conversion.made.connect(self.labels.set_layer)
+        self.conversion.failed.connect(self.failed)
         self.check.readingChanged.connect(self._reading_changed)
         self.check.copied.connect(self.labels.set_layer)
         self.check.failed.connect(self.failed)
@@ -257,12 +272,16 @@ class TrainForm(TaskForm):
         self._check_layers()
         self._reading_changed()
 
-    def _check_layers(self) -> None:
+    def _chosen(self) -> tuple[Image | None, Labels | None, ChannelAxis]:
+        """Return image, strokes and the axis of channels."""
         try:
             channel_axis = self._channel_axis()
         except InputError:  # said where it is set
             channel_axis = "auto"
-        self.check.set_layers(self.image.layer(), self.labels.layer(), channel_axis)
+        return self.image.layer(), self.labels.layer(), channel_axis
+
+    def _check_layers(self) -> None:
+        self.check.set_layers(*self._chosen())
 
     def _reading_changed(self) -> None:
         """Show how the labels are read, which belongs to the layer."""

@@ -98,6 +98,7 @@ class StrokesCheck(QObject):
         self._channel_axis: ChannelAxis = "auto"
         self._without_layer: LabelKind | None = None
         self._values = 0
+        self._looked_at = 0
         self.board = NoticeBoard()
         self.survey: LabelSurvey | None = None
         self._looker = EventRunner(self)
@@ -143,7 +144,9 @@ class StrokesCheck(QObject):
             The image's axis of channels, as of `napari_unet.geometry.axes.find_layout`.
         """
         self._image, self._channel_axis = image, channel_axis
-        if labels is not self._layer:
+        array = None if labels is None else largest_level(labels)
+        if labels is not self._layer or id(array) != self._looked_at:
+            self._looked_at = id(array)
             if labels is not None and self._layer is None and self._without_layer is not None:
                 _readings.setdefault(labels, self._without_layer)
             self._layer = labels
