@@ -90,6 +90,19 @@ def test_numbered_objects_are_learned_as_one_class_after_one_click(room):
     assert len(rows(room)) == 37
 
 
+def test_a_training_that_waits_starts_by_the_click(room):
+    open_labels(room, (IDS > 0).astype(np.uint8))
+    page = room.panel.train
+    room.form.budget.setValue({"steps": 2})
+    room.click(page.footer.train)
+    room.wait(lambda: "Waiting" in page.notice.text())
+    assert room.form.check.board.isVisible()
+    press(room, READING, MASK_BUTTON)
+    room.wait(lambda: page.training.model is not None)
+    room.idle()
+    assert [c.value for c in page.training.model.model.classes] == [0, 1]
+
+
 def test_what_is_painted_on_merged_objects_is_merged_too(room):
     layer = open_labels(room, IDS.copy())
     press(room, READING, MERGE_BUTTON)

@@ -146,8 +146,8 @@ class TaskForm(QWidget):
         """Return the colours of classes by label value."""
         return {}
 
-    def show_running(self, running: bool) -> None:
-        """Hide the settings while a training runs."""
+    def show_running(self, running: bool, *, waiting: bool = False) -> None:  # noqa: ARG002
+        """Hide the settings while a training runs, whether or not it waits."""
         self._above.setVisible(not running)
         self._below.setVisible(not running)
         self._replan()

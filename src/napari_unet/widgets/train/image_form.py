@@ -296,10 +296,10 @@ class TaskForms(QWidget):
         self.choice.valueChanged.connect(self._chosen)
         self._chosen()
 
-    def show_running(self, running: bool) -> None:
-        """Hide the settings while a training runs."""
+    def show_running(self, running: bool, *, waiting: bool = False) -> None:
+        """Hide the settings while a training runs; `waiting` as of the form of strokes."""
         self._head.setVisible(not running)
-        self.current.show_running(running)
+        self.current.show_running(running, waiting=waiting)
 
     def release(self) -> None:
         """Disconnect from the viewer."""

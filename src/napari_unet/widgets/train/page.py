@@ -229,13 +229,14 @@ class TrainPage(QWidget):
         self.notice.end_with(self.tasks.edited, PROBLEM, KEPT, PLACE)
         self.notice.end_with(training.ended, PLACE, REMOVED)
         self.tasks.edited.connect(self._forget_last)
+        self.tasks.segment.restartWanted.connect(self._restart)
         self.tasks.explained.connect(self.notice.take_back)
 
     def _show_state(self) -> None:
         """Show the buttons and parts that make sense now."""
         training = self.training
         running, done = training.running, training.model is not None
-        self.tasks.show_running(running)
+        self.tasks.show_running(running, waiting=running and training.started is None)
         self.footer.show_state(
             running=running,
             paused=training.runner.paused,
@@ -288,6 +289,13 @@ class TrainPage(QWidget):
         if not self.training.running:
             self.notice.end(TRAINING)
             self.progress.advice.dismiss()
+
+    def _restart(self) -> None:
+        """Start again a training that waits for strokes, for the labels are read otherwise now."""
+        training = self.training
+        if training.running and training.started is None and training.form is self.tasks.segment:
+            training.stop(then=self.start)
+            self.footer.show_stopping()
 
     def _keep(self, moment: Snapshot | None) -> None:
         """Add the weights of a moment to the models; None: the present weights."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from napari import Viewer
 from napari.layers import Image, Labels
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.errors import InputError
@@ -68,7 +69,15 @@ class TrainForm(TaskForm):
         Where the layers are.
     session : Session, optional
         Whose models can be started from; the viewer's if not given.
+
+    Attributes
+    ----------
+    restartWanted : Signal()
+        What is learned from is another layer, or read in another way: a training that still waits
+        for strokes would wait in vain.
     """
+
+    restartWanted = Signal()  # noqa: N815 - Qt's way of naming
 
     def __init__(
         self, viewer: Viewer, session: Session | None = None, parent: QWidget | None = None
@@ -85,6 +94,7 @@ class TrainForm(TaskForm):
         self.strokes_section = Section("List of strokes", self.stroke_list)
         self.check = StrokesCheck(viewer, self)
         self.conversion = ConversionOffer(viewer, self.check.board, self._chosen, self)
+        self._offers = QWidget()
         self.paint_board = NoticeBoard()
         self.stray_paint = StrayPaint(viewer, self.paint_board, self.labels.layer, self)
         self.pairs_section = PairsSection(
@@ -161,6 +171,19 @@ class TrainForm(TaskForm):
         """Return the colours of what is painted, by label value."""
         return self.strokes.colors()
 
+    def show_running(self, running: bool, *, waiting: bool = False) -> None:
+        """Hide the settings while a training runs, and offers unless it waits for strokes.
+
+        Parameters
+        ----------
+        running : bool
+            Whether a training runs.
+        waiting : bool
+            Whether it has learned nothing yet.
+        """
+        super().show_running(running)
+        self._offers.setVisible(waiting or not running)
+
     def release(self) -> None:
         """Disconnect from the viewer."""
         super().release()
@@ -202,7 +225,6 @@ class TrainForm(TaskForm):
     def _arrange(self) -> None:
         data = self._rows({"Image": self.image, "Strokes": self.labels})
         data.addRow("", self.new)
-        data.addRow(self.check.board)
         learning = self._rows(
             {
                 LABEL_0: self.zero,
@@ -212,10 +234,14 @@ class TrainForm(TaskForm):
                 "Budget": self.budget,
             }
         )
+        offers = QVBoxLayout(self._offers)
+        offers.setContentsMargins(0, 0, 0, 0)
+        offers.addWidget(self.check.board)
         painted = QWidget()
         inside = QVBoxLayout(painted)
         inside.setContentsMargins(0, 0, 0, 0)
         inside.setSpacing(2)
+        inside.addWidget(self._offers)
         inside.addWidget(self.paint_board)
         inside.addWidget(self.strokes)
         inside.addWidget(self.strokes_section)
@@ -232,6 +258,8 @@ class TrainForm(TaskForm):
         self.conversion.made.connect(self.labels.set_layer)
         self.conversion.failed.connect(self.failed)
         self.check.readingChanged.connect(self._reading_changed)
+        for changed in (self.check.readingChanged, self.check.copied, self.conversion.made):
+            changed.connect(self.restartWanted)
         self.check.copied.connect(self.labels.set_layer)
         self.check.failed.connect(self.failed)
         self.zero.valueChanged.connect(lambda: self.check.set_zero(self.zero.value()))
