@@ -184,7 +184,7 @@ def test_a_read_only_folder_is_said(trained, tmp_path, monkeypatch):
         trained.save(tmp_path / "cells")
 
 
-NO_MODEL = r"is no model of napari-unet, or it is damaged .*expected a \.safetensors file that"
+NO_MODEL = r"is not a model of napari-unet, or it is damaged .*expected a \.safetensors file that"
 DAMAGED = r"The header of m\.safetensors is damaged"
 
 
@@ -217,7 +217,9 @@ def test_weights_of_another_program_are_refused(tmp_path):
     path = tmp_path / "other.safetensors"
     for metadata in (None, {"format": "pt"}):
         safetensors.numpy.save_file({"w": np.zeros(3)}, path, metadata)
-        with pytest.raises(ModelFileError, match="holds weights but is no model of napari-unet"):
+        with pytest.raises(
+            ModelFileError, match="contains weights but is not a model of napari-unet"
+        ):
             load_model(path)
 
 

@@ -249,7 +249,7 @@ def _train_segmentation(
     control: Control,
 ) -> Iterator[TrainingEvent]:
     if labels is None:
-        raise InputError("There is nothing to learn from", expected="labels painted on the image")
+        raise InputError("There are no labels to train on", expected="labels painted on the image")
     images, masks = as_pairs(image, labels)
     shapes = [open_source(one).shape for one in images]
     dimensions = choose_ndim(options, ndim, start, masks, shapes)
@@ -257,9 +257,9 @@ def _train_segmentation(
         check_start(start, "segment", dimensions)
         if options.network is not None:
             raise InputError(
-                "The model to start from brings its network along",
-                got="a network besides",
-                todo="Leave `network` out, or `start`",
+                "A training that starts from a model uses the network of that model",
+                got="another network as well",
+                todo="Give only one of `network` and `start`",
             )
     known = [info.value for info in start.classes] if start else []
     painted = open_all_annotated(images, masks, dimensions, options)
@@ -307,8 +307,8 @@ def fit(
     """
     if options.get("open_ended"):
         raise InputError(
-            "fit would never return from a training without an end",
-            todo="Give seconds or steps, or iterate over train and stop it through its control",
+            "fit needs a training that ends",
+            todo="Give seconds or steps, or iterate over train and stop it with its control",
         )
     events = train(
         image,
@@ -398,7 +398,7 @@ def _bounds(region: Sequence[slice] | Sequence[int], shape: tuple[int, ...]) -> 
     region = cast(Sequence[slice], region)
     if len(region) != len(shape) or any(part.step not in (None, 1) for part in region):
         raise InputError(
-            "A region needs a slice without a step for each axis but that of channels",
+            "A region needs one slice, without a step, for each axis except the channel axis",
             got=repr(tuple(region)),
             expected=f"{len(shape)} slices of an image of shape {shape}",
         )
@@ -469,7 +469,7 @@ def resume(
     fixed = sorted(set(changes) - set(CHANGEABLE))
     if fixed:
         raise InputError(
-            "A training goes on with the settings that it began with",
+            "A resumed training keeps its settings",
             got=", ".join(fixed),
             expected=f"changes of {', '.join(CHANGEABLE)}",
             todo="Start a new training from the checkpoint instead (start)",
@@ -488,13 +488,13 @@ def _restored_task(
         return open_image_task(cast(ImageTaskName, model.task), image, labels, ndim, options, model)
     assert isinstance(options, SegmentOptions)
     if labels is None:
-        raise InputError("There is nothing to learn from", expected="labels painted on the image")
+        raise InputError("There are no labels to train on", expected="labels painted on the image")
     painted = open_all_annotated(*as_pairs(image, labels), ndim, options)
     known = {info.value for info in model.classes}
     new = sorted(set(count_all(painted)) - known)
     if new:
         raise InputError(
-            "There are classes that the training did not know",
+            "The labels have classes that this training does not know",
             got=f"labels {', '.join(map(str, new))}",
             expected=", ".join(map(str, sorted(known))),
             todo="Start a new training from the checkpoint instead (start)",
@@ -505,9 +505,14 @@ def _restored_task(
 def _differences(training_task: SegmentationTask | ImageTask, model: TrainedModel) -> Iterator[str]:
     """Yield what differs from the interrupted training, so that the weights will differ, too."""
     if training_task.measured != model.normalisation:
-        yield "The images are not those that the training began with: it goes on with these."
+        yield (
+            "These are not the images that the training began with. It continues with these images."
+        )
     strokes = model.training.get("strokes")
     if not isinstance(training_task, SegmentationTask):
         return
     if strokes != digest_of(training_task.annotated):
-        yield "The strokes are not those that the training began with: it goes on with these."
+        yield (
+            "These are not the strokes that the training began with. It continues with "
+            "these strokes."
+        )

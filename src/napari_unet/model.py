@@ -345,14 +345,14 @@ def read_model_file(
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ModelFileError(
-            f"{path.name} is no model of napari-unet, or it is damaged",
+            f"{path.name} is not a model of napari-unet, or it is damaged",
             got=str(error),
             expected=f"a {SUFFIX} file that napari-unet saved",
             todo="Packages are imported: napari-unet import" if path.suffix == ".zip" else "",
         ) from error
     if HEADER not in metadata:
         raise ModelFileError(
-            f"{path.name} holds weights but is no model of napari-unet",
+            f"{path.name} contains weights but is not a model of napari-unet",
             expected=f"a {SUFFIX} file that napari-unet saved",
         )
     extra = {
@@ -364,7 +364,7 @@ def read_model_file(
     try:
         notes = json.loads(metadata[NOTES]) if NOTES in metadata else None
     except ValueError as error:
-        raise ModelFileError(f"The notes of {path.name} are damaged", got=str(error)) from error
+        raise ModelFileError(f"The metadata of {path.name} is damaged", got=str(error)) from error
     return model, extra, notes
 
 

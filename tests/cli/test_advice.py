@@ -9,7 +9,7 @@ from napari_unet.training.events import Started, Stepped, Warned
 def test_advice_is_said_once_and_the_events_pass_by(capsys):
     started = Started("CPU", 1, 9, 500, None, 2, (8, 8), (4, 4), ("rim", "core"), (7, 900))
     steps = [Stepped(t, 0.5, 1e-3, t / 10, 1.0, 0.5) for t in range(1, 400)]
-    bad = [Warned("The loss or its gradient was not finite; that step was left out.")] * 3
+    bad = [Warned("The loss or its gradient was not finite; this step was skipped.")] * 3
     events = [started, *steps, *bad]
     assert list(follow("Training", events)) == events
     said = capsys.readouterr().err

@@ -117,7 +117,7 @@ def test_train_goes_on_from_a_model(folder):
     first = load_model("first.safetensors")
     done = run("train", "image.tif", "one.tif", "-o", "on", "--start", "first.safetensors", *QUICK)
     assert done.exit_code == 0, done.output
-    assert "Nothing is painted of class 2" in " ".join(done.stderr.split())
+    assert "There are no strokes of class 2" in " ".join(done.stderr.split())
     model = load_model("on.safetensors")
     assert model.training["continued_from"] == first.digest
     assert (model.classes, model.normalisation) == (first.classes, first.normalisation)
@@ -275,18 +275,18 @@ FAILURES = {
     "train image.tif strokes.tif -o none/old": "There is no such folder",
     "train m2.safetensors strokes.tif -o old": "This kind of file cannot be opened",
     "predict missing.safetensors image.tif -o old.tif": "There is no such model file",
-    "predict image.tif image.tif -o old.tif": "image.tif is no model of napari-unet",
+    "predict image.tif image.tif -o old.tif": "image.tif is not a model of napari-unet",
     "predict m3.safetensors image.tif -o old.tif": "A 3D network needs 3 spatial axes",
     "predict rgb.safetensors image.tif -o old.zarr": "other channels than the model",
     "predict m2.safetensors missing.tif -o old.zarr": "There is no such file",
     "predict m2.safetensors image.tif -o old.tif --tile 64": "one size per spatial axis",
     "predict m2.safetensors image.tif -o old.zarr --tile 2,2": "too small for the network",
-    "predict m2.safetensors image.tif -o old.tif --region 0,99,0,9": "does not lie in the image",
+    "predict m2.safetensors image.tif -o old.tif --region 0,99,0,9": "is not inside the image",
     "predict m2.safetensors image.tif -o old.png": "expected .tif or .tiff or .zarr",
     "predict m2.safetensors image.tif -o image.tif": "would overwrite an input",
     "predict m2.safetensors old.zarr/0 -o old.zarr": "would overwrite an input",
-    "predict m2.safetensors image.tif -o strange.zarr": "taken by something else",
-    "info image.tif": "is no model of napari-unet",
+    "predict m2.safetensors image.tif -o strange.zarr": "There is something else",
+    "info image.tif": "is not a model of napari-unet",
 }
 
 

@@ -65,7 +65,7 @@ def test_what_cannot_go_on_is_one_clean_line(files):
     run("train", "image.tif", "strokes.tif", "-o", "m", "--steps", 1, *QUICK)
     done = run("resume", "m.safetensors", "image.tif", "strokes.tif", "-o", "more")
     assert done.exit_code == 1
-    assert "does not hold what a training needs" in done.stderr
+    assert "without the state that is needed" in done.stderr
     assert "Traceback" not in done.output
     assert run("resume", "m.safetensors", "image.tif", "-o", "more").exit_code == 2
 
@@ -80,7 +80,7 @@ def test_a_prediction_is_compared_with_the_truth(files):
     assert "4,096" in done.stdout
     wrong = run("evaluate", "m.safetensors", "image.tif", "image.tif")
     assert wrong.exit_code == 1
-    assert "no labels" in wrong.stderr
+    assert "not a label image" in wrong.stderr
 
 
 def test_images_are_compared_by_psnr_and_ssim(files):

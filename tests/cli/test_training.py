@@ -157,7 +157,7 @@ def test_the_command_that_is_told_makes_the_same_model_and_result(files, task):
         (("denoise", "none.tif", "out.tif"), "none.tif"),
         (("denoise", "noisy.tif", "noisy.tif"), "overwrite"),
         (("denoise", "noisy.tif", "out.png"), "no known suffix"),
-        (("denoise", "noisy.tif", "out.tif", "clean.tif"), "one too many or too few"),
+        (("denoise", "noisy.tif", "out.tif", "clean.tif"), "Too many or too few paths"),
         (("denoise", "noisy.tif", "out.tif", "clean.tif", "out.tif"), "to one file"),
         (("denoise", "noisy.tif", "out.tif", "clean.tif", "noisy.tif"), "overwrite"),
         (("denoise", "noisy.tif", "out.tif", "--planes", "2"), "odd"),

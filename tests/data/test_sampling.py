@@ -190,7 +190,7 @@ def test_strokes_enter_when_refreshed_and_leave_when_erased() -> None:
     assert {int(sampler.draw((1, 1), rng).labels[0, 0]) for _ in range(40)} == {0, 1}
     pair.store.write(Region((0, 0), (64, 64)), np.zeros((64, 64), int))
     sampler.refresh()
-    with pytest.raises(InputError, match="painted any more"):
+    with pytest.raises(InputError, match="All strokes were removed"):
         sampler.draw((1, 1), rng)
 
 

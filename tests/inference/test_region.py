@@ -138,8 +138,8 @@ def test_a_zarr_takes_a_part():
     [
         (np.s_[0:5], "2 slices"),
         (np.s_[0:5, 0:10:2], "without a step"),
-        (np.s_[5:5, 0:10], "does not lie in the image"),
-        ((0, 5), "does not lie in the image"),
+        (np.s_[5:5, 0:10], "is not inside the image"),
+        ((0, 5), "is not inside the image"),
     ],
 )
 def test_a_region_that_is_none_is_refused(region, word):
@@ -150,7 +150,7 @@ def test_a_region_that_is_none_is_refused(region, word):
 
 @pytest.mark.parametrize("region", [(0, 5), (0, 5, 0, 91), (-1, 5, 0, 9), (4, 4, 0, 9)])
 def test_bounds_outside_of_the_image_are_refused(region):
-    with pytest.raises(InputError, match="does not lie in the image"):
+    with pytest.raises(InputError, match="is not inside the image"):
         list(predict_events(MODEL, IMAGE, Request(region=region)))
 
 

@@ -38,7 +38,7 @@ def test_train_keeps_what_fit_keeps(painted, tmp_path):
     assert (run.settings["size"], run.settings["batch_size"]) == ("small", 2)
     page = (run.folder / "report.html").read_text(encoding="utf-8")
     assert page.count("<img") == 2
-    assert "There are no sample pictures" not in page
+    assert "The sample pictures could not be made" not in page
 
 
 @pytest.mark.parametrize("task", ["denoise", "restore", "inpaint"])
@@ -54,7 +54,7 @@ def test_image_tasks_are_kept_with_pictures(tmp_path, task):
     assert (run.task, run.status, run.steps) == (task, "finished", 3)
     page = (run.folder / "report.html").read_text(encoding="utf-8")
     assert page.count("<img") == 2
-    assert "There are no sample pictures" not in page
+    assert "The sample pictures could not be made" not in page
 
 
 def test_pictures_are_the_middle_of_each_image_beside_the_result(painted):
@@ -106,4 +106,4 @@ def test_refused_input_leaves_no_folder_and_a_refusing_disk_stops_no_training(pa
     (tmp_path / "runs").write_text("taken")
     events = list(napari_unet.train(*painted, runs=tmp_path / "runs", **QUICK))
     assert isinstance(events[-1], Finished)
-    assert [e for e in events if isinstance(e, Warned) and "not recorded" in e.message]
+    assert [e for e in events if isinstance(e, Warned) and "no longer recorded" in e.message]

@@ -134,12 +134,14 @@ def test_it_is_honest_about_what_the_commands_cannot_say(model):
 
     plain = notes(model)
     assert "alike, not identical" in plain
-    assert not any(word in plain for word in ("save it first", "stopped it", "set up", "not known"))
+    assert not any(
+        word in plain for word in ("save it first", "stopped by hand", "set up", "not known")
+    )
     assert "“my layer” was not read from a file: save it first, as my-layer.tif" in notes(
         model, Origin("my layer")
     )
     options = model.training["options"]
-    assert "until somebody stopped it" in notes(changed(model, options | {"open_ended": True}))
+    assert "stopped by hand" in notes(changed(model, options | {"open_ended": True}))
     assert "set up in a way" in notes(changed(model, options | {"from": "the future"}))
     network = UNetConfig(encoder=((6,),), bottom=(8,), decoder=((6,),))
     by_hand = napari_unet.fit(*picture(), network=network, steps=1, batch_size=1, patch=(40, 40))
@@ -170,7 +172,7 @@ def test_a_training_on_two_pairs_that_went_on_can_be_repeated_too(model, tmp_pat
     assert made["commands"][0].startswith(
         "napari-unet train a.tif a-strokes.tif b.tif b-strokes.tif --output"
     )
-    assert any(f"went on from the model {model.digest[:8]}" in note for note in made["notes"])
+    assert any(f"started from the model {model.digest[:8]}" in note for note in made["notes"])
     assert not any("set up in a way" in note for note in made["notes"])
     model.save("start.safetensors")
     run(made["commands"][0])

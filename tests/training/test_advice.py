@@ -72,14 +72,16 @@ def noisy(loss, part, seed=0):
 
 def test_it_says_so_when_training_brings_nothing():
     time, advice = Run().go(300).only()
-    assert advice.message.startswith("No gain for 60 s: more training brings nothing. New strokes")
+    assert advice.message.startswith("No improvement for 60 s: more training will not help. New")
     assert 70 <= time <= 110
 
 
 def test_the_longer_it_took_the_longer_it_waits():
     run = Run().go(400, lambda t: 1 / (1 + t / 20)).go(600, 1 / 21)
     time, advice = run.only()
-    assert "No gain for 4 min" in advice.message or "No gain for 5 min" in advice.message
+    assert (
+        "No improvement for 4 min" in advice.message or "No improvement for 5 min" in advice.message
+    )
     assert 500 < time < 800
 
 
@@ -158,7 +160,7 @@ def test_strokes_that_contradict_the_image_are_named():
     run = Run().go(60, falling(), learned=((20.0, 80.0), (4.0, 96.0)))
     time, advice = run.only()
     assert (advice.key, advice.kind) == ("contradict:membrane", "warning")
-    assert "“membrane” contradict" in advice.message
+    assert "Some strokes of “membrane” seem to be wrong" in advice.message
     assert time >= 20  # 150 steps, and it lasted
 
 
@@ -183,7 +185,7 @@ def test_classes_that_look_alike_are_named_instead():
     run = Run().go(60, falling(), learned=((45.0, 55.0), (30.0, 70.0)))
     _, advice = run.only()
     assert advice.classes == NAMES
-    assert advice.message.startswith("“membrane” and “cell” look alike to the network:")
+    assert advice.message.startswith("The network confuses “membrane” and “cell”:")
 
 
 def test_one_sided_mistakes_are_no_likeness():
@@ -252,7 +254,7 @@ def test_steps_left_out_again_and_again_become_one_line():
 
 def test_one_step_left_out_is_the_trainers_matter():
     run = Run()
-    once = Warned("The loss or its gradient was not finite; that step was left out.")
+    once = Warned("The loss or its gradient was not finite; this step was skipped.")
     assert run.feed(once) == []
     assert run.feed(Warned("2% of the pixels are not finite; they are left out.")) == []
     assert run.feed("what is this?") == []

@@ -129,23 +129,23 @@ def test_what_differs_is_said(tmp_path):
     path = tmp_path / "c.safetensors"
     list(napari_unet.train(image, labels, **SET, steps=3, checkpoint=str(path)))
     said = [e.message for e in napari_unet.resume(path, image, labels) if isinstance(e, Warned)]
-    assert not any("goes on with these" in message for message in said)
+    assert not any("continues with these" in message for message in said)
     fewer = labels.copy()
     fewer[:20] = 0
     events = list(napari_unet.resume(path, 2 * image, fewer, steps=4))
     said = [e.message for e in events if isinstance(e, Warned)]
-    assert any(m.startswith("The images are not those") for m in said)
-    assert any(m.startswith("The strokes are not those") for m in said)
-    with pytest.raises(InputError, match=r"classes that the training did not know .*labels 9"):
+    assert any(m.startswith("These are not the images") for m in said)
+    assert any(m.startswith("These are not the strokes") for m in said)
+    with pytest.raises(InputError, match=r"classes that this training does not know .*labels 9"):
         list(napari_unet.resume(path, image, np.where(labels == 3, 9, labels)))
-    with pytest.raises(InputError, match="goes on with the settings"):
+    with pytest.raises(InputError, match="keeps its settings"):
         list(napari_unet.resume(path, image, labels, learning_rate=1e-4))
 
 
 def test_a_model_is_no_checkpoint(tmp_path):
     image, labels = halves()
     path = napari_unet.fit(image, labels, **SET, steps=1).save(tmp_path / "m")
-    with pytest.raises(ModelFileError, match="is a model, but does not hold"):
+    with pytest.raises(ModelFileError, match="is a model without the state"):
         list(napari_unet.resume(path, image, labels))
 
 
@@ -156,7 +156,7 @@ def test_a_folder_that_cannot_be_written_to_does_not_end_a_training(tmp_path):
     said = [e.message for e in events if isinstance(e, Warned)]
     assert len(said) == 1
     assert "could not be saved" in said[0]
-    assert said[0].endswith("The training goes on.")
+    assert said[0].endswith("The training continues.")
     assert isinstance(events[-1], Finished)
 
 

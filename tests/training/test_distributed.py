@@ -114,7 +114,7 @@ def test_a_training_goes_on_together(both):
 
 
 def test_networks_that_differ_are_told_of(both):
-    assert all("do not learn the same network" in one["unlike"] for one in both)
+    assert all("do not train the same network" in one["unlike"] for one in both)
 
 
 def test_who_is_left_alone_says_so(both):

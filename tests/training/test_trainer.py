@@ -339,7 +339,9 @@ def test_where_memory_runs_out_batches_halve_and_it_goes_on(error):
     toy = Toy(on_batch)
     events = list(train_network(toy, options(steps=3, batch_size=11)))
     warned = [e.message for e in events if isinstance(e, Warned)]
-    assert warned == [f"Memory ran out: going on with {n} patches per step." for n in (5, 2)]
+    assert warned == [
+        f"Memory ran out: the training continues with {n} patches per step." for n in (5, 2)
+    ]
     assert toy.sizes == [11, 5, 2, 2, 2]
     assert events[-1].step == 3
 
@@ -361,7 +363,7 @@ def test_where_one_patch_is_too_much_it_says_so():
     def on_batch(size):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    with pytest.raises(OutOfMemoryError, match=r"does not suffice for one patch.*smaller network"):
+    with pytest.raises(OutOfMemoryError, match=r"not enough memory on.*smaller network"):
         list(train_network(Toy(on_batch), options(steps=2, batch_size=4)))
     assert issubclass(OutOfMemoryError, TrainingError)
     assert not issubclass(OutOfMemoryError, RuntimeError)

@@ -254,9 +254,9 @@ def test_what_was_kept_is_said_until_the_next_training(room, notes):
     painted(room)
     room.train(1)
     room.panel.train._keep(Snapshot(1, 0.1, room.panel.train.training.model.model))
-    once(room, notes, "Kept as")
+    once(room, notes, "Saved as")
     room.train(1)
-    gone(room, notes, "Kept as")
+    gone(room, notes, "Saved as")
 
 
 def test_that_no_place_stands_out_is_said_until_one_does(room, notes):
@@ -294,7 +294,7 @@ def test_an_error_behind_another_page_is_announced_once(room, notes, monkeypatch
     room.panel.show_page("predict")
     a_training_that_fails_unseen(room, monkeypatch)
     assert room.panel.train.notice.text() == "Memory ran out."
-    assert notes == [("info", "The training cannot go on: the Train page says why.")]
+    assert notes == [("info", "The training has failed: the Train page says why.")]
 
 
 def a_training_that_fails_unseen(room, monkeypatch):

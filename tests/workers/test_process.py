@@ -200,7 +200,7 @@ def test_one_that_does_not_stop_is_ended_by_force(apart, monkeypatch):
     events = apart.run(Deaf(), control)
     pid = next(events)
     control.stop()
-    with pytest.raises(TrainingError, match="was killed"):
+    with pytest.raises(TrainingError, match="ended by force"):
         next(events)
     assert gone(pid)
 

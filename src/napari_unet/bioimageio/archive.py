@@ -86,7 +86,7 @@ class Package:
         name = str(getattr(file.source, "path", file.source))
         if "://" in str(file.source):
             raise InputError(
-                "A file of the package lies on the web, and nothing is downloaded here",
+                "A file of the package is on the web, and napari-unet does not download files",
                 got=str(file.source),
                 todo="Download the whole package as a .zip, and import that",
             )
@@ -112,10 +112,12 @@ class Package:
             folder = self._folder.resolve()
             path = (folder / name).resolve()
             if not path.is_relative_to(folder):
-                raise InputError("A file of the package lies outside of it", got=name)
+                raise InputError("The package refers to a file outside of itself", got=name)
             return path.read_bytes()
         except (OSError, KeyError, zipfile.BadZipFile) as error:
-            raise ModelFileError(f"{self.path.name} lacks a file", got=f"no {name}") from error
+            raise ModelFileError(
+                f"A file is missing in {self.path.name}", got=f"no {name}"
+            ) from error
 
     @property
     def _folder(self) -> Path:
@@ -132,7 +134,7 @@ class Package:
             raise InputError(f"The description of {self.path.name} is not valid", got=reason)
         if not isinstance(description, ModelDescr):
             raise InputError(
-                f"{self.path.name} is no package of a model",
+                f"{self.path.name} is not a model package",
                 got=f"a {getattr(description, 'type', 'description')}",
             )
         return description
@@ -143,7 +145,7 @@ class Package:
         found = [f for end in DOCUMENTS for f in sorted(self._folder.glob(f"*{end}"))]
         if not found:
             raise InputError(
-                "There is no package of a model",
+                "There is no model package",
                 got=str(self.path),
                 expected="a .zip, or a folder with rdf.yaml",
             )
@@ -160,13 +162,13 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
         package = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"{path.name} is no package of a model",
+            f"{path.name} is not a model package",
             got=str(error),
             expected="a .zip of bioimage.io",
         ) from error
     if not any(name.endswith(DOCUMENTS) for name in package.namelist()):
         package.close()
-        raise InputError(f"{path.name} is no package of a model", got="no rdf.yaml in it")
+        raise InputError(f"{path.name} is not a model package", got="no rdf.yaml in it")
     return package
 
 

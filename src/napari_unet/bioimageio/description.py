@@ -114,7 +114,7 @@ def _input(model: TrainedModel) -> dict[str, Any]:
     ]
     return {
         "id": "input",
-        "description": "grey values as they are",
+        "description": "grey values, not normalised",
         "axes": [{"type": "batch"}, _channels(channel_names(model)), *space],
         "data": {"type": "float32"},
         "pad": PADS.get(model.input_spec.border, PADS["mirror"]),

@@ -149,7 +149,7 @@ def default_description(model: TrainedModel) -> str:
     """Return a sentence that describes a model."""
     where = f"{model.config.ndim}D images"
     if model.target is None:
-        return f"Tells {', '.join(class_names(model))} apart in {where}, voxel by voxel."
+        return f"Classifies each voxel of {where} as one of: {', '.join(class_names(model))}."
     verbs = {"denoise": "Denoises", "restore": "Restores"}
     return f"{verbs.get(model.task, 'Predicts an image from')} {where}."
 
@@ -195,7 +195,12 @@ def documentation(model: TrainedModel, name: str, description: str) -> str:
 
 
 def _in_and_out(model: TrainedModel) -> list[str]:
-    lines = ["The input is grey values as they are: the package contains their normalisation."]
+    lines = [
+        (
+            "The input is the grey values of the image, not normalised: the package contains "
+            "the normalisation."
+        )
+    ]
     if model.target is None:
         lines.append("The output is the probabilities of the classes, one channel per class.")
     else:
@@ -217,7 +222,7 @@ def _in_and_out(model: TrainedModel) -> list[str]:
             "Wiener filter, which packages cannot describe: its own result is better."
         )
     if any(spec.periodic_axes) or spec.border == "wrap":
-        lines.append("The training data is periodic: continue images periodically.")
+        lines.append("The training data is periodic: pad images periodically.")
     return lines
 
 
@@ -309,7 +314,7 @@ def export_bioimageio(
         raise InputError(
             "This model was imported from a package",
             got=model.config.title,
-            todo="Hand that package on",
+            todo="Share that package instead",
         )
     facts = PackageFacts(name, authors, description, licence, cover)
     example = (

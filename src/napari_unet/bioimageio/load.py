@@ -33,8 +33,8 @@ from napari_unet.network.onnx import PROGRAM, open_program
 from napari_unet.network.onnx_config import OnnxConfig, Step
 
 TRUST = (
-    "PyTorch treats TorchScript like code from its author, and so do we: allow it "
-    "(allow_torchscript=True, --torchscript) only where you trust who made the package"
+    "A TorchScript file can run code of its author: allow it (allow_torchscript=True, "
+    "--torchscript) only if you trust the author of the package"
 )
 """What users are told about TorchScript before they allow it."""
 
@@ -68,7 +68,7 @@ def read_program(package: Package, example: tuple[int, ...], allow_torchscript: 
         return _whole(package, weights.onnx)
     if weights.torchscript is None:
         raise InputError(
-            "The package has no program that can be run without its author's code",
+            "The package has no weights that can be used without the code of its author",
             got=", ".join(sorted(weights.available_formats)),
             expected="onnx or torchscript",
             todo="Ask its authors for ONNX weights, or convert it with bioimageio.core",
@@ -100,13 +100,15 @@ def _whole(package: Package, weights: Any) -> bytes:
     if not any(map(uses_external_data, model.graph.initializer)):
         return content
     if getattr(weights, "external_data", None) is None:
-        raise ModelFileError("The ONNX file lacks its numbers", got="no external_data")
+        raise ModelFileError("The ONNX file does not contain its weights", got="no external_data")
     name = Path(str(getattr(weights.external_data.source, "path", weights.external_data.source)))
     with in_folder({name.name: package.read(weights.external_data)}) as folder:
         try:
             load_external_data_for_model(model, folder)
         except Exception as error:
-            raise ModelFileError("The ONNX file lacks its numbers", got=str(error)) from error
+            raise ModelFileError(
+                "The ONNX file does not contain its weights", got=str(error)
+            ) from error
     whole: bytes = model.SerializeToString()
     return whole
 
@@ -120,11 +122,11 @@ def _converted(program: bytes, example: tuple[int, ...]) -> bytes:
         same = np.allclose(run_onnx(found, x), right, rtol=1e-3, atol=1e-4 * np.abs(right).max())
     except Exception as error:  # the exporter raises exceptions of many kinds
         raise InputError(
-            "The TorchScript program cannot be rewritten as ONNX",
+            "The TorchScript model cannot be converted to ONNX",
             got=str(error).splitlines()[0] if str(error) else type(error).__name__,
         ) from error
     if not same:
-        raise InputError("The TorchScript program computes something else when rewritten as ONNX")
+        raise InputError("The TorchScript model gives other results after conversion to ONNX")
     return found
 
 
@@ -241,7 +243,7 @@ def _result(
         return "probabilities" if known else "logits"
     if fractions:
         return "probability"
-    raise InputError("The output of one channel is no probability", got="values beyond 0 to 1")
+    raise InputError("The single output channel is not a probability", got="values beyond 0 to 1")
 
 
 def _adds_up(tested: NDArray[Any] | None, shapes: Shapes) -> bool:

@@ -46,8 +46,8 @@ class PortableModel(nn.Module):
         super().__init__()
         if model.input_spec.mask:
             raise InputError(
-                "A model that fills in cannot be exported",
-                got="a network that reads a mask beside the image, for which packages have no word",
+                "A model that fills in missing pixels cannot be exported",
+                got="a network that also reads a mask, which packages cannot describe",
             )
         network = load_network(model.config, model.weights).requires_grad_(False)
         for module in list(network.modules()):

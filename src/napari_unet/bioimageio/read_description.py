@@ -66,7 +66,9 @@ def read_preprocessing(given: Any, channels: int) -> Preprocessing:
             fit = measured.model_copy(update={"eps": measured.eps * _scale_of(steps)})
             steps = []
         else:
-            raise InputError("The package measures the image twice, which is not supported")
+            raise InputError(
+                "The package computes statistics of the image twice, which is not supported"
+            )
     first = steps[0] if steps and fit is None else None
     if first is not None and first.name == "linear" and min(first.b) > 0:
         normalisation = Normalisation(
@@ -94,9 +96,9 @@ def _scale_of(steps: Sequence[Step]) -> float:
     for step in steps:
         if step.name != "linear" or len(step.b) != 1 or step.b[0] <= 0:
             raise InputError(
-                "The package measures the image after a step that is not linear",
+                "The package computes statistics of the image after a non-linear step",
                 got=step.name,
-                expected="one that measures it first",
+                expected="statistics in the first step",
             )
         scale *= step.b[0]
     return scale
@@ -112,7 +114,8 @@ def _fit(declared: Any, given: Any, channels: int) -> PerImageNormalisation | No
     space = {str(a.id) for a in given.axes if a.type == "space"}
     if not space <= over:
         raise InputError(
-            "The package measures parts of the image one by one, which is not supported",
+            "The package computes statistics of parts of the image separately, which is not "
+            "supported",
             got=f"{declared.id} over {', '.join(sorted(over))}",
         )
     together = channels > 1 and bool(over & {"c", "channel"})
@@ -135,7 +138,7 @@ def _step(declared: Any) -> list[Step]:
     axis = getattr(k, "axis", None)
     if axis is not None and str(axis) not in ("c", "channel"):
         raise InputError(
-            "The package has a step along an axis of space, which is not supported",
+            "The package has a step along a spatial axis, which is not supported",
             got=f"{declared.id} along {axis}",
         )
     match declared.id:
@@ -269,7 +272,7 @@ def _order(tensor: Any) -> str:
     ]
     if unknown:
         raise InputError(
-            "The package has an axis that images here do not have",
+            "The package has an axis that is not supported",
             got=", ".join(unknown),
             expected="batch, channel, z, y, x",
         )

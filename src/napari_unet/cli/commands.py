@@ -26,12 +26,17 @@ Image = Annotated[Path, typer.Argument(help="Image: a TIFF, an OME-Zarr or a .np
 Flips = Annotated[
     bool,
     typer.Option(
-        "--flips", help="Image results: mean over eight flips and rotations, eight times as long."
+        "--flips",
+        help="For image results: average over eight flips and rotations; takes "
+        "eight times as long.",
     ),
 ]
 Mask = Annotated[
     Path | None,
-    typer.Option(help="For models that fill in missing pixels: not 0 where they are missing."),
+    typer.Option(
+        help="For models that fill in missing pixels: a mask that is not 0 where "
+        "pixels are missing."
+    ),
 ]
 Model = Annotated[Path, typer.Argument(help="Model, as saved by `train` or the panel.")]
 
@@ -101,7 +106,9 @@ def train(
     """
     images, masks = [image, *(more or [])[::2]], [labels, *(more or [])[1::2]]
     if len(images) != len(masks):
-        raise typer.BadParameter(f"{images[-1]} has no labels: give both of each pair.")
+        raise typer.BadParameter(
+            f"{images[-1]} has no labels: give an image and its labels for each pair."
+        )
     check_output(output, (), [*images, *masks])
     metadata = read_axes_metadata(image, len(open_source(image).shape))
     kept = {"runs": runs, "tensorboard": tensorboard, "processes": processes, "start": start}
@@ -141,14 +148,16 @@ def predict(
         typer.Option(
             parser=sizes_of,
             metavar="INT,...",
-            help="Predict a part: first voxel and one past the last, for each axis but that of "
-            "channels, such as 0,10,64,320,64,320. Elsewhere labels are 0, and an image as it was.",
+            help="Predict only a part: for each axis except the channel axis, the first voxel "
+            "and the one after the last, such as 0,10,64,320,64,320. Elsewhere labels "
+            "are 0, and images are unchanged.",
         ),
     ] = None,
     mask: Mask = None,
     flips: Flips = False,
     keep_known: Annotated[
-        bool, typer.Option(help="Keep known pixels as they are if missing ones are filled in.")
+        bool,
+        typer.Option(help="When missing pixels are filled in, keep all other pixels unchanged."),
     ] = True,
     comparable: Annotated[
         bool,

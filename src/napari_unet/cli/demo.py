@@ -34,7 +34,7 @@ napari.run()
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the results; created if need be.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for the results; created if necessary.")] = Path(
         "demo-output"
     ),
     seconds: Annotated[float, typer.Option(min=1, help="Length of each training.")] = 40,

@@ -31,8 +31,8 @@ Processes = Annotated[
     int,
     typer.Option(
         min=1,
-        help="Processes on this computer that train together, each with patches of its own, and "
-        "each on a GPU of its own if there are GPUs.",
+        help="Number of processes on this computer that train together, each on its own "
+        "patches, and on its own GPU if there are GPUs.",
     ),
 ]
 

@@ -89,7 +89,9 @@ def _config(name: str | None, size: Size, ndim: int | None) -> Architecture:
 def evaluate(
     model: Model,
     image: Image,
-    truth: Annotated[Path, typer.Argument(help="True labels, or the target image.")],
+    truth: Annotated[
+        Path, typer.Argument(help="Correct labels (ground truth), or the target image.")
+    ],
     options: dict[str, Any],
     mask: Mask = None,
     data_range: Annotated[
@@ -138,7 +140,7 @@ def export_package(
     model: Model,
     package: Annotated[Path, typer.Argument(help="Package to write (.zip).")],
     image: Annotated[
-        Path | None, typer.Option(help="Its middle becomes the example of the package.")
+        Path | None, typer.Option(help="Image whose centre becomes the example in the package.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the package.")] = None,
     author: Annotated[

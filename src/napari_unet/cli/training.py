@@ -30,14 +30,17 @@ Keep = Annotated[
     Path | None, typer.Option("--model", help="File to save the model in, too (.safetensors).")
 ]
 Missing = Annotated[
-    Path, typer.Argument(help="Not 0 where pixels are missing; none: those that are NaN.")
+    Path,
+    typer.Argument(
+        help="Mask that is not 0 where pixels are missing; none: pixels that are NaN are missing."
+    ),
 ]
 Dimensions = Annotated[
     int | None,
     typer.Option(
         min=2,
         max=3,
-        help="2: plane by plane; 3: in 3D (default: as a model or network that is given, else 2).",
+        help="2: plane by plane; 3: in 3D (default: that of the given model or network, else 2).",
     ),
 ]
 Start = Annotated[
@@ -107,7 +110,9 @@ def inpaint(
 @with_options(RestoreOptions)
 def restore(
     image: Image,
-    target: Annotated[Path, typer.Argument(help="The image as it should look.")],
+    target: Annotated[
+        Path, typer.Argument(help="The target image: what the result should look like.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Model to write (.safetensors).")],
     options: dict[str, Any],
     more: Annotated[
@@ -126,7 +131,9 @@ def restore(
     """
     images, targets = [image, *(more or [])[::2]], [target, *(more or [])[1::2]]
     if len(images) != len(targets):
-        raise typer.BadParameter(f"{images[-1]} has no target: give both of each pair.")
+        raise typer.BadParameter(
+            f"{images[-1]} has no target: give an image and its target for each pair."
+        )
     check_output(output, (), [*images, *targets])
     metadata = read_axes_metadata(image, len(open_source(image).shape))
     kept = {"runs": runs, "tensorboard": tensorboard, "processes": processes, "start": start}
@@ -152,7 +159,9 @@ def _grouped(paths: Sequence[Path], kinds: Sequence[str]) -> list[_Files]:
     size = len(kinds)
     if len(paths) % size:
         each = ", ".join(kinds)
-        raise typer.BadParameter(f"{paths[-1]} is one too many or too few: give {each}, each time.")
+        raise typer.BadParameter(
+            f"Too many or too few paths (the last one is {paths[-1]}): give {each} for every image."
+        )
     groups = [paths[k : k + size] for k in range(0, len(paths), size)]
     masks = [or_none(group[1]) if size > 2 else None for group in groups]
     return [_Files(group[0], mask, group[-1]) for group, mask in zip(groups, masks, strict=True)]
@@ -239,8 +248,8 @@ def resume(
         list[Path],
         typer.Argument(
             metavar="IMAGE [OTHER]...",
-            help="The images of the training, in the same order, each with its labels, its "
-            "target or its mask (or none), if the task has such.",
+            help="The images of the training in the same order, each followed by its labels, "
+            "target or mask (or none), if the task has one.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Model to write (.safetensors).")],
@@ -255,7 +264,7 @@ def resume(
     alone = napari_unet.load_model(state).task == "denoise"
     images, others = (files, None) if alone else (files[::2], list(map(or_none, files[1::2])))
     if others is not None and len(images) != len(others):
-        raise typer.BadParameter(f"{images[-1]} comes alone: give both of each pair.")
+        raise typer.BadParameter(f"{images[-1]} has no partner: give both files of each pair.")
     launch_processes(processes, options.get("device", "auto"))
     control = Control()
     events = napari_unet.resume(state, images, others, control=control, **options)

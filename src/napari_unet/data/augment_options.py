@@ -58,7 +58,7 @@ class AugmentOptions(BaseModel):
         name="Mirror",
         unit="",
         usual=1,
-        text="Mirror patches along each spatial axis at random.",
+        text="Flip patches along each spatial axis at random.",
     )
     rotate_degrees: float = _change(
         180.0,
@@ -66,7 +66,7 @@ class AugmentOptions(BaseModel):
         unit="°",
         usual=180,
         most=180,
-        text="Largest rotation either way, in degrees; 180 is the full circle. In 3D with "
+        text="Largest rotation in both directions, in degrees; 180: any angle. In 3D with "
         "coarse z only within the plane.",
     )
     scale: float = _change(
@@ -75,7 +75,7 @@ class AugmentOptions(BaseModel):
         unit="%",
         usual=0.25,
         most=1,
-        text="Largest zoom, less 1: 0.25 is from 1/1.25 to 1.25.",
+        text="Largest zoom factor minus 1: 0.25 means factors from 1/1.25 to 1.25.",
     )
     jitter: float = _change(
         0.0,
@@ -99,7 +99,7 @@ class AugmentOptions(BaseModel):
         unit="%",
         usual=0.25,
         most=1,
-        text="Largest change of contrast, less 1: 0.25 is 1/1.25 to 1.25.",
+        text="Largest factor of the contrast minus 1: 0.25 means factors from 1/1.25 to 1.25.",
     )
     brightness: float = _change(
         0.25,
@@ -115,8 +115,8 @@ class AugmentOptions(BaseModel):
         unit="%",
         usual=0.5,
         most=2,
-        text="Largest change of the exponent that bends each patch's own range of brightness, "
-        "less 1: 0.5 is 1/1.5 to 1.5.",
+        text="Largest exponent of the gamma curve minus 1, applied to the brightness range of "
+        "each patch: 0.5 means exponents from 1/1.5 to 1.5.",
     )
     noise: float = _change(
         0.0,
@@ -136,8 +136,8 @@ class AugmentOptions(BaseModel):
     )
     chance: dict[Change, Annotated[float, Field(ge=0, le=1)]] = Field(
         default_factory=dict,
-        description="Part of the patches that a change is made to, by the change's name; of those "
-        "not named, all.",
+        description="Fraction of the patches that get a change, by the name of the change; 1 "
+        "where not set.",
     )
 
     @field_validator("chance")

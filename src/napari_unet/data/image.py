@@ -61,11 +61,11 @@ class ImageView:
         _check_layout(self.source, self.layout)
         if self.context_planes < 1 or self.context_planes % 2 == 0:
             raise InputError(
-                "The number of planes seen together has to be odd", got=self.context_planes
+                "The number of planes that are read together has to be odd", got=self.context_planes
             )
         if self.context_planes > 1 and not self.layout.loops:
             raise InputError(
-                f"{self.context_planes} planes cannot be seen together in a single image",
+                f"{self.context_planes} planes cannot be read together: this is a single image",
                 got=f"shape {self.source.shape}",
                 todo="Set the number of planes to 1, or open a stack",
             )

@@ -233,7 +233,7 @@ class PatchSampler:
         counts = self._counts
         total = counts.sum(axis=0)
         if not total.any():
-            raise InputError("Nothing is painted any more", todo="Paint a few strokes")
+            raise InputError("All strokes were removed", todo="Paint a few strokes")
         weight = np.where(total > 0, total ** (1.0 - self.balance), 0.0)
         c = int(rng.choice(len(weight), p=weight / weight.sum()))
         image_index = int(rng.choice(len(counts), p=counts[:, c] / total[c]))

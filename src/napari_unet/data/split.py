@@ -127,7 +127,7 @@ def split(
         If the fraction is not between 0 and 1.
     """
     if not 0 <= fraction <= 1:
-        raise InputError("This share cannot be held out", got=fraction, expected="0 to 1")
+        raise InputError("This fraction cannot be held out", got=fraction, expected="0 to 1")
     now = store.snapshot()
     if previous is not None and previous.version == now.version:
         return previous

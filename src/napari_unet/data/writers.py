@@ -239,7 +239,7 @@ def check_output(path: Path, suffixes: Sequence[str], inputs: Sequence[Path] = (
     if not os.access(folder, os.W_OK):
         raise InputError("The folder cannot be written to", got=str(folder), todo="Choose another")
     if path.exists() and path.is_dir() != (path.suffix.lower() in ZARR):
-        raise InputError("The path of the output is taken by something else", got=str(path))
+        raise InputError("There is something else at the path of the output", got=str(path))
     for source in (file for given in inputs for file in channel_files(given)):
         if path.resolve() in (source.resolve(), *source.resolve().parents):
             raise InputError(

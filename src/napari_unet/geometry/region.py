@@ -77,7 +77,7 @@ class Region:
         fits = len(bounds) == 2 * len(shape) and cls.whole(shape).contains(region)
         if not fits or min(region.shape) < 1:
             raise InputError(
-                "The region of interest does not lie in the image",
+                "The region of interest is not inside the image",
                 got=", ".join(map(str, bounds)),
                 expected=f"first and one past the last voxel per axis of {tuple(shape)}",
             )

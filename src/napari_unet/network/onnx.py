@@ -120,7 +120,7 @@ class OnnxNetwork(Network, config=OnnxConfig):
         if self._session is None:
             if not len(self.program):
                 raise InputError(
-                    "An imported network cannot be made anew",
+                    "An imported network cannot be rebuilt",
                     got="no program",
                     todo="Import a package with a program",
                 )
@@ -166,7 +166,7 @@ def open_program(program: bytes, device: torch.device | None = None) -> Any:
         return onnxruntime.InferenceSession(program, options, providers=providers)
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError("onnxruntime does not take this program", got=reason) from error
+        raise InputError("onnxruntime cannot load this model", got=reason) from error
 
 
 def apply_step(step: Step, x: Tensor) -> Tensor:

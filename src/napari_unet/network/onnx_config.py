@@ -41,7 +41,7 @@ class AxisSizes(_Frozen):
     @model_validator(mode="after")
     def _has_output(self) -> AxisSizes:
         if not self.step and self.smallest <= self.context:
-            raise ValueError(f"an input of {self.smallest} voxels leaves nothing of the output")
+            raise ValueError(f"an input of {self.smallest} voxels gives no output")
         return self
 
     @property

@@ -246,7 +246,7 @@ def _correlation(report: ResidualReport) -> Iterator[Finding]:
         )
         yield Finding("Correlation", "caution", "removed", sentence)
     elif correlation < -MOST_CORRELATION:
-        sentence = f"The result shows more detail than the data {said}: some of it may be made up."
+        sentence = f"The result shows more detail than the data {said}: some of it may not be real."
         yield Finding("Correlation", "caution", "added", sentence)
 
 

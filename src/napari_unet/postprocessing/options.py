@@ -14,8 +14,8 @@ class RefineOptions(BaseModel):
 
     object_class: int | None = Field(
         None,
-        description="Label of the class that threshold, smallest and holes apply to; empty: all "
-        "classes are treated equally.",
+        description="Class that the threshold, the smallest size and the filling of holes "
+        "apply to; none: all classes are treated equally.",
     )
     output: Literal["classes", "objects"] = Field(
         "classes", description="One label per class, or one per connected object."
@@ -56,5 +56,5 @@ class RefineOptions(BaseModel):
     through_planes: bool = Field(
         False,
         description="Connect objects from plane to plane, even if the model predicts single "
-        "planes; only if the planes are neighbours in space.",
+        "planes; only for planes that are neighbours in space, not in time.",
     )

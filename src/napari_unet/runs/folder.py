@@ -141,7 +141,9 @@ class _Recorder:
             self._close()
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             where = self.folder or self.parent
-            return Warned(f"The run is not recorded any more: {where} cannot be written: {reason}.")
+            return Warned(
+                f"The run is no longer recorded, because {where} cannot be written: {reason}."
+            )
         return None
 
     def _write(self, event: TrainingEvent) -> None:
@@ -192,7 +194,7 @@ class _Recorder:
         try:
             yield from list(self.samples(model))
         except Exception as error:  # noqa: BLE001 - any callable may be passed
-            self.state.feed(Warned(f"There are no sample pictures: {error}"))
+            self.state.feed(Warned(f"The sample pictures could not be made: {error}"))
 
     def _close(self) -> None:
         self.closed = True

@@ -446,7 +446,7 @@ def _details(state: RunState) -> Iterator[str]:
         "strokes (SHA-256)": config["strokes"],
         "model ID (SHA-256)": facts["fingerprint"],
         "versions": _value_text(config["versions"]),
-        "learned from": ", ".join(file for files in config["sources"] for file in files),
+        "trained on": ", ".join(file for files in config["sources"] for file in files),
         "chosen automatically": " ".join(m for kind, m in state.messages if kind == "note"),
     }
     yield f"<h2>Settings</h2>{_table(rows)}"

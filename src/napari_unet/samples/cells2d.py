@@ -91,7 +91,7 @@ def build() -> Sample:
         class_names={GLAND: "gland", STROMA: "stroma", LUMEN: "lumen"},
         description=(
             "Glands of the human colon: FHL2 in brown (DAB), nuclei in blue (hematoxylin). Nuclei "
-            "look alike in glands and stroma; what surrounds them tells. Source: "
+            "look the same in glands and stroma, and differ only in their surroundings. Source: "
             "skimage.data.immunohistochemistry, from the Center for Microscopy and Molecular "
             "Imaging (CMMI), no known copyright restrictions; its pixel size is not published. "
             "Strokes placed by eye. The truth is a reference, not an expert's annotation: "

@@ -92,8 +92,8 @@ class TaskBase(TrainingTask):
         """Yield what the user should know before the first step."""
         if self.preview_error:
             yield (
-                f"There is no preview: {self.preview_error}. It learns all the same; what fits "
-                "into memory as a whole can be predicted in one piece."
+                f"There is no preview: {self.preview_error}. The training continues; images "
+                "that fit into memory as a whole can be predicted in one piece."
             )
 
     def state(self) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def evaluate(
     result = _predicted(model, view, complete, mask)
     if known.shape != result.shape:
         raise InputError(
-            "The truth has another shape than the prediction",
+            "The ground truth has another shape than the prediction",
             got=known.shape,
             expected=result.shape,
         )
@@ -131,14 +131,16 @@ def _confusion(
     model: TrainedModel, truth: NDArray[Any], result: NDArray[Any]
 ) -> tuple[tuple[int, ...], ...]:
     if truth.dtype.kind not in "biu":
-        raise InputError("The truth is no labels", got=f"dtype {truth.dtype}", expected="integers")
+        raise InputError(
+            "The ground truth is not a label image", got=f"dtype {truth.dtype}", expected="integers"
+        )
     values = tuple(c.value for c in model.classes)
     if model.training.get("options", {}).get("merge_labels"):
         truth = np.where(truth > 0, MERGED, 0)
     unknown = sorted(set(np.unique(truth).tolist()) - {0, *values})
     if unknown:
         raise InputError(
-            "The truth holds labels that the model does not know",
+            "The ground truth has labels that the model does not know",
             got=", ".join(map(str, unknown[:8])),
             expected=", ".join(f"{c.value} ({c})" for c in model.classes),
         )
@@ -148,7 +150,7 @@ def _confusion(
     columns = class_index(result, values, zero_is_class=zero).ravel()
     seen = rows != IGNORED
     if not seen.any():
-        raise InputError("Nothing is labelled in the truth", expected="labels other than 0")
+        raise InputError("Nothing is labelled in the ground truth", expected="labels other than 0")
     table = np.bincount(rows[seen] * n + columns[seen], minlength=n * n).reshape(n, n)
     return tuple(tuple(row) for row in table.tolist())
 

@@ -113,7 +113,7 @@ def _given_network(
         return network.with_channels(in_channels, out_channels)
     except ValidationError as error:
         raise InputError(
-            "The network does not fit the image and what is learned",
+            "The channels of the network do not fit the image and the task",
             got=error.errors()[0]["msg"],
             expected=f"{in_channels} channels in, {out_channels} out",
         ) from error
@@ -129,7 +129,7 @@ def check_trainable(network: Architecture) -> None:
     """
     if isinstance(network, OnnxConfig):
         raise InputError(
-            "An imported model predicts, but it cannot learn",
+            "An imported model can predict, but it cannot be trained",
             got=network.title,
             todo="Start from a model that was trained here, or from scratch",
         )

@@ -25,7 +25,8 @@ class NetworkOptions(TrainingOptions):
     fast: bool = Field(
         True,
         title="Compute in blocks of 2",
-        description="Compute in blocks of 2 pixels a side: two to three times faster.",
+        description="Compute at half resolution inside the network, in blocks of 2 pixels per "
+        "side: two to three times faster.",
     )
     filters: bool = Field(
         True,
@@ -57,17 +58,19 @@ class NetworkOptions(TrainingOptions):
         "space",
         title="Hold out",
         json_schema_extra={"labels": {"space": "Places", "image": "Whole images"}},
-        description="What is held out for validation: places in all images, or, of several "
-        "images, whole ones.",
+        description="What is held out for validation: places in all images, or whole images "
+        "if there are several.",
     )
     patch: tuple[int, ...] | None = Field(
         None,
         title="Patch size",
-        description="Largest input patch per spatial axis in pixels; empty: chosen.",
+        description="Largest input patch per spatial axis in pixels; automatic: from the "
+        "network and the image.",
     )
     channel_axis: ChannelAxis = Field(
         "auto",
-        description="Index of the image's channel axis; auto: found from axis names and shapes.",
+        description="Index of the channel axis of the image, or none; auto: found from axis "
+        "names and shapes.",
     )
     axes: tuple[str, ...] | None = Field(None, description="Names of the image's axes, in order.")
     channel_names: tuple[str, ...] = Field(
@@ -77,11 +80,12 @@ class NetworkOptions(TrainingOptions):
     )
     region: tuple[int, ...] | None = Field(
         None,
-        description="Part of the (first) image to learn from: first voxel and one past the last, "
-        "for each axis but that of channels.",
+        description="Part of the (first) image to train on: for each axis except the channel "
+        "axis, the first pixel and the one after the last.",
     )
     rgb: bool = Field(False, description="Whether the last axis of the image holds colours.")
     spacing: tuple[float, ...] | None = Field(
         None,
-        description="Distance between pixels per spatial axis; the network pools coarse axes less.",
+        description="Distance between pixels per spatial axis (pixel size); coarse axes are "
+        "pooled less.",
     )

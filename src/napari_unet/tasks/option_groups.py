@@ -13,6 +13,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "channel_names",
         "rgb",
         "spacing",
+        "region",
         "normalise",
         "intensities",
         "border",

@@ -330,9 +330,12 @@ def _notes(model: TrainedModel, predicted: Sequence[Origin]) -> Iterator[str]:
         if origin.path is None:
             yield f"“{origin.name}” was not read from a file: save it first, as {origin.file}."
     if options.get("open_ended"):
-        yield "It was trained until somebody stopped it; the command trains for as many steps."
+        yield ("The training was stopped by hand; the command trains for the same number of steps.")
     if start := model.training.get("continued_from"):
-        yield f"The training went on from the model {start[:8]}: save that first, as {START_FILE}."
+        yield (
+            f"The training started from the model {start[:8]}: save that model first, as "
+            f"{START_FILE}."
+        )
     if not (start or _is_standard(model)):
         yield (
             "The network was set up in a way that the command does not reproduce; in Python, pass "

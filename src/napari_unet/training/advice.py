@@ -90,14 +90,14 @@ LOSS_WEIGHT = 0.05
 """Weight of a step in the moving average of the training loss."""
 
 OVERFITTING_ADVICE = {
-    True: "It learns your strokes by heart: more strokes elsewhere will help",
-    False: "It learns the pixels by heart: more images, or a smaller network, will help",
+    True: "The network overfits to your strokes: more strokes in other places will help",
+    False: "The network overfits to the image: more images, or a smaller network, will help",
 }
 """By whether labels are learned from."""
 
 NO_GAIN_ADVICE = {
-    True: "New strokes where it is wrong will.",
-    False: "Stop it; if the result is not good enough, try a larger network.",
+    True: "New strokes where the result is wrong will.",
+    False: "Stop the training; if the result is not good enough, try a larger network.",
 }
 """By whether labels are learned from."""
 
@@ -264,8 +264,8 @@ class Adviser:
         if self._steps_left_out > 1:
             yield from self._give(
                 "not finite",
-                "Steps were left out again and again, for the loss was not finite: choose a lower "
-                "learning rate, and look for extreme pixels in the image.",
+                "Several steps were skipped because the loss was not finite: choose a lower "
+                "learning rate, and check the image for extreme pixel values.",
                 "warning",
             )
 
@@ -305,8 +305,8 @@ class Adviser:
                 if self._lasts(key, confused, -taken):
                     yield from self._give(
                         key,
-                        f"“{second}” and “{first}” look alike to the network: paint more of both "
-                        "where they differ most, or make them one class.",
+                        f"The network confuses “{second}” and “{first}”: paint more of both "
+                        "where they differ most, or merge them into one class.",
                         classes=(second, first),
                     )
 
@@ -319,7 +319,8 @@ class Adviser:
             if self._lasts(f"contradict:{name}", missed and name not in alike, hit or 0.0):
                 yield from self._give(
                     f"contradict:{name}",
-                    f"Strokes of “{name}” contradict the image or each other: look at them again.",
+                    f"Some strokes of “{name}” seem to be wrong, or contradict each other: "
+                    "check them.",
                     "warning",
                     (name,),
                 )
@@ -341,8 +342,8 @@ class Adviser:
             self._given.add("no gain")  # it would mean the same
             yield from self._give(
                 "by heart",
-                f"{OVERFITTING_ADVICE[self._has_labels]}; "
-                f"the best moment was at step {then.step:,}.",
+                f"{OVERFITTING_ADVICE[self._has_labels]}; the best state was at step "
+                f"{then.step:,}.",
                 "warning",
             )
 
@@ -369,7 +370,7 @@ class Adviser:
         if self._lasts("no gain", gain < least, seconds=third / 2):
             yield from self._give(
                 "no gain",
-                f"No gain for {_minutes(wait)}: more training brings nothing. "
+                f"No improvement for {_minutes(wait)}: more training will not help. "
                 f"{NO_GAIN_ADVICE[self._has_labels]}",
             )
 

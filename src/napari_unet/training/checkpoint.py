@@ -224,7 +224,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     name = Path(path).name
     if stored is None:
         raise ModelFileError(
-            f"{name} is a model, but does not hold what a training needs to go on just so",
+            f"{name} is a model without the state that is needed to resume its training",
             expected="a checkpoint",
             todo="Start a new training from it instead (start)",
         )

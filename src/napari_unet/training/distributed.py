@@ -168,7 +168,7 @@ class ProcessGroup:
             return
         if self._has_reduced:
             raise OutOfMemoryError(
-                f"Memory ran out in process {self.rank}, and the others have gone on",
+                f"Process {self.rank} ran out of memory, while the others continued",
                 todo="Choose a smaller network, smaller patches or fewer of them per step",
             ) from error
         self._bucket.zero_()
@@ -200,7 +200,7 @@ class ProcessGroup:
         largest, smallest = self._maxima(size, -size)
         if largest != -smallest:
             raise TrainingError(
-                "The processes do not learn the same network",
+                "The processes do not train the same network",
                 got=f"from {-smallest:.0f} to {largest:.0f} weights",
                 todo="Start all of them with the same images and options",
             )
@@ -273,5 +273,5 @@ def _peer_errors() -> Iterator[None]:
         raise TrainingError(
             "Another process of this training has ended",
             got=str(error).splitlines()[0][:100],
-            todo="See its own message",
+            todo="See the message of that process",
         ) from error

@@ -39,9 +39,7 @@ class TrainingOptions(BaseModel):
         description="File (.safetensors) that the state of the training is written to at "
         "intervals and at the end; `resume` continues from it.",
     )
-    checkpoint_seconds: float = Field(
-        60.0, gt=0, description="Seconds between two writings of the checkpoint."
-    )
+    checkpoint_seconds: float = Field(60.0, gt=0, description="Seconds between two checkpoints.")
     keep_history: bool = Field(
         False,
         title="Keep earlier states",
@@ -62,7 +60,7 @@ class TrainingOptions(BaseModel):
         le=256,
         title="Batch size",
         examples=[8],
-        description="Patches per step; empty: 8 in 2D, 4 in 3D.",
+        description="Patches per step; automatic: 8 in 2D, 4 in 3D.",
     )
     read_ahead: int | None = Field(
         None,
@@ -70,8 +68,8 @@ class TrainingOptions(BaseModel):
         le=64,
         title="Batches prepared ahead",
         examples=[4],
-        description="Batches that are prepared while the network computes; empty: 4 on a GPU, "
-        "none on a CPU, whose cores are busy.",
+        description="Batches that are prepared while the network computes; automatic: 4 on a "
+        "GPU, none on a CPU, whose cores are busy.",
     )
     learning_rate: float = Field(
         6e-3, gt=0, le=1, description="Highest learning rate of the schedule."
@@ -79,8 +77,9 @@ class TrainingOptions(BaseModel):
     schedule: ScheduleName = Field(
         "auto",
         title="Learning rate schedule",
-        description="How the learning rate changes. Auto: one cycle, up and down, with a budget, "
-        "constant without. Plateau: it falls when the loss on held-out data no longer does.",
+        description="How the learning rate changes. Auto: it rises and falls once if the "
+        "training has a budget, and is constant if not. Plateau: it falls when the "
+        "loss on held-out data no longer falls.",
     )
     decay_factor: float = Field(
         0.5,
@@ -119,16 +118,16 @@ class TrainingOptions(BaseModel):
     )
     optimiser: Literal["adamw", "adam", "sgd"] = Field(
         "adamw",
-        description="AdamW, Adam, or gradient descent with Nesterov momentum, which needs another "
-        "learning rate.",
+        description="AdamW, Adam, or SGD (gradient descent with Nesterov momentum), which "
+        "needs another learning rate.",
     )
-    momentum: float = Field(0.9, ge=0, lt=1, description="Gradient descent: momentum.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="SGD: momentum.")
     weight_decay: float = Field(
         1e-2,
         ge=0,
         le=1,
-        description="Decay of the weights (AdamW), or penalty on them (Adam, gradient descent); "
-        "not applied to norms and biases.",
+        description="Decay of the weights (AdamW), or penalty on them (Adam, SGD); not "
+        "applied to norms and biases.",
     )
     clip_gradient: float | None = Field(
         None,
@@ -136,7 +135,7 @@ class TrainingOptions(BaseModel):
         title="Clip gradient at",
         examples=[1.0],
         json_schema_extra={"empty": "off"},
-        description="Largest norm of the gradient; larger ones are scaled down to it.",
+        description="Largest norm of the gradient; larger gradients are scaled down to it.",
     )
     output_penalty: float = Field(
         0.0,
@@ -157,8 +156,8 @@ class TrainingOptions(BaseModel):
         ge=1,
         title="Validate every",
         examples=[50],
-        description="Steps between two validations on held-out data; empty: as often as fits in "
-        "a twelfth of the time.",
+        description="Steps between two validations on held-out data; automatic: as often as "
+        "possible in a twelfth of the time.",
     )
     stop_after: int | None = Field(
         None,
@@ -166,7 +165,8 @@ class TrainingOptions(BaseModel):
         title="Early stopping after",
         examples=[20],
         json_schema_extra={"empty": "off"},
-        description="Stop after so many validations in a row without improvement; empty: never.",
+        description="Stop after this many validations in a row without improvement; not set: "
+        "never.",
     )
     keep: Literal["last", "best"] = Field(
         "last",
@@ -175,14 +175,16 @@ class TrainingOptions(BaseModel):
         description="Which weights the model gets: the last ones, or those with the lowest loss "
         "on held-out data.",
     )
-    device: Device = Field("auto", description="Device to compute on; auto: the fastest there is.")
+    device: Device = Field(
+        "auto", description="Device to compute on; auto: the fastest one of this computer."
+    )
     threads: int | None = Field(
         None,
         ge=1,
         title="Processor cores",
         examples=[4],
         json_schema_extra={"empty": "all"},
-        description="Number of processor cores to use; empty: all.",
+        description="Number of processor cores to use; not set: all.",
     )
     make_way: bool = Field(
         False,

@@ -18,7 +18,7 @@ RECOVERED = 0.1
 """Part below which it is reported that data arrive in time again."""
 
 STARVATION = (
-    "The network waits for data: reading and preparing patches takes longer than learning from "
+    "The network waits for data: reading and preparing patches takes longer than training on "
     "them. Faster storage, larger chunks or less augmentation would help."
 )
 """The warning."""

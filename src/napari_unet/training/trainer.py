@@ -257,7 +257,7 @@ class Trainer:
         if result is None:
             consequences = self.options.without_tests()
             if consequences and not self._not_validated:
-                self._not_validated = f"Nothing is held out to test it by, so {consequences}."
+                self._not_validated = f"Nothing is held out for validation, so {consequences}."
                 yield Warned(self._not_validated)
             return
         if self._not_validated:
@@ -294,7 +294,7 @@ class Trainer:
             save_checkpoint(Checkpoint.of(model, options, self.state()), self.options.checkpoint)
         except ModelFileError as error:
             if not self._not_saved:
-                self._not_saved = f"{error} The training goes on."
+                self._not_saved = f"{error} The training continues."
                 yield Warned(self._not_saved)
         else:
             if self._not_saved:
@@ -405,11 +405,11 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         if not self.batch_size:
             raise OutOfMemoryError(
-                f"The memory of {describe_device(self.device)} does not suffice for one patch",
+                f"There is not enough memory on {describe_device(self.device)} for one patch",
                 got=f"{self.task.input_shape} {voxels(len(self.task.input_shape))}",
                 todo="Choose a smaller network or smaller patches",
             ) from error
-        return f"Memory ran out: going on with {self.batch_size} patches per step."
+        return f"Memory ran out: the training continues with {self.batch_size} patches per step."
 
     def _count_bad_steps(self, loss: float) -> str:
         """Count steps in a row whose loss is not finite; return a warning at the first."""
@@ -420,11 +420,11 @@ class Trainer:
         if self.bad_steps >= MAX_BAD_STEPS:
             raise TrainingError(
                 f"The loss or its gradient was not finite {MAX_BAD_STEPS} times in a row",
-                todo="Choose a lower learning rate, and look for extreme pixels in the image",
+                todo="Choose a lower learning rate, and check the image for extreme pixel values",
             )
         if self.bad_steps > 1:
             return ""
-        return "The loss or its gradient was not finite; that step was left out."
+        return "The loss or its gradient was not finite; this step was skipped."
 
     @contextmanager
     def _seeded_dropout(self) -> Iterator[None]:

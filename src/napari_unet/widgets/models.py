@@ -151,8 +151,8 @@ _sessions: WeakKeyDictionary[ViewerModel, Session] = WeakKeyDictionary()
 
 
 EXPORT_TIP = (
-    "Write a package for Fiji, ilastik, QuPath and all programs that read BioImage.IO models. The "
-    "middle of the chosen image becomes its example."
+    "Write a package for Fiji, ilastik, QuPath and other programs that read BioImage.IO "
+    "models. The centre of the chosen image becomes its example."
 )
 """Tooltip of the button that exports a model."""
 
@@ -195,7 +195,7 @@ class ModelFiles(QWidget):
         self._exportable = False
         self._loader, self._writer = EventRunner(self), EventRunner(self)
         self.open, self.export = QPushButton("Open model file …"), QPushButton("Export …")
-        self.open.setToolTip("Read a model that was saved before, or a BioImage.IO package.")
+        self.open.setToolTip("Open a saved model, or a BioImage.IO package.")
         self.export.setToolTip(EXPORT_TIP)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -448,7 +448,7 @@ class StartChooser(QComboBox):
         if model.task != self._task:
             self.failed.emit(
                 InputError(
-                    f"{name} cannot be started from here",
+                    f"This training cannot start from {name}",
                     got=f"a model of task {model.task}",
                     expected=f"one of task {self._task}",
                     todo="Choose that task above, or another model",

@@ -258,7 +258,7 @@ class _Process:
             if now.stopped:
                 stopped_at = stopped_at or time.monotonic()
                 if time.monotonic() - stopped_at > STOP_TIMEOUT:
-                    raise TrainingError("The job did not stop on request, and was killed")
+                    raise TrainingError("The job did not stop when asked, and was ended by force")
             yield
 
     def kill(self) -> None:

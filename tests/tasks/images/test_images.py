@@ -259,7 +259,7 @@ def test_holes_are_filled_better_than_by_the_mean_and_the_rest_is_untouched():
     assert np.array_equal(found[mask == 0], clean[mask == 0])
     hole = mask == 1
     assert rmse(found[hole], clean[hole]) < 0.3 * rmse(clean[hole], clean.mean())
-    with pytest.raises(InputError, match="Nothing is missing"):
+    with pytest.raises(InputError, match="No pixel is missing"):
         napari_unet.fit(clean, np.zeros_like(mask), task="inpaint", **SMALL)
 
 
@@ -271,7 +271,7 @@ def test_of_several_images_each_may_have_a_mask_or_none():
     once = {**SMALL, "steps": 2, "task": "inpaint"}
     model = napari_unet.fit([whole, gaps[:48]], [mask, None], **once)
     assert np.isfinite(napari_unet.predict(model, gaps)).all()
-    with pytest.raises(InputError, match="needs what goes with it"):
+    with pytest.raises(InputError, match="needs its target or mask"):
         napari_unet.fit([whole, whole], [whole, None], task="restore", **SMALL)
 
 
@@ -354,13 +354,13 @@ def test_the_events_of_a_training():
     [
         ({"task": "sharpen"}, "no such task"),
         ({"labels": np.ones((64, 64))}, "noisy images alone"),
-        ({"task": "restore"}, "nothing to learn from"),
+        ({"task": "restore"}, "nothing to train on"),
         ({"task": "restore", "labels": np.ones((64, 60))}, "differ in shape"),
         ({"task": "inpaint", "labels": np.ones((60, 64))}, "differ in shape"),
-        ({"task": "segment"}, "nothing to learn from"),
+        ({"task": "segment"}, "no labels to train on"),
         ({"planes": 2}, "odd"),
         ({"planes": 3}, "single image"),
-        ({"wrap": ("z",)}, "go round"),
+        ({"wrap": ("z",)}, "can be periodic"),
         ({"task": "restore", "labels": np.ones((64, 64)), "loss": {"l3": 1}}, "loss"),
         ({"task": "restore", "labels": np.ones((64, 64)), "loss": {}}, "at least one loss"),
         ({"method": "magic"}, "method"),

@@ -106,7 +106,7 @@ def test_network_normalisation_and_classes_come_from_the_model(model):
     assert went_on.training["continued_from"] == model.digest
     assert "continued_from" not in model.training
     assert went_on.training["painted"] == {"dark": 0, "grey": 480, "new": 480}
-    assert any("Nothing is painted of dark" in e.message for e in events if isinstance(e, Warned))
+    assert any("There are no strokes of dark" in e.message for e in events if isinstance(e, Warned))
 
 
 def test_a_class_that_is_not_learned_from_keeps_its_factor(model):
@@ -182,7 +182,7 @@ def test_a_model_from_before_calibrations_were_noted_will_do(model):
     [
         ((160, 100, 2), {}, "got a model of 1 channels, expected one of 2"),
         ((9, 160, 100), {"ndim": 3}, "got a 2D model, expected a 3D one"),
-        ((160, 100), {"network": TINY}, "brings its network"),
+        ((160, 100), {"network": TINY}, "uses the network of that model"),
     ],
 )
 def test_what_differs_is_named_before_anything_runs(model, shape, options, message):

@@ -169,7 +169,7 @@ def test_without_an_end_nothing_is_left_and_stopping_ends_it(image, store):
 
 
 def test_fit_refuses_to_go_on_for_ever(image, store):
-    with pytest.raises(InputError, match="never return"):
+    with pytest.raises(InputError, match="needs a training that ends"):
         fit(image, store, **HOW)
 
 

@@ -73,7 +73,7 @@ ONE_CLASS = np.where(LABELS == 3, 3, 0)
             IMAGE,
             LABELS,
             {"network": UNetConfig(input_skip=True, out_channels=1)},
-            r"does not fit the image .*expected 1 channels in, 2 out",
+            r"do not fit the image .*expected 1 channels in, 2 out",
         ),
     ],
 )
@@ -178,7 +178,7 @@ def test_what_the_user_should_know_is_said_first():
     events = list(train(image, labels, **FAST))
     warned = [e.message for e in events if isinstance(e, Warned)]
     assert warned[:2] == [
-        "0.02% of the pixels are not finite; they are left out.",
+        "0.02% of the pixels are not finite (NaN or infinite); they are ignored.",
         "Few pixels are painted of class 7: 10. More strokes will help.",
     ]
     assert [type(e) for e in events[:3]] == [Started, Warned, Warned]

@@ -206,7 +206,7 @@ def test_another_eight_are_others_and_the_same_numbers_give_the_same(painted):
 def test_without_an_image_there_is_one_of_ours(room):
     dialog = opened(room)
     settled(room, dialog)
-    assert dialog.caption.text() == "A built-in picture, for there is no image to learn from yet."
+    assert dialog.caption.text() == "A built-in image, because no image is chosen yet."
     room.open(two_classes()[0])
     room.wait(lambda: "in the middle of the view" in dialog.caption.text())
     settled(room, dialog)

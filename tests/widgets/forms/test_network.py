@@ -91,7 +91,7 @@ def test_the_table_says_what_the_core_says(table):
         assert table.table.item(y, 1).text() == " × ".join(map(str, row.shape))
         assert table.table.item(y, 2).text() == f"{row.channels:,}"
     assert f"{parameter_count(config):,}" in table.facts.text()
-    assert "184 × 184 pixels more" in table.facts.text()
+    assert "is 184 × 184 pixels larger" in table.facts.text()
     assert "188, 204, 220" in table.facts.text()
 
 
@@ -123,7 +123,7 @@ def test_what_it_costs_is_told_for_the_size_that_is_typed(table):
     table.input_size.setText("64, 96")
     found = network_cost(config, (64, 96))
     facts = table.facts.text()
-    assert "64 × 96 out" in facts
+    assert "output 64 × 96;" in facts
     assert f"{found.flops_per_voxel / 1000:,.0f} GFLOP per million pixels" in facts
     # 134 million weights: with gradient, moments and average five times four bytes each.
     assert found.training_bytes > 20 * 134e6

@@ -427,7 +427,7 @@ def test_why_not_is_said(bars, model):
     assert bar.isHidden()
     bar.set_layers(one, Image(other.data))
     assert bar.isHidden()
-    for after, why in ((one, "same layer"), (away, "upon each other")):
+    for after, why in ((one, "same layer"), (away, "do not overlap")):
         bar.set_layers(one, after)
         assert bar.isVisible()
         assert why in bar.note.text()
@@ -445,7 +445,7 @@ def test_unlike_sizes_are_compared_where_they_lie(bars, model, qtbot):
     for pair in ((model.layers[0], small), (small, model.layers[0])):
         bar.set_layers(*pair)
         bar.set_mode("Split")
-        assert "not equally large" in bar.note.text()
+        assert "differ in size" in bar.note.text()
         place(bar, 10, qtbot)
         assert model.layers[f"{pair[0].name} – compared"].data.shape[2] == 10
 

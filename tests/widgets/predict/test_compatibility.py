@@ -51,7 +51,7 @@ def said(*arguments):
         (model(3), picture((40, 40, 3), rgb=True), ("The model is 3D", "2 spatial axes")),
         (model(2, 3), picture(), ("reads 3 channels", "“cells” has 1", "40 × 40")),
         (model(), picture((40, 40, 3), rgb=True), ("reads 1 channel,", "“cells” has 3")),
-        (filler(), picture(), ("fills in missing pixels", 'under "Missing"')),
+        (filler(), picture(), ("fills in missing pixels", "under “Missing”")),
         (
             model(2, 3, input_spec=InputSpec(context_planes=3)),
             picture(),

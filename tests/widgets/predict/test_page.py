@@ -331,7 +331,7 @@ def test_a_file_that_is_no_model(room, tmp_path, notes, content):
     path.write_bytes(content)
     room.panel.predict.open_file(str(path))
     room.wait(lambda: notes != [])
-    assert "no model of napari-unet" in notes[0][1]
+    assert "not a model of napari-unet" in notes[0][1]
     assert room.panel.session.models == []
 
 

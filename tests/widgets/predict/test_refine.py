@@ -296,7 +296,7 @@ def test_moving_through_a_stack_makes_no_layer_where_something_was_painted(bench
     assert len(bench.viewer.layers) == 1
     bench.click(bench.panel.reset)
     assert np.array_equal(layer.data, painted)
-    assert "stays as it is" in bench.panel.notice.text()
+    assert "was edited and is not changed" in bench.panel.notice.text()
 
 
 def test_painting_on_the_copy_makes_another_copy(bench):

@@ -145,7 +145,7 @@ def test_the_present_is_asked_for_before_it_is_kept(painted, page, training):
     page.progress.history.keep.click()
     painted.wait(lambda: models != [])
     assert models[0].model.digest == training.asked_for.digest
-    assert page.notice.text().startswith(f"Kept as {models[0].name}")
+    assert page.notice.text().startswith(f"Saved as {models[0].name}")
     training.extra.append(Snapshot(5000, 500.0, training.first))  # one of which nobody asked
     painted.wait(lambda: len(page.progress.history.history.items) == 4)
     assert len(models) == 1

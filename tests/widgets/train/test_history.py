@@ -161,7 +161,7 @@ def test_the_moment_of_least_loss_is_offered_and_named(scrub):
     assert scrub.history.items == (moments[0], least, *moments[1:])
     scrub.slider.setValue(1)
     assert scrub.selected is least
-    assert scrub.label.text() == f"{describe(least)} · least held-out loss"
+    assert scrub.label.text() == f"{describe(least)} · lowest held-out loss"
     scrub.slider.setValue(0)
     assert "least" not in scrub.label.text()
     for step in range(400, 1000, 100):  # it stays, however many come
@@ -176,7 +176,7 @@ def test_a_moment_that_is_there_already_is_not_offered_twice(scrub):
     scrub.add_least(moment(200, 0.7, seconds=20.004))
     assert scrub.history.items == tuple(moments)
     scrub.slider.setValue(1)
-    assert scrub.label.text().endswith("· best · least held-out loss")
+    assert scrub.label.text().endswith("· best · lowest held-out loss")
 
 
 def test_the_end_is_not_said_to_be_worse_than_it_is(scrub):

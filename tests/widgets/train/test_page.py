@@ -361,7 +361,7 @@ def test_a_layer_removed_while_training(painted, page, which, notes):
     painted.click(page.footer.train)
     painted.wait(lambda: page.progress.plot.training.size >= 1)
     painted.viewer.layers.remove(layer)
-    assert f"“{layer.name}” was removed; the training goes on" in page.notice.text()
+    assert f"“{layer.name}” was removed; the training continues" in page.notice.text()
     size = page.progress.plot.training.size
     painted.wait(lambda: page.progress.plot.training.size > size)
     painted.click(page.footer.stop)
@@ -395,9 +395,9 @@ def test_a_newcomer_is_told_what_to_do_next(room):
     hint = room.form.strokes._hint
     assert "Open Sample" in hint.text()
     room.open(two_classes()[0])
-    assert "Add a layer for strokes" in hint.text()
+    assert "Press “New strokes layer”" in hint.text()
     room.click(room.form.new)
-    assert "press M" in hint.text()
+    assert "Press M" in hint.text()
     assert not hint.isHidden()
 
 

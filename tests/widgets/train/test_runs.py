@@ -116,7 +116,7 @@ def test_a_report_that_is_gone_is_said(painted, box, own_folders, shown_outside,
     painted.train()
     (kept(own_folders)[0] / REPORT).unlink()
     painted.click(box.report)
-    assert "no longer there" in notes[-1][1]
+    assert "does not exist any more" in notes[-1][1]
     assert shown_outside == []
     assert not box.report.isEnabled()
 
@@ -125,7 +125,7 @@ def test_a_folder_that_cannot_be_written_does_not_cost_the_model(painted, box, t
     (tmp_path / "kept").write_text("a file where the folder should be")
     painted.train()
     page = painted.panel.train
-    assert "not recorded" in page.notice.text()
+    assert "no longer recorded" in page.notice.text()
     assert len(painted.panel.session.models) == 1
 
 

@@ -212,7 +212,7 @@ def test_a_layer_that_cannot_be_painted_on_is_named_when_it_is_chosen(room, kind
     room.open(two_classes((SIDE, SIDE))[0], scale=(2, 3))
     room.viewer.add_labels(make(tmp_path), name="strokes", scale=(2, 3))
     check = room.form.check
-    assert "“strokes” can be learned from, but not painted on" in check.board.text(PAINTING)
+    assert "“strokes” can be used for training, but not be painted on" in check.board.text(PAINTING)
     assert reason in check.board.text(PAINTING)
     press(room, PAINTING, "Make an editable copy")
     room.wait(lambda: "strokes – copy" in room.viewer.layers)
@@ -231,8 +231,8 @@ def test_strokes_that_lie_elsewhere_are_named_and_moved_by_a_click(room):
     room.open(image, scale=(0.5, 0.5), translate=(3, 4))
     layer = room.viewer.add_labels(strokes, name="strokes")
     board = room.form.check.board
-    assert "“strokes” lies elsewhere than “picture”" in board.text(PLACE)
-    press(room, PLACE, "Lay it upon the image")
+    assert "“strokes” is not aligned with “picture”" in board.text(PLACE)
+    press(room, PLACE, "Align it with the image")
     assert board.text(PLACE) == ""
     assert tuple(layer.scale) == (0.5, 0.5)
     assert tuple(layer.translate) == (3, 4)

@@ -79,8 +79,8 @@ class InpaintDataset(ImageDataset):
         target, finite = fit_normalisation(known, options.normalise, seed=options.seed)
         if finite == 1:
             raise InputError(
-                "Nothing is missing",
-                todo="Mark missing pixels in a mask, or leave them not finite (NaN)",
+                "No pixel is missing",
+                todo="Mark the missing pixels in a mask, or set them to NaN",
             )
         return cls(
             [replace(view, context_planes=planes) for view in views],

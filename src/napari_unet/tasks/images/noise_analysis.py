@@ -300,9 +300,9 @@ def _check_method(view: ImageView, method: ChosenMethod, planes: int) -> None:
     if method == "neighbours" and not _goes_beyond(view, planes):
         raise InputError(
             "There are no neighbouring planes or frames to learn from",
-            got=f"an image of shape {view.source.shape}, and {planes} planes seen together",
+            got=f"an image of shape {view.source.shape}, and {planes} planes read together",
             expected=f"at least {2 * reach(planes)} planes",
-            todo="Choose blind spots, fewer planes seen together, or open a stack",
+            todo="Choose blind spots or fewer planes, or open a stack",
         )
 
 
@@ -310,12 +310,16 @@ def _cautions(measured: _Measurements, method: ChosenMethod) -> Iterator[str]:
     y, x = measured.correlation[:, 0]
     if method == "blind_spot" and not measured.is_white:
         yield (
-            f"The noise of neighbouring pixels is alike (along y {y:.2f}, along x {x:.2f}): blind "
-            "spots cannot take it away. Bin the image, or use neighbouring frames or pairs."
+            f"The noise of neighbouring pixels is correlated (y: {y:.2f}, x: {x:.2f}): blind "
+            "spots cannot remove such noise. Bin the image, or use neighbouring frames "
+            "or pairs of images."
         )
     full = max(saturation(plane) for planes in measured.channels for plane in planes)
     if full > SATURATED_SHARE:
-        yield f"{full:.1%} of the pixels are cut off at an end of the range: they stay so."
+        yield (
+            f"{full:.1%} of the pixels are cut off at an end of the range (saturated or "
+            "black); denoising cannot recover them."
+        )
 
 
 def _fallback(view: ImageView, options: DenoiseOptions) -> NoiseChoice:

@@ -33,7 +33,7 @@ from napari_unet.tasks.plan import (
 ImageTaskName = Literal["denoise", "restore", "inpaint"]
 
 PAIRED_WITH = {
-    "restore": "the good images that go with the degraded ones",
+    "restore": "the clean image for each degraded one",
     "inpaint": "a mask that is not 0 where pixels are missing",
 }
 """What goes with each image, by task; used in messages."""
@@ -155,12 +155,12 @@ def _others(task: ImageTaskName, other: object, number: int) -> list[Source | No
         )
     if other is None:
         if task == "restore":
-            raise InputError("There is nothing to learn from", expected=PAIRED_WITH[task])
+            raise InputError("There is nothing to train on", expected=PAIRED_WITH[task])
         return [None] * number
     each = _each(other)
     if len(each) != number or (task == "restore" and any(one is None for one in each)):
         raise InputError(
-            "Each image needs what goes with it",
+            "Each image needs its target or mask",
             got=f"{number} images and {len(each)}",
             expected=PAIRED_WITH[task],
         )
@@ -181,7 +181,7 @@ def _view(
     wrap = tuple(axis in options.wrap for axis in axes) if options.wrap else ()
     if set(options.wrap) - set(axes):
         raise InputError(
-            "An axis that is not spatial cannot go round",
+            "Only spatial axes can be periodic",
             got=", ".join(options.wrap),
             expected=" or ".join(axes),
         )

@@ -10,8 +10,8 @@ from pydantic.config import JsonDict
 from napari_unet.tasks.network_options import NetworkOptions
 
 _TURNS = (
-    "Training patches are mirrored, or also rotated by 90°, at random; none if left and right, or "
-    "above and below, differ."
+    "Training patches are flipped, or also rotated by 90°, at random. None: where the "
+    "orientation matters."
 )
 
 _TURN_LABELS: JsonDict = {"all": "Flips and rotations", "mirror": "Flips"}
@@ -57,13 +57,14 @@ class ImageOptions(NetworkOptions):
         None,
         title="Planes read together",
         examples=[3],
-        description="Neighbouring planes that a 2D network reads to predict the middle one (2.5D); "
-        "odd. Empty: 1, but denoising chooses.",
+        description="Number of neighbouring planes that a 2D network reads to predict the "
+        "middle one (2.5D); odd. Automatic: 1; for denoising, chosen from the image.",
     )
     wrap: tuple[Literal["z", "y", "x"], ...] = Field(
         (),
         title="Periodic axes",
-        description="Periodic axes, such as an angle; `border` is for the others.",
+        description="Axes along which the image is periodic, such as an angle; for the other "
+        "axes see the image border.",
     )
     turns: Literal["all", "mirror", "none"] = Field(
         "all",
@@ -85,15 +86,16 @@ class DenoiseOptions(ImageOptions):
 
     method: Method = Field(
         "auto",
-        description="Blind spots: each pixel from its surroundings. Lines: for noise that is "
-        "correlated along x or y. Neighbours: each plane or frame from the next, if they show the "
-        "same scene. Auto measures the image and reports its choice.",
+        description="Blind spots: predicts each pixel from its surroundings. Lines: for noise "
+        "that is correlated along x or y. Neighbours: predicts each plane or frame "
+        "from the next, if they show the same scene. Auto measures the image and "
+        "reports its choice.",
     )
     normalise: Literal["auto", "photon", "mean_sd", "percentile", "none"] = Field(
         "auto",
         title="Normalisation",
-        description="How intensities are normalised. Photon: a variance-stabilising transform for "
-        "noise that grows with the brightness; auto chooses it where it does.",
+        description="How intensities are normalised. Photon: a variance-stabilising transform "
+        "for noise that grows with brightness; auto uses it for such images.",
     )
     hidden: float = Field(
         0.05,
@@ -114,8 +116,8 @@ class DenoiseOptions(ImageOptions):
     own_share: float | Literal["auto"] = Field(
         "auto",
         title="Weight of the pixel itself",
-        description="Weight of the pixel itself in the result, which blind spots do not read; "
-        "auto: per frequency, as the measured noise allows.",
+        description="Weight of the pixel itself in the result, which blind spots do not see; "
+        "auto: from the measured noise, for each spatial frequency.",
     )
 
 

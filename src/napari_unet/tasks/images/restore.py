@@ -112,7 +112,8 @@ class RestoreDataset(ImageDataset):
                 y, x = shift
                 yield (
                     f"The images of pair {number} seem to be shifted by {y:+.1f} pixels along y "
-                    f"and {x:+.1f} along x. What they learn is shifted too: register them first."
+                    f"and {x:+.1f} along x. The network learns this shift, too: register the "
+                    "images first."
                 )
 
     def example(

@@ -48,7 +48,8 @@ def as_pairs(image: object, labels: object) -> tuple[Sequence[object], Sequence[
         raise InputError(
             "A list of labels needs a list of as many images",
             got=f"{images}, {len(labels)} labels",
-            todo="Give one image for each; of a pyramid of labels give the largest level",
+            todo="Give one image for each array of labels; of a pyramid of labels give the "
+            "largest level",
         )
     return image, labels
 

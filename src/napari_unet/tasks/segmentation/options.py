@@ -27,7 +27,8 @@ class SegmentOptions(NetworkOptions):
 
     loss: Loss = Field(
         "ce",
-        description="Cross-entropy, Dice, focal, Tversky, or sums; unpainted pixels are ignored.",
+        description="Cross-entropy, Dice, focal, Tversky, or sums of two; unpainted pixels "
+        "are ignored.",
     )
     focal_gamma: float = Field(
         2.0,
@@ -41,7 +42,8 @@ class SegmentOptions(NetworkOptions):
         ge=0,
         le=1,
         title="Tversky loss: alpha",
-        description="Tversky: weight of false positives; that of false negatives is the rest to 1.",
+        description="Tversky loss: weight of false positives; false negatives have 1 minus "
+        "this weight.",
     )
     weigh_classes: bool = Field(
         False,
@@ -54,7 +56,7 @@ class SegmentOptions(NetworkOptions):
     )
     zero: Literal["unpainted", "background"] = Field(
         "unpainted",
-        description="What 0 means in the labels: not painted, or background (finished masks).",
+        description="What label 0 means: unlabelled (ignored), or background (finished masks).",
     )
     merge_labels: bool = Field(
         False,
@@ -66,22 +68,23 @@ class SegmentOptions(NetworkOptions):
         ge=0,
         le=1,
         title="Class balance",
-        description="How often patches of each class are drawn; 1: equally, 0: as painted.",
+        description="How often patches of each class are drawn; 1: all classes equally often, "
+        "0: in proportion to their painted pixels.",
     )
     calibrate: bool = Field(
         True,
         title="Calibrate class sizes",
-        description="Estimate the frequencies of the classes from the image, not from the strokes; "
-        "only if 0 means not painted.",
+        description="Estimate how frequent the classes are from the image, not from the "
+        "strokes; only if label 0 is unlabelled.",
     )
     forest: float = Field(
         2.0,
         ge=0,
         le=20,
         title="Random forest weight",
-        description="Weight in the loss of what a random forest, trained on the strokes, predicts "
-        "of unpainted pixels; it falls with the number of painted pixels; 0: no forest. Needs the "
-        "fixed filters.",
+        description="Weight in the loss of a random forest that is trained on the strokes and "
+        "predicts the unpainted pixels; the weight falls as more is painted; 0: no "
+        "forest. Needs the fixed filters.",
     )
     image_first: bool = Field(
         False,

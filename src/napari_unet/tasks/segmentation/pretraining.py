@@ -60,12 +60,12 @@ def pretrain(
     first = _options(task, options)
     dataset = DenoiseDataset.of([one.view for one in task.annotated], first, residual=False)
     pretext = ImageTask(dataset, plan_dataset(dataset, first), first)
-    yield Decision("The image is learned first, then the strokes.")
+    yield Decision("The network is pretrained on the image, and then trained on the strokes.")
     percent = -1
     for event in train_network(pretext, first, control):
         if isinstance(event, Stepped) and int(100 * (event.progress or 0)) > percent:
             percent = int(100 * (event.progress or 0))
-            yield Preparing("Learning the image first", event.progress)
+            yield Preparing("Pretraining on the image", event.progress)
         if isinstance(event, Finished):
             _copy_weights(task.network, event)
         elif isinstance(event, Warned):

@@ -246,10 +246,13 @@ class SegmentationTask(TaskBase):
         """Yield what the user should know before the first step."""
         yield from super().warnings()
         if self.finite < 1:
-            yield f"{1 - self.finite:.2%} of the pixels are not finite; they are left out."
+            yield (
+                f"{1 - self.finite:.2%} of the pixels are not finite (NaN or infinite); they "
+                "are ignored."
+            )
         for info, count in zip(self._class_infos(), self.counts, strict=True):
             if self.start and not count:
-                yield f"Nothing is painted of {info}: the network may come to forget it."
+                yield f"There are no strokes of {info}: the network may forget this class."
             elif count < FEW_PIXELS:
                 yield f"Few pixels are painted of {info}: {count}. More strokes will help."
         if len(self.values) > MANY_CLASSES:

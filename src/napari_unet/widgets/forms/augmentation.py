@@ -207,8 +207,8 @@ def _faint(text: str) -> QLabel:
 
 
 WHY = (
-    "Every training patch is changed at random, each time anew, so that the network learns to "
-    "ignore such changes."
+    "Every training patch is changed at random each time it is used, so that the network "
+    "learns to ignore such changes."
 )
 
 
@@ -246,8 +246,8 @@ class AugmentDialog(QDialog):
         self.caption = _wrapped("")
         self.pictures = AugmentationGallery(source, worker, self.caption.setText)
         self.none = _button("None", "Turn all changes off.")
-        self.usual = _button("Usual", "The default.")
-        self.another = _button("Another eight", "Other random changes of another patch.")
+        self.usual = _button("Defaults", "Set all changes to their defaults.")
+        self.another = _button("Another eight", "Show another patch with other random changes.")
         self.shut = _button("Close", "Close the window; the settings are kept.")
         self._arrange()
         self.list.valueChanged.connect(self._changed)

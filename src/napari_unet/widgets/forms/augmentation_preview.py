@@ -151,7 +151,7 @@ def built_in_patch(seed: int = 0) -> SamplePatch:  # noqa: ARG001 - a `ReadPatch
         picture[top + y : top + y + height, left + x : left + x + width] = 0.95
     painted[top + 3 : top + 57, left + 3 : left + 8] = 1
     painted[top + 42 : top + 48, left + 22 : left + 44] = 2
-    caption = "A built-in picture, for there is no image to learn from yet."
+    caption = "A built-in image, because no image is chosen yet."
     return make_patch(
         picture[None],
         painted,

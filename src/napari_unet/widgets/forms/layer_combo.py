@@ -146,7 +146,7 @@ class MaskCombo(LayerCombo):
     """Chooses the Labels layer that marks missing pixels, or none."""
 
     def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(viewer, Labels, parent=parent, none="Only what is NaN")
+        super().__init__(viewer, Labels, parent=parent, none="Only NaN pixels")
 
     def suit(self, shape: Sequence[int]) -> None:
         """Choose a layer that could be the mask of an image of this shape, if there is one."""

@@ -77,7 +77,7 @@ class NetworkEditor(QWidget):
         points = starting_points()
         self.start = ChoiceEdit([(config, text) for text, config in points.items()])
         self.start.setToolTip(
-            "Fill the form with one of our networks or a published one, to be changed below."
+            "Fill the form with a built-in or a published network; it can then be changed below."
         )
         self._forms: dict[str, ModelForm[Any]] = {}
         top = form_layout()
@@ -244,20 +244,21 @@ def describe_network(config: Architecture, found: NetworkCost) -> str:
         f"{name}: {', '.join(map(str, g.allowed_inputs(g.smallest_input + 3 * g.stride)))}, …"
         for name, g in _by_geometry(axes, config.passing)
     )
-    reads = "in than out" if not config.padded else "read for a tile than written"
+    read = "each tile" if config.padded else "the network"
     lines = {
         "Parameters": f"{found.parameters:,}",
         "Receptive field": f"{sizes(found.receptive_field)} {unit}",
-        "Context": f"{sizes(found.context)} {unit} more {reads}",
+        "Context": f"the input of {read} is {sizes(found.context)} {unit} larger than its output",
         "Input sizes": allowed,
     }
     if found.wished not in (found.cropped, found.padded):
         cropped = f"{sizes(found.cropped)} by cropping, " if found.cropped else ""
-        lines["Nearest"] = f"{cropped}{sizes(found.padded)} by padding"
-    lines[f"With {sizes(found.shape)}"] = (
+        lines["Nearest sizes"] = f"{cropped}{sizes(found.padded)} by padding"
+    lines[f"Input {sizes(found.shape)}"] = (
         # A gigaflop per million voxels is a thousand per voxel.
-        f"{sizes(found.output)} out; {found.flops_per_voxel / 1e3:,.0f} GFLOP per million {unit}; "
-        f"about {megabytes(found.training_bytes)} to train on one, "
+        f"output {sizes(found.output)}; "
+        f"{found.flops_per_voxel / 1e3:,.0f} GFLOP per million {unit}; memory about "
+        f"{megabytes(found.training_bytes)} to train on one patch, "
         f"{megabytes(found.prediction_bytes)} to predict"
     )
     return "<br>".join(f"<b>{name}</b> {text}" for name, text in lines.items())

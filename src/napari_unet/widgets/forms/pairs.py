@@ -204,7 +204,7 @@ class PairsTable(QWidget):
             if picture.rgb != first.rgb:
                 raise InputError(
                     f"{word} {number} has other channels than {word.lower()} 1",
-                    got="an image in colours beside one without",
+                    got="an RGB image and one that is not RGB",
                     todo="Train on images with the same channels",
                 )
             found.append((picture, None if other is None else largest_level(other)))

@@ -12,8 +12,8 @@ from napari_unet.widgets.layers.layer_data import LayerData
 from napari_unet.widgets.qt.style import mark
 
 TIP = (
-    "How the image is read. The names and units of the layer's axes decide, and its shape where "
-    "they have none. A time axis is worked through frame by frame."
+    "How the image is read: by the names and units of its axes, or, if they have none, by its "
+    "shape. Time is processed frame by frame."
 )
 """Tooltip of the line, without what it says about a change."""
 

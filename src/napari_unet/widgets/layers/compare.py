@@ -43,9 +43,9 @@ FULL = 1000
 
 TIPS: dict[Mode, str] = {
     "After": "Show the layers as they are.",
-    "Split": "The image before left of a line, the one after right of it. Drag the line in the "
-    "canvas, or the slider.",
-    "Blink": "Show the image before and the one after by turns.",
+    "Split": "The image before is left of a line, the one after right of it. Drag the line in "
+    "the canvas, or the slider.",
+    "Blink": "Show the image before and the one after in turn.",
 }
 """What each mode shows, for the tooltips of the buttons."""
 
@@ -169,7 +169,7 @@ class CompareBar(QWidget):
         if before is after:
             return "There is nothing to compare: both are the same layer."
         if not _overlap(before, after):
-            return "Cannot compare: the layers do not lie upon each other."
+            return "Cannot compare: the layers do not overlap."
         if self._split_axis is None:
             return "Cannot compare: the view shows an axis that the image lacks."
         if mode == "Split" and self._viewer.dims.ndisplay != 2:
@@ -248,9 +248,9 @@ class CompareBar(QWidget):
         else:
             said = [f"Before: {names[0]}" if self._shows_before else f"After: {names[1]}"]
         if not contrast_is_common(before, after):
-            said.append("Each has its own contrast: their values are of unlike kinds.")
+            said.append("Each layer has its own contrast, because their values differ in kind.")
         if not np.array_equal(before.extent.world, after.extent.world):
-            said.append("They are not equally large; compared where they lie.")
+            said.append("The layers differ in size; they are compared at their positions.")
         return "\n".join(said)
 
     # Blink
@@ -292,7 +292,7 @@ class CompareBar(QWidget):
         self.buttons["After"].setChecked(True)
         self.slider.setRange(0, FULL)
         self.slider.setValue(FULL // 2)
-        self.slider.setToolTip("Where in the view the line stands.")
+        self.slider.setToolTip("Position of the line in the view.")
         self.slider.setAccessibleName("Line")
         self.slider.hide()
         guard_wheel(self.slider)

@@ -91,7 +91,7 @@ def check_same_place(one: Layer, other: Layer, dropped: int | None = None) -> No
     name = differs[0] if differs else "affine"
     values = [np.round(np.asarray(where[name], float), 4).tolist() for where in (second, first)]
     raise InputError(
-        f"“{other.name}” does not lie upon “{one.name}”: their transforms differ",
+        f"“{other.name}” is not aligned with “{one.name}”: their transforms differ",
         got=f"{name} {values[0]} beside {values[1]}",
         todo=f"Give both layers the same {name}, or choose others",
     )

@@ -89,8 +89,8 @@ def _error(model: TrainedModel, data: LayerData, mask: Any) -> str:
         )
     if model.input_spec.mask and mask is None and view.source.dtype.kind != "f":
         return (
-            f"The model fills in missing pixels, but “{name}” holds whole numbers, which cannot be "
-            'NaN: choose the layer that marks them under "Missing".'
+            f"The model fills in missing pixels, but “{name}” has integer pixels, which cannot "
+            "be NaN: choose the layer that marks the missing pixels under “Missing”."
         )
     try:
         find_missing(model, view, mask if model.input_spec.mask else None)

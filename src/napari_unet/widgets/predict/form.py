@@ -32,18 +32,17 @@ DEFAULT_TILE = {2: (512, 512), 3: (96, 96, 96)}
 """Shape in voxels that the field for the tile begins with, by the model's dimensions."""
 
 TIPS = {
-    "Model": "The models that were trained or opened since this viewer was opened.",
+    "Model": "The models that were trained or opened in this viewer.",
     "Image": "The layer to predict.",
-    "Output": "The result is a Labels layer. Tick this to get the probability of each class as an "
-    "Image layer, too.",
-    "Flips": "Predict the image flipped and turned in eight ways and take the mean. This is "
-    "smoother and usually closer to the truth, but takes eight times as long.",
+    "Output": "The result is a Labels layer. Tick this to also get the probability of each "
+    "class as an Image layer.",
+    "Flips": "Average over the predictions of eight flipped and rotated versions of the "
+    "image. Smoother and usually more accurate, but takes eight times as long.",
     "Missing": "A Labels layer that is not 0 where pixels are missing and are to be filled in. "
     "Pixels that are NaN are missing in any case.",
-    "Known": "Where this is off, the output of the model replaces pixels that are not missing, "
-    "too.",
-    "Tile": "Largest piece to compute at once, in pixels per axis. If it is not set, it follows "
-    "from the free memory. The result does not depend on it.",
+    "Known": "If this is off, the output of the model also replaces pixels that are not missing.",
+    "Tile": "Largest piece that is computed at once, in pixels per axis; automatic: from the "
+    "free memory. The result does not depend on it.",
 }
 """Tooltip of each field."""
 

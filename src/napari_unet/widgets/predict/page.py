@@ -77,8 +77,8 @@ class PredictPage(QWidget):
         self.refine_section = Section("Refine the result", self.refine)
         self.provenance = QPushButton("How was this made?")
         self.provenance.setToolTip(
-            "Show the model, strokes and settings that made the selected result, and the commands "
-            "that make it again."
+            "Show the model, strokes and settings that made the selected result, and the "
+            "commands that reproduce it."
         )
         self.footer = PredictFooter()
         self._arrange()
@@ -209,7 +209,7 @@ class PredictPage(QWidget):
             tiles = count(self.prediction.tiles, "tile")
             self.notice.say(RESULT_SAID, f"Predicted in {duration(event.seconds)}, {tiles}.")
         else:
-            self.notice.say(RESULT_SAID, "Stopped; what was predicted before is kept.")
+            self.notice.say(RESULT_SAID, "Stopped; the part that was predicted is kept.")
 
     def _say_removed(self) -> None:
         text = "The result's layer was removed, so the prediction was stopped."

@@ -172,7 +172,7 @@ class PredictFooter(QWidget):
         super().__init__(parent)
         self.predict = main_button("Predict", "Apply the model to the whole image (Shift+R).")
         self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip("Stop now and keep what is done.")
+        self.cancel.setToolTip("Stop now and keep what has been predicted.")
         self.progress = QProgressBar()
         # Never a busy bar: it repaints all the time, and with it the viewer's whole window.
         self.progress.setRange(0, PROGRESS_STEPS)

@@ -36,12 +36,12 @@ COMMANDS = 124
 TALLEST = 380
 """Largest height of the table of facts, in pixels."""
 
-STRANGER = "This layer was not made by napari-unet, so it is not known how it was made."
+STRANGER = "This layer was not made by napari-unet, so there is no information about it."
 """Text for a layer of another program."""
 
 PREVIEW = (
-    "This is the live preview, which changes while the network learns and is not kept. Predict the "
-    "image to get a result that says how it was made."
+    "This is the live preview, which changes during the training and is not kept. Predict the "
+    "image to get a result that records how it was made."
 )
 """Text for a live preview."""
 
@@ -93,7 +93,7 @@ class ProvenanceDialog(QDialog):
         facts = _facts(rows(provenance), palette)
         layout.addWidget(facts)
         _fit(facts)
-        layout.addWidget(heading("To make it again"))
+        layout.addWidget(heading("To reproduce it"))
         self.commands = QPlainTextEdit("\n\n".join(provenance.get("commands", ())))
         self.commands.setReadOnly(True)
         self.commands.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))

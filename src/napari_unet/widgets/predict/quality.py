@@ -43,14 +43,14 @@ VERDICTS: dict[str, tuple[Literal["info", "warning", "error"], str]] = {
 """Kind of notice and first words for each level of a `ResidualReport`."""
 
 FACTS: dict[Fact, str] = {
-    "Noise": "Standard deviation of the noise in grey values: estimated in the input, and what is "
-    "left of it in smooth parts of the result.",
+    "Noise": "Standard deviation of the noise in grey values: in the input, and what remains "
+    "in smooth parts of the result.",
     "Residual": "Variance of what was removed, divided by that of the noise. It should be 1. More "
     "means that structure was removed, too; less means that noise is left.",
-    "Autocorrelation": "Autocorrelation of what was removed, between neighbours along y and x. It "
-    "should be like that of the noise, which is in brackets.",
-    "Correlation": "Correlation of what was removed with the detail of the result. It is near 0 "
-    "unless structure was removed or made up.",
+    "Autocorrelation": "Autocorrelation of what was removed, between neighbours along y and "
+    "x. It should equal that of the noise, which is given in brackets.",
+    "Correlation": "Correlation of what was removed with the detail of the result. It is near "
+    "0 unless structure was removed or invented.",
     "Lost": "Share of the places where the noisy data has structure that the result lacks.",
     "Unsupported": "Share of the places where the noisy data contradicts the structure that the "
     "result shows.",
@@ -214,8 +214,8 @@ class ResidualPanel(QWidget):
         layer = note_layer(
             Difference(*pair.arrays, colours=bool(image.rgb)),
             name,
-            f"“{image.name}” minus “{result.name}”: what was removed. It should look like noise "
-            "and like nothing else.",
+            f"“{image.name}” minus “{result.name}”: what was removed. It should look like pure "
+            "noise.",
             placement(image),
             colormap="gray",
             contrast_limits=(-most, most),
@@ -244,13 +244,13 @@ class ResidualPanel(QWidget):
         self.line.setProperty("unet", "faint")
         self.line.setWordWrap(True)
         self.where.setToolTip(
-            "Add a map of the places where the noisy data contradicts the result."
+            "Add a map of the places where the noisy data contradicts the result as a layer."
         )
         self.residual.setToolTip(
-            "Add the difference of input and result. It should look like noise and nothing else. "
-            "Photon noise is stronger where the image is bright."
+            "Add the difference of input and result as a layer. It should look like pure "
+            "noise. Photon noise is stronger where the image is bright."
         )
-        self.again.setToolTip("The numbers are about another plane than the one in view.")
+        self.again.setToolTip("The numbers belong to another plane than the one in view.")
         grid = QGridLayout(self._table)
         grid.setContentsMargins(0, 2, 0, 2)
         grid.setHorizontalSpacing(10)
@@ -422,10 +422,11 @@ class ReferencePanel(QWidget):
 
     def _arrange(self) -> None:
         tips = {
-            "Reference": "The image as it should be, in the same intensity units. Never the noisy "
-            "input: compared with that, doing nothing would be best.",
-            "Data range": "Difference between brightest and darkest value, for PSNR and SSIM. If "
-            "it is not set: 255 for an 8-bit reference, else the range of the reference.",
+            "Reference": "A clean image of the same scene, in the same intensity units. Not "
+            "the noisy input: by that measure, doing nothing would be best.",
+            "Data range": "Difference between the brightest and the darkest value, for PSNR "
+            "and SSIM. Not set: 255 for an 8-bit reference, else the range of the "
+            "reference.",
         }
         form = form_layout()
         for name, editor in (("Reference", self.layer), ("Data range", self.range)):
@@ -480,8 +481,8 @@ def _no_reference(is_input: bool) -> InputError:
     if not is_input:
         return InputError("The result cannot be its own reference", todo="Choose the clean image")
     return InputError(
-        "The input cannot be the reference: compared with it, doing nothing would be best",
-        todo="Choose an image as it should be, such as one of a long exposure",
+        "The input cannot be the reference: by that measure, doing nothing would be best",
+        todo="Choose a clean image, such as one with a long exposure",
     )
 
 

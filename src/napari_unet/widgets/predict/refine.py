@@ -247,7 +247,7 @@ class RefinePanel(QWidget):
             "Apply these settings to the whole layer. This replaces the labels of the result; if "
             "you have painted on them, it makes a new layer instead."
         )
-        self.reset.setToolTip("Show the likeliest class everywhere again, as predicted.")
+        self.reset.setToolTip("Go back to the most probable class everywhere, as predicted.")
         self.cancel.setToolTip("Stop; nothing is changed.")
         buttons = QHBoxLayout()
         for button, stretch in ((self.apply, 3), (self.reset, 1), (self.cancel, 1)):
@@ -305,7 +305,7 @@ class RefinePanel(QWidget):
         self.cancel.setEnabled(self._applying is not None)
         self.progress.setVisible(running)
         if session is None:
-            self._say("Predict an image first; then its result can be refined.")
+            self._say("Predict an image first; then you can refine its result.")
             return
         result = session.result
         stack = result.spatial_ndim == 2 and result.original.ndim > 2
@@ -335,7 +335,7 @@ class RefinePanel(QWidget):
         self.form.setValue(RefineOptions())
         self.preview.cancel()
         if not session.reset():
-            self.notice.say(f"“{session.target.layer.name}” was painted on and stays as it is.")
+            self.notice.say(f"“{session.target.layer.name}” was edited and is not changed.")
         self._say("")
         self._show_state()
 

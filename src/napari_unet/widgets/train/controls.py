@@ -31,7 +31,7 @@ FULL = 1000
 SECOND = 1000
 """Time in milliseconds between two changes of the line while a training is prepared."""
 
-PREDICT_TIP = "Apply the model to the whole image that it learned from."
+PREDICT_TIP = "Apply the model to the whole image that it was trained on."
 """Tooltip of the button that predicts."""
 
 
@@ -58,7 +58,7 @@ class LiveBar(QWidget):
     ) -> None:
         super().__init__(parent)
         self.shown = QCheckBox("Live preview")
-        self.shown.setToolTip("Show the output of the network for the part that is in view.")
+        self.shown.setToolTip("Show the output of the network for the part of the image in view.")
         self.shown.setChecked(True)
         self.unsure = QCheckBox("Where unsure")
         self.unsure.setToolTip("Show in red where the network is unsure.")
@@ -99,9 +99,9 @@ class TrainFooter(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.train = main_button("Train", "Train as set above (Shift+T).")
+        self.train = main_button("Train", "Train with the settings above (Shift+T).")
         self.pause = QPushButton("Pause")
-        self.pause.setToolTip("Pause the training. The time of the pause does not count.")
+        self.pause.setToolTip("Pause the training. Pauses do not count as training time.")
         self.stop = QPushButton("Stop")
         self.stop.setToolTip("End the training now and keep what was learned (Shift+T).")
         self.predict = QPushButton("Predict this image")

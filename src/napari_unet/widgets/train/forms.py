@@ -28,10 +28,10 @@ from napari_unet.widgets.qt.style import Section, heading
 from napari_unet.widgets.train.request import TrainRequest
 
 TIPS = {
-    "Image": "The layer to train on: 2D or 3D, also with time or channels, or RGB.",
+    "Image": "The image to train on: 2D or 3D, with or without time and channels, or RGB.",
     "Start from": "Scratch: a new network. A model: the training continues from its weights.",
-    "Network": "A larger network can learn more, but is slower. Custom: set everything.",
-    "Budget": "Length of the training. Stop ends it early and keeps the model.",
+    "Network": "A larger network can learn more, but is slower. Custom: you set every layer.",
+    "Budget": "Length of the training. “Stop” ends it early and keeps the model.",
 }
 
 GIVEN = "The model to start from decides this. Start from scratch to set it."

@@ -217,14 +217,16 @@ class HistorySlider(QWidget):
         self._end: Grade | None = None
         self.slider = _Moments(palette)
         self.label = QLabel()
-        self.slider.setAccessibleName("Moments of the training")
+        self.slider.setAccessibleName("States of the network during the training")
         self.slider.setToolTip(
-            "Look at an earlier moment of the training. The right end is the present."
+            "Show an earlier state of the network. The right end is the current state."
         )
         self.keep = QPushButton("Save this state as a model")
-        self.keep.setToolTip("Add the weights of this moment to the models.")
-        self.branch = QPushButton("Go on from here")
-        self.branch.setToolTip("Train on from this moment, without what was learned since.")
+        self.keep.setToolTip("Add the network in this state to the models.")
+        self.branch = QPushButton("Continue from here")
+        self.branch.setToolTip(
+            "Continue the training from this state; what was learned after it is discarded."
+        )
         self._arrange()
         self.slider.valueChanged.connect(self._slid)
         self.keep.clicked.connect(self._keep_clicked)
@@ -299,7 +301,7 @@ class HistorySlider(QWidget):
             if self.selected is best:
                 text += " · best"
             if self.selected is self.least:
-                text += " · least held-out loss"
+                text += " · lowest held-out loss"
         elif best is not None and best is not self.history.items[-1] and self._is_ahead(best):
             text = f"{end} · best: {describe(best)}"
         else:

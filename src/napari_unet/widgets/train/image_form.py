@@ -30,8 +30,8 @@ from napari_unet.widgets.train.segmentation_form import TrainForm
 TIPS = {
     "Dimensions": "2D works plane by plane and is much faster. 3D also reads neighbouring planes: "
     "for volumes.",
-    "Method": "How the noise is told from the image. Auto measures the image, and reports what it "
-    "chose and why.",
+    "Method": "How noise is separated from the image. Automatic: measures the image, and "
+    "reports what it chose and why.",
 }
 
 DIMENSIONS: list[tuple[int | None, str]] = [(2, "2D"), (3, "3D")]
@@ -40,19 +40,19 @@ DIMENSIONS: list[tuple[int | None, str]] = [(2, "2D"), (3, "3D")]
 SECOND = {
     "restore": PairedLayer(
         "Target",
-        "The good image of the same scene: what each pixel of the degraded one should be.",
+        "The clean image of the same scene: what the result should look like.",
         Image,
         "target",
-        empty="Open the good image too",
+        empty="Open the clean image, too",
         more="More pairs of images",
     ),
     "inpaint": PairedLayer(
         "Missing",
-        "A Labels layer that is not 0 where pixels are missing. Pixels that are NaN are missing "
-        "in any case.",
+        "A Labels layer that is not 0 where pixels are missing. NaN pixels always count as "
+        "missing.",
         Labels,
         "Labels layer",
-        none="None: pixels that are NaN",
+        none="None: NaN pixels",
     ),
 }
 
@@ -128,7 +128,7 @@ class ImageForm(TaskForm):
         super().__init__(viewer, task, DIMENSIONS, tips, session, parent)
         self.other: PairedLayerCombo | None = None
         self.new = QPushButton("New layer to mark them", self)
-        self.new.setToolTip("Add an empty Labels layer on the image, to paint the missing pixels.")
+        self.new.setToolTip("Add an empty Labels layer, to paint on the missing pixels.")
         self.new.clicked.connect(self._add_mask)
         method = fields_of(self._options).get("method")
         self.method = None if method is None else make_editor(method)
@@ -156,7 +156,7 @@ class ImageForm(TaskForm):
         if layer is None and self.task == "restore":
             raise InputError(
                 "There is no target to train on",
-                todo="Open the good image of the same scene, and choose it as the target",
+                todo="Open the clean image of the same scene, and choose it as the target",
             )
         other = None if layer is None else largest_level(layer)
         return TrainRequest(
@@ -230,8 +230,8 @@ def _is_preview(layer: Layer) -> bool:
 
 TASKS = {
     "segment": ("Segment", "Paint a few strokes; every pixel gets a class."),
-    "denoise": ("Denoise", "Learns from the noisy image alone; no clean one is needed."),
-    "restore": ("Restore", "Learns from pairs of images how a degraded one should look."),
+    "denoise": ("Denoise", "Learns from the noisy image alone; no clean image is needed."),
+    "restore": ("Restore", "Learns from pairs of a degraded and a clean image."),
     "inpaint": ("Fill in", "Fills in missing pixels from their surroundings."),
 }
 """Name and explanation of each task."""

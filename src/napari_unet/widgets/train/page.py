@@ -157,7 +157,7 @@ class TrainPage(QWidget):
         self.notice.say(PROBLEM, str(error), "error")
         self._scroll.show_part(self.notice)
         if not self.isVisibleTo(self.window()):
-            show_info("The training cannot go on: the Train page says why.")
+            show_info("The training has failed: the Train page says why.")
 
     def rest(self) -> None:
         """Take previews out of the viewer until `wake`, for the panel is closed."""
@@ -307,7 +307,7 @@ class TrainPage(QWidget):
     def _add_model(self, model: TrainedModel) -> None:
         named = self.training.add_to_session(model)
         self.notice.say(
-            KEPT, f"Kept as {named.name}. Choose it on the Predict page, or to start from."
+            KEPT, f"Saved as {named.name}. Choose it on the Predict page, or under “Start from”."
         )
 
     def _branch(self, moment: Snapshot) -> None:
@@ -343,7 +343,7 @@ class TrainPage(QWidget):
         name = event.value.name
         if self.training.running:
             self.notice.add(
-                REMOVED, f"“{name}” was removed; the training goes on with what it had."
+                REMOVED, f"“{name}” was removed; the training continues with the data that it has."
             )
         if event.value is pairs[0][0]:
             self.footer.predict.setEnabled(False)

@@ -62,7 +62,9 @@ class PatchSource:
             for at, n, size in zip(found or point, shape, view.spatial_shape, strict=True)
         ]
         box = _widened(start, shape)
-        what = "around a stroke" if found else "in the middle of the view, for no stroke is near"
+        what = (
+            "around a stroke" if found else ("in the middle of the view, because no stroke is near")
+        )
         unit = "pixels" if len(shape) == 2 else "voxels, its middle plane,"
         caption = f"A patch of {sizes(shape)} {unit} {what}."
         raw, painted = view.read_raw(loop, box), labels.read(loop, box)

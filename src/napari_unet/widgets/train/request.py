@@ -211,7 +211,7 @@ def check_class_number(values: int, most: int | None) -> None:
         raise InputError(
             f"The labels would become {values} classes",
             expected=f"at most {most}, unless you confirm it",
-            todo="Choose under “Strokes” whether each label is the number of an object, or a class",
+            todo="Choose under “Strokes” whether each label is an object or a class",
         )
 
 

@@ -117,8 +117,8 @@ class RunsDialog(QDialog):
         self._session = session
         self.runs: list[RunSummary] = []
         self.table = QTableWidget()
-        self.differs = QCheckBox("Only what differs")
-        self.differs.setToolTip("Show only the settings that are not the same in all trainings.")
+        self.differs = QCheckBox("Only differences")
+        self.differs.setToolTip("Show only the settings that differ between the trainings.")
         self.use = QPushButton("Use this model")
         self.use.setToolTip("Add the model of the selected training to those of this viewer.")
         self.report = QPushButton("Open report")
@@ -256,7 +256,9 @@ class RunsDialog(QDialog):
 
     def _loaded(self, found: tuple[str, TrainedModel]) -> None:
         named = self._session.add(*found)
-        self.notice.say(f"Loaded as {named.name}. Choose it on the Predict page, or to start from.")
+        self.notice.say(
+            f"Loaded as {named.name}. Choose it on the Predict page, or under “Start from”."
+        )
 
     def _say_error(self, error: NapariUnetError) -> None:
         self.notice.say(str(error), "error")
@@ -329,7 +331,7 @@ BOARD = Preference("runs/tensorboard")
 """Whether files for TensorBoard are written, too."""
 
 TIPS = {
-    "keep": "Write log, settings, model and a report of every training into a folder of its own.",
+    "keep": "Save the model, settings, log and a report of every training in its own folder.",
     "board": "Also write files for TensorBoard: losses, scores and previews.",
     "no board": 'TensorBoard is not installed. Run: pip install "napari-unet-live[tensorboard]"',
     "choose": "Choose another folder for the trainings.",
@@ -470,7 +472,7 @@ class RunsBox(QWidget):
         report = newest_report(self.folder)
         if report is None:
             self.refresh()
-            self.failed.emit(InputError("The report is no longer there", got=str(self.folder)))
+            self.failed.emit(InputError("The report does not exist any more", got=str(self.folder)))
         else:
             show(report)
 

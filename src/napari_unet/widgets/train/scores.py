@@ -332,7 +332,7 @@ class ScoreBoard(QWidget):
         self.caption.setProperty("unet", "faint")
         self.caption.setWordWrap(True)
         self.choice.addItems(list(SCORES))
-        self.choice.setToolTip("How to measure the overlap of true and predicted pixels.")
+        self.choice.setToolTip("Measure of the overlap of annotated and predicted pixels.")
         self.choice.setAccessibleName("Score")
         guard_wheel(self.choice)
         self.confusion = Section("Confusion", self.table)

@@ -43,7 +43,7 @@ TIPS = {
     "Strokes": "The Labels layer that holds your strokes: one label per class.",
     LABEL_0: "With strokes: unlabelled; these pixels are not used. With finished masks: "
     "background, a class like any other.",
-    "Dimensions": "2D works plane by plane; 3D also reads neighbouring planes. Auto: 3D if at "
+    "Dimensions": "2D works plane by plane; 3D also uses neighbouring planes. Auto: 3D if at "
     "least three planes are painted.",
     "Start from": "Scratch: a new network. A model: the training continues from its weights, with "
     "the same classes or more.",
@@ -120,7 +120,7 @@ class TrainForm(TaskForm):
         if layer is None:
             raise InputError(
                 "There is no Labels layer to train on",
-                todo='Press "New strokes layer" and paint a few strokes of at least two classes',
+                todo="Press “New strokes layer” and paint a few strokes of at least two classes",
             )
         return self._request(picture, largest_level(layer), self._more(picture, layer))
 
@@ -275,12 +275,12 @@ class TrainForm(TaskForm):
 
     def _next_thing_to_do(self) -> str:
         if self.image.layer() is None:
-            return "Open an image, or try one of ours: File > Open Sample > U-Net Live."
+            return "Open an image, or a sample: File > Open Sample > U-Net Live."
         if self.labels.layer() is None:
-            return "Add a layer for strokes, and paint a few of each class."
+            return "Press “New strokes layer”, and paint a few strokes of each class."
         return (
-            "Paint a few strokes of each class, with a label of its own: press M in the viewer "
-            "for the next label."
+            "Paint a few strokes of each class, each with its own label. Press M in the "
+            "viewer for the next label."
         )
 
     def _image_changed(self) -> None:

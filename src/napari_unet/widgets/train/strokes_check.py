@@ -258,7 +258,7 @@ class StrokesCheck(QObject):
         if layer is None or not reason:
             self.board.end(PAINTING)
             return
-        text = f"“{layer.name}” can be learned from, but not painted on: {reason}."
+        text = f"“{layer.name}” can be used for training, but not be painted on: {reason}."
         tip = "Copies the labels into memory, as a new layer; this one stays as it is."
         copy = NoticeAction("Make an editable copy", self._copy, tip)
         self.board.say(PAINTING, text, "warning", [copy])
@@ -288,11 +288,12 @@ class StrokesCheck(QObject):
         if not fits or not lies_elsewhere(image, layer, channel):
             return
         text = (
-            f"“{layer.name}” lies elsewhere than “{image.name}”: scale, position or rotation of "
-            "the two layers differ. Pixels are matched by their index, not by what is seen."
+            f"“{layer.name}” is not aligned with “{image.name}”: their scale, position or "
+            "rotation differ. Pixels are matched by their index, not by their position "
+            "on the screen."
         )
         tip = "Gives the labels the scale, position and rotation of the image."
-        align = NoticeAction("Lay it upon the image", lambda: self._align(channel), tip)
+        align = NoticeAction("Align it with the image", lambda: self._align(channel), tip)
         self.board.say(PLACE, text, "warning", [align])
 
     def _align(self, channel: int | None) -> None:

@@ -62,8 +62,8 @@ class SuggestionNavigator(QObject):
         self._waiting = False
         self.button = QPushButton("Paint here next")
         self.button.setToolTip(
-            "Go to a place where the network is unsure, or that looks like nothing painted so far "
-            "(Shift+N). Press again for the next place."
+            "Go to a place where the network is unsure, or that differs from everything "
+            "painted so far (Shift+N). Press again for the next place."
         )
         self.button.clicked.connect(self.go)
         self.reason = QLabel()
