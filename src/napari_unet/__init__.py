@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from napari_unet.api import fit, predict, resume, train
     from napari_unet.control import Control
     from napari_unet.data.source import ChannelStack
-    from napari_unet.errors import InputError, ModelFileError, NapariUnetError, TrainingError
+    from napari_unet.errors import (
+        InputError,
+        ModelFileError,
+        NapariUnetError,
+        TrainingError,
+        UnlikeTrainingWarning,
+    )
     from napari_unet.geometry.unet_shape import AxisGeometry
     from napari_unet.inference.predictor import predict_events
     from napari_unet.model import TrainedModel, load_model
@@ -42,6 +48,7 @@ _HOMES = {
     "TrainedModel": "model",
     "TrainingError": "errors",
     "UNetConfig": "network.unet_config",
+    "UnlikeTrainingWarning": "errors",
     "build_network": "network.build",
     "evaluate": "tasks.evaluate",
     "fit": "api",
@@ -70,6 +77,7 @@ __all__ = [
     "TrainedModel",
     "TrainingError",
     "UNetConfig",
+    "UnlikeTrainingWarning",
     "build_network",
     "evaluate",
     "fit",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from napari_unet.control import Control
 from napari_unet.data.annotations import AnnotationStore
 from napari_unet.data.source import ChannelStack, channel_files, open_source
-from napari_unet.errors import InputError
+from napari_unet.errors import InputError, UnlikeTrainingWarning
 from napari_unet.inference.predictor import predict_events
 from napari_unet.inference.request import (
     Output,
@@ -368,6 +369,11 @@ def predict(
         classes as an axis before that; or an image of the input's shape, in its intensity units,
         of a floating-point type, in which nothing is clipped.
 
+    Warns
+    -----
+    UnlikeTrainingWarning
+        Where the image is unlike those that the model learned from, or shows nothing.
+
     Raises
     ------
     InputError
@@ -386,7 +392,10 @@ def predict(
         view = find_view(model, image, wanted)
         wanted = replace(wanted, region=_bounds(region, region_of(view, wanted).shape))
     events = predict_events(model, image, wanted, mask=mask)
-    result = next(e.result for e in events if isinstance(e, PredictionFinished))
+    finished = next(event for event in events if isinstance(event, PredictionFinished))
+    for message in finished.warnings:
+        warnings.warn(message, UnlikeTrainingWarning, stacklevel=2)
+    result = finished.result
     assert isinstance(result, np.ndarray)
     return result
 

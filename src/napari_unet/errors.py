@@ -57,6 +57,10 @@ def _rebuilt(kind: type[NapariUnetError], message: str, state: dict[str, Any]) -
     return error
 
 
+class UnlikeTrainingWarning(UserWarning):
+    """An image is unlike those that a model learned from, so its result may be wrong."""
+
+
 class InputError(NapariUnetError, ValueError):
     """Input of the user that cannot be used."""
 

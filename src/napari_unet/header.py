@@ -29,12 +29,18 @@ class NormalisationEntry(TypedDict):
             Field(description="Normalised values that all pixels are cut off at, per channel."),
         ]
     ]
+    per_image: NotRequired[
+        Annotated[
+            bool,
+            Field(description="Whether each image is measured, and made like the reference."),
+        ]
+    ]
     reference: NotRequired[
         Annotated[
-            list[tuple[float, float, float, float, float]],
+            list[tuple[float, float, float, float, float, float]],
             Field(
-                description="Where each image is measured, what was measured of those of the "
-                "training, per channel: percentiles 1, 50 and 99, spread and noise."
+                description="What was measured of the images of the training, per channel: "
+                "percentiles 1, 50 and 99, spread, noise, and share of finite pixels."
             ),
         ]
     ]

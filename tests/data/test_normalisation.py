@@ -28,14 +28,14 @@ from napari_unet.geometry.region import Region
 RNG = np.random.default_rng(0)
 
 
-def _view(array: NDArray[Any], ndim: int = 2, **options: Any) -> ImageView:
+def view_of(array: NDArray[Any], ndim: int = 2, **options: Any) -> ImageView:
     return ImageView(open_source(array), find_layout(array.shape, ndim, **options))
 
 
 @pytest.mark.parametrize("dtype", ["u1", ">u2", "i4", "f4", ">f8", "?"])
 def test_mean_and_sd(dtype: str) -> None:
     array = RNG.integers(0, 250, (3, 40, 50)).astype(dtype)
-    fitted, finite = fit_normalisation(_view(array))
+    fitted, finite = fit_normalisation(view_of(array))
     assert finite == 1
     assert fitted.offset == pytest.approx([array.mean(dtype=float)])
     assert fitted.scale == pytest.approx([array.std(dtype=float)])
@@ -47,16 +47,16 @@ def test_mean_and_sd(dtype: str) -> None:
 def test_percentiles_and_none() -> None:
     array = RNG.normal(50, 3, (60, 70))
     low, high = np.percentile(array, [1, 99.8])
-    fitted, _ = fit_normalisation(_view(array), "percentile")
+    fitted, _ = fit_normalisation(view_of(array), "percentile")
     assert fitted.offset == pytest.approx([low])
     assert fitted.scale == pytest.approx([high - low])
-    assert fit_normalisation(_view(array), "none")[0] == Normalisation("none", (0.0,), (1.0,))
+    assert fit_normalisation(view_of(array), "none")[0] == Normalisation("none", (0.0,), (1.0,))
 
 
 def test_a_few_bright_pixels_are_enough_for_percentiles() -> None:
     array = np.zeros((100, 100), np.uint8)
     array[0, :5] = 200
-    fitted, _ = fit_normalisation(_view(array), "percentile")
+    fitted, _ = fit_normalisation(view_of(array), "percentile")
     assert fitted.scale == pytest.approx([array.std()])
 
 
@@ -64,7 +64,7 @@ def test_channels_each_have_their_own() -> None:
     array = np.stack(
         [RNG.normal(m, s, (50, 60)) for m, s in [(0, 1), (100, 5)]] + [np.ones((50, 60))]
     )
-    fitted, _ = fit_normalisation(_view(array, channel_axis=0))
+    fitted, _ = fit_normalisation(view_of(array, channel_axis=0))
     assert fitted.offset == pytest.approx([0, 100, 1], abs=0.5)
     assert fitted.scale[:2] == pytest.approx([1, 5], rel=0.1)
     out = fitted.apply(array)
@@ -74,7 +74,7 @@ def test_channels_each_have_their_own() -> None:
 @pytest.mark.parametrize("value", [0, 1, 200, 1e6])
 def test_a_channel_that_was_constant_counts_for_nothing_whatever_it_becomes(value: float) -> None:
     array = np.stack([RNG.normal(0, 1, (50, 60)), np.full((50, 60), 255.0)])
-    fitted, _ = fit_normalisation(_view(array, channel_axis=0))
+    fitted, _ = fit_normalisation(view_of(array, channel_axis=0))
     array[1] = value
     assert np.abs(fitted.apply(array)[1]).max() < 1e-20
     assert (fitted.undo(np.ones((2, 3, 3)))[1] == 255).all()
@@ -84,17 +84,17 @@ def test_a_channel_that_was_constant_counts_for_nothing_whatever_it_becomes(valu
 @pytest.mark.parametrize("hot", [1e9, 65_535, -1e9])
 def test_a_few_hot_or_dead_pixels_do_not_matter(kind: Kind, hot: float) -> None:
     array = RNG.normal(100, 10, (128, 128))
-    clean, _ = fit_to_classes([_view(array)], kind, per_image=True)
+    clean, _ = fit_to_classes([view_of(array)], kind, per_image=True)
     array[[5, 70, 100], [5, 20, 90]] = hot
-    fitted, _ = fit_to_classes([_view(array)], kind, per_image=True)
+    fitted, _ = fit_to_classes([view_of(array)], kind, per_image=True)
     assert fitted.offset == pytest.approx(clean.offset, abs=0.1)
     assert fitted.scale == pytest.approx(clean.scale, rel=0.02)
-    assert fit_normalisation(_view(array), kind)[0].scale == pytest.approx(clean.scale, rel=0.02)
-    out = fitted.for_image(measure_image(_view(array), ())).apply(array[None])
+    assert fit_normalisation(view_of(array), kind)[0].scale == pytest.approx(clean.scale, rel=0.02)
+    out = fitted.for_image(measure_image(view_of(array), ())).apply(array[None])
     assert np.abs(out).max() < 15
 
 
-def _nuclei(share: float = 0.2, seed: int = 0) -> NDArray[np.float64]:
+def nuclei(share: float = 0.2, seed: int = 0) -> NDArray[np.float64]:
     """Return noise of 2 around 50, and 100 more in a part of the rows."""
     image = np.random.default_rng(seed).normal(50, 2, (128, 128))
     image[: round(128 * share)] += 100
@@ -102,7 +102,7 @@ def _nuclei(share: float = 0.2, seed: int = 0) -> NDArray[np.float64]:
 
 
 def _measured(fitted: Normalisation, image: NDArray[Any]) -> NDArray[np.float32]:
-    return fitted.for_image(measure_image(_view(image), ())).apply(image[None])
+    return fitted.for_image(measure_image(view_of(image), ())).apply(image[None])
 
 
 @pytest.mark.parametrize(("gain", "offset"), [(1, 1e6), (0.2, 0), (7, -40), (257, 3)])
@@ -110,11 +110,11 @@ def _measured(fitted: Normalisation, image: NDArray[Any]) -> NDArray[np.float32]
 def test_an_image_of_another_exposure_becomes_like_the_first(
     gain: float, offset: float, filled: bool
 ) -> None:
-    image = _nuclei()
+    image = nuclei()
     if filled:  # no background: coarse structures all over, as in an electron micrograph
         image = np.kron(np.random.default_rng(1).normal(128, 40, (16, 16)), np.ones((8, 8)))
         image += RNG.normal(0, 4, image.shape)
-    fitted, _ = fit_to_classes([_view(image)], "mean_sd", per_image=True)
+    fitted, _ = fit_to_classes([view_of(image)], "mean_sd", per_image=True)
     expected = fitted.apply(image[None])
     np.testing.assert_allclose(_measured(fitted, image), expected, atol=1e-5)
     np.testing.assert_allclose(_measured(fitted, gain * image + offset), expected, atol=1e-3)
@@ -122,11 +122,11 @@ def test_an_image_of_another_exposure_becomes_like_the_first(
 
 @pytest.mark.parametrize("share", [0, 0.003])
 def test_what_shows_no_contrast_is_not_amplified(share: float) -> None:
-    fitted, _ = fit_to_classes([_view(_nuclei())], "mean_sd", per_image=True)
-    other = _nuclei(seed=1) + 30
+    fitted, _ = fit_to_classes([view_of(nuclei())], "mean_sd", per_image=True)
+    other = nuclei(seed=1) + 30
     other[:] = np.random.default_rng(1).normal(80, 2, other.shape)
     other[:1, : round(share * other.size)] += 100
-    scale = fitted.for_image(measure_image(_view(other), ())).scale
+    scale = fitted.for_image(measure_image(view_of(other), ())).scale
     assert scale == fitted.scale
     normalised = _measured(fitted, other)[0]
     assert normalised[1:].max() < fitted.apply(np.array([[80.0]]))[0, 0]
@@ -134,7 +134,7 @@ def test_what_shows_no_contrast_is_not_amplified(share: float) -> None:
 
 
 def test_rounded_and_blurred_noise_is_no_contrast() -> None:
-    fitted, _ = fit_to_classes([_view(_nuclei())], "mean_sd", per_image=True)
+    fitted, _ = fit_to_classes([view_of(nuclei())], "mean_sd", per_image=True)
     noise = np.random.default_rng(1)
     for empty in (
         noise.normal(5, 0.4, (128, 128)).round(),
@@ -142,23 +142,23 @@ def test_rounded_and_blurred_noise_is_no_contrast() -> None:
         gaussian_filter(noise.normal(90, 5, (128, 128)), 2),
         np.full((128, 128), 7),
     ):
-        assert fitted.for_image(measure_image(_view(empty), ())).scale == fitted.scale
+        assert fitted.for_image(measure_image(view_of(empty), ())).scale == fitted.scale
 
 
 def test_several_images_are_each_measured() -> None:
-    first, second = _nuclei(), 5 * _nuclei(seed=1) + 300
-    alike, _ = fit_to_classes([_view(first)], "mean_sd", per_image=True)
-    fitted, _ = fit_to_classes([_view(first), _view(second)], "mean_sd", per_image=True)
+    first, second = nuclei(), 5 * nuclei(seed=1) + 300
+    alike, _ = fit_to_classes([view_of(first)], "mean_sd", per_image=True)
+    fitted, _ = fit_to_classes([view_of(first), view_of(second)], "mean_sd", per_image=True)
     for image in (first, second):
         out = _measured(fitted, image)
         np.testing.assert_allclose(out, _measured(alike, image), atol=0.05)
-    together, _ = fit_to_classes([_view(first), _view(second)], "mean_sd", per_image=False)
-    assert not together.reference
-    assert together.scale == fit_normalisation([_view(first), _view(second)])[0].scale
+    together, _ = fit_to_classes([view_of(first), view_of(second)], "mean_sd", per_image=False)
+    assert not together.per_image
+    assert together.scale == fit_normalisation([view_of(first), view_of(second)])[0].scale
 
 
 def test_limits_and_reference_through_json() -> None:
-    fitted, _ = fit_to_classes([_view(_nuclei())], "mean_sd", per_image=True)
+    fitted, _ = fit_to_classes([view_of(nuclei())], "mean_sd", per_image=True)
     assert fitted.limits
     assert fitted.reference
     assert Normalisation.from_dict(json.loads(json.dumps(fitted.to_dict()))) == fitted
@@ -166,14 +166,14 @@ def test_limits_and_reference_through_json() -> None:
 
 def test_a_large_offset_survives_the_way_back() -> None:
     array = 1e9 + RNG.normal(0, 0.1, (80, 80))
-    fitted, _ = fit_normalisation(_view(array))
+    fitted, _ = fit_normalisation(view_of(array))
     back = fitted.undo(fitted.apply(array[None]))
     np.testing.assert_allclose(back[0], array, rtol=0, atol=1e-4)
 
 
 def test_small_differences_on_a_large_offset_survive() -> None:
     array = 1e9 + RNG.normal(0, 0.1, (80, 80))
-    view = _view(array)
+    view = view_of(array)
     fitted, _ = fit_normalisation(view)
     assert fitted.scale == pytest.approx([0.1], rel=0.05)
     out = fitted.apply(view.read_raw((), Region.whole(array.shape)))
@@ -183,7 +183,7 @@ def test_small_differences_on_a_large_offset_survive() -> None:
 def test_pixels_that_are_not_finite_become_zero() -> None:
     array = RNG.normal(5, 2, (20, 20))
     array[0, :3] = [np.nan, np.inf, -np.inf]
-    fitted, finite = fit_normalisation(_view(array))
+    fitted, finite = fit_normalisation(view_of(array))
     assert finite == pytest.approx(1 - 3 / 400)
     assert fitted.offset == pytest.approx([array[np.isfinite(array)].mean()])
     out = fitted.apply(array[None])
@@ -194,9 +194,9 @@ def test_pixels_that_are_not_finite_become_zero() -> None:
 @pytest.mark.parametrize("kind", ["percentile", "mean_sd", "none"])
 def test_refused_pictures(kind: Kind) -> None:
     with pytest.raises(InputError, match="value 7 everywhere"):
-        fit_normalisation(_view(np.full((9, 9), 7)), kind)
+        fit_normalisation(view_of(np.full((9, 9), 7)), kind)
     with pytest.raises(InputError, match="no finite pixel"):
-        fit_normalisation(_view(np.full((9, 9), np.nan)), kind)
+        fit_normalisation(view_of(np.full((9, 9), np.nan)), kind)
 
 
 class Counted(ArraySource):
@@ -227,7 +227,7 @@ def test_a_large_picture_is_read_in_part(shape: tuple[int, ...], ndim: int) -> N
 def test_a_large_and_mostly_empty_volume_is_no_constant() -> None:
     array = np.zeros((64, 256, 256), np.uint8)
     array[10:20, 40:110, 150:220] = 9
-    fitted, _ = fit_normalisation(_view(array, 3), max_voxels=3_000)
+    fitted, _ = fit_normalisation(view_of(array, 3), max_voxels=3_000)
     assert fitted.offset[0] > 0
 
 

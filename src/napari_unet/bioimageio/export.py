@@ -205,7 +205,7 @@ def _in_and_out(model: TrainedModel) -> list[str]:
         lines.append("The output is the probabilities of the classes, one channel per class.")
     else:
         lines.append("The output is grey values, in the units of the training data.")
-    if model.normalisation.reference:
+    if model.normalisation.per_image:
         lines.append(
             "The normalisation is that of the images of the training. napari-unet-live measures "
             "each image, which packages cannot describe: those of another exposure differ."

@@ -180,7 +180,7 @@ def predict(
     if probabilities:
         options["output"] = "probabilities"
     given = {"tile": tile, "region": region, "flips": flips, "keep_known": keep_known}
-    given |= {"comparable": comparable}
+    given |= {"comparable": comparable, "spacing": metadata.spacing}
     request = Request(**{"axes": metadata.axes, **given, **options})
     write_prediction(trained, source, request, output, metadata, mask)
 

@@ -127,7 +127,7 @@ def write_prediction(
         Not 0 where pixels are missing.
     """
     from napari_unet.inference.predictor import predict_events
-    from napari_unet.inference.request import find_missing, find_view
+    from napari_unet.inference.request import PredictionFinished, find_missing, find_view
 
     request = request.with_output(trained)
     control = Control()
@@ -136,8 +136,9 @@ def write_prediction(
     result = describe.result_spec(trained, view, metadata, request.output)
     with stopping_on_interrupt(control), new_image(output, result) as target:
         events = predict_events(trained, source, request, mask=mask, out=target, control=control)
-        for _ in follow("Predicting", events):
-            pass
+        for event in follow("Predicting", events):
+            for message in event.warnings if isinstance(event, PredictionFinished) else ():
+                say(f"Warning: {message}", "yellow")
         if control.stopped:
             say("Stopped: nothing was written.", "red")
             raise typer.Exit(INTERRUPTED)

@@ -58,9 +58,10 @@ class Normalisation:
         Smallest and largest normalised value per channel; what lies outside, such as a hot pixel,
         is cut off. Empty: nothing is.
     reference : tuple of ChannelStatistics
-        What was measured of the images that it was fitted to, per channel: each further image is
-        measured too, and normalised such that it becomes like these, see `for_image`. Empty: all
-        images are normalised alike.
+        What was measured of the images that it was fitted to, per channel; empty: nothing was.
+    per_image : bool
+        Whether each further image is measured too, and normalised such that it becomes like the
+        reference, see `for_image`; else all images are normalised alike.
 
     Raises
     ------
@@ -74,6 +75,7 @@ class Normalisation:
     noise: tuple[tuple[float, float], ...] = ()
     limits: tuple[tuple[float, float], ...] = ()
     reference: tuple[ChannelStatistics, ...] = ()
+    per_image: bool = False
 
     def __post_init__(self) -> None:
         valid = (
@@ -83,7 +85,8 @@ class Normalisation:
             and min(self.scale) > 0
             and len(self.noise) == (len(self.scale) if self.kind == "photon" else 0)
             and len(self.limits) in (0, len(self.scale))
-            and len(self.reference) in (0, len(self.scale))
+            and len(self.reference) in (len(self.scale), 0)
+            and (bool(self.reference) or not self.per_image)
         )
         if not valid:
             raise InputError(
@@ -145,7 +148,7 @@ class Normalisation:
         statistics : sequence of ChannelStatistics
             One per channel, from `measure_image`.
         """
-        if not self.reference:
+        if not self.per_image:
             return self
         offsets = []
         scales = []
@@ -154,7 +157,7 @@ class Normalisation:
             gain = image.gain_over(reference)
             offsets.append(image.median + (offset - reference.median) * gain)
             scales.append(scale * gain)
-        return replace(self, offset=tuple(offsets), scale=tuple(scales), reference=())
+        return replace(self, offset=tuple(offsets), scale=tuple(scales), per_image=False)
 
     def of_samples(self, samples: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
         """Return normalised samples of each channel, of any number, in double precision."""
@@ -193,6 +196,7 @@ class Normalisation:
             "noise": [list(model) for model in self.noise],
             "limits": [list(pair) for pair in self.limits],
             "reference": [channel.to_list() for channel in self.reference],
+            "per_image": self.per_image,
         }
         return plain | {name: values for name, values in more.items() if values}
 
@@ -212,7 +216,8 @@ class Normalisation:
             limits = tuple((float(low), float(high)) for low, high in values.get("limits", ()))
             measured = values.get("reference", ())
             reference = tuple(ChannelStatistics(*map(float, channel)) for channel in measured)
-            return cls(values["kind"], offset, scale, noise, limits, reference)
+            per_image = bool(values.get("per_image", False))
+            return cls(values["kind"], offset, scale, noise, limits, reference, per_image)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError("This is not a normalisation", got=values) from error
 
@@ -298,7 +303,7 @@ def fit_to_classes(
     Returns
     -------
     normalisation : Normalisation
-        With `limits`, and with `reference` if each image is measured.
+        With `limits` and `reference`.
     finite_fraction : float
         Share of finite pixels among those that were read.
 
@@ -311,27 +316,40 @@ def fit_to_classes(
         return fit_normalisation(views, kind, seed=seed)
     images = [(view, loop) for view in views for loop in view.loops()]
     chosen = np.linspace(0, len(images) - 1, min(REFERENCE_IMAGES, len(images))).astype(int)
-    measured = [measure_image(*images[i]) for i in chosen] if per_image else []
-    reference = typical_statistics(measured) if per_image else ()
-    if len(measured) > 1:
-        like = Normalisation(
-            "none", (0.0,) * len(reference), (1.0,) * len(reference), (), (), reference
-        )
-        share = MAX_VOXELS // len(chosen)
-        parts = [_varied_samples([images[i][0]], seed, share, images[i][1]) for i in chosen]
-        finite_fraction = float(np.mean([finite for _, finite in parts]))
-        alike = [
-            like.for_image(one).of_samples(part)
-            for one, (part, _) in zip(measured, parts, strict=True)
-        ]
-        samples = [np.concatenate(channel) for channel in zip(*alike, strict=True)]
+    images = [images[i] for i in chosen]
+    measured = [measure_image(*image) for image in images]
+    # Empty images, such as the first planes of a stack, are no reference where there are others.
+    clear = [one for one in measured if any(channel.shows_contrast for channel in one)]
+    reference = typical_statistics(clear or measured)
+    if per_image and len(images) > 1:
+        samples, finite_fraction = _alike_samples(images, measured, reference, seed)
     else:
         samples, finite_fraction = _varied_samples(views, seed, MAX_VOXELS)
     _check_samples(samples)
     fitted = [_fit_channel(values, kind) for values in samples]
     offset, scale = zip(*fitted, strict=True)
     limits = tuple(_limits(values, *one) for values, one in zip(samples, fitted, strict=True))
-    return Normalisation(kind, offset, scale, (), limits, reference), finite_fraction
+    return Normalisation(kind, offset, scale, (), limits, reference, per_image), finite_fraction
+
+
+def _alike_samples(
+    images: Sequence[tuple[ImageView, tuple[int, ...]]],
+    measured: Sequence[tuple[ChannelStatistics, ...]],
+    reference: tuple[ChannelStatistics, ...],
+    seed: int,
+) -> tuple[list[NDArray[np.float64]], float]:
+    """Return samples of several images, made like the reference, and the share of finite ones."""
+    zeros = (0.0,) * len(reference)
+    ones = (1.0,) * len(reference)
+    as_is = Normalisation("none", zeros, ones, reference=reference, per_image=True)
+    parts = []
+    finite = []
+    for (view, loop), statistics in zip(images, measured, strict=True):
+        found, share = _varied_samples([view], seed, MAX_VOXELS // len(images), loop)
+        parts.append(as_is.for_image(statistics).of_samples(found))
+        finite.append(share)
+    samples = [np.concatenate(channel) for channel in zip(*parts, strict=True)]
+    return samples, float(np.mean(finite))
 
 
 def _limits(values: NDArray[np.float64], offset: float, scale: float) -> tuple[float, float]:
@@ -384,7 +402,7 @@ class ImageNormalisations:
         loop : tuple of int
             Index along the loop axes.
         """
-        if not self.fitted.reference:
+        if not self.fitted.per_image:
             return self.fitted
         key = (id(view), loop)
         if key not in self._known:

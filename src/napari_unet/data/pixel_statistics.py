@@ -47,6 +47,8 @@ class ChannelStatistics:
     noise : float
         Standard deviation of what differs between neighbouring pixels where the image is smooth;
         at least what rounding adds.
+    finite : float
+        Share of finite pixels; without one all other values are 0.
     """
 
     low: float
@@ -54,11 +56,22 @@ class ChannelStatistics:
     high: float
     spread: float
     noise: float
+    finite: float = 1.0
 
     @property
     def on_background(self) -> bool:
         """Whether bright structures stand out from a background that fills most of the image."""
         return self.high - self.median > CLEAR_CONTRAST * max(self.spread, self.noise)
+
+    @property
+    def percentiles(self) -> tuple[float, float, float]:
+        """The 1st, 50th and 99th percentile."""
+        return self.low, self.median, self.high
+
+    @property
+    def shows_contrast(self) -> bool:
+        """Whether structures stand out from the noise."""
+        return self.on_background or self.range > CLEAR_RANGE * self.noise > 0
 
     @property
     def contrast(self) -> float:
@@ -116,25 +129,27 @@ def measure_image(
     values: list[list[NDArray[np.float64]]] = [[] for _ in range(view.channels)]
     steps: list[list[NDArray[np.float64]]] = [[] for _ in range(view.channels)]
     voxels = max_voxels // view.channels
+    read = 0
     for index, box in sample_boxes(view, BOXES[0], 0, voxels, loop):
         data = view.read_raw(index, box).astype(np.float64)
+        read += box.size
         for c, pixels in enumerate(data):
             values[c].append(pixels[np.isfinite(pixels)])
             with np.errstate(over="ignore", invalid="ignore"):
                 step = np.abs(np.diff(pixels, axis=-1)).ravel()
             steps[c].append(step[np.isfinite(step)])
     channels = zip(map(np.concatenate, values), map(np.concatenate, steps), strict=True)
-    return tuple(_channel_statistics(v, s) for v, s in channels)
+    return tuple(_channel_statistics(v, s, read) for v, s in channels)
 
 
 def _channel_statistics(
-    values: NDArray[np.float64], steps: NDArray[np.float64]
+    values: NDArray[np.float64], steps: NDArray[np.float64], read: int
 ) -> ChannelStatistics:
     if not values.size:
-        return ChannelStatistics(0.0, 0.0, 0.0, 0.0, 0.0)
+        return ChannelStatistics(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     low, median, high = (float(v) for v in np.percentile(values, (1, 50, 99)))
     spread = 1.4826 * float(np.median(np.abs(values - median)))
-    return ChannelStatistics(low, median, high, spread, _noise(steps))
+    return ChannelStatistics(low, median, high, spread, _noise(steps), values.size / read)
 
 
 def _noise(steps: NDArray[np.float64]) -> float:

@@ -24,6 +24,7 @@ from napari_unet.errors import InputError, OutOfMemoryError
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
 from napari_unet.geometry.tiling import Tile, choose_tile, plan_tiles, plan_tiles_in
+from napari_unet.inference.image_checks import ImageChecks
 from napari_unet.inference.memory import max_tile_voxels, tiling_geometry
 from napari_unet.inference.output_transforms import (
     allowed_flips,
@@ -83,7 +84,7 @@ def image_normalisation(
     """
     config = model.config
     if not isinstance(config, OnnxConfig) or config.fit is None:
-        if comparable or not model.normalisation.reference:
+        if comparable or not model.normalisation.per_image:
             return model.normalisation
         return model.normalisation.for_image(measure_image(view, index))
     channels = finite_samples([view], BOXES[0], 0, FITTED_VOXELS, index)[0]
@@ -177,7 +178,8 @@ def predict_events(
             elapsed = time.monotonic() - began
             remaining = elapsed / done * (total - done)
             yield TileDone(done, total, index, tile.write, elapsed, remaining)
-    yield PredictionFinished(out, time.monotonic() - began, done == total)
+    seconds = time.monotonic() - began
+    yield PredictionFinished(out, seconds, done == total, predictor.checks.messages)
 
 
 def _checked_result(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
@@ -228,6 +230,7 @@ class _TilePredictor:
         self._device = device
         self._flips = allowed_flips(model) if request.flips else (IDENTITY,)
         self._fitted: tuple[tuple[int, ...], Normalisation] | None = None
+        self.checks = ImageChecks(model, request.spacing)
 
     def plan(self) -> list[Tile]:
         """Return the tiles of one image, or of its part that is to be predicted."""
@@ -323,12 +326,19 @@ class _TilePredictor:
     def _normalisation(self, index: tuple[int, ...]) -> Normalisation:
         """Return the normalisation of an image; it is kept for all of its tiles."""
         if self._fitted is None or self._fitted[0] != index:
-            comparable = self._request.comparable
-            normalisation = image_normalisation(
-                self._model, self._view, index, comparable=comparable
-            )
-            self._fitted = index, normalisation
+            self._fitted = index, self._measured_normalisation(index)
         return self._fitted[1]
+
+    def _measured_normalisation(self, index: tuple[int, ...]) -> Normalisation:
+        """Return the normalisation of an image, and check it against those of the training."""
+        model = self._model
+        if not model.classes or isinstance(model.config, OnnxConfig):
+            return image_normalisation(model, self._view, index)
+        statistics = measure_image(self._view, index)
+        trained = model.normalisation
+        used = trained if self._request.comparable else trained.for_image(statistics)
+        self.checks.add(index, statistics, used)
+        return used
 
     def _apply(self, inputs: Tensor) -> Tensor:
         """Return the output of the network (channel, *spatial) for an input (channel, *spatial)."""

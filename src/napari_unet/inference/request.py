@@ -59,6 +59,9 @@ class Request:
     comparable : bool
         Whether intensities mean the same as in the images that the model learned from; else
         background and contrast of each image are measured, where the model was trained so.
+    spacing : tuple of float, optional
+        Distance between voxels per spatial axis of the image, where it is known: only to say where
+        it differs from that of the training.
     """
 
     output: Output = "auto"
@@ -73,6 +76,7 @@ class Request:
     region: tuple[int, ...] | None = None
     inside: NDArray[np.bool_] | None = None
     comparable: bool = False
+    spacing: tuple[float, ...] | None = None
 
     def with_output(self, model: TrainedModel) -> Request:
         """Return the request with its output resolved, if it is "auto".
@@ -291,11 +295,15 @@ class TileDone:
 
 @dataclass(frozen=True, slots=True)
 class PredictionFinished:
-    """A prediction has ended; if it is not `complete`, it was stopped, and the rest is 0."""
+    """A prediction has ended; if it is not `complete`, it was stopped, and the rest is 0.
+
+    `warnings` says in what the image is unlike those that the model learned from, a sentence each.
+    """
 
     result: Any
     seconds: float
     complete: bool
+    warnings: tuple[str, ...] = ()
 
 
 PredictionEvent = PredictionStarted | TileDone | PredictionFinished

@@ -207,7 +207,8 @@ class PredictPage(QWidget):
             self._can_refine = True
         if event.complete:
             tiles = count(self.prediction.tiles, "tile")
-            self.notice.say(RESULT_SAID, f"Predicted in {duration(event.seconds)}, {tiles}.")
+            said = f"Predicted in {duration(event.seconds)}, {tiles}."
+            self.notice.say(RESULT_SAID, " ".join((said, *event.warnings)))
         else:
             self.notice.say(RESULT_SAID, "Stopped; the part that was predicted is kept.")
 

@@ -1,0 +1,155 @@
+"""Whether an image is like those that a model learned from: what is said before it is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from napari_unet.data.normalisation import IGNORED_SCALE, Normalisation
+from napari_unet.data.pixel_statistics import ChannelStatistics
+from napari_unet.model import TrainedModel
+
+FAR_INTENSITIES = 0.4
+"""Largest distance of a percentile from that of the training, in the range of the training and as
+the mean over channels, that is like it. Within eight sets of images it is at most 0.34 after the
+normalisation, and 0.9 where fluorescence is inverted."""
+
+FAR_NOISE = 4.0
+"""Ratio of noise, after the normalisation, to that of the training that is unlike it; within eight
+sets of images it is at most 2.9."""
+
+FAR_SPACING = 1.5
+"""Ratio of voxel sizes, image to training or the reverse, that is unlike it."""
+
+
+class ImageChecks:
+    """Collects in what the images of a prediction differ from those of the training.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        The model that predicts.
+    spacing : tuple of float, optional
+        Distance between voxels per spatial axis, where it is known.
+    """
+
+    def __init__(self, model: TrainedModel, spacing: Sequence[float] | None = None) -> None:
+        self._model = model
+        self._images = 0
+        self._found: dict[str, list[tuple[int, ...]]] = {}
+        self._general = tuple(spacing_differences(model.spacing, spacing or ()))
+
+    def add(
+        self, index: tuple[int, ...], statistics: Sequence[ChannelStatistics], used: Normalisation
+    ) -> None:
+        """Check an image.
+
+        Parameters
+        ----------
+        index : tuple of int
+            Its index along the loop axes.
+        statistics : sequence of ChannelStatistics
+            What was measured of it, per channel.
+        used : Normalisation
+            What it is normalised by.
+        """
+        self._images += 1
+        for text in image_differences(statistics, used, self._model.normalisation):
+            self._found.setdefault(text, []).append(index)
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """Return one sentence for each kind of difference; empty where there is none."""
+        return (*self._general, *(self._with_place(*item) for item in self._found.items()))
+
+    def _with_place(self, text: str, indices: Sequence[tuple[int, ...]]) -> str:
+        if self._images == 1:
+            return f"{text}."
+        first = ", ".join(map(str, indices[0]))
+        return f"{text} ({len(indices)} of {self._images} images, first at {first})."
+
+
+def image_differences(
+    statistics: Sequence[ChannelStatistics], used: Normalisation, trained: Normalisation
+) -> Iterator[str]:
+    """Yield in what an image differs from those that a model learned from.
+
+    Parameters
+    ----------
+    statistics : sequence of ChannelStatistics
+        What was measured of the image, per channel.
+    used : Normalisation
+        What it is normalised by.
+    trained : Normalisation
+        That of the model; one without `reference` says only whether there is anything to see.
+
+    Yields
+    ------
+    str
+        A sentence without its full stop.
+    """
+    if all(not channel.finite for channel in statistics):
+        yield "The image has no finite pixels, so its result means nothing"
+        return
+    if all(channel.low == channel.high and not channel.noise for channel in statistics):
+        yield "Almost all pixels of the image have one value, so its result means little"
+        return
+    if trained.reference:
+        yield from _unlike_reference(statistics, used, trained)
+
+
+def _unlike_reference(
+    statistics: Sequence[ChannelStatistics], used: Normalisation, trained: Normalisation
+) -> Iterator[str]:
+    """Yield in what an image, normalised, differs from what was measured in the training."""
+    distances = []
+    ratios = []
+    faint = []
+    for i, (here, there) in enumerate(zip(statistics, trained.reference, strict=True)):
+        if trained.scale[i] >= IGNORED_SCALE:
+            continue
+        now = (np.array(here.percentiles) - used.offset[i]) / used.scale[i]
+        then = (np.array(there.percentiles) - trained.offset[i]) / trained.scale[i]
+        distances.append(float(np.abs(now - then).max() / max(then[2] - then[0], 1e-12)))
+        noise = there.noise / trained.scale[i]
+        ratios.append(here.noise / used.scale[i] / noise if noise else 1.0)
+        faint.append(there.shows_contrast and not here.shows_contrast)
+    if faint and all(faint):
+        yield (
+            "Hardly anything stands out from the noise, unlike in the training: the image is "
+            "almost empty, or very dim"
+        )
+        return
+    if distances and float(np.mean(distances)) > FAR_INTENSITIES:
+        yield (
+            "Dark and bright pixels are distributed unlike those of the training: it has another "
+            "contrast or other content"
+        )
+    if ratios and max(ratios) > FAR_NOISE:
+        yield f"It is {max(ratios):.0f} times as noisy as the images of the training"
+
+
+def spacing_differences(trained: Sequence[float], here: Sequence[float]) -> Iterator[str]:
+    """Yield in what voxel sizes differ, where both are known: 1 is what everything begins with.
+
+    Parameters
+    ----------
+    trained, here : sequence of float
+        Distance between voxels per spatial axis, in the training and in the image.
+
+    Yields
+    ------
+    str
+        One sentence.
+    """
+    here = tuple(here)[-len(trained) :] if trained else ()
+    known = len(trained) == len(here) > 0 and all(v > 0 for v in (*trained, *here))
+    if not known or set(trained) == {1} or set(here) == {1}:
+        return
+    factors = [a / b for a, b in zip(trained, here, strict=True)]
+    larger = max(factors)
+    smaller = 1 / min(factors)
+    if max(larger, smaller) > FAR_SPACING:
+        most = f"{larger:.2g} times larger" if larger >= smaller else f"{smaller:.2g} times smaller"
+        yield f"Objects appear {most} here than in the training: the size of a pixel differs."

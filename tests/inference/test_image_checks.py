@@ -1,0 +1,101 @@
+"""What is said of images that are unlike those that a model learned from."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import napari_unet
+from napari_unet import UnlikeTrainingWarning
+from napari_unet.data.normalisation import fit_to_classes
+from napari_unet.data.source import open_source
+from napari_unet.inference.image_checks import spacing_differences
+from napari_unet.inference.predictor import predict_events
+from napari_unet.inference.request import PredictionFinished, Request
+from napari_unet.model import ClassInfo, TrainedModel, weights_of
+from napari_unet.network.build import build_network
+from napari_unet.network.unet_config import UNetConfig
+from tests.data.test_normalisation import nuclei, view_of
+
+TINY = UNetConfig(encoder=((4,),), bottom=(4,), decoder=((4,),))
+
+
+@pytest.fixture(params=[True, False], ids=["per-image", "comparable"])
+def model(request) -> TrainedModel:
+    fitted, _ = fit_to_classes([view_of(nuclei())], "mean_sd", per_image=request.param)
+    classes = (ClassInfo(1), ClassInfo(2))
+    weights = weights_of(build_network(TINY))
+    return TrainedModel(TINY, weights, fitted, classes=classes, spacing=(0.5, 0.5))
+
+
+def told(model: TrainedModel, image: NDArray[np.float64], **request: object) -> tuple[str, ...]:
+    events = list(predict_events(model, open_source(image), Request(**request)))
+    assert isinstance(events[-1], PredictionFinished)
+    return events[-1].warnings
+
+
+def test_nothing_is_said_of_an_image_like_those_of_the_training(model):
+    assert told(model, nuclei(0.1, seed=5)) == told(model, nuclei(0.3, seed=6)) == ()
+
+
+def test_another_exposure_is_said_only_where_it_matters(model):
+    (message,) = told(model, 4 * nuclei() + 200) or ("",)
+    assert bool(message) == (not model.normalisation.per_image)
+    assert not message or "unlike those of the training" in message
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda image: image * np.nan, "no finite pixels"),
+        (lambda image: 0 * image + 7, "one value"),
+        (
+            lambda image: np.random.default_rng(0).normal(50, 2, image.shape),
+            "Hardly anything stands out",
+        ),
+        (lambda image: 200 - image, "unlike those of the training"),
+        (lambda image: image + np.random.default_rng(0).normal(0, 9, image.shape), "5 times as"),
+    ],
+)
+def test_what_is_unlike_the_training_is_said(model, change, said):
+    (message,) = told(model, change(nuclei()))
+    assert said in message
+
+
+def test_of_a_series_it_says_how_many_and_where(model):
+    series = np.stack([nuclei(), nuclei() * np.nan, nuclei() * np.nan])
+    (message,) = told(model, series)
+    assert message.endswith("(2 of 3 images, first at 1).")
+
+
+def test_python_warns(model):
+    with pytest.warns(UnlikeTrainingWarning, match="one value"):
+        napari_unet.predict(model, np.full((64, 64), 3.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        napari_unet.predict(model, nuclei(seed=3))
+
+
+def test_pixels_of_another_size_are_said(model):
+    (message,) = told(model, nuclei(), spacing=(0.1, 0.1))
+    assert message.startswith("Objects appear 5 times larger")
+    assert not told(model, nuclei(), spacing=(0.45, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("trained", "here", "said"),
+    [
+        ((1, 1), (5, 5), ""),
+        ((0.5, 0.5), (1, 1), ""),
+        ((0.5, 0.5), (), ""),
+        ((0.5, 0.5), (2, 0.5, 0.5), ""),
+        ((2, 0.5, 0.5), (2, 1.5, 1.5), "3 times smaller"),
+    ],
+)
+def test_sizes_of_pixels_are_compared_where_both_are_known(trained, here, said):
+    messages = list(spacing_differences(trained, here))
+    assert len(messages) == bool(said)
+    assert not messages or said in messages[0]
