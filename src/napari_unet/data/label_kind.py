@@ -18,7 +18,7 @@ the number of one object."""
 WINDOWS = 4
 """Greatest number of windows that are looked at."""
 
-WINDOW_SIDE = 1024
+WINDOW_SIDE = 768
 """Greatest side of a window along the last two axes, in pixels; along others it is 1."""
 
 LABELS_EXAMINED = 40

@@ -163,20 +163,27 @@ def _thick_line(
     """
     reach = max(radius, LEAST_RADIUS)
     ends = np.concatenate([vertices[1:], vertices[-1:]])
-    found = np.zeros(shape, bool)
+    corner, opposite = _box(vertices, reach, shape)
+    found = np.zeros(opposite - corner, bool)
     for start, end in zip(vertices, ends, strict=True):
-        low = np.maximum(np.floor(np.minimum(start, end) - reach), 0).astype(int)
-        high = np.minimum(np.ceil(np.maximum(start, end) + reach) + 1, shape).astype(int)
-        if (high <= low).any():
-            continue
+        low, high = _box(np.stack([start, end]), reach, shape)
         grid = np.indices(tuple(high - low)) + low[:, None, None]
         along, off = end - start, grid - start[:, None, None]
         share = np.tensordot(along, off, 1) / max(float(along @ along), 1e-12)
         nearest = np.clip(share, 0, 1) * along[:, None, None]
-        part = found[low[0] : high[0], low[1] : high[1]]
+        part = found[tuple(map(slice, low - corner, high - corner))]
         part |= ((off - nearest) ** 2).sum(0) <= reach**2
     rows, columns = np.nonzero(found)
-    return rows, columns
+    return rows + corner[0], columns + corner[1]
+
+
+def _box(
+    vertices: NDArray[np.float64], reach: float, shape: tuple[int, ...]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the corners of the box around vertices, within a plane; both are the same outside."""
+    low = np.clip(np.floor(vertices.min(0) - reach), 0, shape).astype(np.intp)
+    high = np.clip(np.ceil(vertices.max(0) + reach) + 1, low, shape).astype(np.intp)
+    return low, high
 
 
 def _ellipse(corners: NDArray[np.float64]) -> NDArray[np.float64]:
