@@ -508,7 +508,7 @@ class QualityChecks(QWidget):
         self.compare = CompareBar(viewer)
         self.residual = ResidualPanel(viewer)
         self.reference = ReferencePanel(viewer)
-        self.residual_section = Section("What to believe", self.residual)
+        self.residual_section = Section("Quality of the result", self.residual)
         self.residual_section.button.setChecked(True)
         self.reference_section = Section("Measure against a reference", self.reference)
         layout = QVBoxLayout(self)
