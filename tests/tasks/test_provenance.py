@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,16 +16,23 @@ from typer.testing import CliRunner
 
 import napari_unet
 from napari_unet.cli import load_app
+from napari_unet.data.metadata import AxesMetadata, read_axes_metadata
+from napari_unet.data.writers import ImageSpec, new_image
 from napari_unet.model import load_model
 from napari_unet.network.unet_config import UNetConfig
+from napari_unet.postprocessing.options import RefineOptions
+from napari_unet.postprocessing.quantised import quantise
 from napari_unet.tasks.provenance import (
     Origin,
     as_text,
     predict_command,
     provenance,
+    refined,
     rows,
     train_command,
     with_sources,
+    with_step,
+    without_step,
 )
 
 SETTINGS = {
@@ -83,6 +91,78 @@ def test_the_commands_make_the_same_model_and_the_same_prediction(model, tmp_pat
     assert np.array_equal(result, napari_unet.predict(model, image))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"object_class": 2, "output": "objects", "threshold": 0.45, "smallest": 3},
+        {"object_class": 1, "holes": 4, "threshold": 0.55},
+        {"output": "objects", "split": True, "distance": 4.0},
+        {"smallest": 30},
+    ],
+)
+def test_the_commands_refine_to_the_same_labels(model, options, tmp_path, monkeypatch):
+    """From the saved model, as the panel refines: bytes of probabilities, with its arguments."""
+    monkeypatch.chdir(tmp_path)
+    image = picture()[0]
+    tifffile.imwrite("a picture.tif", image)
+    model.save("model.safetensors")
+    arguments = {"values": (1, 2), "spacing": (0.5, 0.5), "spatial_ndim": 2}
+    maps = quantise(napari_unet.predict(model, image, output="probabilities"))
+    expected = napari_unet.refine(maps, RefineOptions(**options), **arguments)
+    plain = provenance(model, Origin("pic", "a picture.tif"))
+    made = refined(plain, options, **arguments)
+    assert [step["name"] for step in made["steps"]] == ["Train", "Predict", "Refine"]
+    for step in made["steps"][1:]:
+        run(step["command"])
+    np.testing.assert_array_equal(tifffile.imread("a picture-refined.tif"), expected)
+    assert "Refinement" in dict(rows(made))
+    assert made["commands"][2] in as_text(made)
+    assert refined(made, None) == plain
+    again = refined(made, {"smallest": 9}, **arguments)
+    assert [step["name"] for step in again["steps"]] == ["Train", "Predict", "Refine"]
+    assert "--smallest 9" in again["commands"][2]
+
+
+def test_a_stack_of_planes_is_refined_plane_by_plane_from_the_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    maps = np.random.default_rng(0).random((2, 3, 20, 24)).astype(np.float32)
+    maps /= maps.sum(0)
+    axes = AxesMetadata(
+        ("c", "z", "y", "x"), (None, 2.0, 0.5, 0.5), ("", "micrometer", "micrometer", "micrometer")
+    )
+    with new_image(Path("maps.tif"), ImageSpec(maps.shape, maps.dtype, axes)) as target:
+        target[...] = maps
+    run("napari-unet refine maps.tif -o a.tif --objects --values 0,4 --spatial-ndim 2")
+    options = RefineOptions(output="objects")
+    how = {"values": (0, 4), "spacing": (2.0, 0.5, 0.5)}
+    expected = napari_unet.refine(quantise(maps), options, spatial_ndim=2, **how)
+    np.testing.assert_array_equal(tifffile.imread("a.tif"), expected)
+    assert read_axes_metadata(Path("a.tif"), 3) == axes.without(0)
+    run("napari-unet refine maps.tif -o b.tif --objects --values 0,4 --split --distance 3")
+    options = RefineOptions(output="objects", split=True, distance=3.0)
+    expected = napari_unet.refine(quantise(maps), options, **how)
+    np.testing.assert_array_equal(tifffile.imread("b.tif"), expected)
+
+
+def test_how_near_the_commands_come_is_told_as_it_is(model):
+    fixed = provenance(model, Origin("pic", "pic.tif"))["notes"][-1]
+    assert "has the same weights on a CPU" in fixed
+    free = {k: v for k, v in model.training["options"].items() if k != "threads"}
+    for options in (free, {**model.training["options"], "make_way": True}):
+        note = provenance(changed(model, options), Origin("pic", "pic.tif"))["notes"][-1]
+        assert "number of threads was not fixed" in note
+        assert "same weights" not in note
+        assert "save this model as model.safetensors and leave the first command out" in note
+
+
+def test_further_steps_are_appended(model):
+    made = provenance(model, Origin("pic", "pic.tif"))
+    more = with_step(made, "Crop", "napari-unet crop a.tif")
+    assert more["commands"] == [*made["commands"], "napari-unet crop a.tif"]
+    assert without_step(more, "Crop") == made
+    assert with_step(more, "Crop", "b")["commands"] == [*made["commands"], "b"]
+
+
 def test_another_seed_would_be_another_model(model):
     other = napari_unet.fit(*picture(), **{**SETTINGS, "seed": 6})
     assert other.digest != model.digest
@@ -119,7 +199,11 @@ def test_it_is_told_in_words(model):
     assert told["Training"].startswith("4 steps, ")
     assert told["Prediction"] == "1.2 s"
     assert told["Classes"] == "1 rim, 2 inner part"
-    assert "held_out 0.5" in told["Options"]
+    settings = told["Changed settings"].splitlines()
+    assert "Batch size: 2" in settings
+    assert any(line.endswith(": 60 × 60") for line in settings)
+    assert any(line.endswith(": no") for line in settings)
+    assert not any(line.startswith(("Steps", "Random seed")) for line in settings)
     assert "held-out pixels" in told["Validation"]
     text = as_text(made)
     assert made["commands"][0] in text

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 def load_app() -> typer.Typer:
     """Return the program with all of its commands; this imports torch."""
     # Each module adds its commands to the program when it is imported.
-    from napari_unet.cli import demo, models, runs, training  # noqa: F401
+    from napari_unet.cli import demo, models, refine, runs, training  # noqa: F401
     from napari_unet.cli.commands import app
 
     return app

@@ -45,7 +45,11 @@ class _Given:
 
 
 def with_options(
-    model: type[BaseModel], names: tuple[str, ...] = (), but: tuple[str, ...] = ()
+    model: type[BaseModel],
+    names: tuple[str, ...] = (),
+    but: tuple[str, ...] = (),
+    *,
+    grouped: bool = True,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command an option for each field of a model.
 
@@ -59,6 +63,8 @@ def with_options(
         The fields to take; all if empty.
     but : tuple of str
         Fields to leave out.
+    grouped : bool
+        Whether they are listed in the groups of training options.
     """
     fields = fields_of(model, names, but)
 
@@ -71,7 +77,7 @@ def with_options(
 
         own = inspect.signature(command, eval_str=True).parameters.values()
         kept = [p.replace(kind=p.KEYWORD_ONLY) for p in own if p.name != "options"]
-        parameters = [*kept, *(_parameter(fields[name]) for name in in_order(fields))]
+        parameters = [*kept, *(_parameter(fields[n], grouped) for n in in_order(fields))]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
         return run
@@ -83,6 +89,12 @@ def sizes_of(text: str) -> tuple[int, ...]:
     """Read a shape such as ``512,512``."""
     sizes: tuple[int, ...] = reader(FieldDescription.of_type(tuple[int, ...]))(text).value
     return sizes
+
+
+def numbers_of(text: str) -> tuple[float, ...]:
+    """Read numbers such as ``2,0.5,0.5``."""
+    numbers: tuple[float, ...] = reader(FieldDescription.of_type(tuple[float, ...]))(text).value
+    return numbers
 
 
 def reader(field: FieldDescription) -> Callable[[str], _Given]:
@@ -114,8 +126,9 @@ def _value(typed: Any) -> Any:
     return typed.value if isinstance(typed, _Given) else typed
 
 
-def _parameter(field: FieldDescription) -> inspect.Parameter:
-    shown: dict[str, Any] = {"help": _help(field), "rich_help_panel": group_of(field.name)}
+def _parameter(field: FieldDescription, grouped: bool) -> inspect.Parameter:
+    group = group_of(field.name) if grouped else None
+    shown: dict[str, Any] = {"help": _help(field), "rich_help_panel": group}
     if field.types == (bool,):
         switch = f"{field.flag}/{flag_of(field.name, off=True)}"
         annotation: Any = Annotated[bool | None, typer.Option(switch, **shown)]

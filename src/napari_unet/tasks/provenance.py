@@ -8,12 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from napari_unet._version import __version__
 from napari_unet.data.source import JOINT
 from napari_unet.display import score_text
 from napari_unet.errors import InputError
 from napari_unet.fields import fields_of, write_flags
 from napari_unet.model import SUFFIX, TrainedModel
+from napari_unet.postprocessing.options import RefineOptions
 from napari_unet.tasks.network_choice import choose_network
 from napari_unet.tasks.options import OPTIONS
 
@@ -25,6 +28,15 @@ MODEL_FILE = f"model{SUFFIX}"
 
 START_FILE = f"start{SUFFIX}"
 """Name, in the commands, of the model that the training continued from."""
+
+TRAIN = "Train"
+"""Name of the step from images to a model."""
+
+PREDICT = "Predict"
+"""Name of the step from a model and an image to a result."""
+
+REFINE = "Refine"
+"""Name of the step from probabilities to other labels."""
 
 SOURCES = "sources"
 """Key, in a model's `training`, of the images and labels that it was trained on."""
@@ -39,6 +51,9 @@ _SAID_OTHERWISE = {
     "class_colors",
 }
 """Options that commands set in another way, or that change no weight."""
+
+_TOLD = {"steps", "seed", "class_names", "class_colors"}
+"""Options that the table for people shows in rows of their own, or not at all."""
 
 _PYTHON_ONLY = {"network"}
 """Options that are not reproduced by commands."""
@@ -152,9 +167,15 @@ def provenance(
     -------
     dict
         Plain JSON: image, path, task, model and strokes (their digests), seed, classes, versions,
-        training (as in the model), prediction_seconds, commands, notes.
+        training (as in the model), prediction_seconds, steps, commands, notes.
     """
     facts = model.training
+    made: dict[str, Any] = {}
+    for name, command in (
+        (TRAIN, train_command(model)),
+        (PREDICT, predict_command(image, request or {}, probabilities, mask)),
+    ):
+        made = with_step(made, name, command)
     return {
         "image": image.name,
         "path": image.path,
@@ -166,12 +187,74 @@ def provenance(
         "versions": {**facts.get("versions", {}), "predicted with": __version__},
         "training": dict(facts),
         "prediction_seconds": seconds,
-        "commands": [
-            train_command(model),
-            predict_command(image, request or {}, probabilities, mask),
-        ],
+        **made,
         "notes": list(_notes(model, (image,) if mask is None else (image, mask))),
     }
+
+
+def with_step(made: Mapping[str, Any], name: str, command: str) -> dict[str, Any]:
+    """Return how a layer was made with one more step, which begins from the step before.
+
+    Parameters
+    ----------
+    made : mapping
+        What `provenance` returned. Its "steps" lead from the pixels to the layer, in order;
+        "commands" are theirs.
+    name : str
+        What is done, in a word; a step of that name is replaced where it is.
+    command : str
+        The command that does it.
+    """
+    steps = {step["name"]: step["command"] for step in made.get("steps", ())} | {name: command}
+    return {
+        **made,
+        "steps": [{"name": name, "command": command} for name, command in steps.items()],
+        "commands": list(steps.values()),
+    }
+
+
+def without_step(made: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return how a layer was made without the step of that name, if there is one."""
+    left = {**made, "steps": [], "commands": []}
+    for step in made.get("steps", ()):
+        if step["name"] != name:
+            left = with_step(left, step["name"], step["command"])
+    return left
+
+
+def refined(
+    made: Mapping[str, Any], options: Mapping[str, Any] | None, **arguments: Any
+) -> dict[str, Any]:
+    """Return how a layer was made after its labels were refined, or are as predicted again.
+
+    Parameters
+    ----------
+    made : mapping
+        How the result was made.
+    options : mapping, optional
+        The fields of `napari_unet.RefineOptions` that differ from their defaults; None where the
+        labels are as predicted.
+    **arguments
+        Further arguments of `napari_unet.refine`: values, spacing, spatial_ndim.
+    """
+    commands = {step["name"]: step["command"] for step in made.get("steps", ())}
+    left = {name: fact for name, fact in made.items() if name != "refined"}
+    if PREDICT not in commands:  # it is not known how it was predicted
+        return left if options is None else {**left, "refined": dict(options)}
+    left = without_step(left, REFINE)
+    words = [word for word in shlex.split(commands[PREDICT]) if word != "--probabilities"]
+    place = words.index("--output") + 1
+    stem = re.sub("-(prediction|probabilities)[.]tif$", "", words[place])
+    words[place] = f"{stem}-prediction.tif"
+    if options is None:
+        return with_step(left, PREDICT, shlex.join(words))
+    words[place : place + 1] = [f"{stem}-probabilities.tif", "--probabilities"]
+    left = with_step(left, PREDICT, shlex.join(words))
+    settings = {name: value for name, value in options.items() if name != "output"}
+    kind = ["--objects"] if options.get("output") == "objects" else []
+    flags = write_flags({**settings, **arguments})
+    command = _command("refine", words[place], "--output", f"{stem}-refined.tif", *kind, *flags)
+    return {**with_step(left, REFINE, command), "refined": dict(options)}
 
 
 def train_command(model: TrainedModel, output: str = MODEL_FILE) -> str:
@@ -275,8 +358,12 @@ def rows(made: Mapping[str, Any]) -> list[tuple[str, str]]:
         "Training": _trained(training),
         "Validation": _validated(training.get("validation", {})),
         "Seed": "" if made.get("seed") is None else str(made["seed"]),
-        "Options": _listed(training.get("options", {})),
+        "Changed settings": _one_per_line(
+            OPTIONS.get(str(made.get("task"))),
+            {k: v for k, v in training.get("options", {}).items() if k not in _TOLD},
+        ),
         "Prediction": "" if took is None else f"{took:.1f} s",
+        "Refinement": _one_per_line(RefineOptions, made.get("refined", {})),
         "Versions": _listed(made.get("versions", {})),
     }
     return [(name, text) for name, text in found.items() if text]
@@ -286,7 +373,8 @@ def as_text(made: Mapping[str, Any]) -> str:
     """Return the content of `provenance` as plain text, to be pasted into notes."""
     known = rows(made)
     width = max((len(name) for name, _ in known), default=0)
-    table = [f"{name:<{width}}  {text}" for name, text in known]
+    indent = "\n" + " " * (width + 2)
+    table = [f"{name:<{width}}  {text.replace(chr(10), indent)}" for name, text in known]
     parts = [table, list(made.get("commands", ())), list(made.get("notes", ()))]
     return "\n\n".join("\n".join(part) for part in parts if part)
 
@@ -341,10 +429,27 @@ def _notes(model: TrainedModel, predicted: Sequence[Origin]) -> Iterator[str]:
             "The network was set up in a way that the command does not reproduce; in Python, pass "
             "it to napari_unet.fit as network."
         )
-    yield (
-        "The same strokes, seed, versions and number of threads give the same bits on a CPU. "
-        "Strokes that were painted during the training do not come at the same step again: then "
-        "the model is alike, not identical."
+    yield _how_near(options)
+
+
+def _how_near(options: Mapping[str, Any]) -> str:
+    """Return how near the commands come to the layer."""
+    if options.get("threads") and not options.get("make_way"):
+        again = (
+            "Trained again with the same strokes, seed and versions on the same computer, the "
+            "model has the same weights on a CPU. With strokes that were painted during the "
+            "training it is alike, not identical, for they do not come at the same step again."
+        )
+    else:
+        again = (
+            "The number of threads was not fixed, and it decides in which order numbers are added: "
+            "trained again, the model is alike, not identical, and labels differ in places where "
+            "it is unsure."
+        )
+    return (
+        f"{again} To get this very layer, save this model as {MODEL_FILE} and leave the first "
+        "command out: on the same computer the others give the same labels, elsewhere all but "
+        "single pixels where two classes are equally likely."
     )
 
 
@@ -365,6 +470,22 @@ def _is_standard(model: TrainedModel) -> bool:
 
 def _listed(facts: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {_short(value)}" for name, value in facts.items())
+
+
+def _one_per_line(options: type[BaseModel] | None, given: Mapping[str, Any]) -> str:
+    """Return settings with the titles of their fields, one per line."""
+    fields = {} if options is None else fields_of(options)
+    lines = []
+    for name, value in given.items():
+        field = fields.get(name)
+        plain = name.replace("_", " ")
+        title = (field and field.title) or plain[:1].upper() + plain[1:]
+        if isinstance(value, bool):
+            said = "yes" if value else "no"
+        else:
+            said = str(field.labels.get(value, "")) if field and isinstance(value, str) else ""
+        lines.append(f"{title}: {said or _short(value)}")
+    return "\n".join(lines)
 
 
 def _short(value: Any) -> str:

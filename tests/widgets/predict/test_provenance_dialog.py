@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 import pytest
+import tifffile
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from napari.layers._source import layer_source
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QLabel, QTextEdit, QWidget
+from typer.testing import CliRunner
 
+from napari_unet.cli import load_app
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.model import ClassInfo, TrainedModel
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.provenance import Origin, with_sources
 from napari_unet.widgets.layers.factory import result_labels, result_probabilities
 from napari_unet.widgets.layers.provenance import RESULT, note_time, origin
-from napari_unet.widgets.predict.provenance_dialog import PREVIEW, STRANGER, show_how
+from napari_unet.widgets.predict.provenance_dialog import EDITED, PREVIEW, STRANGER, show_how
+from tests.widgets.conftest import two_classes
 
 MODEL = with_sources(
     TrainedModel(
@@ -88,6 +94,43 @@ def test_names_are_not_markup(ask):
     image = Image(np.zeros((8, 9)), name="<b>c</b>")
     layer = result_labels(np.zeros((8, 9), np.uint8), MODEL, image, None)
     assert "<b>c</b>" in ask(layer).findChild(QTextEdit).toPlainText()
+
+
+def test_the_commands_of_a_refined_layer_make_it_again(room, ask, tmp_path, monkeypatch):
+    """Predicted and refined with clicks, twice; the commands are those that the dialog shows."""
+    monkeypatch.chdir(tmp_path)
+    image, strokes = two_classes()
+    tifffile.imwrite("cells.tif", image)
+    with layer_source(path="cells.tif"):
+        room.open(image, strokes)
+    room.train()
+    named = room.panel.session.models[0]
+    named.model.save("model.safetensors")
+    room.click(room.panel.train.footer.predict)
+    room.idle()
+    refine = room.panel.predict.refine
+    room.wait(lambda: refine._session is not None)
+    layer = refine._session.target.layer
+    for threshold in (0.4, 0.6):
+        refine.form.object_class.setValue(2)
+        refine.form.editors["output"].setValue("objects")
+        refine.form.editors["threshold"].setValue(threshold)
+        room.wait(refine.apply.isEnabled)
+        refine.apply.click()
+        room.wait(lambda: not refine.applier.running)
+        dialog = ask(layer)
+        facts = dialog.findChild(QTextEdit).toPlainText()
+        assert f"Threshold: {threshold}" in facts
+        commands = dialog.commands.toPlainText().split("\n\n")
+        assert len(commands) == 3
+        for command in commands[1:]:
+            done = CliRunner().invoke(load_app(), shlex.split(command)[1:])
+            assert done.exit_code == 0, done.output
+        np.testing.assert_array_equal(tifffile.imread("cells-refined.tif"), layer.data)
+    assert not any(label.text() == EDITED for label in dialog.findChildren(QLabel))
+    layer.data_setitem((np.array([3]), np.array([4])), np.array([1]))
+    assert any(label.text() == EDITED for label in ask(layer).findChildren(QLabel))
+    refine.reset.click()
 
 
 def test_a_layer_knows_its_file(tmp_path):

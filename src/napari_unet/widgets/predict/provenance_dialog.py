@@ -25,15 +25,16 @@ from qtpy.QtWidgets import (
 
 from napari_unet.tasks.provenance import as_text, rows
 from napari_unet.widgets.layers.provenance import RESULT
+from napari_unet.widgets.layers.result_history import is_edited
 from napari_unet.widgets.qt.style import Palette, heading, style_sheet
 
 WIDTH = 680
 """Width of the dialog, in pixels."""
 
-COMMANDS = 124
+COMMANDS = 164
 """Height of the commands, in pixels."""
 
-TALLEST = 380
+TALLEST = 340
 """Largest height of the table of facts, in pixels."""
 
 STRANGER = "This layer was not made by napari-unet, so there is no information about it."
@@ -44,6 +45,10 @@ PREVIEW = (
     "image to get a result that records how it was made."
 )
 """Text for a live preview."""
+
+
+EDITED = "This layer was changed by hand afterwards, which no command repeats."
+"""Note for a result that somebody has painted on."""
 
 
 class ProvenanceDialog(QDialog):
@@ -142,9 +147,10 @@ def show_how(viewer: ViewerModel, layer: Layer, parent: QWidget) -> ProvenanceDi
     ProvenanceDialog
         It deletes itself when it is closed.
     """
-    dialog = ProvenanceDialog(
-        layer.name, layer.metadata.get(RESULT, {}), Palette.of(viewer.theme), parent
-    )
+    made = dict(layer.metadata.get(RESULT, {}))
+    if is_edited(layer):
+        made["notes"] = [EDITED, *made.get("notes", ())]
+    dialog = ProvenanceDialog(layer.name, made, Palette.of(viewer.theme), parent)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.show()
     layout = dialog.layout()
@@ -157,7 +163,7 @@ def _facts(known: list[tuple[str, str]], palette: Palette) -> QTextEdit:
     """Return a table whose text can be selected, and which breaks long words, such as digests."""
     cells = "".join(
         f'<tr><td style="color:{palette.text}; padding-right:14px; white-space:nowrap">'
-        f"<b>{escape(name)}</b></td><td>{escape(text)}</td></tr>"
+        f"<b>{escape(name)}</b></td><td>{escape(text).replace(chr(10), '<br>')}</td></tr>"
         for name, text in known
     )
     view = QTextEdit()

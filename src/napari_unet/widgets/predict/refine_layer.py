@@ -13,6 +13,7 @@ from napari.utils.colormaps import label_colormap
 from numpy.typing import NDArray
 
 from napari_unet.postprocessing.options import RefineOptions
+from napari_unet.tasks.provenance import refined
 from napari_unet.widgets.layers.placement import insert_above, placement
 from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.layers.result_history import add_copy, unedited
@@ -197,7 +198,7 @@ class RefinedLayer:
         self._shown = where
         self._show_as(objects)
 
-    def commit(self, labels: NDArray[Any], options: RefineOptions | None) -> None:
+    def commit(self, labels: NDArray[Any], options: RefineOptions | None, **arguments: Any) -> None:
         """Write labels of the whole layer, and note in its metadata how they were made.
 
         Parameters
@@ -206,15 +207,17 @@ class RefinedLayer:
             Labels of the layer's shape.
         options : RefineOptions, optional
             What they were refined with; None where they are as predicted.
+        **arguments
+            What `napari_unet.refine` was given beside probabilities and options.
         """
         self._base = labels
         self._shown = None
         self._base_has_objects = options is not None and options.output == "objects"
         self._make_room(labels)
         self.layer.data[...] = labels
-        noted = {k: v for k, v in self.layer.metadata.get(RESULT, {}).items() if k != "refined"}
-        refined = {} if options is None else {"refined": options.model_dump()}
-        self.layer.metadata[RESULT] = noted | refined
+        given = None if options is None else options.model_dump(exclude_defaults=True)
+        made = self.layer.metadata.get(RESULT, {})
+        self.layer.metadata[RESULT] = refined(made, given, **arguments)
         self._show_as(self._base_has_objects)
 
     def take_back(self) -> None:
@@ -352,7 +355,8 @@ class RefineSession:
         """
         target = self.writable(new=True)
         assert target is not None
-        target.commit(labels, options)
+        arguments = self.result.arguments(options)
+        target.commit(labels, **arguments)
         self.applied = options
 
     def reset(self) -> bool:
