@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -26,6 +26,7 @@ from napari_unet.inference.request import (
 from napari_unet.model import TrainedModel, load_model
 from napari_unet.runs.folder import record
 from napari_unet.runs.pictures import SamplePictures, as_lists, sources_of
+from napari_unet.runs.state import Sources
 from napari_unet.tasks.images.open import ImageTaskName, open_image_task
 from napari_unet.tasks.images.options import ImageOptions
 from napari_unet.tasks.images.task import ImageTask
@@ -44,7 +45,7 @@ from napari_unet.tasks.segmentation.data import (
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.pretraining import pretrain, remaining_options
 from napari_unet.tasks.segmentation.task import SegmentationTask
-from napari_unet.training.checkpoint import load_checkpoint
+from napari_unet.training.checkpoint import Checkpoint, load_checkpoint
 from napari_unet.training.events import Finished, Preparing, TrainingEvent, Warned
 from napari_unet.training.trainer import train_network
 
@@ -173,6 +174,7 @@ def train_task(
     control: Control | None = None,
     runs: str | os.PathLike[str] | None = None,
     tensorboard: bool = False,
+    sources: Sources = (),
 ) -> Iterator[TrainingEvent]:
     """Train as `train` does, with options that are parsed already.
 
@@ -182,6 +184,8 @@ def train_task(
         As in `train`, but `start` is a model, not a path.
     options : NetworkOptions
         All options of the task, as they are to be used.
+    sources : sequence, optional
+        Origins of the training data, for the record; by default those of files.
 
     Yields
     ------
@@ -202,28 +206,41 @@ def train_task(
         assert isinstance(options, ImageOptions)
         events = _train_images(task, image, labels, ndim, options, start, control)
     if runs is not None:
-        events = _recorded(events, Path(runs), image, labels, task, options, tensorboard)
+        kept = _Record(Path(runs), control, tensorboard, sources)
+        events = _recorded(events, kept, image, labels, task, options)
     yield from events
+
+
+@dataclass(frozen=True)
+class _Record:
+    """Where and how a training is recorded; see `napari_unet.runs.folder.record`."""
+
+    runs: Path
+    control: Control
+    tensorboard: bool = False
+    sources: Sources = ()
+    resumed: Path | None = None
 
 
 def _recorded(
     events: Iterator[TrainingEvent],
-    runs: Path,
+    kept: _Record,
     image: object,
     labels: object,
     task: Task,
     options: NetworkOptions,
-    tensorboard: bool,
 ) -> Iterator[TrainingEvent]:
     images, others = as_lists(task, image, labels)
     return record(
         events,
-        runs,
+        kept.runs,
         task=task,
         options=options.model_dump(mode="json", exclude={"network"}),
-        sources=sources_of(task, images, others),
+        sources=kept.sources or sources_of(task, images, others),
         samples=SamplePictures(images, others, dict(options)),
-        tensorboard=tensorboard,
+        tensorboard=kept.tensorboard,
+        control=kept.control,
+        resumed=kept.resumed,
     )
 
 
@@ -440,6 +457,9 @@ def resume(
     labels: object = None,
     *,
     control: Control | None = None,
+    runs: str | os.PathLike[str] | None = None,
+    tensorboard: bool = False,
+    sources: Sources = (),
     **changes: Any,
 ) -> Iterator[TrainingEvent]:
     """Continue an interrupted training and yield its events.
@@ -457,6 +477,11 @@ def resume(
         As in `napari_unet.train`: what the training began with.
     control : Control, optional
         Stops or pauses the training from another thread.
+    runs, tensorboard
+        As in `napari_unet.train`. The checkpoint is moved into the new folder, where the next ones
+        replace it; when the training ends it is removed.
+    sources : sequence, optional
+        Origins of the training data, for the record; by default those of files.
     **changes
         Options that change, of those in `napari_unet.api.CHANGEABLE`: the budget (`seconds` and
         `steps` count from the beginning of the training), `device`, `threads`, the `checkpoint`
@@ -484,9 +509,20 @@ def resume(
             todo="Start a new training from the checkpoint instead (start)",
         )
     options = parse_options(found.model.task, {**found.options, **changes})
+    control = control or Control()
+    events = _resumed(found, image, labels, options, control)
+    if runs is not None:
+        kept = _Record(Path(runs), control, tensorboard, sources, Path(source))
+        events = _recorded(events, kept, image, labels, cast(Task, found.model.task), options)
+    yield from events
+
+
+def _resumed(
+    found: Checkpoint, image: object, labels: object, options: NetworkOptions, control: Control
+) -> Iterator[TrainingEvent]:
     training_task = _restored_task(found.model, image, labels, options)
     yield from map(Warned, _differences(training_task, found.model))
-    yield from train_network(training_task, options, control or Control(), found)
+    yield from train_network(training_task, options, control, found)
 
 
 def _restored_task(

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -84,9 +85,16 @@ class Control:
     """Stops, pauses and resumes a training from another thread, and asks questions.
 
     The training checks it between steps, so that it reacts within a step. A stop ends a pause.
+
+    Attributes
+    ----------
+    checkpoint : Path, optional
+        Where the training writes checkpoints, if its options name no file: whoever records it
+        sets this, in the process that trains, once there is a folder.
     """
 
     def __init__(self) -> None:
+        self.checkpoint: Path | None = None
         self._stop = threading.Event()
         self._go = threading.Event()
         self._go.set()

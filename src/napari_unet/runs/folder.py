@@ -4,18 +4,21 @@
 - ``config.json``: the settings; equal for two runs with the same settings;
 - ``run.json``: the results;
 - ``model.safetensors`` and, if there is a best model besides the last, ``best.safetensors``;
-- ``report.html``: a report in one file.
+- ``report.html``: a report in one file;
+- ``checkpoint.safetensors``: only as long as the run has not ended, to go on with it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from napari_unet.control import Control
 from napari_unet.data.writers import write_atomically
 from napari_unet.model import TrainedModel
 from napari_unet.runs.csv_log import CsvLog
@@ -31,6 +34,7 @@ FACTS = "run.json"
 REPORT = "report.html"
 MODEL = "model.safetensors"
 BEST = "best.safetensors"
+CHECKPOINT = "checkpoint.safetensors"
 
 Samples = Callable[[TrainedModel], Iterable[tuple[str, RGB]]]
 """Renders predictions of a model: yields captions and pictures, uint8 with axes (y, x, 3)."""
@@ -48,6 +52,8 @@ def record(
     sources: Sources = (),
     samples: Samples | None = None,
     tensorboard: bool = False,
+    control: Control | None = None,
+    resumed: Path | None = None,
 ) -> Iterator[TrainingEvent]:
     """Write a training run into a folder of its own, and pass its events on unchanged.
 
@@ -71,6 +77,10 @@ def record(
         Called once with the finished model, for the pictures in the report.
     tensorboard : bool
         Also write event files for TensorBoard.
+    control : Control, optional
+        Of the training: it is told where to write checkpoints.
+    resumed : Path, optional
+        The checkpoint of another run that this one goes on with; it is moved into the new folder.
 
     Yields
     ------
@@ -85,6 +95,8 @@ def record(
     if tensorboard:
         check_tensorboard()
     run = _Recorder(folder, RunState(task, options or {}, sources), samples, tensorboard)
+    run.control = control
+    run.resumed = resumed
     try:
         for event in events:
             warning = run.feed(event)
@@ -118,6 +130,8 @@ class _Recorder:
         self.board: Board | None = None
         self.folder: Path | None = None
         self.log: CsvLog | None = None
+        self.control: Control | None = None
+        self.resumed: Path | None = None
         self.closed = False
 
     def feed(self, event: TrainingEvent) -> Warned | None:
@@ -157,10 +171,16 @@ class _Recorder:
             self.state.end(ENDS.get(event.reason, event.reason))
             self._write_models(event)
             self._write_end(list(self._pictures()))
+            if self.folder is not None:
+                (self.folder / CHECKPOINT).unlink(missing_ok=True)
 
     def _begin(self) -> None:
         self.folder = new_folder(self.parent, self.state.task, self.state.began)
         self.log = CsvLog(self.folder / LOG)
+        if self.resumed is not None and self.resumed.is_file():
+            shutil.move(self.resumed, self.folder / CHECKPOINT)
+        if self.control is not None:
+            self.control.checkpoint = self.folder / CHECKPOINT
         if self.tensorboard:
             self.board = Board(self.folder)
         self._write_facts(self.folder)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
+
+import psutil
 
 from napari_unet._version import __version__
 from napari_unet.control import Previewed, PreviewedImage
@@ -166,6 +169,8 @@ class RunState:
                 "ended": self.ended and self.ended.isoformat(timespec="seconds"),
                 "steps": self.step,
                 "seconds": round(self.elapsed, 3),
+                "process": _this_process(),
+                "layers": [[origin.name for origin in item] for item in self.sources],
                 "device": started and started.device,
                 "threads": started and started.threads,
                 "batch_size": started and started.batch_size,
@@ -213,6 +218,11 @@ class RunState:
 def _without_unused_budgets(options: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out budgets that were not set; what was trained is among the results."""
     return {k: v for k, v in options.items() if not (k in BUDGETS and v is None)}
+
+
+def _this_process() -> list[float]:
+    """Return what tells the process that trains from all others, at any time: id and start."""
+    return [os.getpid(), psutil.Process().create_time()]
 
 
 def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -119,6 +119,8 @@ class PeriodicActions:
         Of the training; its clock has started.
     checkpoint_interval : float
         Seconds from one checkpoint to the next.
+    first_checkpoint : float, optional
+        Seconds from now to the first one; by default as many.
 
     Attributes
     ----------
@@ -126,9 +128,12 @@ class PeriodicActions:
         The schedules.
     """
 
-    def __init__(self, budget: Budget, checkpoint_interval: float) -> None:
-        first_checkpoint = budget.elapsed + checkpoint_interval
+    def __init__(
+        self, budget: Budget, checkpoint_interval: float, first_checkpoint: float | None = None
+    ) -> None:
+        wait = checkpoint_interval if first_checkpoint is None else first_checkpoint
         self.validation = TimeShare(budget, FIRST_VALIDATION, 1.0, VALIDATION_SHARE)
         self.preview = TimeShare(budget, 0.0, PREVIEW_INTERVAL, PREVIEW_SHARE)
         self.snapshot = TimeShare(budget, FIRST_SNAPSHOT, 1.0, SAVING_SHARE, SNAPSHOT_GROWTH)
-        self.checkpoint = TimeShare(budget, first_checkpoint, checkpoint_interval, SAVING_SHARE)
+        first = budget.elapsed + wait
+        self.checkpoint = TimeShare(budget, first, checkpoint_interval, SAVING_SHARE)

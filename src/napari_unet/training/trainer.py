@@ -59,6 +59,13 @@ from napari_unet.training.prefetch import BatchPrefetcher
 from napari_unet.training.schedule import Schedule
 from napari_unet.training.task import TrainingTask
 
+RUN_CHECKPOINT = 40.0
+"""Seconds between two checkpoints of a recorded run: with a long step and a slow disk it is still
+less than a minute."""
+
+FIRST_RUN_CHECKPOINT = 15.0
+"""Seconds to the first checkpoint of a recorded run."""
+
 MAX_BAD_STEPS = 10
 """Steps in a row whose loss is not finite before the training is given up."""
 
@@ -190,7 +197,7 @@ class Trainer:
     def run(self) -> Iterator[TrainingEvent]:
         """Take steps until the budget is used, validation does not improve, or it is stopped."""
         self.budget.start(self.elapsed_before)
-        periodic = PeriodicActions(self.budget, self.options.checkpoint_seconds)
+        periodic = self._periodic_actions()
         while self._goes_on():
             if self.free_cores is not None:
                 torch.set_num_threads(self.free_cores.measure())
@@ -287,11 +294,12 @@ class Trainer:
 
     def save_checkpoint(self) -> Iterator[TrainingEvent]:
         """Write a checkpoint; where that fails, warn once, until it succeeds again."""
-        assert self.options.checkpoint is not None
+        path = self.options.checkpoint or self.control.checkpoint
+        assert path is not None
         model = self._present_model()
         options = self.options.model_dump(mode="json")
         try:
-            save_checkpoint(Checkpoint.of(model, options, self.state()), self.options.checkpoint)
+            save_checkpoint(Checkpoint.of(model, options, self.state()), path)
         except ModelFileError as error:
             if not self._not_saved:
                 self._not_saved = f"{error} The training continues."
@@ -435,6 +443,12 @@ class Trainer:
             torch.manual_seed(seed)
             yield
 
+    def _periodic_actions(self) -> PeriodicActions:
+        """Return the schedules; the checkpoint of a recorded run is never older than a minute."""
+        if self.options.checkpoint is None:
+            return PeriodicActions(self.budget, RUN_CHECKPOINT, FIRST_RUN_CHECKPOINT)
+        return PeriodicActions(self.budget, self.options.checkpoint_seconds)
+
     def _run_periodic(self, periodic: PeriodicActions) -> Iterator[TrainingEvent]:
         """Validate, preview, snapshot and save, each when it is due."""
         options = self.options
@@ -447,7 +461,7 @@ class Trainer:
             yield from periodic.preview.run(self.preview)
         if options.keep_history:
             yield from periodic.snapshot.run(self.snapshot)
-        if options.checkpoint:
+        if (options.checkpoint or self.control.checkpoint) and self.processes.is_main:
             yield from periodic.checkpoint.run(self.save_checkpoint)
 
     @property

@@ -17,6 +17,7 @@ from napari_unet.inference.request import PredictionEvent
 from napari_unet.model import TrainedModel
 from napari_unet.tasks.network_options import NetworkOptions
 from napari_unet.tasks.options import Task
+from napari_unet.tasks.provenance import Origin
 from napari_unet.training.events import Finished, TrainingEvent
 from napari_unet.workers.messages import Readable, Writable
 
@@ -43,6 +44,10 @@ class TrainJob:
         Folder in which the training is recorded.
     tensorboard : bool
         Whether TensorBoard's files are written there, too.
+    sources : tuple
+        Origins of the training data, for the record.
+    resume : str, optional
+        The checkpoint of an interrupted training to go on with; the options are its own.
     """
 
     task: Task
@@ -53,25 +58,31 @@ class TrainJob:
     start: TrainedModel | None = None
     runs: str | None = None
     tensorboard: bool = False
+    sources: tuple[tuple[Origin, ...], ...] = ()
+    resume: str | None = None
 
     def events(self, control: Control) -> Iterator[TrainingEvent]:
         """Train."""
-        from napari_unet.api import train_task
-
-        for event in train_task(
-            self.task,
-            _content(self.image),
-            _content(self.labels),
-            self.options,
-            ndim=self.ndim,
-            start=self.start,
-            control=control,
-            runs=self.runs,
-            tensorboard=self.tensorboard,
-        ):
+        for event in self._events(control):
             if isinstance(event, Finished):
                 event.model.digest  # noqa: B018 - computed once, and not in the GUI's thread
             yield event
+
+    def _events(self, control: Control) -> Iterator[TrainingEvent]:
+        from napari_unet.api import resume, train_task
+
+        image, labels = _content(self.image), _content(self.labels)
+        how: dict[str, Any] = {
+            "control": control,
+            "runs": self.runs,
+            "tensorboard": self.tensorboard,
+            "sources": self.sources,
+        }
+        if self.resume is not None:
+            return resume(self.resume, image, labels, **how)
+        return train_task(
+            self.task, image, labels, self.options, ndim=self.ndim, start=self.start, **how
+        )
 
 
 @dataclass(frozen=True, eq=False)

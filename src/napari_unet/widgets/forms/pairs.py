@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -163,6 +163,16 @@ class PairsTable(QWidget):
         row.removed.connect(lambda: self.remove(row))
         self.valueChanged.emit()
         return row
+
+    def choose(self, layers: Sequence[tuple[Any, ...]]) -> None:
+        """Replace all rows by one for each of these images and what goes with it."""
+        for row in list(self.rows):
+            self.remove(row)
+        for pair in layers:
+            row = self.add()
+            row.image.set_layer(pair[0])
+            if row.other is not None and len(pair) > 1:
+                row.other.set_layer(pair[1])
 
     def remove(self, row: PairRow) -> None:
         """Remove a row."""

@@ -35,6 +35,10 @@ BACKGROUND: RGBA = (0.5, 0.5, 0.5, 1.0)
 """The colour of label 0 in curves and tables, where that is a class; in a layer it is clear."""
 
 
+STROKES = "napari_unet_strokes"
+"""The key in the metadata of a layer of strokes, under which names of classes and settings are."""
+
+
 def largest_level(layer: Layer) -> Any:
     """Return the array of an Image or Labels layer; of a pyramid the level of full resolution.
 
@@ -212,6 +216,38 @@ def _check_channel(layer: Image, before: Sequence[Image]) -> None:
         )
     if before:
         check_same_place(before[0], layer)
+
+
+def typed_names_of(layer: Labels) -> dict[int, str]:
+    """Return the names of classes, by label value, that were typed in a panel for this layer."""
+    typed = remembered(layer, "class_names")
+    return {int(v): str(name) for v, name in typed.items()} if isinstance(typed, Mapping) else {}
+
+
+def name_class(layer: Labels, value: int, name: str) -> None:
+    """Remember the name of a class in the metadata of its layer."""
+    names = {**typed_names_of(layer), value: name}
+    remember(layer, class_names={str(v): text for v, text in names.items()})
+
+
+def remember(layer: Labels, **facts: Any) -> None:
+    """Keep facts in a layer's metadata, where its copies have them, too.
+
+    Parameters
+    ----------
+    layer : Labels
+        A layer of strokes.
+    **facts
+        Plain JSON, by name; others that were kept before stay.
+    """
+    before = layer.metadata.get(STROKES)
+    layer.metadata[STROKES] = {**(before if isinstance(before, Mapping) else {}), **facts}
+
+
+def remembered(layer: Labels, name: str) -> Any:
+    """Return a fact that `remember` has kept, or None."""
+    found = layer.metadata.get(STROKES)
+    return found.get(name) if isinstance(found, Mapping) else None
 
 
 def class_names_of(layer: Labels) -> dict[int, str]:

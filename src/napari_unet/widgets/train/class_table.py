@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.components import ViewerModel
@@ -37,6 +36,8 @@ from napari_unet.widgets.layers.layer_data import (
     class_names_of,
     colours_of,
     largest_level,
+    name_class,
+    typed_names_of,
 )
 from napari_unet.widgets.layers.view_geometry import ViewGeometry
 from napari_unet.widgets.qt.event_thread import EventRunner, LatestOnly
@@ -138,8 +139,6 @@ class ClassTable(QWidget):
         self.painted = ClassCounts()
         self._layer: Labels | None = None
         self._reading: LabelKind = "strokes"
-        # Names typed here stay here: the user's layer is not ours to write into.
-        self._names: WeakKeyDictionary[Labels, dict[int, str]] = WeakKeyDictionary()
         self._filling = False
         # Where the first axis was painted on since the last count; None: anywhere.
         self._touched: set[int] | None = None
@@ -209,7 +208,7 @@ class ClassTable(QWidget):
             return {}
         # Where labels are merged, the layer's own names are those of objects.
         own = {} if self._reading == "objects" else class_names_of(self._layer)
-        return {**own, **self._names.get(self._layer, {})}
+        return {**own, **typed_names_of(self._layer)}
 
     def colors(self) -> dict[int, RGBA]:
         """Return the colours of the classes, by label value."""
@@ -255,8 +254,16 @@ class ClassTable(QWidget):
             return
         value = int(item.data(Qt.ItemDataRole.UserRole))
         name = item.text().strip() or self._usual_name(value)
-        self._names.setdefault(self._layer, {})[value] = name
+        name_class(self._layer, value, name)
         self.changed.emit()
+
+    def restore_names(self, names: Mapping[int, str]) -> None:
+        """Give classes that have no name the names that they had in an earlier training."""
+        if self._layer is not None:
+            known = self.names()
+            for value in names.keys() - known.keys():
+                name_class(self._layer, value, names[value])
+            self._fill()
 
     def _fill(self) -> None:
         if self.table.state() == QAbstractItemView.State.EditingState:

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_unet.errors import InputError, NapariUnetError
 from napari_unet.geometry.axes import ChannelAxis
+from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.network_options import NetworkOptions
 from napari_unet.tasks.options import Task, default_learning_rate, options_of
 from napari_unet.tasks.plan import TrainingPlan
@@ -145,6 +146,33 @@ class TaskForm(QWidget):
     def colors(self) -> dict[int, RGBA]:
         """Return the colours of classes by label value."""
         return {}
+
+    def restore(self, options: NetworkOptions, ndim: int | None = None) -> None:
+        """Show the settings of an earlier training.
+
+        Parameters
+        ----------
+        options : NetworkOptions
+            Its options, of this task.
+        ndim : int, optional
+            Its spatial dimensions, where they were set.
+        """
+        self.advanced.form.setValue(options)
+        budget = {name: getattr(options, name) for name in ("open_ended", "seconds", "steps")}
+        set_here = {name: value for name, value in budget.items() if value}
+        if set_here:
+            self.budget.setValue(dict([next(iter(set_here.items()))]))
+        if options.network is None:
+            self.net_size.setValue(options.size)
+        elif isinstance(options.network, UNetConfig):
+            self.network.setValue(options.network)
+            self.net_size.setValue("custom")
+        if ndim is not None:
+            self.ndim.setValue(ndim)
+
+    def restore_layers(self, layers: Sequence[tuple[Any, ...]]) -> None:
+        """Choose the layers of an earlier training, pair by pair."""
+        raise NotImplementedError
 
     def show_running(self, running: bool, *, waiting: bool = False) -> None:  # noqa: ARG002
         """Hide the settings while a training runs, whether or not it waits."""

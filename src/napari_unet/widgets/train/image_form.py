@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.errors import InputError
 from napari_unet.fields import fields_of
+from napari_unet.tasks.network_options import NetworkOptions
 from napari_unet.tasks.options import Task
 from napari_unet.widgets.forms.editors import ChoiceEdit
 from napari_unet.widgets.forms.layer_combo import LayerCombo
@@ -170,6 +171,19 @@ class ImageForm(TaskForm):
     def layers(self) -> list[tuple[Any, Any]]:
         """Return the images, each with what goes with it."""
         return [(self.image.layer(), self._other()), *self.pairs.layers()]
+
+    def restore(self, options: NetworkOptions, ndim: int | None = None) -> None:
+        """Show the settings of an earlier training."""
+        super().restore(options, ndim)
+        if self.method is not None:
+            self.method.setValue(getattr(options, "method"))  # noqa: B009 - some tasks have none
+
+    def restore_layers(self, layers: Sequence[tuple[Any, ...]]) -> None:
+        """Choose the image and what goes with it, as in an earlier training, pair by pair."""
+        self.image.set_layer(layers[0][0])
+        if self.other is not None:
+            self.other.set_layer(layers[0][1] if len(layers[0]) > 1 else None)
+        self.pairs.choose(layers[1:])
 
     def release(self) -> None:
         """Disconnect from the viewer."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from napari import Viewer
+from napari.layers import Layer
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unet.errors import NapariUnetError
 from napari_unet.model import TrainedModel
+from napari_unet.runs.unfinished import UnfinishedRun
+from napari_unet.tasks.options import parse_options
 from napari_unet.training.events import (
     Decision,
     Finished,
@@ -34,6 +38,7 @@ from napari_unet.widgets.train.live_view import LiveView
 from napari_unet.widgets.train.progress import TrainingProgress
 from napari_unet.widgets.train.runs import RunsBox
 from napari_unet.widgets.train.training import TrainingRun
+from napari_unet.widgets.train.unfinished import UnfinishedOffer
 
 PROBLEM = "problem"
 """Topic: why no training can start, or why the last one failed."""
@@ -93,6 +98,7 @@ class TrainPage(QWidget):
 
     def __init__(self, viewer: Viewer, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._session = session
         self._worker = session.worker
         self._subscriptions = Subscriptions()
         self._saver = ModelSaver(self)
@@ -105,11 +111,13 @@ class TrainPage(QWidget):
         self.footer = TrainFooter()
         self.runs = RunsBox(viewer, session)
         self.runs_section = Section("Runs", self.runs)
+        self.unfinished = UnfinishedOffer(viewer, self.notice, self)
         self._arrange()
         self._connect()
         self._subscriptions.connect(self._layer_removed, viewer.layers.events.removed)
         self._show_state()
         session.worker.warm_up()
+        self.unfinished.look(self.runs.folder)
 
     @property
     def form(self) -> Any:
@@ -123,10 +131,14 @@ class TrainPage(QWidget):
 
     def start(self) -> None:
         """Train as set in the form."""
+        self._start()
+
+    def _start(self, resumed: Mapping[str, Any] | None = None) -> None:
+        """Train as set in the form; `resumed` are fields of `TrainRequest` for what goes on."""
         if self.training.running:
             return
         try:
-            self.training.start(self.form, self.runs.options())
+            self.training.start(self.form, {**self.runs.options(), **(resumed or {})})
         except NapariUnetError as error:
             self.show_problem(error)
             return
@@ -182,6 +194,7 @@ class TrainPage(QWidget):
         self.live.release()
         self.tasks.release()
         self.runs.release()
+        self.unfinished.release()
         self.training.release()
 
     def _arrange(self) -> None:
@@ -231,6 +244,9 @@ class TrainPage(QWidget):
         self.tasks.edited.connect(self._forget_last)
         self.tasks.segment.restartWanted.connect(self._restart)
         self.tasks.explained.connect(self.notice.take_back)
+        self.began.connect(self.unfinished.end)
+        self.unfinished.chosen.connect(self._go_on_with)
+        self.unfinished.modelChosen.connect(self._use_unfinished)
 
     def _show_state(self) -> None:
         """Show the buttons and parts that make sense now."""
@@ -296,6 +312,29 @@ class TrainPage(QWidget):
         if training.running and training.started is None and training.form is self.tasks.segment:
             training.stop(then=self.start)
             self.footer.show_stopping()
+
+    def _go_on_with(self, run: UnfinishedRun, layers: list[tuple[Layer, ...]]) -> None:
+        """Go on with an interrupted training, with its settings."""
+        model = self._restore(run, layers)
+        self._start({"resume": str(run.path), "ndim": model.config.ndim})
+
+    def _use_unfinished(self, run: UnfinishedRun) -> None:
+        """Choose the model of an interrupted training to start from, and its settings."""
+        model = self._restore(run, None)
+        run.dismiss()
+        name = run.layers[0][0] if run.layers else run.folder.name
+        self.form.start.setValue(self._session.add(name, model))
+
+    def _restore(self, run: UnfinishedRun, layers: list[tuple[Layer, ...]] | None) -> TrainedModel:
+        """Show the task, the layers and the settings of an interrupted training."""
+        model = run.checkpoint.model
+        self.tasks.choice.setValue(model.task)
+        if layers is not None:
+            self.form.restore_layers(layers)
+        self.form.start.setValue(None)
+        options = parse_options(model.task, run.checkpoint.options)
+        self.form.restore(options, model.config.ndim)
+        return model
 
     def _keep(self, moment: Snapshot | None) -> None:
         """Add the weights of a moment to the models; None: the present weights."""

@@ -14,6 +14,7 @@ from napari_unet.model import TrainedModel
 from napari_unet.tasks.network_options import NetworkOptions
 from napari_unet.tasks.options import Task
 from napari_unet.tasks.plan import ImageShape, TrainingPlan, choose_ndim, plan_training
+from napari_unet.tasks.provenance import Origin
 from napari_unet.tasks.segmentation.data import check_labels_shape, count_all, open_all_annotated
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.training.events import Preparing, TrainingEvent
@@ -49,6 +50,10 @@ class TrainRequest:
         Folder in which the training is recorded.
     tensorboard : bool
         Whether TensorBoard's files are written there, too.
+    sources : tuple
+        Origins of the layers, for the record.
+    resume : str, optional
+        The checkpoint of an interrupted training to go on with.
     """
 
     task: Task
@@ -60,6 +65,8 @@ class TrainRequest:
     most_classes: int | None = None
     runs: str | None = None
     tensorboard: bool = False
+    sources: tuple[tuple[Origin, ...], ...] = ()
+    resume: str | None = None
 
     @property
     def image(self) -> LayerData:
@@ -134,6 +141,8 @@ class TrainRequest:
             self.start,
             self.runs,
             self.tensorboard,
+            self.sources,
+            self.resume,
         )
 
     def events(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,8 @@ from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.errors import InputError
 from napari_unet.geometry.axes import ChannelAxis
+from napari_unet.tasks.network_options import NetworkOptions
+from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.widgets.forms.augmentation import AugmentEdit
 from napari_unet.widgets.forms.augmentation_preview import ReadPatch, built_in_patch
 from napari_unet.widgets.forms.editors import ChoiceEdit
@@ -162,6 +165,19 @@ class TrainForm(TaskForm):
     def layers(self) -> list[tuple[Any, Any]]:
         """Return the image and the labels layer of each pair; None if none is chosen."""
         return [(self.image.layer(), self.labels.layer()), *self.pairs.layers()]
+
+    def restore(self, options: NetworkOptions, ndim: int | None = None) -> None:
+        """Show the settings of an earlier training, and the names of its classes."""
+        super().restore(options, ndim)
+        assert isinstance(options, SegmentOptions)
+        self.zero.setValue(options.zero)
+        self.strokes.restore_names(options.class_names)
+
+    def restore_layers(self, layers: Sequence[tuple[Any, ...]]) -> None:
+        """Choose the image and the strokes of an earlier training, pair by pair."""
+        self.image.set_layer(layers[0][0])
+        self.labels.set_layer(layers[0][1])
+        self.pairs.choose(layers[1:])
 
     def names(self) -> dict[int, str]:
         """Return the names of the classes that have one, by label value."""

@@ -15,7 +15,7 @@ from napari_unet.geometry.axes import AxisLayout
 from napari_unet.model import TrainedModel
 from napari_unet.training.events import Finished, Snapshot, Started, Stepped
 from napari_unet.widgets.layers.layer_data import RGBA
-from napari_unet.widgets.layers.provenance import with_training_layers
+from napari_unet.widgets.layers.provenance import origin, with_training_layers
 from napari_unet.widgets.layers.result_history import keep_layers
 from napari_unet.widgets.models import NamedModel, Session
 from napari_unet.widgets.qt.event_thread import EventRunner
@@ -99,14 +99,17 @@ class TrainingRun(QObject):
         form : TaskForm
             Where it is set up.
         recording : mapping of str to Any
-            Fields of `TrainRequest` that say where the run is recorded.
+            Fields of `TrainRequest` that say where the run is recorded, and what it resumes.
 
         Raises
         ------
         InputError
             Where a layer is missing, or a setting is out of its range.
         """
-        request = replace(form.request(), **recording)
+        sources = tuple(
+            tuple(origin(layer) for layer in pair if layer is not None) for pair in form.layers()
+        )
+        request = replace(form.request(), sources=sources, **recording)
         self.form = form
         self.pairs = form.layers()
         self.request = request
