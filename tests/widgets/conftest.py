@@ -20,6 +20,7 @@ from napari_unet.widgets.train import runs as preferences
 from napari_unet.workers.process import InProcessWorker
 
 SIDE = 64
+PLACEMENT = ("scale", "translate", "rotate", "shear", "affine")
 PATIENCE = 180_000  # ms; a test that passes never waits that long, but on a very busy machine
 
 
@@ -51,7 +52,10 @@ class Room:
 
     def open(self, image, strokes=None, **arguments):
         layer = self.viewer.add_image(image, name="picture", **arguments)
-        labels = None if strokes is None else self.viewer.add_labels(strokes, name="strokes")
+        placed = {k: arguments[k] for k in PLACEMENT if k in arguments}
+        labels = None
+        if strokes is not None:
+            labels = self.viewer.add_labels(strokes, name="strokes", **placed)
         self.form.net_size.setValue("small")
         self.form.budget.setValue({"steps": 5})
         return layer, labels

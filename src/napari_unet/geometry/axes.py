@@ -177,6 +177,7 @@ def describe_layout(
     names: Sequence[str] | None = None,
     *,
     rgb: bool = False,
+    channels: Sequence[str] = (),
 ) -> str:
     """Return how an array is read, in one line.
 
@@ -190,19 +191,22 @@ def describe_layout(
         Names of its axes; unknown names are not shown.
     rgb : bool
         Whether the channels are colours.
+    channels : sequence of str
+        Names of the channels, as far as they are known.
 
     Examples
     --------
     >>> describe_layout((8, 64, 64), AxisLayout((0,), None, (1, 2)), ("t", "y", "x"))
     'time 8 · y x · 1 channel → 2D'
     """
-    ndim, channels = len(layout.spatial), layout.channels(shape)
+    ndim, number = len(layout.spatial), layout.channels(shape)
     space = ["zyx"[-ndim:][i] for i in range(ndim)]
     timed = [is_time(_name(names, axis)) for axis in layout.spatial]
     space = ["time" if time else name for name, time in zip(space, timed, strict=True)]
     parts = [f"{_loop_name(names, axis)} {shape[axis]}" for axis in layout.loops]
     what = "colour" if rgb else "channel"
-    parts += [" ".join(space), f"{channels} {what}{'s' if channels != 1 else ''}"]
+    named = f" ({', '.join(channels)})" if channels else ""
+    parts += [" ".join(space), f"{number} {what}{'s' if number != 1 else ''}{named}"]
     depth = " (time is read as depth)" if any(timed) else ""
     return f"{' · '.join(parts)} → {ndim}D{depth}"
 

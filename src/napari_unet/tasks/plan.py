@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Literal
 
 from napari_unet.data.annotations import AnnotationStore
@@ -453,9 +454,15 @@ def _fills_volume(labels: object, names: Sequence[str], options: NetworkOptions)
     depth = _space(labels, names)[-3]
     if source.shape[depth] < FLAT_PLANES:
         return False
-    layout = find_layout(source.shape, 2, channel_axis=None, names=names)
-    store = AnnotationStore.from_labels(source, layout)
-    place = layout.loops.index(depth)
-    planes = {index[place] for index in store.snapshot().blocks}
-    finished = getattr(options, "zero", "unpainted") == "background"
-    return finished or len(planes) >= ANNOTATED_PLANES
+    if getattr(options, "zero", "unpainted") == "background":
+        return True
+    # No more is read than needed, for this is asked again after every stroke.
+    planes = (_is_annotated(source, depth, index) for index in range(source.shape[depth]))
+    return sum(islice(filter(None, planes), ANNOTATED_PLANES)) == ANNOTATED_PLANES
+
+
+def _is_annotated(source: Source, axis: int, index: int) -> bool:
+    """Tell whether labels are anything but 0 at an index along an axis."""
+    start, stop = [0] * len(source.shape), list(source.shape)
+    start[axis], stop[axis] = index, index + 1
+    return bool(source.read(Region(tuple(start), tuple(stop))).any())

@@ -138,9 +138,9 @@ class UNetPanel(QWidget):
         if self._rests and not busy and not self.predict.form.files.running:
             self.session.worker.close()
 
-    def _predict(self, model: NamedModel, layer: Any) -> None:
+    def _predict(self, model: NamedModel, layers: tuple[Any, ...]) -> None:
         self.show_page("predict")
-        self.predict.choose(model, layer)
+        self.predict.choose(model, *layers)
         self.predict.start()
 
     def _display_changed(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it

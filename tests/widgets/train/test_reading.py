@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from napari.layers.utils.stack_utils import images_to_stack
+from qtpy.QtWidgets import QLabel
 
 from napari_unet.data.normalisation import Normalisation
+from napari_unet.data.source import ArraySource
 from napari_unet.model import ClassInfo, TrainedModel
 from napari_unet.network.unet_config import UNetConfig
+from napari_unet.tasks.plan import choose_ndim
+from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.widgets.models import Session
 from tests.widgets.conftest import two_classes
 
@@ -108,10 +113,98 @@ def test_time_behind_space_is_refused(room):
     room.wait(lambda: "time axis comes after the spatial ones" in room.form.reading.text())
 
 
-def test_without_strokes_it_says_nothing(room):
+def test_it_says_so_before_there_are_strokes(room):
     room.open(two_classes()[0])
-    room.qtbot.wait(500)
-    assert not room.form.reading.isVisible()
+    says(room, "y x · 1 channel → 2D")
+    room.viewer.layers.clear()
+    room.wait(lambda: not room.form.reading.isVisible())
+
+
+def change(line, text):
+    """Choose an entry of the menu that changes how an image is read."""
+    line.menu.aboutToShow.emit()
+    (action,) = (a for a in line.menu.actions() if a.text() == text)
+    action.trigger()
+
+
+def test_merged_layers_are_said_to_be_channels_and_back(room):
+    image, strokes = two_classes()
+    layers = [room.viewer.add_image(image, name=name) for name in ("DAPI", "GFP")]
+    merged = room.viewer.add_layer(images_to_stack(layers))
+    room.form.image.set_layer(merged)
+    says(room, "axis 0: 2 · y x · 1 channel → 2D")  # nothing that napari leaves says channel
+    assert room.form.reading.button.isVisible()
+    change(room.form.reading, "Axis 0 (size 2) holds channels")
+    says(room, "y x · 2 channels → 2D")
+    assert merged.axis_labels[0] == "c"
+    room.viewer.add_labels(strokes, name="strokes")
+    room.form.net_size.setValue("small")
+    room.counted({1: 288, 2: 288})
+    for _ in range(2):
+        room.panel.show_page("train")
+        room.train(steps=1)
+        assert room.panel.train.training.model.model.image_channels == 2
+    room.panel.predict.form.image.set_layer(merged)
+    assert room.panel.predict.form.reading.text() == "y x · 2 channels → 2D"
+    change(room.panel.predict.form.reading, "Axis 0 (size 2) is depth")
+    assert merged.axis_labels[0] == "z"
+
+
+def test_an_image_of_two_axes_has_nothing_to_change(room):
+    room.open(two_classes()[0])
+    says(room, "y x · 1 channel → 2D")
+    assert not room.form.reading.button.isVisible()
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"axes": "CYX"},
+        {"axes": ["c", "y", "x"]},
+        {"multiscales": [{"axes": [{"name": n} for n in "cyx"]}]},
+        {"ome": {"multiscales": [{"axes": [{"name": n} for n in "cyx"]}]}},
+    ],
+)
+def test_axes_in_the_metadata_of_a_layer_count_where_it_has_no_labels(room, metadata):
+    layer, _ = room.open(np.stack([two_classes()[0]] * 2), metadata=metadata)
+    says(room, "y x · 2 channels → 2D")
+    layer.axis_labels = ("t", "y", "x")
+    says(room, "time 2 · y x · 1 channel → 2D")
+
+
+def test_it_says_what_is_read_at_each_step_and_which_image_is_read_in_another_way(room):
+    image, strokes = two_classes((2, 64, 64))
+    room.open(image, strokes, axis_labels=("t", "y", "x"))
+    further = room.viewer.add_image(image[0], name="single")
+    labels = room.viewer.add_labels(strokes[0], name="single strokes")
+    form = room.form
+    form.pairs.add()
+    form.image.set_layer(room.viewer.layers["picture"])
+    form.labels.set_layer(room.viewer.layers["strokes"])
+    (row,) = form.pairs.rows
+    row.image.set_layer(further)
+    row.other.set_layer(labels)
+    says(room, "time 2 · y x · 1 channel → 2D\nsingle: y x · 1 channel → 2D")
+    tip = form.reading.findChild(QLabel).toolTip()
+    size = " × ".join(map(str, form.request().plan().input_shape))
+    assert f"At each step the network reads 8 patches of {size} pixels." in tip
+
+
+def test_planes_are_counted_no_further_than_needed(monkeypatch):
+    strokes = np.zeros((50, 8, 8), np.uint8)
+    strokes[[4, 6, 9]] = 1
+    read = []
+
+    def counting(self, region):
+        read.append(region.start[0])
+        return strokes[region.slices]
+
+    monkeypatch.setattr(ArraySource, "read", counting)
+    assert choose_ndim(SegmentOptions(), labels=[strokes]) == 3
+    assert read == list(range(10))
+    read.clear()
+    assert choose_ndim(SegmentOptions(zero="background"), labels=[strokes]) == 3
+    assert read == []
 
 
 def test_the_predict_page_says_it_too(room):

@@ -104,16 +104,9 @@ class LayerCombo(QComboBox):
         layer = self.layer()
         if layer is not None:
             events = layer.events
+            place = (events.scale, events.translate, events.rotate, events.shear, events.affine)
             self._of_chosen.connect(
-                self._edited,
-                events.data,
-                events.axis_labels,
-                events.units,
-                events.scale,
-                events.translate,
-                events.rotate,
-                events.shear,
-                events.affine,
+                self._edited, events.data, events.axis_labels, events.units, *place
             )
 
     def _edited(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it

@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from napari import Viewer
-from napari.layers import Image, Layer
-from qtpy.QtCore import Signal
+from napari.layers import Layer
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
+from napari_unet.display import count
 from napari_unet.errors import InputError
+from napari_unet.widgets.forms.channels import ChannelChooser
 from napari_unet.widgets.forms.layer_combo import LayerCombo
-from napari_unet.widgets.layers.layer_data import LayerData, array_shape, largest_level
+from napari_unet.widgets.layers.layer_data import (
+    LayerData,
+    array_shape,
+    check_paired,
+    largest_level,
+)
 from napari_unet.widgets.qt.style import Section
 
 TIP = "Train on several images together. They may differ in size, but not in their channels"
@@ -70,12 +77,12 @@ class PairRow(QWidget):
         self, viewer: Viewer, second: PairedLayer | None, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        self.image = LayerCombo(viewer, Image, "No image")
+        self.image = ChannelChooser(viewer, "No image")
         self.other: LayerCombo | None = None
         self.remove = QToolButton()
         self.remove.setText("✕")
         self.remove.setToolTip("Remove this row.")
-        choosers = {"Further image": self.image}
+        choosers: dict[str, ChannelChooser | LayerCombo] = {"Further image": self.image}
         if second is not None:
             self.other = LayerCombo(viewer, second.kind, f"No {second.what}", none=second.none)
             choosers[f"Its {second.what}"] = self.other
@@ -85,9 +92,9 @@ class PairRow(QWidget):
         for name, chooser in choosers.items():
             chooser.setToolTip(_tip(second))
             chooser.setAccessibleName(name)
-            layout.addWidget(chooser, 1)
+            layout.addWidget(chooser, 1, Qt.AlignmentFlag.AlignTop)
             chooser.layerChanged.connect(self.changed)
-        layout.addWidget(self.remove)
+        layout.addWidget(self.remove, 0, Qt.AlignmentFlag.AlignTop)
         self.remove.clicked.connect(self.removed)
 
     def layers(self) -> tuple[Any, Any]:
@@ -112,6 +119,8 @@ class PairsTable(QWidget):
         What goes with an image, if anything does.
     taken : callable
         Returns layers that are chosen elsewhere; a new row does not choose them.
+    channels : callable
+        Returns how many layers the channels of the first image are; a new row asks for as many.
 
     Attributes
     ----------
@@ -126,11 +135,13 @@ class PairsTable(QWidget):
         viewer: Viewer,
         second: PairedLayer | None,
         taken: Callable[[], tuple[Any, ...]] = tuple,
+        channels: Callable[[], int] = lambda: 1,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer, self._second = viewer, second
         self._taken = taken
+        self._channels = channels
         self.rows: list[PairRow] = []
         hint = QLabel(_tip(second))
         hint.setWordWrap(True)
@@ -147,9 +158,11 @@ class PairsTable(QWidget):
 
     def add(self) -> PairRow:
         """Add a row, which chooses layers that are chosen nowhere else, if there are any."""
-        used = {id(layer) for pair in (*self.layers(), self._taken()) for layer in pair}
+        chosen = (*self.layers(), *self.channels(), self._taken())
+        used = {id(layer) for layers in chosen for layer in layers}
         row = PairRow(self._viewer, self._second)
         row.image.prefer(lambda layer: id(layer) not in used)
+        row.image.set_count(max(1, self._channels()), lambda layer: id(layer) not in used)
         image = row.image.layer()
         if image is not None and row.other is not None:
             used.add(id(image))
@@ -187,6 +200,10 @@ class PairsTable(QWidget):
         """Return the image and what goes with it, row by row; None if nothing is chosen."""
         return [row.layers() for row in self.rows]
 
+    def channels(self) -> list[tuple[Any, ...]]:
+        """Return the layers of each image, row by row: one, or one for each channel."""
+        return [row.image.layers() for row in self.rows]
+
     def value(self, first: LayerData) -> tuple[tuple[LayerData, Any], ...]:
         """Return the images as another thread may hold them: pixels, no layers.
 
@@ -203,22 +220,35 @@ class PairsTable(QWidget):
         """
         word = "Image" if self._second is None else "Pair"
         found: list[tuple[LayerData, Any]] = []
-        for number, (image, other) in enumerate(self.layers(), start=2):
+        for number, row in enumerate(self.rows, start=2):
+            image, other = row.layers()
             lacks = self._lacking(image, other)
             if lacks:
                 raise InputError(
                     f"{word} {number} has no {lacks}",
                     todo=f'Choose one under "{heading_of(self._second)}", or remove the row',
                 )
-            picture = LayerData.of(image)
-            if picture.rgb != first.rgb:
-                raise InputError(
-                    f"{word} {number} has other channels than {word.lower()} 1",
-                    got="an RGB image and one that is not RGB",
-                    todo="Train on images with the same channels",
-                )
+            picture = LayerData.of_channels(row.image.complete())
+            self._check_channels(picture, first, f"{word} {number}", f"{word.lower()} 1")
+            if other is not None:
+                check_paired(row.image.layers(), other)
             found.append((picture, None if other is None else largest_level(other)))
         return tuple(found)
+
+    def _check_channels(self, one: LayerData, first: LayerData, name: str, other: str) -> None:
+        """Check that an image has as many channels as the first one, and colours if it has."""
+        if one.rgb != first.rgb:
+            got = "an RGB image and one that is not RGB"
+        elif len(one.channel_names) != len(first.channel_names):
+            numbers = (count(max(1, len(x.channel_names)), "layer") for x in (one, first))
+            got = " beside ".join(numbers)
+        else:
+            return
+        raise InputError(
+            f"{name} has other channels than {other}",
+            got=got,
+            todo="Train on images with the same channels",
+        )
 
     def _lacking(self, image: Any, other: Any) -> str:
         """Return which layer a row lacks, in words; empty if none."""
@@ -245,8 +275,9 @@ class PairsSection(Section):
         viewer: Viewer,
         second: PairedLayer | None,
         taken: Callable[[], tuple[Any, ...]] = tuple,
+        channels: Callable[[], int] = lambda: 1,
     ) -> None:
-        self.pairs, self._name = PairsTable(viewer, second, taken), heading_of(second)
+        self.pairs, self._name = PairsTable(viewer, second, taken, channels), heading_of(second)
         super().__init__(self._name, self.pairs)
         self.pairs.valueChanged.connect(self._count)
 

@@ -196,6 +196,31 @@ def _described_axes(metadata: Mapping[Any, Any], ndim: int) -> tuple[str, ...]:
     )
 
 
+def check_paired(image: Sequence[Image], other: Layer) -> None:
+    """Check that what goes with an image lies upon it: labels, a target or a mask.
+
+    Parameters
+    ----------
+    image : sequence of Image
+        The layer of the image, or those of its channels.
+    other : Layer
+        What goes with it: of the image's shape, with or without its axis of channels. (Other
+        shapes are refused elsewhere.)
+
+    Raises
+    ------
+    InputError
+        Where its transform is another one.
+    """
+    shape, others = array_shape(image[0]), array_shape(other)[: other.ndim]
+    if shape[: image[0].ndim] == others:
+        check_same_place(image[0], other)
+        return
+    channel = LayerData.of(image[0]).channel(labels=others)
+    if not image[0].rgb and tuple(n for a, n in enumerate(shape) if a != channel) == others:
+        check_same_place(image[0], other, channel)
+
+
 def _check_channel(layer: Image, before: Sequence[Image]) -> None:
     """Check that a layer can be one more channel of an image.
 

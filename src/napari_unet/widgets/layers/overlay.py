@@ -189,13 +189,15 @@ def image_block(preview: PreviewedImage, image: Image, layout: AxisLayout) -> Ov
     """
     pixels, flat = preview.image, place_of(layout.labels, preview.view)
     shape = array_shape(image)
-    if layout.channel is None or len(pixels) != layout.channels(shape):
-        return OverlayBlock(layout.channel, flat, pixels[0].astype(np.float32).reshape(flat.shape))
+    # Where the channels are layers of their own, the image's array has no such axis.
+    channel = layout.channel
+    if channel is None or channel >= len(shape) or len(pixels) != shape[channel]:
+        return OverlayBlock(channel, flat, pixels[0].astype(np.float32).reshape(flat.shape))
     if image.rgb:
         colours = _as_colours(pixels, np.dtype(image.dtype))
-        return OverlayBlock(layout.channel, flat, colours.reshape(*flat.shape, 4))
+        return OverlayBlock(channel, flat, colours.reshape(*flat.shape, 4))
     place = place_of(layout, preview.view, len(pixels))
-    before = sum(axis < layout.channel for axis in layout.spatial)
+    before = sum(axis < channel for axis in layout.spatial)
     values = np.moveaxis(pixels.astype(np.float32), 0, before)
     return OverlayBlock(None, place, values.reshape(place.shape))
 

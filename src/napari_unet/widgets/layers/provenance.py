@@ -71,6 +71,23 @@ def provenance(
     return model_provenance(model, predicted, request=asked, probabilities=probabilities)
 
 
+def layer_sources(
+    pairs: Iterable[tuple[Sequence[Layer], Layer | None]],
+) -> list[tuple[Origin, ...]]:
+    """Return where images and what belongs to them came from.
+
+    Parameters
+    ----------
+    pairs : iterable of (sequence of Layer, Layer or None)
+        As of `with_training_layers`; images without a layer are left out.
+    """
+    return [
+        (origin(*channels),) if other is None else (origin(*channels), origin(other))
+        for channels, other in pairs
+        if channels
+    ]
+
+
 def with_training_layers(
     model: TrainedModel,
     names: Mapping[int, str],
@@ -94,11 +111,7 @@ def with_training_layers(
         replace(c, name=names.get(c.value, c.name), color=colours.get(c.value, c.color))
         for c in model.classes
     )
-    sources = [
-        (origin(*channels),) if other is None else (origin(*channels), origin(other))
-        for channels, other in pairs
-    ]
-    return with_sources(model.with_facts(classes=classes), sources)
+    return with_sources(model.with_facts(classes=classes), layer_sources(pairs))
 
 
 def note_time(layers: Iterable[Layer], seconds: float) -> None:

@@ -140,6 +140,21 @@ _in_use: WeakSet[Layer] = WeakSet()
 """Layers that a training has learned from."""
 
 
+_channels: WeakKeyDictionary[Layer, WeakSet[Layer]] = WeakKeyDictionary()
+"""The layers of all channels of an image, by that of its first channel."""
+
+
+def note_channels(channels: Sequence[Image]) -> None:
+    """Take note of the layers of an image: what is made of it lies above all of them.
+
+    Parameters
+    ----------
+    channels : sequence of Image
+        One, or one for each channel. Elsewhere the first one stands for the image.
+    """
+    _channels[channels[0]] = WeakSet(channels)
+
+
 def keep_layers(layers: Iterable[Layer | None]) -> None:
     """Remove none of these layers when a newer result comes, for a training learns from them."""
     _in_use.update(layer for layer in layers if layer is not None)
@@ -211,7 +226,8 @@ def topmost_on(layers: LayerList, image: Image) -> Layer:
     """
     if image not in layers:
         return image
-    place = layers.index(image)
+    channels = _channels.get(image, ())
+    place = max(layers.index(layer) for layer in (image, *channels) if layer in layers)
     while place + 1 < len(layers) and _is_final(layers[place + 1]):
         place += 1
     results = [layer for record in results_on(layers, image) for layer in record.layers]

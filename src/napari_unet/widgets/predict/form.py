@@ -13,13 +13,15 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_unet.data.image import ImageView
 from napari_unet.errors import InputError
+from napari_unet.geometry.axes import find_layout
 from napari_unet.inference.request import Request, find_missing, find_view
 from napari_unet.model import TrainedModel
+from napari_unet.widgets.forms.channels import ChannelChooser
 from napari_unet.widgets.forms.editors import OptionalEdit, SwitchEdit, TextEdit
-from napari_unet.widgets.forms.layer_combo import LayerCombo, MaskCombo
+from napari_unet.widgets.forms.layer_combo import MaskCombo
 from napari_unet.widgets.forms.model_form import form_layout
 from napari_unet.widgets.forms.reading import ReadingLine
-from napari_unet.widgets.layers.layer_data import LayerData, largest_level
+from napari_unet.widgets.layers.layer_data import LayerData, check_paired, largest_level
 from napari_unet.widgets.layers.provenance import origin
 from napari_unet.widgets.models import ModelChooser, ModelFiles, NamedModel, Session, describe_model
 from napari_unet.widgets.predict.compatibility import CompatibilityNotice, find_issues
@@ -47,7 +49,7 @@ TIPS = {
 """Tooltip of each field."""
 
 
-CHANGE = "To change it, choose another model, or rename the axes of the layer."
+CHANGE = "To change it, press Change, or choose another model."
 """How the user changes how the image is read."""
 
 
@@ -58,9 +60,9 @@ class PredictionRequest:
     Parameters
     ----------
     image : Image
-        The layer to predict.
+        The layer to predict, or that of its first channel.
     data : LayerData
-        What that layer holds.
+        What that layer holds, or all channels.
     model : TrainedModel
         What predicts.
     view : ImageView
@@ -71,6 +73,8 @@ class PredictionRequest:
         The layer that tells which pixels are missing.
     probabilities : bool
         Whether layers with the probabilities are wanted, too.
+    channels : tuple of Image
+        The layers of all channels, in order, if they are several.
     """
 
     image: Image
@@ -80,6 +84,7 @@ class PredictionRequest:
     request: Request
     mask: Labels | None
     probabilities: bool
+    channels: tuple[Image, ...] = ()
 
     @property
     def missing(self) -> Any:
@@ -125,7 +130,7 @@ class PredictForm(QWidget):
         self.info = QLabel()
         self.info.setWordWrap(True)
         self.info.setTextFormat(Qt.TextFormat.RichText)
-        self.image = LayerCombo(viewer, Image, "Open an image first")
+        self.image = ChannelChooser(viewer, "Open an image first")
         self.probabilities = SwitchEdit("Probabilities too")
         self.missing = MaskCombo(viewer)
         self.keep_known = SwitchEdit("Keep known pixels")
@@ -157,12 +162,13 @@ class PredictForm(QWidget):
         InputError
             Where model or image are missing, or do not fit together.
         """
-        named, image = self.model.value(), self.image.layer()
+        named = self.model.value()
         if named is None:
             raise InputError("There is no model", todo="Train one, or open a model file")
-        if image is None:
+        layers = self.image.complete()
+        if not layers:
             raise InputError("There is no image to predict", todo="Open one first")
-        model, data = named.model, LayerData.of(image)
+        model, data = named.model, LayerData.of_channels(layers)
         request = Request(
             tile=self.tile.value() or None,
             axes=data.axes,
@@ -172,8 +178,17 @@ class PredictForm(QWidget):
         )
         view = find_view(model, data.data, request)
         mask = self.missing.layer() if model.input_spec.mask else None
+        if mask is not None:
+            check_paired(layers, mask)
         asked = PredictionRequest(
-            image, data, model, view, request, mask, self.probabilities.value()
+            layers[0],
+            data,
+            model,
+            view,
+            request,
+            mask,
+            self.probabilities.value(),
+            layers if len(layers) > 1 else (),
         )
         find_missing(model, view, asked.missing)
         return asked
@@ -185,10 +200,10 @@ class PredictForm(QWidget):
 
     def _export_job(self, path: str) -> ExportJob | None:
         """Return the export of the model, with the chosen image for an example if they fit."""
-        named, image = self.model.value(), self.image.layer()
+        named = self.model.value()
         if named is None:
             return None
-        data = None if image is None else LayerData.of(image)
+        data = self._data()
         if data is None or any(i.kind == "error" for i in find_issues(named.model, data)):
             return ExportJob(named.model, path)
         request = Request(axes=data.axes, rgb=data.rgb)
@@ -200,6 +215,7 @@ class PredictForm(QWidget):
         self.info.setText("" if named is None else describe_model(named.model))
         self.info.setVisible(named is not None)
         self.files.set_exportable(named is not None)
+        self._expect_channels(named)
         if named is None:
             return
         if self.tile.value() is None:
@@ -221,23 +237,70 @@ class PredictForm(QWidget):
     def _show_compatibility(self) -> None:
         """Say how the image is read, and in what it differs from what the model expects."""
         named, mask = self.model.value(), self.missing.layer()
-        image = self.image.layer()
+        problem = self._channel_problem(named)
+        data = None if problem else self._data()
         self.compatibility.compare(
             None if named is None else named.model,
-            None if image is None else LayerData.of(image),
+            data,
             None if mask is None else largest_level(mask),
         )
-        self._show_reading(named, image)
+        if problem:
+            self.compatibility.say(problem, "error")
+        self._show_reading(named, data)
 
-    def _show_reading(self, named: NamedModel | None, image: Image | None) -> None:
-        """Say how the model reads the image; nothing where it cannot."""
+    def _expect_channels(self, named: NamedModel | None) -> None:
+        """Ask for the channels of a model by their names, unless one layer holds all of them."""
+
+        def holds_all(layer: Image) -> bool:
+            if named is None:
+                return False
+            data = LayerData.of(layer)
+            with suppress(InputError):
+                find_view(named.model, data.data, Request(axes=data.axes, rgb=data.rgb))
+                return True
+            return False
+
+        self.image.expect(() if named is None else named.model.channel_names, holds_all)
+
+    def _channel_problem(self, named: NamedModel | None) -> str:
+        """Return why the chosen layers are not the channels of an image; empty where they are."""
+        lacking = self.image.lacking()
+        if named is not None and named.model.channel_names and lacking:
+            known = ", ".join(named.model.channel_names)
+            return (
+                f"The model was trained on the channels {known}. No layer is called "
+                f"{' or '.join(lacking)}: choose the layer of each channel above."
+            )
+        try:
+            self._data()
+        except InputError as error:
+            return str(error)
+        return ""
+
+    def _data(self) -> LayerData | None:
+        """Return the image; None where none is chosen.
+
+        Raises
+        ------
+        InputError
+            Where the chosen layers are not the channels of an image.
+        """
+        layers = self.image.complete()
+        return LayerData.of_channels(layers) if layers else None
+
+    def _show_reading(self, named: NamedModel | None, data: LayerData | None) -> None:
+        """Say how the model reads the image; where it cannot, how the image alone is read."""
+        self.reading.set_layers(self.image.layers() if data is not None else ())
         self.reading.show_text("")
-        if named is None or image is None:
+        if data is None:
             return
-        data = LayerData.of(image)
+        shape, ndim = data.data.shape, 2 if named is None else named.model.config.ndim
         with suppress(InputError):
-            view = find_view(named.model, data.data, Request(axes=data.axes, rgb=data.rgb))
-            self.reading.show_layout(data, view.layout)
+            layout = find_layout(shape, ndim, names=data.axes, rgb=data.rgb)
+            self.reading.show_layout(data, layout)
+            if named is not None:
+                view = find_view(named.model, data.data, Request(axes=data.axes, rgb=data.rgb))
+                self.reading.show_layout(data, view.layout)
 
     def _arrange(self) -> None:
         model_rows = form_layout()

@@ -106,18 +106,18 @@ class PredictPage(QWidget):
         self.footer.begin()
         self._show_state()
 
-    def choose(self, model: NamedModel, layer: Any) -> None:
+    def choose(self, model: NamedModel, *layers: Any) -> None:
         """Choose what to predict.
 
         Parameters
         ----------
         model : NamedModel
             One of the session's models.
-        layer : Image
-            The layer to predict.
+        *layers : Image
+            The layer to predict, or the layers that are its channels, in the order of the model's.
         """
         self.form.model.setValue(model)
-        self.form.image.set_layer(layer)
+        self.form.image.set_layers(layers)
 
     def open_file(self, path: str) -> None:
         """Read a model file or a package in another process, and choose the model."""

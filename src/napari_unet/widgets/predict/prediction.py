@@ -21,6 +21,7 @@ from napari_unet.display import clock
 from napari_unet.errors import NapariUnetError
 from napari_unet.inference.request import PredictionFinished, PredictionStarted, TileDone
 from napari_unet.widgets.layers.provenance import note_time
+from napari_unet.widgets.layers.result_history import note_channels
 from napari_unet.widgets.layers.results import ImageResults, LabelResults, Results
 from napari_unet.widgets.predict.form import PredictionRequest
 from napari_unet.widgets.qt.event_thread import EventRunner
@@ -88,6 +89,7 @@ class PredictionRun(QObject):
 
     def start(self, asked: PredictionRequest) -> None:
         """Start a prediction."""
+        note_channels(asked.channels or (asked.image,))
         self.beginning.emit(asked.image)
         try:
             job = self.prepare(asked)
@@ -104,13 +106,21 @@ class PredictionRun(QObject):
         if model.target is None:
             shown = asked.probabilities
             results = LabelResults(
-                self._viewer, asked.image, model, view, probabilities=shown, parent=self
+                self._viewer,
+                asked.image,
+                model,
+                view,
+                probabilities=shown,
+                parent=self,
+                channels=asked.channels,
             )
             if results.kept is not None:
                 request = replace(request, output="probabilities")
         else:
             made_with = asked.described()
-            results = ImageResults(self._viewer, asked.image, model, view, made_with, self)
+            results = ImageResults(
+                self._viewer, asked.image, model, view, made_with, self, asked.channels
+            )
         results.mainRemoved.connect(self._stop_without_result)
         self._results = results
         mask = None if asked.mask is None else Readable(asked.missing)

@@ -6,30 +6,32 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from napari import Viewer
-from napari.layers import Image
 from qtpy.QtCore import QSize, Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_unet.errors import InputError, NapariUnetError
-from napari_unet.geometry.axes import ChannelAxis
+from napari_unet.geometry.axes import AxisLayout, ChannelAxis
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.tasks.network_options import NetworkOptions
 from napari_unet.tasks.options import Task, default_learning_rate, options_of
-from napari_unet.tasks.plan import TrainingPlan
+from napari_unet.tasks.plan import ImageShape, TrainingPlan
 from napari_unet.widgets.forms.advanced import AdvancedSettings
+from napari_unet.widgets.forms.channels import ChannelChooser
 from napari_unet.widgets.forms.editors import BudgetEdit, ChoiceEdit
-from napari_unet.widgets.forms.layer_combo import LayerCombo
 from napari_unet.widgets.forms.model_form import form_layout
 from napari_unet.widgets.forms.network import NetworkEditor
+from napari_unet.widgets.forms.pairs import PairsTable
 from napari_unet.widgets.forms.reading import ReadingLine
-from napari_unet.widgets.layers.layer_data import RGBA, LayerData, array_shape
+from napari_unet.widgets.layers.layer_data import RGBA, LayerData, check_paired
 from napari_unet.widgets.models import Session, StartChooser
 from napari_unet.widgets.qt.style import Section, heading
+from napari_unet.widgets.qt.text import sizes
 from napari_unet.widgets.train.request import TrainRequest
 
 TIPS = {
-    "Image": "The image to train on: 2D or 3D, with or without time and channels, or RGB.",
+    "Image": "The image to train on: 2D or 3D, with or without time and channels, or RGB. Press + "
+    "if each channel is a layer of its own.",
     "Start from": "Scratch: a new network. A model: the training continues from its weights.",
     "Network": "A larger network can learn more, but is slower. Custom: you set every layer.",
     "Budget": "Length of the training. “Stop” ends it early and keeps the model.",
@@ -39,10 +41,7 @@ GIVEN = "The model to start from decides this. Start from scratch to set it."
 """Tooltip of fields that a model to start from decides."""
 
 
-CHANGE = (
-    "To change it, set Dimensions below, or the channel axis under Advanced; or rename the axes of "
-    "the layer."
-)
+CHANGE = "To change it, press Change, or set Dimensions below, or the channel axis under Advanced."
 """How the user changes how the image is read."""
 
 PANEL = {"keep_history": True, "make_way": True}
@@ -84,6 +83,7 @@ class TaskForm(QWidget):
     edited = Signal()
     explained = Signal(str)
     failed = Signal(object)
+    pairs: PairsTable
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class TaskForm(QWidget):
         self._options = options_of(task)
         self._continued = False
         self._tips = {**TIPS, **tips}
-        self.image = LayerCombo(viewer, Image, "Open an image first")
+        self.image = ChannelChooser(viewer, "Open an image first")
         self.ndim = ChoiceEdit(dimensions)
         self.start = StartChooser(session or Session.of(viewer), task)
         sizes = [(s, s.capitalize()) for s in ("small", "medium", "large")]
@@ -138,6 +138,10 @@ class TaskForm(QWidget):
     def layers(self) -> list[tuple[Any, Any]]:
         """Return the image and what goes with it, pair by pair; None if nothing is chosen."""
         raise NotImplementedError
+
+    def channels(self) -> list[tuple[Any, ...]]:
+        """Return the layers of each image: one, or one for each channel."""
+        return [self.image.layers(), *self.pairs.channels()]
 
     def names(self) -> dict[int, str]:
         """Return the names of classes by label value, as far as the user gave any."""
@@ -190,13 +194,13 @@ class TaskForm(QWidget):
         self.image.release()
 
     def _picture(self) -> LayerData:
-        layer = self.image.layer()
-        if layer is None:
+        layers = self.image.complete()
+        if not layers:
             raise InputError(
                 "There is no image to train on",
                 todo="Open one, or a sample: File > Open Sample > U-Net Live",
             )
-        return LayerData.of(layer)
+        return LayerData.of_channels(layers)
 
     def value(self, image: LayerData, other: tuple[int, ...] | None) -> NetworkOptions:
         """Return all options as they are set.
@@ -214,8 +218,19 @@ class TaskForm(QWidget):
             Where one is out of its range, or the image has no such channel axis.
         """
         options = self.advanced.value(self._settings())
+        if image.channel_names and options.channel_axis != "auto":
+            raise InputError(
+                "The channels are layers of their own, so there is no channel axis to set",
+                got=f"channel axis {options.channel_axis}",
+                todo="Set the channel axis under Advanced to auto, or choose a single layer",
+            )
         spacing = image.spacing(image.channel(options.channel_axis, other))
-        layer = {"axes": image.axes, "rgb": image.rgb, "spacing": spacing}
+        layer = {
+            "axes": image.axes,
+            "rgb": image.rgb,
+            "spacing": spacing,
+            "channel_names": image.channel_names,
+        }
         return options.model_copy(update=layer)
 
     def _settings(self) -> dict[str, Any]:
@@ -263,15 +278,51 @@ class TaskForm(QWidget):
         self.advanced.replan(hidden=self._above.isVisible())
 
     def _show_reading(self, plan: TrainingPlan | NapariUnetError | None) -> None:
-        """Say how the image is read in this plan, or why it cannot be."""
-        layer = self.image.layer()
-        if isinstance(plan, NapariUnetError):
-            self.reading.show_problem(str(plan))
-            self.explained.emit(str(plan))
-        elif plan is None or layer is None or array_shape(layer) != plan.images[0].shape:
-            self.reading.show_text("")
-        else:
-            self.reading.show_layout(LayerData.of(layer), plan.layouts[0])
+        """Say how the image is read, or why it cannot be.
+
+        Parameters
+        ----------
+        plan : TrainingPlan, NapariUnetError or None
+            The plan of the training, or why there is none; None where a layer is not chosen yet.
+        """
+        self.reading.set_layers(self.image.layers())
+        try:
+            picture = self._picture() if self.image.layers() else None
+            if picture is None:
+                self.reading.show_text("")
+            elif isinstance(plan, NapariUnetError):
+                self.reading.show_problem(str(plan))
+                self.explained.emit(str(plan))
+            elif plan is not None and tuple(picture.data.shape) == plan.images[0].shape:
+                more = map(LayerData.of_channels, filter(None, self.channels()[1:]))
+                self.reading.show_layout(
+                    picture, plan.layouts[0], list(zip(more, plan.layouts[1:], strict=False))
+                )
+                self.reading.set_details(_details(plan))
+            else:
+                self._check_places()
+                self.reading.show_layout(picture, self._layout_alone(picture))
+        except InputError as error:
+            self.reading.show_problem(str(error))
+            self.explained.emit(str(error))
+
+    def _check_places(self) -> None:
+        """Check that what goes with the image lies upon it, if that is chosen.
+
+        Raises
+        ------
+        InputError
+            Where it does not.
+        """
+        _, other = self.layers()[0]
+        layers = self.image.layers()
+        if layers and other is not None:
+            check_paired(layers, other)
+
+    def _layout_alone(self, picture: LayerData) -> AxisLayout:
+        """Return how an image is read as long as nothing that goes with it is chosen."""
+        ndim = self._ndim() or 2
+        return ImageShape.of(picture.data.shape, ndim, self.value(picture, None)).layout
 
     def _changed(self) -> None:
         self._replan()
@@ -323,6 +374,13 @@ class TaskForm(QWidget):
             editor.setAccessibleName(text.replace("\n", " "))
             rows.addRow(label, editor)
         return rows
+
+
+def _details(plan: TrainingPlan) -> str:
+    """Return what a training reads at each step, in words."""
+    unit = "pixels" if plan.ndim == 2 else "voxels"
+    size = sizes(plan.input_shape)
+    return f"At each step the network reads {plan.batch_size} patches of {size} {unit}."
 
 
 class RowLabel(QLabel):

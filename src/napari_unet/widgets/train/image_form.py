@@ -138,7 +138,12 @@ class ImageForm(TaskForm):
             self.other.layerChanged.connect(self._changed)
         if self.method is not None:
             self.method.valueChanged.connect(self._changed)
-        self.pairs_section = PairsSection(viewer, second, lambda: self.layers()[0])
+        self.pairs_section = PairsSection(
+            viewer,
+            second,
+            lambda: (*self.image.layers(), self._other()),
+            lambda: len(self.image.layers()),
+        )
         self.pairs = self.pairs_section.pairs
         self.pairs.valueChanged.connect(self._changed)
         self._arrange(second)
@@ -159,6 +164,12 @@ class ImageForm(TaskForm):
                 "There is no target to train on",
                 todo="Open the clean image of the same scene, and choose it as the target",
             )
+        if layer is not None and layer in self.image.layers():
+            raise InputError(
+                f"“{layer.name}” is a channel of the image and its target as well",
+                todo="Choose another target, or remove that channel",
+            )
+        self._check_places()
         other = None if layer is None else largest_level(layer)
         return TrainRequest(
             self.task,
@@ -323,10 +334,9 @@ class TaskForms(QWidget):
     def _chosen(self) -> None:
         task = self.choice.value()
         self.about.setText(TASKS[task][1])
-        before, image = self.current, self.current.image.layer()
+        before, layers = self.current, self.current.image.layers()
         self.current = self._form(task)
-        if image is not None:
-            self.current.image.set_layer(image)
+        self.current.image.set_layers(layers)
         before.hide()
         self.current.show()
         self.changed.emit()

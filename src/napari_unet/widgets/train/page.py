@@ -76,7 +76,7 @@ class TrainPage(QWidget):
     Attributes
     ----------
     predictionWanted : Signal(object, object)
-        The user wants this `NamedModel` applied to this layer.
+        The user wants this `NamedModel` applied to these layers: an image, or its channels.
     began : Signal()
         A training began.
     tasks : TaskForms
@@ -366,8 +366,7 @@ class TrainPage(QWidget):
         self.footer.show_stopping()
 
     def _predict(self) -> None:
-        image, _ = self.training.pairs[0]
-        self.predictionWanted.emit(self.training.model, image)
+        self.predictionWanted.emit(self.training.model, self.training.channels[0])
 
     def _save(self) -> None:
         named, request = self.training.model, self.training.request
@@ -376,14 +375,14 @@ class TrainPage(QWidget):
         self._saver.save(request.image.name, named.model)
 
     def _layer_removed(self, event: Any) -> None:
-        pairs = self.training.pairs
-        if not any(event.value is layer for pair in pairs for layer in pair):
+        pairs, channels = self.training.pairs, self.training.channels
+        if not any(event.value is layer for some in (*pairs, *channels) for layer in some):
             return
         name = event.value.name
         if self.training.running:
             self.notice.add(
                 REMOVED, f"“{name}” was removed; the training continues with the data that it has."
             )
-        if event.value is pairs[0][0]:
+        if any(event.value is layer for layer in channels[0]):
             self.footer.predict.setEnabled(False)
             self.footer.predict.setToolTip(f"“{name}” was removed from the viewer.")

@@ -101,7 +101,10 @@ class TrainForm(TaskForm):
         self.paint_board = NoticeBoard()
         self.stray_paint = StrayPaint(viewer, self.paint_board, self.labels.layer, self)
         self.pairs_section = PairsSection(
-            viewer, STROKES, lambda: (self.image.layer(), self.labels.layer())
+            viewer,
+            STROKES,
+            lambda: (*self.image.layers(), self.labels.layer()),
+            lambda: len(self.image.layers()),
         )
         self.pairs = self.pairs_section.pairs
         zero = [("unpainted", "unlabelled (ignored)"), ("background", "background")]
@@ -125,6 +128,7 @@ class TrainForm(TaskForm):
                 "There is no Labels layer to train on",
                 todo="Press “New strokes layer” and paint a few strokes of at least two classes",
             )
+        self._check_places()
         return self._request(picture, largest_level(layer), self._more(picture, layer))
 
     def patch_reader(self) -> ReadPatch:

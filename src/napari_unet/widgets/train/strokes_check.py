@@ -289,8 +289,7 @@ class StrokesCheck(QObject):
             return
         text = (
             f"“{layer.name}” is not aligned with “{image.name}”: their scale, position or "
-            "rotation differ. Pixels are matched by their index, not by their position "
-            "on the screen."
+            "rotation differ. Training needs layers that are aligned."
         )
         tip = "Gives the labels the scale, position and rotation of the image."
         align = NoticeAction("Align it with the image", lambda: self._align(channel), tip)

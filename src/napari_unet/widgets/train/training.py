@@ -15,8 +15,8 @@ from napari_unet.geometry.axes import AxisLayout
 from napari_unet.model import TrainedModel
 from napari_unet.training.events import Finished, Snapshot, Started, Stepped
 from napari_unet.widgets.layers.layer_data import RGBA
-from napari_unet.widgets.layers.provenance import origin, with_training_layers
-from napari_unet.widgets.layers.result_history import keep_layers
+from napari_unet.widgets.layers.provenance import layer_sources, with_training_layers
+from napari_unet.widgets.layers.result_history import keep_layers, note_channels
 from napari_unet.widgets.models import NamedModel, Session
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.train.annotation_sync import AnnotationSyncGroup
@@ -61,7 +61,10 @@ class TrainingRun(QObject):
     request : TrainRequest, optional
         What was asked for.
     pairs : list of (Image, Layer or None)
-        The images that are learned from, each with the layer that goes with it.
+        The images that are learned from, each with the layer that goes with it. Of an image whose
+        channels are layers it is the first one.
+    channels : list of tuple of Image
+        The layers of each image: one, or one for each channel.
     started : Started, optional
         The first event of the training.
     model : NamedModel, optional
@@ -81,6 +84,7 @@ class TrainingRun(QObject):
         self.form: TaskForm | None = None
         self.request: TrainRequest | None = None
         self.pairs: list[tuple[Any, Any]] = []
+        self.channels: list[tuple[Any, ...]] = []
         self.started: Started | None = None
         self.model: NamedModel | None = None
         self._latest: Stepped | None = None
@@ -106,14 +110,16 @@ class TrainingRun(QObject):
         InputError
             Where a layer is missing, or a setting is out of its range.
         """
-        sources = tuple(
-            tuple(origin(layer) for layer in pair if layer is not None) for pair in form.layers()
-        )
+        others = (other for _, other in form.layers())
+        sources = tuple(layer_sources(zip(form.channels(), others, strict=True)))
         request = replace(form.request(), sources=sources, **recording)
         self.form = form
         self.pairs = form.layers()
+        self.channels = form.channels()
         self.request = request
-        keep_layers(layer for pair in self.pairs for layer in pair)
+        for channels in self.channels:
+            note_channels(channels)
+        keep_layers(layer for layers in (*self.pairs, *self.channels) for layer in layers)
         self.annotations.follow([x for _, x in self.pairs] if request.is_segmentation else ())
         self._forget()
         self.runner.start(
@@ -185,7 +191,8 @@ class TrainingRun(QObject):
     def add_to_session(self, model: TrainedModel) -> NamedModel:
         """Add a model to those of the session, with the names of its classes and its layers."""
         assert self.request is not None
-        pairs = [((image,), other) for image, other in self.pairs]
+        others = (other for _, other in self.pairs)
+        pairs = list(zip(self.channels, others, strict=True))
         model = with_training_layers(model, self.names(), self.colors(), pairs)
         return self._session.add(self.request.image.name, model)
 
