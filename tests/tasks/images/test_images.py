@@ -20,7 +20,7 @@ from napari_unet.tasks.images.losses import image_loss
 from napari_unet.tasks.images.noise_analysis import choose_method
 from napari_unet.tasks.images.open import open_image_task
 from napari_unet.tasks.images.options import DenoiseOptions, RestoreOptions
-from napari_unet.training.events import Decision, Finished, Started, Warned
+from napari_unet.training.events import Decision, Finished, Preparing, Started, Warned
 
 SMALL = {"size": "small", "steps": 60, "batch_size": 4, "threads": 1}
 
@@ -340,7 +340,7 @@ def test_the_events_of_a_training():
             assert event.image.shape == (1, 40, 40)
             assert 20 < event.image.mean() < 120  # in units
     kinds = [type(e) for e in events]
-    assert kinds[0] is Started
+    assert kinds[:2] == [Preparing, Started]
     assert kinds[-1] is Finished
     assert PreviewedImage in kinds
     assert len(said(events, Decision)) == 1

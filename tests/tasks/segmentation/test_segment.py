@@ -19,7 +19,14 @@ from napari_unet.tasks.network_choice import INPUT_VOXELS
 from napari_unet.tasks.plan import choose_ndim
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.tasks.segmentation.task import SegmentationTask
-from napari_unet.training.events import Finished, Started, Stepped, Validated, Warned
+from napari_unet.training.events import (
+    Finished,
+    Preparing,
+    Started,
+    Stepped,
+    Validated,
+    Warned,
+)
 from tests.tasks.segmentation.annotated import open_annotated
 
 TINY = UNetConfig(encoder=((6,),), bottom=(8,), decoder=((6,),))
@@ -79,13 +86,13 @@ ONE_CLASS = np.where(LABELS == 3, 3, 0)
 )
 def test_what_cannot_be_learned_from_is_refused(image, labels, options, message):
     with pytest.raises(InputError, match=message):
-        next(train(image, labels, **{**FAST, **options}))
+        list(train(image, labels, **{**FAST, **options}))
 
 
 def test_a_network_for_other_dimensions_is_refused():
     image, labels = halves((9, 40, 40))
     with pytest.raises(InputError, match="got a 2D network, expected a 3D one"):
-        next(train(image, labels, **FAST, ndim=3))
+        list(train(image, labels, **FAST, ndim=3))
 
 
 @pytest.mark.parametrize(
@@ -181,7 +188,7 @@ def test_what_the_user_should_know_is_said_first():
         "0.02% of the pixels are not finite (NaN or infinite); they are ignored.",
         "Few pixels are painted of class 7: 10. More strokes will help.",
     ]
-    assert [type(e) for e in events[:3]] == [Started, Warned, Warned]
+    assert [type(e) for e in events[:4]] == [Preparing, Started, Warned, Warned]
 
 
 def test_where_nothing_is_held_out_there_is_no_validation_and_that_is_said():
