@@ -44,6 +44,15 @@ class NormalisationEntry(TypedDict):
             ),
         ]
     ]
+    variety: NotRequired[
+        Annotated[
+            tuple[float, float],
+            Field(
+                description="How far the images of the training are from that at most: distance "
+                "of the percentiles, ratio of the noise."
+            ),
+        ]
+    ]
 
 
 class ClassEntry(TypedDict):

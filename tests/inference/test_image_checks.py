@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 import napari_unet
 from napari_unet import UnlikeTrainingWarning
-from napari_unet.data.normalisation import fit_to_classes
+from napari_unet.data.normalisation import Normalisation, fit_to_classes
 from napari_unet.data.source import open_source
 from napari_unet.inference.image_checks import spacing_differences
 from napari_unet.inference.predictor import predict_events
@@ -39,6 +40,18 @@ def told(model: TrainedModel, image: NDArray[np.float64], **request: object) -> 
 
 def test_nothing_is_said_of_an_image_like_those_of_the_training(model):
     assert told(model, nuclei(0.1, seed=5)) == told(model, nuclei(0.3, seed=6)) == ()
+
+
+@pytest.mark.parametrize("per_image", [True, False])
+def test_nothing_is_said_of_the_images_of_the_training_however_unlike_each_other(per_image):
+    images = [nuclei(), 200 - nuclei(seed=1), 5 * nuclei(seed=2)]
+    images.append(nuclei(seed=3) + np.random.default_rng(0).normal(0, 9, nuclei().shape))
+    fitted, _ = fit_to_classes([view_of(x) for x in images], "mean_sd", per_image=per_image)
+    fitted = Normalisation.from_dict(json.loads(json.dumps(fitted.to_dict())))
+    weights = weights_of(build_network(TINY))
+    model = TrainedModel(TINY, weights, fitted, classes=(ClassInfo(1), ClassInfo(2)))
+    assert [told(model, image) for image in images] == [()] * len(images)
+    assert told(model, images[0] * np.nan)
 
 
 def test_another_exposure_is_said_only_where_it_matters(model):

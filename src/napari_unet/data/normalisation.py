@@ -62,6 +62,8 @@ class Normalisation:
     per_image : bool
         Whether each further image is measured too, and normalised such that it becomes like the
         reference, see `for_image`; else all images are normalised alike.
+    variety : (float, float)
+        Largest `distance` from the reference among the images that it was fitted to.
 
     Raises
     ------
@@ -76,6 +78,7 @@ class Normalisation:
     limits: tuple[tuple[float, float], ...] = ()
     reference: tuple[ChannelStatistics, ...] = ()
     per_image: bool = False
+    variety: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         valid = (
@@ -159,6 +162,37 @@ class Normalisation:
             scales.append(scale * gain)
         return replace(self, offset=tuple(offsets), scale=tuple(scales), per_image=False)
 
+    def distance(
+        self, statistics: Sequence[ChannelStatistics], used: Normalisation
+    ) -> tuple[float, float]:
+        """Return how far an image, normalised, is from the reference.
+
+        Parameters
+        ----------
+        statistics : sequence of ChannelStatistics
+            What was measured of the image, per channel.
+        used : Normalisation
+            What it is normalised by.
+
+        Returns
+        -------
+        intensities : float
+            Largest difference of a percentile, in the range of the reference; mean over channels.
+        noise : float
+            Largest ratio of its noise to that of the reference; 1 where that has none.
+        """
+        intensities = []
+        ratios = [0.0]
+        for i, (here, there) in enumerate(zip(statistics, self.reference, strict=True)):
+            if self.scale[i] >= IGNORED_SCALE:
+                continue
+            now = (np.array(here.percentiles) - used.offset[i]) / used.scale[i]
+            then = (np.array(there.percentiles) - self.offset[i]) / self.scale[i]
+            intensities.append(float(np.abs(now - then).max() / max(then[2] - then[0], 1e-12)))
+            noise = there.noise / self.scale[i]
+            ratios.append(here.noise / used.scale[i] / noise if noise else 1.0)
+        return float(np.mean(intensities)) if intensities else 0.0, max(ratios) or 1.0
+
     def of_samples(self, samples: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
         """Return normalised samples of each channel, of any number, in double precision."""
         channels = zip(samples, self.offset, self.scale, strict=True)
@@ -197,6 +231,7 @@ class Normalisation:
             "limits": [list(pair) for pair in self.limits],
             "reference": [channel.to_list() for channel in self.reference],
             "per_image": self.per_image,
+            "variety": list(self.variety) if self.reference else [],
         }
         return plain | {name: values for name, values in more.items() if values}
 
@@ -217,7 +252,9 @@ class Normalisation:
             measured = values.get("reference", ())
             reference = tuple(ChannelStatistics(*map(float, channel)) for channel in measured)
             per_image = bool(values.get("per_image", False))
-            return cls(values["kind"], offset, scale, noise, limits, reference, per_image)
+            distance, ratio = map(float, values.get("variety", (0.0, 1.0)))
+            variety = distance, ratio
+            return cls(values["kind"], offset, scale, noise, limits, reference, per_image, variety)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError("This is not a normalisation", got=values) from error
 
@@ -329,7 +366,10 @@ def fit_to_classes(
     fitted = [_fit_channel(values, kind) for values in samples]
     offset, scale = zip(*fitted, strict=True)
     limits = tuple(_limits(values, *one) for values, one in zip(samples, fitted, strict=True))
-    return Normalisation(kind, offset, scale, (), limits, reference, per_image), finite_fraction
+    fitted_to = Normalisation(kind, offset, scale, (), limits, reference, per_image)
+    distances = [fitted_to.distance(one, fitted_to.for_image(one)) for one in clear or measured]
+    intensities, ratios = zip(*distances, strict=True)
+    return replace(fitted_to, variety=(max(intensities), max(ratios))), finite_fraction
 
 
 def _alike_samples(

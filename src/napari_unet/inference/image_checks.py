@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from napari_unet.data.normalisation import IGNORED_SCALE, Normalisation
 from napari_unet.data.pixel_statistics import ChannelStatistics
 from napari_unet.model import TrainedModel
@@ -18,6 +16,9 @@ normalisation, and 0.9 where fluorescence is inverted."""
 FAR_NOISE = 4.0
 """Ratio of noise, after the normalisation, to that of the training that is unlike it; within eight
 sets of images it is at most 2.9."""
+
+FARTHER = 1.2
+"""Distance, as a multiple of the largest among the training's own images, that is unlike them."""
 
 FAR_SPACING = 1.5
 """Ratio of voxel sizes, image to training or the reverse, that is unlike it."""
@@ -103,31 +104,23 @@ def _unlike_reference(
     statistics: Sequence[ChannelStatistics], used: Normalisation, trained: Normalisation
 ) -> Iterator[str]:
     """Yield in what an image, normalised, differs from what was measured in the training."""
-    distances = []
-    ratios = []
-    faint = []
-    for i, (here, there) in enumerate(zip(statistics, trained.reference, strict=True)):
-        if trained.scale[i] >= IGNORED_SCALE:
-            continue
-        now = (np.array(here.percentiles) - used.offset[i]) / used.scale[i]
-        then = (np.array(there.percentiles) - trained.offset[i]) / trained.scale[i]
-        distances.append(float(np.abs(now - then).max() / max(then[2] - then[0], 1e-12)))
-        noise = there.noise / trained.scale[i]
-        ratios.append(here.noise / used.scale[i] / noise if noise else 1.0)
-        faint.append(there.shows_contrast and not here.shows_contrast)
+    pairs = zip(statistics, trained.reference, trained.scale, strict=True)
+    known = [(here, there) for here, there, scale in pairs if scale < IGNORED_SCALE]
+    faint = [there.shows_contrast and not here.shows_contrast for here, there in known]
     if faint and all(faint):
         yield (
             "Hardly anything stands out from the noise, unlike in the training: the image is "
             "almost empty, or very dim"
         )
         return
-    if distances and float(np.mean(distances)) > FAR_INTENSITIES:
+    intensities, noise = trained.distance(statistics, used)
+    if intensities > max(FAR_INTENSITIES, FARTHER * trained.variety[0]):
         yield (
             "Dark and bright pixels are distributed unlike those of the training: it has another "
             "contrast or other content"
         )
-    if ratios and max(ratios) > FAR_NOISE:
-        yield f"It is {max(ratios):.0f} times as noisy as the images of the training"
+    if noise > max(FAR_NOISE, FARTHER * trained.variety[1]):
+        yield f"It is {noise:.0f} times as noisy as the images of the training"
 
 
 def spacing_differences(trained: Sequence[float], here: Sequence[float]) -> Iterator[str]:
