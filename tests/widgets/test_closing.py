@@ -165,3 +165,30 @@ def test_nothing_painted_is_changed_by_a_name(room):
     before = layer.data.copy()
     room.form.strokes.table.item(0, 1).setText("cell")
     assert np.array_equal(layer.data, before)
+
+
+def test_a_new_panel_begins_with_the_settings_of_the_strokes(room):
+    _, layer = room.open(*two_classes())
+    room.counted({1: 288, 2: 288})
+    room.form.zero.setValue("background")
+    room.form.advanced.form.editors["batch_size"].setValue(3)
+    room.train(2)
+    json.dumps(layer.metadata[STROKES])
+    panel = UNetPanel(room.viewer)
+    form = panel.train.form
+    assert form.budget.value() == {"steps": 2}
+    assert form.net_size.value() == "small"
+    assert form.zero.value() == "background"
+    assert form.advanced.form.editors["batch_size"].value() == 3
+    panel.release()
+    panel.deleteLater()
+
+
+def test_settings_of_another_version_are_passed_over(room):
+    _, layer = room.open(*two_classes())
+    layer.metadata[STROKES] = {"settings": {"no_such_option": 1}, "class_names": {"1": "cell"}}
+    panel = UNetPanel(room.viewer)
+    assert panel.train.form.net_size.value() == "medium"
+    assert panel.train.form.names()[1] == "cell"
+    panel.release()
+    panel.deleteLater()

@@ -174,6 +174,9 @@ class TaskForm(QWidget):
         if ndim is not None:
             self.ndim.setValue(ndim)
 
+    def remember_settings(self, options: NetworkOptions) -> None:
+        """Keep the settings of a training that began, where the task has a place for them."""
+
     def restore_layers(self, layers: Sequence[tuple[Any, ...]]) -> None:
         """Choose the layers of an earlier training, pair by pair."""
         raise NotImplementedError

@@ -142,6 +142,8 @@ class TrainPage(QWidget):
         except NapariUnetError as error:
             self.show_problem(error)
             return
+        if self.training.request is not None:
+            self.form.remember_settings(self.training.request.options)
         self.began.emit()
         self.live.begin()
         self.progress.clear()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +13,10 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from napari_unet.errors import InputError
+from napari_unet.errors import InputError, NapariUnetError
 from napari_unet.geometry.axes import ChannelAxis
 from napari_unet.tasks.network_options import NetworkOptions
+from napari_unet.tasks.options import parse_options
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.widgets.forms.augmentation import AugmentEdit
 from napari_unet.widgets.forms.augmentation_preview import ReadPatch, built_in_patch
@@ -22,7 +24,14 @@ from napari_unet.widgets.forms.editors import ChoiceEdit
 from napari_unet.widgets.forms.layer_combo import LayerCombo
 from napari_unet.widgets.forms.pairs import PairedLayer, PairsSection, may_belong
 from napari_unet.widgets.layers.factory import strokes_layer
-from napari_unet.widgets.layers.layer_data import RGBA, LayerData, array_shape, largest_level
+from napari_unet.widgets.layers.layer_data import (
+    RGBA,
+    LayerData,
+    array_shape,
+    largest_level,
+    remember,
+    remembered,
+)
 from napari_unet.widgets.layers.paintable import begin_painting
 from napari_unet.widgets.layers.view_geometry import ViewGeometry
 from napari_unet.widgets.models import Session
@@ -61,6 +70,10 @@ STROKES = PairedLayer(
     "Labels layer",
     more="More images with strokes",
 )
+
+
+OF_LAYERS = ("axes", "channel_names", "class_colors", "class_names", "region", "rgb", "spacing")
+"""Options that the layers decide, and that are not remembered."""
 
 
 class TrainForm(TaskForm):
@@ -113,6 +126,7 @@ class TrainForm(TaskForm):
         self._connect()
         self._image_changed()
         self._labels_changed()
+        self._recall_settings()
 
     def request(self) -> TrainRequest:
         """Return the training as it is set; the labels are not copied.
@@ -169,6 +183,20 @@ class TrainForm(TaskForm):
     def layers(self) -> list[tuple[Any, Any]]:
         """Return the image and the labels layer of each pair; None if none is chosen."""
         return [(self.image.layer(), self.labels.layer()), *self.pairs.layers()]
+
+    def remember_settings(self, options: NetworkOptions) -> None:
+        """Keep the settings of a training that began in the metadata of its strokes."""
+        layer = self.labels.layer()
+        if layer is not None:
+            remember(layer, settings=options.model_dump(mode="json", exclude=set(OF_LAYERS)))
+
+    def _recall_settings(self) -> None:
+        """Show the settings that the strokes were learned from with before, if there are any."""
+        layer = self.labels.layer()
+        settings = None if layer is None else remembered(layer, "settings")
+        if isinstance(settings, Mapping):
+            with suppress(NapariUnetError):  # they are of another version
+                self.restore(parse_options("segment", settings))
 
     def restore(self, options: NetworkOptions, ndim: int | None = None) -> None:
         """Show the settings of an earlier training, and the names of its classes."""
