@@ -18,7 +18,7 @@ from napari_unet.geometry.region import Region
 from napari_unet.model import ClassInfo, TrainedModel, weights_of
 from napari_unet.network.build import build_network
 from napari_unet.network.unet_config import UNetConfig
-from napari_unet.training.events import Finished, Resolved, Started, Warned
+from napari_unet.training.events import Finished, Preparing, Resolved, Started, Warned
 from napari_unet.widgets.models import FILE, FRESH, Session
 from napari_unet.widgets.train.segmentation_form import GIVEN, TrainForm
 from napari_unet.workers.process import InProcessWorker
@@ -160,13 +160,15 @@ def test_it_waits_for_the_strokes_and_begins_by_itself(form, viewer):
     viewer.add_labels(np.zeros((64, 64), np.uint8))
     request, opened = quick(form.request()), []
     events = request.events(InProcessWorker(), Control(), opened.extend)
-    waiting = next(events)
+    waiting = next(e for e in events if not isinstance(e, Preparing))
     assert isinstance(waiting, Warned)
     assert "one stroke of each of two labels" in waiting.message
     for value, column in ((1, 6), (2, 52)):
         stroke = (Region((8, column), (56, column + 6)), np.full((48, 6), value))
         threading.Timer(0.1 * value, opened[0].write, stroke).start()
-    assert isinstance(next(e for e in events if not isinstance(e, Warned | Resolved)), Started)
+    assert isinstance(
+        next(e for e in events if not isinstance(e, Warned | Resolved | Preparing)), Started
+    )
     assert isinstance(list(events)[-1], Finished)
 
 
@@ -176,7 +178,7 @@ def test_stopped_while_it_waits_it_ends_without_a_model(form, viewer):
     viewer.add_labels(np.zeros((64, 64), np.uint8))
     control = Control()
     events = quick(form.request()).events(InProcessWorker(), control)
-    waiting = next(events)
+    waiting = next(e for e in events if not isinstance(e, Preparing))
     assert isinstance(waiting, Warned)
     control.stop()
     assert list(events) == [Resolved(waiting.message)]
