@@ -13,13 +13,14 @@ from napari.utils._proxies import PublicOnlyProxy
 from npe2 import PluginManifest
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QDockWidget
+from qtpy.QtWidgets import QDockWidget, QLabel
 
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.errors import InputError
 from napari_unet.model import TrainedModel
 from napari_unet.network.unet_config import UNetConfig
 from napari_unet.widgets.panel import (
+    TITLE,
     PanelHost,
     find_host,
     find_panel,
@@ -98,6 +99,21 @@ def test_both_menu_entries_lead_to_one_panel(viewer, plugin, qtbot):
     assert panel.tabs.currentWidget() is panel.train
     qtbot.waitUntil(lambda: gone(dock_predict))
     assert find_panel(viewer) is panel
+
+
+@pytest.mark.parametrize("first", ["Train", "Predict"])
+def test_the_title_of_the_dock_is_true_of_both_pages(viewer, plugin, qtbot, first):
+    place, host = viewer.window.add_plugin_dock_widget(NAME, first)
+
+    def titles():
+        bar = place.titleBarWidget()
+        return {place.windowTitle(), *(label.text() for label in bar.findChildren(QLabel))} - {""}
+
+    qtbot.waitUntil(lambda: titles() == {TITLE})
+    host.panel.show_page("predict")
+    place.setFloating(True)  # napari makes another title bar
+    qtbot.waitUntil(lambda: titles() == {TITLE})
+    assert list(viewer.window.dock_widgets) == [f"{first} ({NAME})"]
 
 
 def test_what_runs_goes_on_when_the_panel_moves(viewer, qtbot):

@@ -123,7 +123,7 @@ class Normalisation:
                 "The image has another number of channels than the normalisation",
                 got=len(x),
                 expected=len(self.offset),
-                todo="Choose an image with the same channels, or set the channel axis",
+                todo="Choose an image with as many channels",
             )
         out = np.empty(x.shape, np.float32)
         with np.errstate(over="ignore", invalid="ignore"):

@@ -140,7 +140,7 @@ def find_view(model: TrainedModel, image: object, request: Request) -> ImageView
             "The image has other channels than the model",
             got=f"{found} in an image of shape {source.shape}",
             expected=f"{wanted}",
-            todo="Set the channel axis, or train a model on this kind of image",
+            todo="Choose an image with as many channels, or train a model on this kind of image",
         )
     spec = model.input_spec
     return ImageView(source, layout, spec.context_planes, spec.periodic_axes, spec.border)

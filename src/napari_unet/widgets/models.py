@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -12,12 +14,13 @@ from weakref import WeakKeyDictionary, finalize
 
 from napari.components import ViewerModel
 from napari.utils.notifications import show_info
-from qtpy.QtCore import QObject, QSignalBlocker, Signal
+from qtpy.QtCore import QObject, QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QWidget
 
-from napari_unet.display import count, duration, hex_colour, rgb8
+from napari_unet.display import count, duration, hex_colour, rgb8, score_text
 from napari_unet.errors import InputError
 from napari_unet.model import SUFFIX, ClassInfo, TrainedModel, load_model
+from napari_unet.training.metrics import mean
 from napari_unet.widgets.layers.layer_data import class_colour
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.qt.style import guard_wheel
@@ -123,15 +126,17 @@ class Session(QObject):
         """Return the session of a viewer, which outlives its panel."""
         return _sessions.setdefault(viewer, cls())
 
-    def add(self, name: str, model: TrainedModel) -> NamedModel:
+    def add(self, name: str, model: TrainedModel, trained: datetime | None = None) -> NamedModel:
         """Add a model, unless one with the same architecture and weights is there already.
 
         Parameters
         ----------
         name : str
-            What to call it; the beginning of its ID is appended.
+            The image or the file; time and score are appended, and a number where that is taken.
         model : TrainedModel
             The model.
+        trained : datetime, optional
+            When it was trained.
 
         Returns
         -------
@@ -141,10 +146,18 @@ class Session(QObject):
         for known in self.models:
             if known.model.digest == model.digest:
                 return known
-        added = NamedModel(f"{name} · {model.digest[:8]}", model)
+        clock = "" if trained is None else f"{trained.astimezone():%H:%M}"
+        full = " · ".join(filter(None, (name, clock, score_of(model))))
+        added = NamedModel(self._free_name(full), model)
         self.models.append(added)
         self.modelAdded.emit(added)
         return added
+
+    def _free_name(self, wanted: str) -> str:
+        """Return a name that no model has: the wanted one, or with a number."""
+        names = {known.name for known in self.models}
+        numbers = (f"{wanted} ({number})" for number in itertools.count(2))
+        return next(name for name in itertools.chain([wanted], numbers) if name not in names)
 
 
 _sessions: WeakKeyDictionary[ViewerModel, Session] = WeakKeyDictionary()
@@ -311,6 +324,7 @@ class ModelChooser(QComboBox):
 
     def _add(self, named: NamedModel) -> None:
         self.addItem(named.name)
+        self.setItemData(self.count() - 1, _id_tip(named), Qt.ItemDataRole.ToolTipRole)
         self.setCurrentIndex(self.count() - 1)
 
 
@@ -350,14 +364,26 @@ def _training(facts: dict[str, Any]) -> str:
     if "seconds" in facts:
         parts.append(duration(float(facts["seconds"])))
     validation = facts.get("validation", {})
-    scores = [s for s in validation.get("IoU", ()) if s is not None]
-    if scores:
-        parts.append(f"IoU {sum(scores) / len(scores):.2f}")
+    if "IoU" in validation:
+        parts.append(f"IoU {score_text(mean(validation['IoU']))}")
     elif "PSNR" in validation:
         parts.append(f"PSNR {validation['PSNR']:.1f} dB")
-    elif "IoU" not in validation and "loss" in validation:
+    elif "loss" in validation:
         parts.append(f"held-out loss {validation['loss']:.3g}")
     return ", ".join(parts)
+
+
+def score_of(model: TrainedModel) -> str:
+    """Return how good a model was on what was held out: ``IoU 0.83``; empty where unknown."""
+    validation = model.training.get("validation") or {}
+    overlap = mean(validation.get("IoU", ()))
+    if overlap is not None:
+        return f"IoU {overlap:.2f}"
+    return f"PSNR {validation['PSNR']:.1f} dB" if "PSNR" in validation else ""
+
+
+def _id_tip(named: NamedModel) -> str:
+    return f"{named.name}\nModel ID {named.model.digest[:8]}"
 
 
 FRESH = "scratch"
@@ -427,6 +453,8 @@ class StartChooser(QComboBox):
         with QSignalBlocker(self):
             self.clear()
             self.addItems([FRESH, *(named.name for named in models), FILE])
+            for row, named in enumerate(models, start=1):
+                self.setItemData(row, _id_tip(named), Qt.ItemDataRole.ToolTipRole)
             self.setCurrentIndex(models.index(self._chosen) + 1 if self._chosen else 0)
 
     def _models(self) -> list[NamedModel]:

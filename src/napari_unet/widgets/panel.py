@@ -11,6 +11,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import (
     QDockWidget,
+    QLabel,
     QMainWindow,
     QSizePolicy,
     QTabWidget,
@@ -30,6 +31,9 @@ Page = Literal["train", "predict"]
 
 PLUGIN = "napari-unet-live"
 """The name under which napari knows this plugin."""
+
+TITLE = "U-Net Live"
+"""Title of the dock, whichever page is in front."""
 
 TOGGLE_KEY = "Shift-T"
 """Starts or stops the training."""
@@ -184,13 +188,35 @@ class PanelHost(QWidget):
         return panel
 
     def event(self, event: QEvent | None) -> bool:
-        """Keep the panel when the dock is closed: napari then takes this widget out of it."""
+        """Keep the panel when the dock is closed: napari then takes this widget out of it.
+
+        Where it is docked, the dock gets its title.
+        """
         changed = event is not None and event.type() == QEvent.Type.ParentChange
+        dock = self.parent()
+        if changed and isinstance(dock, QDockWidget):
+            dock.topLevelChanged.connect(self._name_soon)
+            dock.dockLocationChanged.connect(self._name_soon)
+            self._name_soon()
         if changed and self.parent() is None:
             if self.panel is not None:
                 _keep(self.hand_over())
             self.deleteLater()
         return super().event(event)
+
+    def _name_soon(self, _: Any = None) -> None:
+        later(self, self._name_dock)
+
+    def _name_dock(self) -> None:
+        """Name the dock after the plugin; napari names it after the menu's entry, a page."""
+        dock = self.parent()
+        if not isinstance(dock, QDockWidget):
+            return
+        bar = dock.titleBarWidget()
+        for label in [] if bar is None else bar.findChildren(QLabel):
+            if label.text() == dock.windowTitle() or label.text() == getattr(dock, "name", ""):
+                label.setText(TITLE)
+        dock.setWindowTitle(TITLE)
 
 
 _closed: WeakKeyDictionary[Viewer, ref[UNetPanel]] = WeakKeyDictionary()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 
 import numpy as np
@@ -24,6 +25,7 @@ from napari_unet.training.events import (
 )
 from napari_unet.widgets.forms.editors import ChoiceEdit, NumberEdit, SwitchEdit, TextEdit
 from napari_unet.widgets.forms.layer_combo import LayerCombo
+from napari_unet.widgets.models import score_of
 from tests.widgets.conftest import at_rest, two_classes
 
 
@@ -77,7 +79,8 @@ def until_stopped(control):
 def test_a_click_trains_and_leaves_a_model(painted, page):
     painted.train(steps=5)
     (named,) = painted.panel.session.models
-    assert named.name.startswith("picture · ")
+    score = f" · {score_of(named.model)}" if score_of(named.model) else ""
+    assert re.fullmatch(rf"picture · \d\d:\d\d{re.escape(score)}", named.name)
     assert named.model.training["steps"] == 5
     assert page.progress.plot.training.size == 5
     assert page.progress.plot.validation.size >= 1

@@ -35,6 +35,7 @@ from napari_unet.model import TrainedModel
 from napari_unet.runs.folder import MODEL, REPORT
 from napari_unet.runs.listing import RunSummary, differing, list_runs
 from napari_unet.runs.tensorboard import PACKAGE, TensorBoard, open_tensorboard
+from napari_unet.tasks.provenance import SOURCES
 from napari_unet.widgets.models import Session, read_model
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.qt.style import Notice, Palette, style_sheet
@@ -254,7 +255,7 @@ class RunsDialog(QDialog):
             self.use.setEnabled(False)
             self._loader.start_call(partial(_model_of, run))
 
-    def _loaded(self, found: tuple[str, TrainedModel]) -> None:
+    def _loaded(self, found: tuple[str, TrainedModel, datetime | None]) -> None:
         named = self._session.add(*found)
         self.notice.say(
             f"Loaded as {named.name}. Choose it on the Predict page, or under “Start from”."
@@ -316,9 +317,12 @@ def _when(run: RunSummary) -> datetime | str:
     return run.started or run.name
 
 
-def _model_of(run: RunSummary) -> tuple[str, TrainedModel]:
-    """Return the name and the model of a training; to be called in a thread."""
-    return run.name, read_model(str(run.folder / MODEL))[1]
+def _model_of(run: RunSummary) -> tuple[str, TrainedModel, datetime | None]:
+    """Return the image, the model and the time of a training; to be called in a thread."""
+    _, model = read_model(str(run.folder / MODEL))
+    sources = model.training.get(SOURCES) or ()
+    name = sources[0][0]["name"] if sources else run.name
+    return name, model, run.started
 
 
 KEEP = Preference("runs/keep")

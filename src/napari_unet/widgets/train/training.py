@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -194,7 +195,7 @@ class TrainingRun(QObject):
         others = (other for _, other in self.pairs)
         pairs = list(zip(self.channels, others, strict=True))
         model = with_training_layers(model, self.names(), self.colors(), pairs)
-        return self._session.add(self.request.image.name, model)
+        return self._session.add(self.request.image.name, model, datetime.now(UTC))
 
     def release(self) -> None:
         """Stop at once, and disconnect from the layers."""
