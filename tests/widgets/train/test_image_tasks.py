@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,7 @@ from napari_unet.training.events import (
 from napari_unet.widgets.forms.model_form import WeightsEdit
 from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.train.live_preview import LivePreview
+from tests.runs.states import model as toy_model
 from tests.widgets.train.test_page import fake_training, started
 
 FLAT = AxisLayout((), None, (0, 1))
@@ -315,6 +318,62 @@ def test_validation_without_scores_leaves_the_board_away(room, page, monkeypatch
     room.idle()
     assert page.progress.board.isHidden()
     assert page.progress.plot.validation.size == 1
+
+
+def learned(task, step=3):
+    """Return the events of a training that was told to end."""
+    made = replace(toy_model(steps=step), task=task)
+    losses = [Stepped(k, 1.0, 1e-3, float(k), None, None) for k in range(1, step + 1)]
+    return [images_started(), *losses, Finished(made, "budget", step, 9.0)]
+
+
+def test_each_task_keeps_its_own_plot_and_model(room, page, monkeypatch):
+    room.viewer.add_image(noisy(), name="picture")
+    room.viewer.add_image(noisy(), name="good")
+    shown = {}
+    for task, step in (("denoise", 3), ("restore", 5)):
+        record(monkeypatch, learned(task, step))
+        choose(room, task)
+        assert page.progress.isHidden()
+        assert page.footer.save.isHidden()
+        assert page.footer.train.text() == "Train"
+        room.click(page.footer.train)
+        room.idle()
+        shown[task] = page.footer.summary.text(), page.training.model
+    for task, step in (("denoise", 3), ("restore", 5), ("denoise", 3)):
+        choose(room, task)
+        assert not page.progress.isHidden()
+        assert page.progress.plot.training.size == step
+        assert (page.footer.summary.text(), page.training.model) == shown[task]
+        assert page.footer.train.text() == "Train again"
+        assert not page.footer.save.isHidden()
+        assert sum(not each.isHidden() for each in page._progress_of.values()) == 1
+    choose(room, "inpaint")
+    assert page.progress.isHidden()
+    assert page.footer.save.isHidden()
+    assert page.live.bar.isHidden()
+
+
+def test_a_training_that_fails_to_start_leaves_what_was_there(room, page, monkeypatch, notes):
+    room.viewer.add_image(noisy(), name="picture")
+    record(monkeypatch, learned("denoise"))
+    choose(room, "denoise")
+    room.click(page.footer.train)
+    room.idle()
+    before = page.footer.summary.text(), page.training.model
+
+    def refuse(control):
+        raise InputError("No")
+
+    fake_training(monkeypatch, refuse)
+    room.click(page.footer.train)
+    room.idle()
+    assert page.notice.text() == "No."
+    assert not page.progress.isHidden()
+    assert page.progress.plot.training.size == 3
+    assert (page.footer.summary.text(), page.training.model) == before
+    assert not page.footer.save.isHidden()
+    assert page.footer.train.text() == "Train again"
 
 
 def test_only_models_of_the_task_can_be_started_from(room, page, tmp_path):

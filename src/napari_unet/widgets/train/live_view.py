@@ -103,6 +103,25 @@ class LiveView(QObject):
         self.compare.set_layers(None, None)
         self.model_preview.end()
 
+    def recall(self, moment: Snapshot | None) -> None:
+        """Get ready to show more of a training that was recalled.
+
+        Parameters
+        ----------
+        moment : Snapshot, optional
+            The moment of it that was chosen last; None for its end.
+        """
+        training = self._training
+        self._moment = moment
+        self._image_index = 0
+        self.model_preview.end()
+        self.compare.set_layers(None, None)
+        request = training.request
+        self.bar.show_kind(painted=request is not None and request.is_segmentation)
+        if training.started is not None:
+            self._follow_view()
+        self.preview.end()
+
     def show_event(self, event: object) -> None:
         """Show what an event of the training has to show in the viewer."""
         match event:

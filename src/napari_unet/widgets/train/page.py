@@ -85,8 +85,6 @@ class TrainPage(QWidget):
         The training that runs or ran last.
     live : LiveView
         Previews and suggestions in the viewer.
-    progress : TrainingProgress
-        Advice, loss, history and scores.
     footer : TrainFooter
         The buttons.
     runs : RunsBox
@@ -99,6 +97,7 @@ class TrainPage(QWidget):
     def __init__(self, viewer: Viewer, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
+        self._viewer = viewer
         self._worker = session.worker
         self._subscriptions = Subscriptions()
         self._saver = ModelSaver(self)
@@ -106,7 +105,10 @@ class TrainPage(QWidget):
         self.tasks = TaskForms(viewer, session)
         self.training = TrainingRun(viewer, session, self)
         self.live = LiveView(viewer, self.training, session.worker, self)
-        self.progress = TrainingProgress(Palette.of(viewer.theme), self.training.colors)
+        self._palette = Palette.of(viewer.theme)
+        self._progress_of: dict[Any, TrainingProgress] = {}
+        self._progress_box = QVBoxLayout()
+        self._fresh = False
         self.notice = NoticeBoard()
         self.footer = TrainFooter()
         self.runs = RunsBox(viewer, session)
@@ -123,6 +125,20 @@ class TrainPage(QWidget):
     def form(self) -> Any:
         """The form of the chosen task."""
         return self.tasks.current
+
+    @property
+    def progress(self) -> TrainingProgress:
+        """Advice, loss, history and scores of the chosen task."""
+        found = self._progress_of.get(self.form)
+        if found is None:
+            found = TrainingProgress(self._palette, self.training.colors)
+            found.history.moved.connect(self.live.show_moment)
+            found.history.kept.connect(self._keep)
+            found.history.branched.connect(self._branch)
+            found.hide()
+            self._progress_of[self.form] = found
+            self._progress_box.addWidget(found)
+        return found
 
     @property
     def runner(self) -> EventRunner:
@@ -146,7 +162,7 @@ class TrainPage(QWidget):
             self.form.remember_settings(self.training.request.options)
         self.began.emit()
         self.live.begin()
-        self.progress.clear()
+        self._fresh = True
         self.footer.begin()
         self._show_state()
         self._scroll.show_part(self.progress.plot)
@@ -188,7 +204,9 @@ class TrainPage(QWidget):
 
     def set_palette(self, palette: Palette) -> None:
         """Take the colours of a theme."""
-        self.progress.set_palette(palette)
+        self._palette = palette
+        for progress in self._progress_of.values():
+            progress.set_palette(palette)
 
     def release(self) -> None:
         """Stop, and disconnect from the viewer."""
@@ -207,9 +225,10 @@ class TrainPage(QWidget):
         inside.addWidget(self.tasks)
         results = QVBoxLayout()
         results.setContentsMargins(10, 4, 10, 8)
-        parts = (self.notice, self.live.bar, self.live.compare, self.progress, self.runs_section)
-        for part in parts:
+        for part in (self.notice, self.live.bar, self.live.compare):
             results.addWidget(part)
+        results.addLayout(self._progress_box)
+        results.addWidget(self.runs_section)
         inside.addLayout(results)
         inside.addStretch()
         self._scroll = Scroll(content)
@@ -221,19 +240,15 @@ class TrainPage(QWidget):
 
     def _connect(self) -> None:
         footer, training = self.footer, self.training
-        history = self.progress.history
         footer.train.clicked.connect(self.start)
         footer.pause.clicked.connect(lambda: footer.show_paused(training.toggle_pause()))
         footer.stop.clicked.connect(self._stop)
         footer.predict.clicked.connect(self._predict)
         footer.save.clicked.connect(self._save)
-        history.moved.connect(self.live.show_moment)
-        history.kept.connect(self._keep)
-        history.branched.connect(self._branch)
         training.happened.connect(self._show_event)
         training.progressed.connect(self._show_step)
         training.ended.connect(self._show_end)
-        self.tasks.changed.connect(self._show_state)
+        self.tasks.changed.connect(self._recall)
         self.runs_section.opened.connect(self.runs.refresh)
         self.live.said.connect(lambda text: self.notice.say(PLACE, text))
         for about_setup in (self.tasks.failed, training.failed):
@@ -261,10 +276,27 @@ class TrainPage(QWidget):
             done=done,
             again=done and training.form is self.form,
         )
-        self.progress.setVisible(training.started is not None)
+        shown = self.progress
+        for progress in self._progress_of.values():
+            progress.setVisible(progress is shown and training.started is not None)
         self.live.bar.setVisible(running or done)
 
+    def _recall(self) -> None:
+        """Show what there is of the latest training of the chosen task."""
+        training = self.training
+        if not training.running and training.form is not self.form:
+            training.recall(self.form)
+            self.live.recall(self.progress.history.selected)
+            if training.finished is not None:
+                self.footer.begin()
+                self.footer.show_finished(training.finished, self.progress.scores)
+                self._check_image()
+        self._show_state()
+
     def _show_event(self, event: Any) -> None:
+        if isinstance(event, Started) and self._fresh:
+            self._fresh = False
+            self.progress.clear()  # not before: one that fails leaves what was there
         self.progress.show_event(event)
         if isinstance(event, Suggested):
             self.notice.end(PLACE)
@@ -386,5 +418,12 @@ class TrainPage(QWidget):
                 REMOVED, f"“{name}” was removed; the training continues with the data that it has."
             )
         if any(event.value is layer for layer in channels[0]):
+            self._check_image()
+
+    def _check_image(self) -> None:
+        """Offer to predict the image that was learned from only while it is in the viewer."""
+        layers = self._viewer.layers
+        gone = next((layer for layer in self.training.channels[0] if layer not in layers), None)
+        if gone is not None:
             self.footer.predict.setEnabled(False)
-            self.footer.predict.setToolTip(f"“{name}” was removed from the viewer.")
+            self.footer.predict.setToolTip(f"“{gone.name}” was removed from the viewer.")

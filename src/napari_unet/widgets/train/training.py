@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -29,10 +29,24 @@ REFRESH_MS = 1000
 drawings of the plot: each repaints the whole window of the viewer."""
 
 
-class TrainingRun(QObject):
-    """Runs one training after the other, and knows the facts of the latest one.
+@dataclass(frozen=True)
+class TrainingFacts:
+    """What is known of a training: the attributes of `TrainingRun` of the same names."""
 
-    It copies what is painted into the training, and puts the trained model into the session.
+    form: TaskForm | None = None
+    request: TrainRequest | None = None
+    pairs: tuple[tuple[Any, Any], ...] = ()
+    channels: tuple[tuple[Any, ...], ...] = ()
+    started: Started | None = None
+    model: NamedModel | None = None
+    finished: Finished | None = None
+
+
+class TrainingRun(QObject):
+    """Runs one training after the other, and knows the facts of the latest one of each form.
+
+    It copies what is painted into the training, and puts the trained model into the session. The
+    attributes are those of the training that runs, else of the form that was recalled last.
 
     Parameters
     ----------
@@ -70,6 +84,8 @@ class TrainingRun(QObject):
         The first event of the training.
     model : NamedModel, optional
         What it ended with.
+    finished : Finished, optional
+        The last event of the training, if it came to an end.
     """
 
     happened = Signal(object)
@@ -88,6 +104,8 @@ class TrainingRun(QObject):
         self.channels: list[tuple[Any, ...]] = []
         self.started: Started | None = None
         self.model: NamedModel | None = None
+        self.finished: Finished | None = None
+        self._facts_of: dict[TaskForm, TrainingFacts] = {}
         self._latest: Stepped | None = None
         self._after_snapshot: Callable[[Snapshot], None] | None = None
         self._after_end: Callable[[], None] | None = None
@@ -126,6 +144,24 @@ class TrainingRun(QObject):
         self.runner.start(
             partial(request.events, self._session.worker, opened=self.annotations.open)
         )
+
+    def recall(self, form: TaskForm) -> None:
+        """Take up the facts of the latest training of a form, unless a training runs.
+
+        Parameters
+        ----------
+        form : TaskForm
+            One of which nothing may have been trained.
+        """
+        if not self.running:
+            facts = self._facts_of.get(form, TrainingFacts())
+            self.form = facts.form
+            self.request = facts.request
+            self.pairs = list(facts.pairs)
+            self.channels = list(facts.channels)
+            self.started = facts.started
+            self.model = facts.model
+            self.finished = facts.finished
 
     @property
     def running(self) -> bool:
@@ -204,7 +240,7 @@ class TrainingRun(QObject):
 
     def _forget(self) -> None:
         """Forget the facts of the last training."""
-        self.started = self.model = self._latest = None
+        self.started = self.model = self.finished = self._latest = None
         self._after_snapshot = self._after_end = None
 
     def _take(self, event: Any) -> None:
@@ -217,6 +253,7 @@ class TrainingRun(QObject):
                 self._report_soon()
             case Finished():
                 self.model = self.add_to_session(event.model)
+                self.finished = event
         self.happened.emit(event)
         if isinstance(event, Snapshot) and self._after_snapshot is not None:
             action, self._after_snapshot = self._after_snapshot, None
@@ -228,5 +265,19 @@ class TrainingRun(QObject):
             self.progressed.emit(self._latest)
 
     def _end(self) -> None:
+        """Keep the facts; where it has not even started, take up those of the one before."""
         self.annotations.release()
+        form = self.form
+        if form is not None and self.started is not None:
+            self._facts_of[form] = TrainingFacts(
+                form,
+                self.request,
+                tuple(self.pairs),
+                tuple(self.channels),
+                self.started,
+                self.model,
+                self.finished,
+            )
+        elif form is not None:
+            self.recall(form)
         self.ended.emit()
