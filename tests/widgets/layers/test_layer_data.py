@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dask.array as da
 import numpy as np
+import pytest
 from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 
@@ -14,8 +15,10 @@ from napari_unet.widgets.layers.layer_data import (
     class_colour,
     class_names_of,
     colours_of,
+    distinct_colour,
     largest_level,
 )
+from napari_unet.widgets.train.live_preview import UNSURE_COLOURS
 
 
 def test_a_picture_is_all_a_thread_needs_and_no_layer():
@@ -88,3 +91,27 @@ def test_a_unit_of_time_names_an_axis_and_no_second_is_a_length():
     assert picture.axes == ("t", "-2", "-1")
     assert picture.spacing(None) == (3, 2, 3)
     assert picture.channel("auto", (8, 9)) is None
+
+
+RED = UNSURE_COLOURS[0]
+PINK, ORANGE, BLUE = (1.0, 0.4, 0.5, 1.0), (0.9, 0.6, 0.0, 1.0), (0.3, 0.7, 0.9, 1.0)
+GREY = np.linspace(0, 1, 64).reshape(8, 8)
+STAINED = np.full((8, 8, 3), (230, 60, 90), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("picture", "classes", "is_red"),
+    [
+        (GREY, (BLUE, (0.0, 0.6, 0.45, 1.0)), True),
+        (GREY, (BLUE, PINK), False),
+        (STAINED, (BLUE,), False),
+        (GREY, (), True),
+    ],
+)
+def test_a_colour_is_found_that_no_class_and_no_stain_has(picture, classes, is_red):
+    image = Image(picture, rgb=picture.ndim == 3)
+    image.refresh()
+    found = distinct_colour(UNSURE_COLOURS, classes, image)
+    assert (found == RED) is is_red
+    for colour in classes:
+        assert np.abs(np.subtract(found, colour[:3])).max() >= 0.5

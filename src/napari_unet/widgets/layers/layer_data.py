@@ -34,6 +34,39 @@ RGBA = tuple[float, float, float, float]
 BACKGROUND: RGBA = (0.5, 0.5, 0.5, 1.0)
 """The colour of label 0 in curves and tables, where that is a class; in a layer it is clear."""
 
+CLEAR_DISTANCE = 60.0
+"""Distance in CIELAB from which on two colours are told apart at a glance."""
+
+
+def distinct_colour(
+    candidates: Sequence[tuple[float, float, float]], classes: Iterable[RGBA], image: Image
+) -> tuple[float, float, float]:
+    """Return the first candidate that is clearly told from other colours, else the best one.
+
+    Parameters
+    ----------
+    candidates : sequence of RGB
+        From 0 to 1, the preferred one first.
+    classes : iterable of RGBA
+        Colours that it must not be taken for.
+    image : Image
+        The layer that it lies upon; what its thumbnail shows counts by the usual distance.
+    """
+    from skimage.color import rgb2lab
+
+    shown = image.thumbnail[::4, ::4].reshape(-1, 4) / 255.0
+    picture = rgb2lab(shown[shown[:, 3] > 0][:, :3])
+    others = rgb2lab(np.array([colour[:3] for colour in classes if colour[3]]).reshape(-1, 3))
+
+    def distance(candidate: tuple[float, float, float]) -> float:
+        here = rgb2lab(np.array(candidate))
+        found = [float(np.linalg.norm(other - here)) for other in others]
+        if len(picture):
+            found.append(float(np.median(np.linalg.norm(picture - here, axis=1))))
+        return min(CLEAR_DISTANCE, *found) if found else CLEAR_DISTANCE
+
+    return max(candidates, key=distance)
+
 
 STROKES = "napari_unet_strokes"
 """The key in the metadata of a layer of strokes, under which names of classes and settings are."""

@@ -24,6 +24,7 @@ from napari_unet.display import clock, count, duration, score_text
 from napari_unet.training.advice import Advice
 from napari_unet.training.events import Finished, Stepped, Validated
 from napari_unet.widgets.qt.style import Palette, main_button
+from napari_unet.widgets.train.scores import swatch
 
 FULL = 1000
 """Steps of the progress bar."""
@@ -61,7 +62,10 @@ class LiveBar(QWidget):
         self.shown.setToolTip("Show the output of the network for the part of the image in view.")
         self.shown.setChecked(True)
         self.unsure = QCheckBox("Where unsure")
-        self.unsure.setToolTip("Show in red where the network is unsure.")
+        self.unsure.setToolTip(
+            "Show where two classes are nearly as likely, in a colour that no class has and that "
+            "differs from the image."
+        )
         self._suggestion = suggestion
         self.note = QLabel()
         self.note.setProperty("unet", "faint")
@@ -83,6 +87,10 @@ class LiveBar(QWidget):
         """Show or hide what only makes sense where the user paints strokes."""
         for part in (self.unsure, self._suggestion):
             part.setVisible(painted)
+
+    def show_unsure_colour(self, colour: str) -> None:
+        """Show in which colour (``#rrggbb``) unsure places are drawn."""
+        self.unsure.setIcon(swatch(colour))
 
     def say(self, note: str) -> None:
         """Show which part of the view is previewed; empty where it is all of it."""

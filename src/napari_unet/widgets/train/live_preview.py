@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.control import Control, Previewed, PreviewedImage, Viewport
+from napari_unet.display import hex_colour, rgb8
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.inference.request import Request
 from napari_unet.model import TrainedModel
-from napari_unet.widgets.layers.layer_data import RGBA, LayerData
+from napari_unet.widgets.layers.layer_data import RGBA, LayerData, distinct_colour
 from napari_unet.widgets.layers.overlay import (
     Overlay,
     image_block,
@@ -39,8 +40,14 @@ from napari_unet.workers.process import Worker
 POLL_MS = 200
 """Time in milliseconds between two looks at what is in view."""
 
-UNCERTAINTY = ((1.0, 0.1, 0.1, 0.0), (1.0, 0.1, 0.1, 0.15), (1.0, 0.1, 0.1, 0.8))
-"""RGBA colours from clear to red, of a colormap that shows on bright and on dark images."""
+UNSURE_COLOURS = (
+    (1.0, 0.1, 0.1), (0.0, 0.9, 1.0), (1.0, 0.9, 0.0), (1.0, 0.2, 1.0), (0.1, 1.0, 0.2),
+    (0.3, 0.4, 1.0),
+)  # fmt: skip
+"""Colours in which to show where the network is unsure: the first that no class is taken for."""
+
+UNSURE_OPACITIES = (0.0, 0.15, 0.8)
+"""Opacities from sure to unsure, which show on bright and on dark images."""
 
 
 class PreviewLayers:
@@ -128,7 +135,7 @@ class PreviewLayers:
     def _new_uncertainty(self, data: NDArray[Any], **where: Any) -> Image:
         return Image(
             data,
-            colormap=Colormap(UNCERTAINTY, name="unsure"),
+            colormap=_unsure_colormap(UNSURE_COLOURS[0]),
             blending="translucent_no_depth",
             rendering="average",  # in 3D the most unsure voxel of each ray would hide all else
             contrast_limits=(0, 255),
@@ -174,6 +181,8 @@ class LivePreview(QObject):
         An image was written into `output_layer`.
     eyeMoved : Signal(bool)
         Somebody else, such as the user, has shown or hidden a layer of the previews.
+    unsureColoured : Signal(str)
+        The colour (``#rrggbb``) in which is shown where the network is unsure.
     enabled : bool
         Whether to ask for previews and to show them.
     """
@@ -181,6 +190,7 @@ class LivePreview(QObject):
     noteChanged = Signal(str)  # noqa: N815 - Qt's way of naming
     imageShown = Signal()  # noqa: N815 - Qt's way of naming
     eyeMoved = Signal(bool)  # noqa: N815 - Qt's way of naming
+    unsureColoured = Signal(str)  # noqa: N815 - Qt's way of naming
 
     def __init__(self, viewer: Viewer, parent: QObject) -> None:
         super().__init__(parent)
@@ -191,6 +201,7 @@ class LivePreview(QObject):
         self._reference: Image | None = None
         self._layers_of: WeakKeyDictionary[Image, PreviewLayers] = WeakKeyDictionary()
         self._uncertainty_shown = False
+        self._unsure_colour: tuple[float, float, float] | None = None
         self._latest: Previewed | None = None
         self._note = ""
         self._colors: dict[int, RGBA] = {}
@@ -366,6 +377,20 @@ class LivePreview(QObject):
         if layers is not None:
             values = np.round(255 * preview.unsure).astype(np.uint8)
             self._write(layers.uncertainty, preview.view, values)
+            self._colour_uncertainty(layers.uncertainty.layer)
+
+    def _colour_uncertainty(self, layer: Labels | Image | None) -> None:
+        """Give the layer a colour that is told from those of the classes and of the image."""
+        if self._image is None or not isinstance(layer, Image):
+            return
+        present = {v: c for v, c in self._colors.items() if v}
+        colour = distinct_colour(UNSURE_COLOURS, present.values(), self._image)
+        wanted = _unsure_colormap(colour)
+        if not np.array_equal(layer.colormap.colors, wanted.colors):
+            layer.colormap = wanted
+        if colour != self._unsure_colour:
+            self._unsure_colour = colour
+            self.unsureColoured.emit(hex_colour(rgb8(colour)))
 
     def _write_output(self, preview: PreviewedImage) -> None:
         image, layout = self._image, self._layout
@@ -396,6 +421,10 @@ class LivePreview(QObject):
         if note != self._note:
             self._note = note
             self.noteChanged.emit(note)
+
+
+def _unsure_colormap(colour: tuple[float, float, float]) -> Colormap:
+    return Colormap([(*colour, opacity) for opacity in UNSURE_OPACITIES], name="unsure")
 
 
 def _set_class_colors(layer: Labels, colors: Mapping[int, RGBA]) -> None:

@@ -81,6 +81,7 @@ class LiveView(QObject):
         self.compare = CompareBar(viewer)
         self.bar.shown.toggled.connect(self._toggle_preview)
         self.bar.unsure.toggled.connect(self.preview.show_uncertainty)
+        self.preview.unsureColoured.connect(self.bar.show_unsure_colour)
         self.preview.noteChanged.connect(self.bar.say)
         self.preview.imageShown.connect(self._offer_to_compare)
         self.preview.eyeMoved.connect(self._follow_eye)
