@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, ref
+from zlib import crc32
 
+import numpy as np
 from napari.components import LayerList
 from napari.layers import Image, Labels, Layer
 
@@ -61,7 +63,8 @@ class ResultRecord:
     complete : bool
         Whether all of the image was predicted.
     edited : bool
-        Whether the user or another plugin has changed the data of the main layer.
+        Whether the user or another plugin has changed the data of the main layer. Changes in
+        place, of which no layer tells, are found by `check_content`.
     suffix : str
         What was appended to the names last.
     """
@@ -72,6 +75,7 @@ class ResultRecord:
         self._first_names = WeakKeyDictionary({layer: layer.name for layer in layers})
         self._names = WeakKeyDictionary(self._first_names)
         self._ours = False
+        self._digests: dict[int, int] = {}
         self.task = task
         self.complete = False
         self.edited = False
@@ -129,6 +133,36 @@ class ResultRecord:
         """Take the present names for those that this plugin has given."""
         self._names.update({layer: layer.name for layer in self._first_names})
 
+    def note_content(self, planes: slice = slice(None)) -> None:
+        """Take what the main layer holds now for what this plugin has written.
+
+        Parameters
+        ----------
+        planes : slice
+            Where it has written, along the first axis.
+        """
+        self._digests |= self._content(planes)
+
+    def check_content(self, planes: slice = slice(None)) -> None:
+        """Find out whether anybody has changed the main layer's array in place.
+
+        Parameters
+        ----------
+        planes : slice
+            Where to look, along the first axis.
+        """
+        if self._digests and not self.edited:
+            found = self._content(planes)
+            self.edited = any(self._digests.get(i) != digest for i, digest in found.items())
+
+    def _content(self, planes: slice) -> dict[int, int]:
+        """Return a checksum of each plane along the first axis; none of a lazy array."""
+        data = None if self.main is None else self.main.data
+        if not isinstance(data, np.ndarray):
+            return {}
+        where = range(*planes.indices(len(data)))
+        return {i: crc32(np.ascontiguousarray(data[i])) for i in where}
+
     def _data_changed(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
         self.edited = self.edited or not self._ours
 
@@ -167,11 +201,41 @@ def unedited(layer: Layer) -> Iterator[None]:
     if record is None:
         yield
         return
+    record.check_content()
     record._ours = True
     try:
         yield
     finally:
         record._ours = False
+        record.note_content()
+
+
+@contextmanager
+def written(layer: Layer, planes: slice = slice(None)) -> Iterator[None]:
+    """Write into the array of a result in place within this context; it is not edited by that.
+
+    Parameters
+    ----------
+    layer : Layer
+        The main layer of a result; of any other nothing is noted.
+    planes : slice
+        Where is written, along the first axis.
+    """
+    record = _records.get(layer)
+    if record is not None:
+        record.check_content(planes)
+    yield
+    if record is not None:
+        record.note_content(planes)
+
+
+def is_edited(layer: Layer) -> bool:
+    """Tell whether anybody else has changed the data of a result, be it in place."""
+    record = _records.get(layer)
+    if record is None:
+        return False
+    record.check_content()
+    return record.edited
 
 
 def is_edited(layer: Layer) -> bool:
@@ -184,7 +248,9 @@ def add_copy(layer: Layer, copy: Layer) -> None:
     """Take note that a layer is a changed copy of a result, and is a result of the same image."""
     record = _records.get(layer)
     if record is not None and record.image is not None:
-        ResultRecord(record.image, [copy], record.task).complete = record.complete
+        made = ResultRecord(record.image, [copy], record.task)
+        made.complete = record.complete
+        made.note_content()
 
 
 def results_on(layers: LayerList, image: Image) -> list[ResultRecord]:
@@ -257,6 +323,7 @@ class ResultReplacement:
         self._layers = layers
         self._new = new
         self._older = [r for r in results_on(layers, image) if r.task == new.task]
+        self._check()
         self._suffixes = [record.suffix for record in self._older]
         self._hidden = HiddenLayers()
         labels = isinstance(new.main, Labels)
@@ -273,6 +340,8 @@ class ResultReplacement:
             Whether all of the image was predicted.
         """
         self._new.complete = complete
+        self._new.note_content()
+        self._check()
         unkept = [record for record in self._older if not record.kept]
         best = [record for record in unkept if record.complete] or unkept
         for record in unkept:
@@ -287,6 +356,10 @@ class ResultReplacement:
         for record, suffix in zip(self._older, self._suffixes, strict=True):
             if record.suffix != suffix and not record.renamed:
                 record.rename(self._layers, suffix)
+
+    def _check(self) -> None:
+        for record in self._older:
+            record.check_content()
 
     def _name(self, record: ResultRecord) -> None:
         if record.renamed:

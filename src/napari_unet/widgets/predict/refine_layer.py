@@ -16,7 +16,7 @@ from napari_unet.postprocessing.options import RefineOptions
 from napari_unet.tasks.provenance import refined
 from napari_unet.widgets.layers.placement import insert_above, placement
 from napari_unet.widgets.layers.provenance import RESULT
-from napari_unet.widgets.layers.result_history import add_copy, unedited
+from napari_unet.widgets.layers.result_history import add_copy, is_edited, unedited, written
 from napari_unet.widgets.layers.view_geometry import ViewGeometry
 from napari_unet.widgets.qt.subscriptions import Subscriptions
 
@@ -158,16 +158,11 @@ class RefinedLayer:
         A result, in the colours of its classes.
     base : ndarray of int
         What the layer holds where no preview is.
-
-    Attributes
-    ----------
-    edited : bool
-        Whether anybody else has changed the layer's labels.
     """
 
     def __init__(self, layer: Labels, base: NDArray[Any]) -> None:
         self.layer = layer
-        self.edited = False
+        self._edited = False
         self._base = base
         self._base_has_objects = False
         self._shown: Box | None = None
@@ -179,6 +174,16 @@ class RefinedLayer:
         self._subscriptions = Subscriptions()
         # The second comes with each dab of a brush, the first when the stroke is done.
         self._subscriptions.connect(self._changed, events.paint, events.labels_update, events.data)
+
+    @property
+    def edited(self) -> bool:
+        """Whether anybody else has changed the layer's labels."""
+        self._edited = self._edited or is_edited(self.layer)
+        return self._edited
+
+    def mark_edited(self) -> None:
+        """Never write into the layer again."""
+        self._edited = True
 
     def show(self, where: Box, labels: NDArray[Any], *, objects: bool) -> None:
         """Write a preview in place of the last one.
@@ -194,7 +199,8 @@ class RefinedLayer:
         """
         self._write_base()
         self._make_room(labels)
-        self.layer.data[where] = labels
+        with written(self.layer, where[0]):
+            self.layer.data[where] = labels
         self._shown = where
         self._show_as(objects)
 
@@ -214,7 +220,8 @@ class RefinedLayer:
         self._shown = None
         self._base_has_objects = options is not None and options.output == "objects"
         self._make_room(labels)
-        self.layer.data[...] = labels
+        with written(self.layer):
+            self.layer.data[...] = labels
         given = None if options is None else options.model_dump(exclude_defaults=True)
         made = self.layer.metadata.get(RESULT, {})
         self.layer.metadata[RESULT] = refined(made, given, **arguments)
@@ -255,11 +262,12 @@ class RefinedLayer:
         self._subscriptions.release()
 
     def _changed(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
-        self.edited = self.edited or not self._is_ours
+        self._edited = self._edited or not self._is_ours
 
     def _write_base(self) -> None:
         if self._shown is not None:
-            self.layer.data[self._shown] = self._base[self._shown]
+            with written(self.layer, self._shown[0]):
+                self.layer.data[self._shown] = self._base[self._shown]
             self._shown = None
 
     def _make_room(self, labels: NDArray[Any]) -> None:
@@ -377,7 +385,7 @@ class RefineSession:
             return True
         self.target.release()
         self.target = RefinedLayer(self.layer, self.result.original)
-        self.target.edited = True
+        self.target.mark_edited()
         return False
 
     def release(self) -> None:
