@@ -260,6 +260,12 @@ class HistorySlider(QWidget):
         self._pinned.clear()
         self._show()
 
+    def begin(self) -> None:
+        """Go to the present without a signal, for a training begins; the snapshots stay."""
+        self.selected = None
+        self.set_live(True)
+        self._show()
+
     def set_live(self, live: bool) -> None:
         """Set whether the training still runs: else the right end is called the end."""
         self._live = live

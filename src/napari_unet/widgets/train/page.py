@@ -163,6 +163,7 @@ class TrainPage(QWidget):
         self.began.emit()
         self.live.begin()
         self._fresh = True
+        self.progress.history.begin()
         self.footer.begin()
         self._show_state()
         self._scroll.show_part(self.progress.plot)
