@@ -161,7 +161,7 @@ class ResultRecord:
         if not isinstance(data, np.ndarray):
             return {}
         where = range(*planes.indices(len(data)))
-        return {i: crc32(np.ascontiguousarray(data[i])) for i in where}
+        return {i: crc32(np.ascontiguousarray(data[i]).tobytes()) for i in where}
 
     def _data_changed(self, event: Any = None) -> None:  # noqa: ARG002 - napari passes it
         self.edited = self.edited or not self._ours
