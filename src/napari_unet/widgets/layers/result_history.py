@@ -238,12 +238,6 @@ def is_edited(layer: Layer) -> bool:
     return record.edited
 
 
-def is_edited(layer: Layer) -> bool:
-    """Tell whether the user has changed the data of a result."""
-    record = _records.get(layer)
-    return record is not None and record.edited
-
-
 def add_copy(layer: Layer, copy: Layer) -> None:
     """Take note that a layer is a changed copy of a result, and is a result of the same image."""
     record = _records.get(layer)
