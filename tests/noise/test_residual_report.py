@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -143,6 +145,14 @@ def test_one_rule_decides_the_word_the_colour_and_the_explanation(scene, width):
     assert report.level_of("Correlation") == ("caution" if width else "good")
     for fact, level in zip(LIMITS, levels, strict=True):
         assert report.explain(fact).endswith("It is good here.") == (level == "good")
+
+
+def test_far_more_than_the_noise_is_bad_wherever_it_was_removed():
+    clean = cells()
+    noisy = camera(clean)
+    report = replace(analyse_residual(noisy, clean), residual_variance=45.0)
+    assert report.level == report.level_of("Residual") == "bad"
+    assert replace(report, residual_variance=2.0).level == "caution"
 
 
 def test_a_trace_of_the_noise_in_an_empty_image_is_no_lost_detail():

@@ -46,6 +46,9 @@ RESIDUAL_RANGE = (0.5, 1.3)
 BAD_RESIDUAL = 1.5
 """Variance of the residual above which it is bad, where structure was lost as well."""
 
+WORST_RESIDUAL = 3.0
+"""Variance of the residual above which it is bad in any case."""
+
 MOST_SMOOTHER = 0.1
 """Autocorrelation of the residual above that of the noise which is good."""
 
@@ -61,7 +64,8 @@ BAD_UNSUPPORTED = (0.002, 1.5)
 
 LIMITS: dict[Fact, str] = {
     "Noise": f"Up to {MOST_NOISE_LEFT:.0%} left is good.",
-    "Residual": f"{RESIDUAL_RANGE[0]} to {RESIDUAL_RANGE[1]} is good.",
+    "Residual": f"{RESIDUAL_RANGE[0]} to {RESIDUAL_RANGE[1]} is good, more than {WORST_RESIDUAL} "
+    "is bad.",
     "Autocorrelation": f"Up to {MOST_SMOOTHER} more than the noise is good.",
     "Correlation": f"-{MOST_CORRELATION} to {MOST_CORRELATION} is good.",
     "Lost": f"Up to {MOST_LOST[0]:.1%} is good, more than {MOST_LOST[1]:.0%} is bad.",
@@ -225,7 +229,8 @@ def _lost_structure(report: ResidualReport) -> Iterator[Finding]:
             f"{report.residual_variance:.2f} times the variance of the noise was removed: "
             "structure was removed, too, or the noise model is wrong."
         )
-        bad = lost and report.residual_variance > BAD_RESIDUAL
+        least = BAD_RESIDUAL if lost else WORST_RESIDUAL
+        bad = report.residual_variance > least
         yield Finding("Residual", "bad" if bad else "caution", "removed", sentence)
     smoother = report.residual_autocorrelation - report.noise_autocorrelation
     if smoother.max() > MOST_SMOOTHER:

@@ -14,6 +14,9 @@ from napari_unet.widgets.qt.style import Palette
 REPAINT_MS = 1000
 """Time in milliseconds between two drawings."""
 
+FEWEST_STEPS = 5
+"""Fewest steps that both plots are wide."""
+
 HEIGHT = 156
 """Height of the plot of the loss, in pixels."""
 
@@ -214,6 +217,7 @@ def _calm(plot: pg.PlotWidget, height: int) -> pg.PlotItem:
     menu = item.getMenu()
     menu.setParent(plot, menu.windowFlags())
     item.setMouseEnabled(False, False)
+    item.getViewBox().setLimits(xMin=0.0, minXRange=FEWEST_STEPS)  # no ticks between two steps
     item.hideButtons()
     plot.setFixedHeight(height)
     plot.setMinimumWidth(200)
