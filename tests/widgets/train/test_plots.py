@@ -156,7 +156,7 @@ def test_bars_are_as_long_as_the_scores_and_in_the_colours_of_the_classes(qtbot)
     assert full > 80
     assert half == pytest.approx(full / 2, abs=6)
     assert length(2, "#0000ff") == 0
-    assert bars.accessibleDescription() == "a 1.00; b 0.50; c –"
+    assert bars.accessibleDescription() == "a 1.00; b 0.50; c too few to tell"
 
 
 def test_a_line_marks_the_step_that_is_looked_at(plot):
