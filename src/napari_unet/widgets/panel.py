@@ -23,9 +23,11 @@ from napari_unet.errors import InputError
 from napari_unet.widgets.layers.view_geometry import ensure_view_direction
 from napari_unet.widgets.models import NamedModel, Session
 from napari_unet.widgets.predict.page import PredictPage
+from napari_unet.widgets.qt.alert import JobAlert
 from napari_unet.widgets.qt.style import Palette, later, style_sheet
 from napari_unet.widgets.qt.subscriptions import Subscriptions
 from napari_unet.widgets.train.page import TrainPage
+from napari_unet.widgets.train.runs import Preference
 
 Page = Literal["train", "predict"]
 
@@ -71,6 +73,8 @@ class UNetPanel(QWidget):
         self.tabs = QTabWidget()
         self.tabs.addTab(self.train, "Train")
         self.tabs.addTab(self.predict, "Predict")
+        self.alert = JobAlert(self, Preference("alert/sound"))
+        self.tabs.setCornerWidget(self.alert.button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.tabs)
@@ -81,6 +85,11 @@ class UNetPanel(QWidget):
         self.predict.prediction.discarded.connect(self.train.live.show_again)
         self._subscriptions.connect(self._theme_changed, viewer.events.theme)
         self._rests = False
+        training, prediction = self.train.training, self.predict.prediction
+        self.train.began.connect(lambda: self.alert.begin("Training"))
+        prediction.beginning.connect(lambda _: self.alert.begin("Prediction"))
+        training.ended.connect(lambda: self.alert.end("Training"))
+        prediction.ended.connect(lambda: self.alert.end("Prediction"))
         for runs in (self.train.training, self.predict.prediction):
             runs.ended.connect(lambda: later(self, self._close_idle_worker))
         self._subscriptions.connect(self._display_changed, viewer.dims.events.ndisplay)
