@@ -45,6 +45,7 @@ from napari_unet.widgets.train.class_table import (
     colour_icon,
     planes_in_reach,
 )
+from napari_unet.widgets.train.plane_filling import PlaneFilling
 
 MOST_ROWS = 8
 """Rows up to which the list does not scroll."""
@@ -178,6 +179,8 @@ class StrokeList(QWidget):
         Its rows.
     line : QLabel
         What can be done, or why not.
+    filling : PlaneFilling
+        Fills the planes between two strokes.
     """
 
     listed = Signal()
@@ -200,6 +203,7 @@ class StrokeList(QWidget):
         self._subscriptions = Subscriptions()
         self.model = StrokeModel(names, self)
         self.table = _table(self.model)
+        self.filling = PlaneFilling(viewer)
         self.line = QLabel()
         self.line.setWordWrap(True)
         self.line.setProperty("unet", "faint")
@@ -211,6 +215,7 @@ class StrokeList(QWidget):
         layout.setSpacing(4)
         layout.addWidget(self.table)
         layout.addWidget(self.line)
+        layout.addWidget(self.filling)
         self._show()
 
     def set_layer(self, layer: Labels | None) -> None:
@@ -219,6 +224,7 @@ class StrokeList(QWidget):
             return
         self.release()
         self._layer = layer
+        self.filling.set_layer(layer)
         if layer is not None:
             events = layer.events
             self._subscriptions.connect(self._changed, events.paint, events.data, events.colormap)
@@ -234,6 +240,7 @@ class StrokeList(QWidget):
         self._latest.cancel()
         self._find_soon.cancel()
         self._layer = self._found = self._touched = None
+        self.filling.release()
 
     def refresh(self) -> None:
         """Look for the strokes, if the list is seen."""
