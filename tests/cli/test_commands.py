@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ import pytest
 import tifffile
 import zarr
 from pydantic import BaseModel, Field
-from typer import Typer
+from typer import Exit, Typer
 from typer.testing import CliRunner
 
 import napari_unet
@@ -486,3 +487,15 @@ def test_damaged_or_missing_metadata_keeps_nobody_from_the_pixels(tmp_path):
 )
 def test_spacing_compares_only_what_can_be_compared(axes, scale, units, spacing):
     assert AxesMetadata(tuple(axes), scale, tuple(units)).spacing == spacing
+
+
+def test_a_model_whose_folder_is_gone_is_kept_elsewhere(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "spare"))
+    (tmp_path / "spare").mkdir()
+    (tmp_path / "gone").write_text("a file where the folder was")
+    model = load_model(tiny_model(tmp_path / "model.safetensors"))
+    with pytest.raises(Exit) as ended:
+        work.save_model(model, tmp_path / "gone" / "mine.safetensors")
+    assert ended.value.exit_code == 1
+    (kept,) = (tmp_path / "spare").rglob("mine.safetensors")
+    assert load_model(kept).digest == model.digest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ import napari_unet
 from napari_unet import UnlikeTrainingWarning
 from napari_unet.data.normalisation import Normalisation, fit_to_classes
 from napari_unet.data.source import open_source
-from napari_unet.inference.image_checks import spacing_differences
+from napari_unet.errors import InputError
+from napari_unet.inference.image_checks import ImageChecks, spacing_differences
 from napari_unet.inference.predictor import predict_events
 from napari_unet.inference.request import PredictionFinished, Request
 from napari_unet.model import ClassInfo, TrainedModel, weights_of
@@ -112,3 +114,23 @@ def test_sizes_of_pixels_are_compared_where_both_are_known(trained, here, said):
     messages = list(spacing_differences(trained, here))
     assert len(messages) == bool(said)
     assert not messages or said in messages[0]
+
+
+def test_a_tile_that_is_too_small_is_named_as_what_it_is(model):
+    with pytest.raises(InputError, match=r"tile is too small .* Set a larger tile"):
+        napari_unet.predict(model, nuclei(), tile=(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("operation", "tiles", "said"),
+    [
+        (b"InstanceNormalization", 4, 1),
+        (b"InstanceNormalization", 1, 0),
+        (b"BatchNormalization", 4, 0),
+    ],
+)
+def test_imported_networks_that_look_at_the_whole_tile_are_told_of(model, operation, tiles, said):
+    program = np.frombuffer(b"...." + operation + b"....", np.uint8)
+    checks = ImageChecks(replace(model, weights={"program": program}))
+    checks.add_tiles(tiles)
+    assert len(checks.messages) == said

@@ -14,7 +14,7 @@ from napari_unet.cli import describe
 from napari_unet.cli.launch import Processes, main_process_only
 from napari_unet.cli.options import sizes_of, with_options
 from napari_unet.cli.output import OUT, say
-from napari_unet.cli.work import Board, Runs, learn, write_prediction
+from napari_unet.cli.work import Board, Runs, learn, save_model, write_prediction
 from napari_unet.data.metadata import read_axes_metadata
 from napari_unet.data.source import open_source
 from napari_unet.data.writers import IMAGE_SUFFIXES, check_output
@@ -115,7 +115,7 @@ def train(
     settings = {"axes": metadata.axes, "spacing": metadata.spacing, **kept, **options}
     last = learn(images, masks, output, ndim=cast(Literal[2, 3] | None, ndim), **settings)
     finished: Finished = last[Finished]
-    path = finished.model.save(output)
+    path = save_model(finished.model, output)
     OUT.print(describe.validation(last[Started], last.get(Validated)))
     say(f"Saved {path} after {finished.step} steps in {finished.elapsed:.0f} s.", "green")
 

@@ -15,7 +15,7 @@ from napari_unet.cli.commands import Flips, Image, app, or_none
 from napari_unet.cli.launch import Processes, launch_processes
 from napari_unet.cli.options import with_options
 from napari_unet.cli.output import OUT, say
-from napari_unet.cli.work import Board, Runs, learn, watch, write_prediction
+from napari_unet.cli.work import Board, Runs, learn, save_model, watch, write_prediction
 from napari_unet.control import Control
 from napari_unet.data.metadata import AxesMetadata, read_axes_metadata
 from napari_unet.data.source import Source, open_source
@@ -210,7 +210,7 @@ def _learn(
         OUT.print(f"held-out loss {judged.loss:.4g} on {judged.pixels:,} pixels")
     say(f"Learned in {finished.step} steps, {finished.elapsed:.0f} s.", "green")
     if output is not None:
-        say(f"Saved {finished.model.save(output)}.", "green")
+        say(f"Saved {save_model(finished.model, output)}.", "green")
     return finished.model
 
 
@@ -269,4 +269,4 @@ def resume(
     control = Control()
     events = napari_unet.resume(state, images, others, control=control, **options)
     finished: Finished = watch(events, control, output)[Finished]
-    say(f"Saved {finished.model.save(output)} after {finished.step} steps in all.", "green")
+    say(f"Saved {save_model(finished.model, output)} after {finished.step} steps in all.", "green")

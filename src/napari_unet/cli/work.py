@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +18,8 @@ from napari_unet.data.metadata import AxesMetadata
 from napari_unet.data.source import Source
 from napari_unet.data.writers import new_image
 from napari_unet.device import rank_and_size
-from napari_unet.model import SUFFIX
+from napari_unet.errors import ModelFileError
+from napari_unet.model import SUFFIX, TrainedModel
 from napari_unet.runs.csv_log import logged
 from napari_unet.training.events import Finished, Started, TrainingEvent
 
@@ -99,6 +101,31 @@ def watch(events: Iterable[TrainingEvent], control: Control, model: Path | None)
     if not is_main:
         raise typer.Exit
     return last
+
+
+def save_model(model: TrainedModel, output: Path) -> Path:
+    """Save a model that was just trained; where its folder is gone or full, save it elsewhere.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        The model.
+    output : Path
+        The file to write.
+
+    Raises
+    ------
+    typer.Exit
+        After the model was saved in a temporary folder instead, which is said.
+    ModelFileError
+        Where it cannot be saved there, either.
+    """
+    try:
+        return model.save(output)
+    except ModelFileError as error:
+        spare = Path(tempfile.mkdtemp(prefix="napari-unet-")) / output.name
+        say(f"{error} The model is kept: {model.save(spare)}.", "red")
+        raise typer.Exit(1) from error
 
 
 def write_prediction(

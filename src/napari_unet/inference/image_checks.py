@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from napari_unet.data.normalisation import IGNORED_SCALE, Normalisation
 from napari_unet.data.pixel_statistics import ChannelStatistics
 from napari_unet.model import TrainedModel
+from napari_unet.network.onnx import PROGRAM
 
 FAR_INTENSITIES = 0.4
 """Largest distance of a percentile from that of the training, in the range of the training and as
@@ -22,6 +23,10 @@ FARTHER = 1.2
 
 FAR_SPACING = 1.5
 """Ratio of voxel sizes, image to training or the reverse, that is unlike it."""
+
+
+GLOBAL_OPERATIONS = (b"InstanceNormalization", b"GroupNormalization", b"GlobalAveragePool")
+"""Operations of ONNX graphs whose result at one voxel depends on all others of the tile."""
 
 
 class ImageChecks:
@@ -40,6 +45,26 @@ class ImageChecks:
         self._images = 0
         self._found: dict[str, list[tuple[int, ...]]] = {}
         self._general = tuple(spacing_differences(model.spacing, spacing or ()))
+
+    def add_tiles(self, tiles: int) -> None:
+        """Note in how many tiles an image is predicted, which matters to some imported networks.
+
+        Parameters
+        ----------
+        tiles : int
+            Number of tiles per image.
+        """
+        program = self._model.weights.get(PROGRAM)
+        if tiles < 2 or program is None:
+            return
+        content = program.tobytes()
+        if any(name in content for name in GLOBAL_OPERATIONS):
+            message = (
+                "The imported network normalises by all that it sees at once, so its result "
+                f"depends on how an image is cut, here into {tiles} tiles. Set the tile as large "
+                "as the image where memory allows."
+            )
+            self._general = (*self._general, message)
 
     def add(
         self, index: tuple[int, ...], statistics: Sequence[ChannelStatistics], used: Normalisation

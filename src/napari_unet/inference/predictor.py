@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,9 @@ from napari_unet.network.blocks import centre_crop
 from napari_unet.network.build import load_network
 from napari_unet.network.inference import as_input, for_inference
 from napari_unet.network.onnx_config import OnnxConfig, PerImageNormalisation
+
+FEWEST_VOXELS = 16
+"""Smaller images are not checked: their statistics mean nothing."""
 
 FITTED_VOXELS = 4_000_000
 """Number of pixels of an image that an imported network's normalisation is fitted to, at most."""
@@ -166,6 +170,7 @@ def predict_events(
     done = 0
     began = time.monotonic()
     tile_shape = tiles[0].read.shape
+    predictor.checks.add_tiles(len(tiles))
     yield PredictionStarted(total, tile_shape, describe_device(device), out.shape, str(out.dtype))
     with using_threads(request.threads):
         predictor.write_around(out)
@@ -200,8 +205,14 @@ def _check_tile(tile: Sequence[int] | None, model: TrainedModel) -> tuple[int, .
             got=tile,
             expected=f"{model.config.ndim} sizes",
         )
-    for size, axis in zip(tile, model.config.geometry, strict=True):
-        axis.largest_input(size)
+    least = tuple(axis.smallest_input for axis in model.config.geometry)
+    if any(size < smallest for size, smallest in zip(tile, least, strict=True)):
+        raise InputError(
+            "The tile is too small for the network",
+            got=tuple(tile),
+            expected=f"at least {least} voxels",
+            todo="Set a larger tile, or none: then it is chosen by the free memory",
+        )
     return tuple(tile)
 
 
@@ -337,7 +348,8 @@ class _TilePredictor:
         statistics = measure_image(self._view, index)
         trained = model.normalisation
         used = trained if self._request.comparable else trained.for_image(statistics)
-        self.checks.add(index, statistics, used)
+        if prod(self._view.spatial_shape) >= FEWEST_VOXELS:
+            self.checks.add(index, statistics, used)
         return used
 
     def _apply(self, inputs: Tensor) -> Tensor:

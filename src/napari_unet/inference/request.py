@@ -28,6 +28,10 @@ Output = Literal["auto", "labels", "probabilities", "image"]
 """Kind of the result of a prediction."""
 
 
+LARGE_OFFSET = 1e4
+"""Offset in standard deviations from which on grey values need double precision."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """Settings of a prediction.
@@ -256,10 +260,19 @@ def result_shape_and_dtype(
             channel = 0
         if channel is not None:
             shape = (*shape[:channel], out, *shape[channel:])
-        return shape, np.result_type(view.source.dtype, np.float32)
+        kind = np.result_type(view.source.dtype, np.float32)
+        return shape, np.result_type(kind, np.float64) if _needs_double(model) else kind
     if output == "probabilities":
         return (model.config.out_channels, *shape), np.dtype(np.float32)
     return shape, np.min_scalar_type(max(c.value for c in model.classes))
+
+
+def _needs_double(model: TrainedModel) -> bool:
+    """Tell whether a result lies on so large an offset that float32 would round it."""
+    if model.target is None:
+        return False
+    pairs = zip(model.target.offset, model.target.scale, strict=True)
+    return any(abs(offset) > LARGE_OFFSET * scale for offset, scale in pairs)
 
 
 def allocate_result(model: TrainedModel, view: ImageView, output: Output) -> np.ndarray[Any, Any]:

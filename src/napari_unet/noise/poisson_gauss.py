@@ -23,6 +23,9 @@ from napari_unet.noise.filters import (
     seen_by_high_pass,
 )
 
+TINY = float(np.finfo(np.float64).tiny)
+"""Least positive number of full precision."""
+
 _LEVELS = 40
 """Number of brightness levels at which the variance is measured."""
 
@@ -303,7 +306,7 @@ def _fit_line(levels: _Levels, darkest: float) -> tuple[float, float]:
     above = levels.signal - darkest
     design = np.stack([above, np.ones_like(above)], axis=1)
     scale = float(np.median(levels.variance))
-    tiny = max(1e-3 * scale, 1e-12 * float(np.square(above).max()), 1e-30)
+    tiny = max(1e-3 * scale, 1e-12 * float(np.square(above).max()), TINY)
     fitted = levels.variance
     weight = levels.weight
     for _ in range(30):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_unet.data.image import ImageView
 from napari_unet.data.normalisation import Normalisation, fit_normalisation
 from napari_unet.errors import InputError
 from napari_unet.model import InputSpec, ResidualMode
+from napari_unet.noise.poisson_gauss import TINY
 from napari_unet.tasks.images.dataset import (
     ImageDataset,
     PatchLocation,
@@ -165,10 +168,28 @@ def _shift(view: ImageView, goal: ImageView) -> tuple[float, float]:
     """Return the shift of the good image in pixels along y and x, relative to the other."""
     from skimage.registration import phase_cross_correlation
 
-    flat = [np.nan_to_num(plane.mean(0)) for plane in map(middle_plane, (view, goal))]
+    flat = [_without_extremes(plane) for plane in map(middle_plane, (view, goal))]
     if any(plane.min() == plane.max() for plane in flat):
         return 0.0, 0.0
     window = np.outer(*(np.hanning(n) for n in flat[0].shape))
     still = [(plane - plane.mean()) * window for plane in flat]
     found, *_ = phase_cross_correlation(still[1], still[0], upsample_factor=10, normalization=None)
     return float(found[0]), float(found[1])
+
+
+def _without_extremes(plane: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the mean of the channels (y, x), from 0 to 1.
+
+    Hot and dead pixels count as the brightest and the darkest of the others, and what is not finite
+    as the darkest.
+    """
+    finite = np.isfinite(plane)
+    pixels = np.where(finite, plane, 0).astype(np.float64)
+    if not finite.any():
+        return np.zeros(plane.shape[1:])
+    low, high = np.percentile(pixels[finite], (0.1, 99.9))
+    if low == high:
+        low, high = float(pixels[finite].min()), float(pixels[finite].max())
+    pixels[~finite] = low
+    scaled: NDArray[np.float64] = (pixels.clip(low, high) - low) / max(high - low, TINY)
+    return np.asarray(scaled.mean(0))

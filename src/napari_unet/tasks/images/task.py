@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from napari_unet.control import PreviewedImage, Viewport
 from napari_unet.data.flips import IDENTITY, Flip, apply_flip, flips_and_rotations
 from napari_unet.data.normalisation import Normalisation
+from napari_unet.data.pixel_statistics import BOXES, MEASURED_VOXELS, finite_samples
 from napari_unet.errors import InputError
 from napari_unet.inference.output_transforms import add_residual, to_grey_values
 from napari_unet.inference.preview import outputs_in_view
@@ -141,6 +142,12 @@ class ImageTask(TaskBase):
     def warnings(self) -> Iterator[str]:
         """Yield what the user should know before the first step."""
         yield from super().warnings()
+        _, finite = finite_samples(self.dataset.views, BOXES[0], 0, MEASURED_VOXELS)
+        if finite < 1 and self.dataset.missing(0) is None:
+            yield (
+                f"{1 - finite:.2%} of the pixels are not finite: nothing is learned from them, and "
+                "in the result they are filled in."
+            )
         yield from self.dataset.warnings()
 
     def batch(self, size: int) -> Batch:
