@@ -164,6 +164,7 @@ class TrainPage(QWidget):
         self.live.begin()
         self._fresh = True
         self.progress.history.begin()
+        self.progress.advice.clear()
         self.footer.begin()
         self._show_state()
         self._scroll.show_part(self.progress.plot)
