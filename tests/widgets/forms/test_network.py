@@ -146,4 +146,6 @@ def test_where_there_is_no_network_the_reason_is_shown(table):
     table.set_network(UNetConfig())
     table.set_network(None, "Because.")
     assert table.facts.text() == "Because."
+    assert table.table.isHidden()
+    assert not table.input_size.isVisible()
     assert table.table.rowCount() == 0

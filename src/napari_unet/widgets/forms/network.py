@@ -150,16 +150,22 @@ class NetworkTable(QWidget):
         self.reason.setWordWrap(True)
         self.reason.setProperty("unet", "error")
         self.table = _empty_table()
-        row = form_layout()
-        row.addRow("Input size", self.input_size)
+        self._input = QWidget()
+        form_layout(self._input).addRow("Input size", self.input_size)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(heading("The network"))
         layout.addWidget(self.facts)
-        layout.addLayout(row)
+        layout.addWidget(self._input)
         layout.addWidget(self.reason)
         layout.addWidget(self.table)
         self.input_size.valueChanged.connect(self._refill)
+        self._show_parts()
+
+    def _show_parts(self) -> None:
+        """Hide what has no meaning without a network: a heading stands above something."""
+        for part in (self._input, self.table):
+            part.setVisible(self._config is not None)
 
     def set_network(self, config: Architecture | None, problem: str = "") -> None:
         """Show another network, or why there is none.
@@ -173,7 +179,7 @@ class NetworkTable(QWidget):
         """
         before, self._config = self._config, config
         self._problem = problem
-        self.input_size.setEnabled(config is not None)
+        self._show_parts()
         if config and (before is None or before.passing != config.passing):
             usual = (USUAL_INPUT[config.ndim],) * config.ndim
             self.input_size.setValue(

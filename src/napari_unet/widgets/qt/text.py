@@ -107,7 +107,7 @@ NAMES = {
     "leaky_relu": "Leaky ReLU",
     "lines_x": "Lines along x",
     "lines_y": "Lines along y",
-    "mean_sd": "Mean and deviation",
+    "mean_sd": "Mean and SD",
     "mps": "Apple GPU",
     "ms_ssim": "MS-SSIM",
     "ndim": "Dimensions",
