@@ -91,10 +91,13 @@ class Control:
     checkpoint : Path, optional
         Where the training writes checkpoints, if its options name no file: whoever records it
         sets this, in the process that trains, once there is a folder.
+    left : bool
+        Whether the training was stopped by `leave`.
     """
 
     def __init__(self) -> None:
         self.checkpoint: Path | None = None
+        self.left = False
         self._stop = threading.Event()
         self._go = threading.Event()
         self._go.set()
@@ -122,6 +125,11 @@ class Control:
         """End the training after the present step; what was learned is kept."""
         self._stop.set()
         self._go.set()
+
+    def leave(self) -> None:
+        """Stop because the program ends: the record says so, and it can be gone on with."""
+        self.left = True
+        self.stop()
 
     def pause(self) -> None:
         """Pause the training before the next step."""

@@ -20,7 +20,7 @@ from napari_unet.tasks.segmentation.losses import (
     masked_tversky,
     segmentation_loss,
 )
-from napari_unet.tasks.segmentation.options import Loss, SegmentOptions
+from napari_unet.tasks.segmentation.options import Loss
 
 NAMES = get_args(Loss)
 
@@ -177,10 +177,3 @@ def test_rare_classes_weigh_more_but_not_without_bounds(counts):
     assert max(weights) <= 20 * min(weights) * (1 + 1e-9)
     present = [(n, w) for n, w in zip(counts, weights, strict=True) if n]
     assert all(a[1] >= b[1] for a in present for b in present if a[0] <= b[0])
-
-
-def test_the_loss_of_finished_masks_counts_regions_too_unless_it_is_set():
-    assert SegmentOptions().chosen_loss == "ce"
-    assert SegmentOptions(zero="background").chosen_loss == "ce+dice"
-    assert SegmentOptions(zero="background", loss="ce").chosen_loss == "ce"
-    assert SegmentOptions(loss="focal").chosen_loss == "focal"

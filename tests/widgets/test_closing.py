@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from napari.layers import Labels
 
 from napari_unet.runs.folder import CHECKPOINT, FACTS
+from napari_unet.runs.state import INTERRUPTED
 from napari_unet.training import trainer
 from napari_unet.widgets.layers.layer_data import STROKES
 from napari_unet.widgets.panel import UNetPanel
@@ -43,9 +45,15 @@ def closed_while_training(room, runs):
     form.strokes.table.item(0, 1).setText("dark")
     panel.train.start()
     room.wait(lambda: list(runs.glob(f"*/{CHECKPOINT}")))
+    close(room, panel)
+
+
+def close(room, panel):
+    """Close a panel, and wait until its training has ended, as the end of a program does."""
+    threads = [thread for thread in threading.enumerate() if thread.name == "napari-unet"]
     panel.release()
     panel.deleteLater()
-    room.wait(lambda: not panel.train.runner.running)
+    room.wait(lambda: not any(thread.is_alive() for thread in threads))
 
 
 def offered(room):
@@ -192,3 +200,38 @@ def test_settings_of_another_version_are_passed_over(room):
     assert panel.train.form.names()[1] == "cell"
     panel.release()
     panel.deleteLater()
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_the_end_of_the_panel_is_no_end_of_the_training(room, runs, steps):
+    """However fast it reacts: it is not told to stop by the user, and is gone on with."""
+    room.open(*two_classes())
+    panel = UNetPanel(room.viewer)
+    form = panel.train.form
+    form.net_size.setValue("small")
+    form.advanced.form.editors["batch_size"].setValue(2)
+    form.budget.setValue({"steps": 1000})
+    room.wait(lambda: form.strokes.painted.pixels == {1: 288, 2: 288})
+    panel.train.start()
+    room.wait(lambda: panel.train.progress.plot.training.size >= steps)
+    close(room, panel)
+    (facts,) = (json.loads(path.read_text()) for path in runs.glob(f"*/{FACTS}"))
+    assert facts["status"] == INTERRUPTED
+    run = offered(room).unfinished.run
+    assert steps <= run.step == facts["steps"]
+
+
+def test_a_training_that_the_user_stopped_is_not_offered(room, runs):
+    room.open(*two_classes())
+    room.counted({1: 288, 2: 288})
+    page = room.panel.train
+    page.runs.keep.setChecked(True)
+    page.form.budget.setValue({"steps": 1000})
+    room.click(page.footer.train)
+    room.wait(lambda: page.progress.plot.training.size >= 1)
+    room.click(page.footer.stop)
+    room.idle()
+    page.unfinished.look(page.runs.folder)
+    room.wait(lambda: not page.unfinished._finder.running)
+    assert page.notice.text(OFFER) == ""
+    assert list(runs.glob(f"*/{CHECKPOINT}")) == []

@@ -168,11 +168,20 @@ class _Recorder:
         if self.board is not None:
             self.board.feed(event, self.state)
         if isinstance(event, Finished):
+            if self._can_go_on():
+                self.state.end(INTERRUPTED)
+                self._write_end()
+                return
             self.state.end(ENDS.get(event.reason, event.reason))
             self._write_models(event)
             self._write_end(list(self._pictures()))
             if self.folder is not None:
                 (self.folder / CHECKPOINT).unlink(missing_ok=True)
+
+    def _can_go_on(self) -> bool:
+        """Tell whether the training was left with a checkpoint, when the program ended."""
+        left = self.control is not None and self.control.left
+        return left and self.folder is not None and (self.folder / CHECKPOINT).is_file()
 
     def _begin(self) -> None:
         self.folder = new_folder(self.parent, self.state.task, self.state.began)

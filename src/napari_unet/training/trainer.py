@@ -513,7 +513,8 @@ class Trainer:
         self.best_weights.reset()
 
     def _finish(self, elapsed: float) -> Iterator[TrainingEvent]:
-        if self.options.checkpoint and self.step:
+        left_at = self.control.checkpoint if self.control.left else None
+        if self.step and (self.options.checkpoint or left_at):
             yield from self.save_checkpoint()
         best = self._best_model()
         self.task.calibrate(self.average.network, self.device)

@@ -125,8 +125,8 @@ class UNetPanel(QWidget):
         """Stop what runs, and follow the viewer no longer."""
         self._free_keys()
         self._subscriptions.release()
-        self.train.runner.stop()
-        self.predict.runner.stop()
+        self.train.runner.leave()
+        self.predict.runner.leave()
         self.train.release()
         self.predict.release()
         self.destroyed.disconnect(self.session.worker.close)

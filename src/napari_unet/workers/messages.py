@@ -63,6 +63,7 @@ class ControlUpdate:
     stopped: bool
     paused: bool
     view: Viewport | None
+    left: bool = False
 
 
 @dataclass(frozen=True)

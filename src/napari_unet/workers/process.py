@@ -247,7 +247,7 @@ class _Process:
         sent = ControlUpdate(False, False, None)
         stopped_at = 0.0
         while True:
-            now = ControlUpdate(control.stopped, control.paused, control.view)
+            now = ControlUpdate(control.stopped, control.paused, control.view, control.left)
             if now != sent:
                 self._send(now)
                 sent = now

@@ -167,7 +167,9 @@ def _apply(control: Control, message: ControlUpdate) -> None:
         control.pause()
     else:
         control.resume()
-    if message.stopped:
+    if message.left:
+        control.leave()
+    elif message.stopped:
         control.stop()
 
 

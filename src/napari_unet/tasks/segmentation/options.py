@@ -25,10 +25,10 @@ Loss = Literal[
 class SegmentOptions(NetworkOptions):
     """All options of a segmentation."""
 
-    loss: Literal["auto", Loss] = Field(
-        "auto",
+    loss: Loss = Field(
+        "ce",
         description="Cross-entropy, Dice, focal, Tversky, or sums of two; unpainted pixels "
-        "are ignored. Automatic: cross-entropy, and with Dice for finished masks.",
+        "are ignored.",
     )
     focal_gamma: float = Field(
         2.0,
@@ -104,9 +104,6 @@ class SegmentOptions(NetworkOptions):
     )
     intensities: Literal["per_image", "comparable"] = Field(
         "per_image",
-        json_schema_extra={
-            "labels": {"per_image": "Measured in each image", "comparable": "Comparable"}
-        },
         description="Whether background and contrast are measured in each image, so that exposure "
         "and staining may differ; or intensities are comparable between images, so that a "
         "brightness means the same in all of them.",
@@ -117,14 +114,6 @@ class SegmentOptions(NetworkOptions):
         description="Random changes of the training patches, by name: how strong, and as "
         "chance.NAME how often.",
     )
-
-    @property
-    def chosen_loss(self) -> Loss:
-        """The loss, where it is automatic as the labels suggest."""
-        if self.loss != "auto":
-            return self.loss
-        return "ce+dice" if self.zero == "background" else "ce"
-
     class_names: dict[int, str] = Field(
         default_factory=dict, description="Names of the classes, by label value."
     )

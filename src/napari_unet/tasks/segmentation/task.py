@@ -431,7 +431,7 @@ class SegmentationTask(TaskBase):
         self._confusion = CONFUSION_DECAY * self._confusion + confusion
         weights = self._class_weights()
         loss = segmentation_loss(
-            self.options.chosen_loss,
+            self.options.loss,
             outputs,
             batch.targets,
             None if weights is None else weights.to(outputs.device),

@@ -119,6 +119,10 @@ class EventRunner(QObject):
         """Ask the run to end early; its last events are still emitted."""
         self._control.stop()
 
+    def leave(self) -> None:
+        """Ask the run to end because the panel does; a training can be gone on with later."""
+        self._control.leave()
+
     def pause(self) -> None:
         """Ask the run to pause."""
         self._control.pause()
@@ -233,7 +237,7 @@ class _Run:
 
     def cut(self) -> None:
         """Ask it to end, and emit nothing from now on."""
-        self.control.stop()
+        self.control.leave()
         with self._lock:
             self._tell = None
 

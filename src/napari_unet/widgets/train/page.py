@@ -352,7 +352,8 @@ class TrainPage(QWidget):
     def _go_on_with(self, run: UnfinishedRun, layers: list[tuple[Layer, ...]]) -> None:
         """Go on with an interrupted training, with its settings."""
         model = self._restore(run, layers)
-        self._start({"resume": str(run.path), "ndim": model.config.ndim})
+        runs = str(run.folder.parent)  # whatever is kept of new ones: it was begun as a record
+        self._start({"resume": str(run.path), "ndim": model.config.ndim, "runs": runs})
 
     def _use_unfinished(self, run: UnfinishedRun) -> None:
         """Choose the model of an interrupted training to start from, and its settings."""
