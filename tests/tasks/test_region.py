@@ -11,11 +11,13 @@ import torch
 import napari_unet
 from napari_unet.control import Viewport
 from napari_unet.data.image import ImageView, PartOfSource
+from napari_unet.data.pixel_statistics import measure_image
 from napari_unet.data.source import ArraySource, open_source
 from napari_unet.errors import InputError
 from napari_unet.geometry.axes import find_layout
 from napari_unet.geometry.region import Region
 from napari_unet.inference.output_transforms import to_grey_values
+from napari_unet.inference.predictor import image_normalisation
 from napari_unet.inference.preview import outputs_in_view, previewed, probabilities
 from napari_unet.model import load_model
 from napari_unet.network.inference import for_inference
@@ -96,6 +98,19 @@ def test_the_region_is_kept_in_the_file_and_told(scene, tmp_path):
     assert "region" in as_text(made)
 
 
+def test_an_image_is_measured_as_it_is_for_a_prediction(scene):
+    image, labels = scene
+    options = SegmentOptions(region=REGION, size="small", intensities="per_image")
+    task = SegmentationTask.of(open_all_annotated([image], [labels], 2, options), options)
+    model = task.build_model({}, {})
+    whole = ImageView(open_source(image), find_layout(image.shape, 2))
+    (sample,) = task.sampler.windows((48, 48), (48, 48), 1, held_out=False)
+    predicted = image_normalisation(model, whole, ())
+    used = task.sampler.normalisations.of(task.annotated[0].view, ())
+    assert predicted == used
+    assert sample.image.std() < 3
+
+
 def test_background_counts_in_the_region_alone(scene):
     image, labels = scene
     (found,) = open_all_annotated(
@@ -113,7 +128,8 @@ def test_a_preview_is_that_of_the_whole_image(scene):
     seen = task.preview(task.network, device, 1, view)
     whole = ImageView(open_source(image), find_layout(image.shape, 2))
     network = for_inference(task.network, device)
-    expected = previewed(1, view, probabilities(network, task.normalisation, whole, view), (1, 2))
+    normalisation = task.normalisation.for_image(measure_image(whole, ()))
+    expected = previewed(1, view, probabilities(network, normalisation, whole, view), (1, 2))
     assert seen.view == view
     assert np.array_equal(seen.labels, expected.labels)
     assert np.array_equal(seen.unsure, expected.unsure)

@@ -110,10 +110,14 @@ class ImageView:
         axes = layout.loops + layout.spatial
         return tuple(0 if self.window is None else self.window.start[axis] for axis in axes)
 
+    def index_in_whole(self, loop: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the loop index in the image without the window."""
+        return tuple(i + first for i, first in zip(loop, self.offset, strict=False))
+
     @property
     def whole(self) -> ImageView:
         """The image without the window."""
-        return replace(self, window=None)
+        return self if self.window is None else replace(self, window=None)
 
     def loops(self) -> Iterator[tuple[int, ...]]:
         """Iterate over the loop indices of all images, the last axis fastest."""
@@ -151,7 +155,7 @@ class ImageView:
         ndarray, shape (channels, *region.shape)
         """
         offset, outer = self.offset, self.layout.spatial_shape(self.source.shape)
-        loop = tuple(i + first for i, first in zip(loop, offset, strict=False))
+        loop = self.index_in_whole(loop)
         region = region.shift(offset[len(loop) :])
         parts = [
             _axis_part(*span, how)

@@ -444,9 +444,9 @@ class ImageNormalisations:
         """
         if not self.fitted.per_image:
             return self.fitted
-        key = (id(view), loop)
+        key = (id(view.source), view.index_in_whole(loop))
         if key not in self._known:
-            # The view is kept, so that no other gets its identity.
+            # The view is kept, so that no other source gets the identity of its source.
             self._known[key] = view, self.fitted.for_image(measure_image(view, loop))
         return self._known[key][1]
 

@@ -110,7 +110,9 @@ def measure_image(
 ) -> tuple[ChannelStatistics, ...]:
     """Measure an image, channel by channel, on all of it or on evenly distributed samples.
 
-    Pixels that are not finite are left out. Percentiles: a few hot or dead pixels do not matter.
+    It is the whole image that is measured, as it is for a prediction, even where only a window of
+    it is learned from. Pixels that are not finite are left out. Percentiles: a few hot or dead
+    pixels do not matter.
 
     Parameters
     ----------
@@ -126,6 +128,8 @@ def measure_image(
     tuple of ChannelStatistics
         One per channel; of a channel without finite pixels all values are 0.
     """
+    loop = view.index_in_whole(loop)
+    view = view.whole
     values: list[list[NDArray[np.float64]]] = [[] for _ in range(view.channels)]
     steps: list[list[NDArray[np.float64]]] = [[] for _ in range(view.channels)]
     voxels = max_voxels // view.channels

@@ -41,6 +41,11 @@ REFINE = "Refine"
 SOURCES = "sources"
 """Key, in a model's `training`, of the images and labels that it was trained on."""
 
+SHAPE_NOTE = (
+    "Only a shape in the region was predicted; the command predicts the whole of the box around it."
+)
+"""What is told where the region of interest is no box."""
+
 _SAID_OTHERWISE = {
     "steps",
     "seconds",
@@ -188,7 +193,10 @@ def provenance(
         "training": dict(facts),
         "prediction_seconds": seconds,
         **made,
-        "notes": list(_notes(model, (image,) if mask is None else (image, mask))),
+        "notes": [
+            *_notes(model, (image,) if mask is None else (image, mask)),
+            *([SHAPE_NOTE] if request and request.get("inside") else ()),
+        ],
     }
 
 
@@ -333,7 +341,7 @@ def predict_command(
     kind += [f"--{name}" for name in switches]
     if mask is not None:
         kind += ["--mask", mask.file]
-    flags = write_flags({k: v for k, v in request.items() if k not in switches})
+    flags = write_flags({k: v for k, v in request.items() if k not in (*switches, "inside")})
     return _command("predict", MODEL_FILE, image.file, "--output", result, *kind, *flags)
 
 

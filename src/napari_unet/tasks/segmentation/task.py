@@ -356,7 +356,8 @@ class SegmentationTask(TaskBase):
         assert isinstance(network, Network)
         self._viewed = self._in_window(view)
         image = self.annotated[view.image_index].view.whole
-        predicted = probabilities(for_inference(network, device), self.normalisation, image, view)
+        normalisation = self._normalisations.of(image, view.index)
+        predicted = probabilities(for_inference(network, device), normalisation, image, view)
         if self._calibrates:
             factors = self._calibration_factors(predicted.flatten(1).T)
             predicted = predicted * factors.view(-1, *(1,) * len(view.region.shape))

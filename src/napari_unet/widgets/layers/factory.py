@@ -59,6 +59,7 @@ def result_labels(
     image: Image,
     dropped: int | None,
     channels: Sequence[Image] = (),
+    request: Mapping[str, Any] | None = None,
 ) -> Labels:
     """Return a layer for predicted labels, upon the image and in the classes' colours.
 
@@ -74,6 +75,8 @@ def result_labels(
         The image's axis of channels; None where it has none, or is RGB.
     channels : sequence of Image
         The layers of the channels, if they are several; `image` is the first of them.
+    request : mapping, optional
+        How it is predicted, see `napari_unet.widgets.layers.provenance.provenance`.
     """
     colours: dict[int | None, Any] = {c.value: class_colour(c) for c in model.classes if c.value}
     named = {"index": [c.value for c in model.classes], "class": [str(c) for c in model.classes]}
@@ -83,7 +86,7 @@ def result_labels(
         opacity=0.5,
         colormap=DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", **colours}),
         features=named,
-        metadata={RESULT: provenance(model, image, dropped, channels=channels)},
+        metadata={RESULT: provenance(model, image, dropped, channels=channels, request=request)},
         **placement(image, dropped),
     )
 
@@ -94,6 +97,7 @@ def result_probabilities(
     image: Image,
     dropped: int | None,
     channels: Sequence[Image] = (),
+    request: Mapping[str, Any] | None = None,
 ) -> list[Image]:
     """Return a layer per class for predicted probabilities, from black to the class's colour.
 
@@ -101,11 +105,11 @@ def result_probabilities(
     ----------
     data : ndarray of float32, shape (class, ...)
         The probabilities, which are not copied.
-    model, image, dropped, channels
+    model, image, dropped, channels, request
         As of `result_labels`.
     """
     name = joint_name(channels or (image,))
-    made = provenance(model, image, dropped, channels=channels, probabilities=True)
+    made = provenance(model, image, dropped, channels=channels, probabilities=True, request=request)
     return [
         Image(
             pixels,

@@ -204,6 +204,8 @@ class LabelResults(Results):
         Whether there is a layer of probabilities per class beside the labels.
     channels : sequence of Image
         The layers of the channels, if they are several; `image` is the first of them.
+    request : mapping, optional
+        How it is predicted, see `napari_unet.widgets.layers.provenance.provenance`.
 
     Attributes
     ----------
@@ -225,15 +227,16 @@ class LabelResults(Results):
         probabilities: bool,
         parent: QObject,
         channels: Sequence[Image] = (),
+        request: Mapping[str, Any] | None = None,
     ) -> None:
         self.model = model
         dropped = None if image.rgb else view.layout.channel
         labels = allocate_result(model, view, "labels")
-        self.labels: Labels = result_labels(labels, model, image, dropped, channels)
+        self.labels: Labels = result_labels(labels, model, image, dropped, channels, request)
         self.kept: Any = _kept(model, view, shown=probabilities)
         shown: list[Image] = []
         if probabilities:
-            shown = result_probabilities(self.kept, model, image, dropped, channels)
+            shown = result_probabilities(self.kept, model, image, dropped, channels, request)
         out: Any = labels
         if self.kept is not None:
             values = tuple(c.value for c in model.classes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from napari import Viewer
@@ -14,13 +14,15 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 from napari_unet.data.image import ImageView
 from napari_unet.errors import InputError
 from napari_unet.geometry.axes import find_layout
-from napari_unet.inference.request import Request, find_missing, find_view
+from napari_unet.inference.request import Request, find_missing, find_view, region_of
 from napari_unet.model import TrainedModel
 from napari_unet.widgets.forms.channels import ChannelChooser
 from napari_unet.widgets.forms.editors import OptionalEdit, SwitchEdit, TextEdit
 from napari_unet.widgets.forms.layer_combo import MaskCombo
 from napari_unet.widgets.forms.model_form import form_layout
 from napari_unet.widgets.forms.reading import ReadingLine
+from napari_unet.widgets.forms.region import TIP as REGION_TIP
+from napari_unet.widgets.forms.region import RegionChooser
 from napari_unet.widgets.layers.layer_data import LayerData, check_paired, largest_level
 from napari_unet.widgets.layers.provenance import origin
 from napari_unet.widgets.models import ModelChooser, ModelFiles, NamedModel, Session, describe_model
@@ -36,6 +38,7 @@ DEFAULT_TILE = {2: (512, 512), 3: (96, 96, 96)}
 TIPS = {
     "Model": "The models that were trained or opened in this viewer.",
     "Image": "The layer to predict.",
+    "Region": REGION_TIP,
     "Output": "The result is a Labels layer. Tick this to also get the probability of each "
     "class as an Image layer.",
     "Flips": "Average over the predictions of eight flipped and rotated versions of the "
@@ -100,6 +103,10 @@ class PredictionRequest:
             settings["keep_known"] = False
         if self.mask is not None:
             settings["mask"] = origin(self.mask).file
+        if self.request.region is not None:
+            settings["region"] = self.request.region
+        if self.request.inside is not None:
+            settings["inside"] = True
         return settings
 
 
@@ -131,6 +138,7 @@ class PredictForm(QWidget):
         self.info.setWordWrap(True)
         self.info.setTextFormat(Qt.TextFormat.RichText)
         self.image = ChannelChooser(viewer, "Open an image first")
+        self.region = RegionChooser(viewer, self._region_target)
         self.probabilities = SwitchEdit("Probabilities too")
         self.missing = MaskCombo(viewer)
         self.keep_known = SwitchEdit("Keep known pixels")
@@ -176,7 +184,12 @@ class PredictForm(QWidget):
             flips=model.target is not None and self.flips.value(),
             keep_known=self.keep_known.value(),
         )
+        region = self.region.value()
+        if region is not None:
+            bounds = region.region.bounds
+            request = replace(request, region=bounds, inside=region.inside)
         view = find_view(model, data.data, request)
+        region_of(view, request)
         mask = self.missing.layer() if model.input_spec.mask else None
         if mask is not None:
             check_paired(layers, mask)
@@ -195,7 +208,7 @@ class PredictForm(QWidget):
 
     def release(self) -> None:
         """Disconnect from the viewer and the models."""
-        for part in (self.image, self.missing, self.files):
+        for part in (self.image, self.missing, self.files, self.region):
             part.release()
 
     def _export_job(self, path: str) -> ExportJob | None:
@@ -247,6 +260,18 @@ class PredictForm(QWidget):
         if problem:
             self.compatibility.say(problem, "error")
         self._show_reading(named, data)
+        self.region.refresh()
+
+    def _region_target(self) -> tuple[Image | None, int | None]:
+        """Return the image, and its axis of channels as the model reads it."""
+        named, image = self.model.value(), self.image.layer()
+        if named is None or image is None or image.rgb or len(self.image.layers()) > 1:
+            return image, None
+        data = LayerData.of(image)
+        with suppress(InputError):
+            view = find_view(named.model, data.data, Request(axes=data.axes, rgb=data.rgb))
+            return image, view.layout.channel
+        return image, None
 
     def _expect_channels(self, named: NamedModel | None) -> None:
         """Ask for the channels of a model by their names, unless one layer holds all of them."""
@@ -307,6 +332,7 @@ class PredictForm(QWidget):
         _add_row(model_rows, "Model", "Model", self.model)
         model_rows.addRow("", self.files)
         _add_row(self._rows, "Image", "Image", self.image)
+        _add_row(self._rows, "Region", "Region", self.region)
         _add_row(self._rows, "Output", "Output", self.probabilities)
         _add_row(self._rows, "Missing", "Missing", self.missing)
         _add_row(self._rows, "Known", "", self.keep_known)

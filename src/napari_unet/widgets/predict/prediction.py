@@ -101,7 +101,7 @@ class PredictionRun(QObject):
     def prepare(self, asked: PredictionRequest) -> PredictJob:
         """Add the layers of the result to the viewer, and return the job that fills them."""
         model, view = asked.model, asked.view
-        request = asked.request
+        request, made_with = asked.request, asked.described()
         results: Results
         if model.target is None:
             shown = asked.probabilities
@@ -113,11 +113,11 @@ class PredictionRun(QObject):
                 probabilities=shown,
                 parent=self,
                 channels=asked.channels,
+                request=made_with,
             )
             if results.kept is not None:
                 request = replace(request, output="probabilities")
         else:
-            made_with = asked.described()
             results = ImageResults(
                 self._viewer, asked.image, model, view, made_with, self, asked.channels
             )

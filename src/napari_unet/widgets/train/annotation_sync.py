@@ -29,15 +29,16 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
-import numpy as np
 from napari import Viewer
 from napari.layers import Labels
 from qtpy.QtCore import QObject
 from superqt.utils import qthrottled
 
 from napari_unet.data.annotations import AnnotationStore
+from napari_unet.data.source import ArraySource, Source
 from napari_unet.geometry.region import Region
 from napari_unet.widgets.layers.layer_data import largest_level
+from napari_unet.widgets.layers.region_of_interest import RegionOfInterest
 from napari_unet.widgets.qt.event_thread import EventRunner
 from napari_unet.widgets.qt.subscriptions import Subscriptions
 from napari_unet.widgets.train.class_table import MOST_VOXELS, planes_in_reach
@@ -65,16 +66,26 @@ class AnnotationSync(QObject):
         self._viewer = viewer
         self._layer: Labels | None = None
         self._store: AnnotationStore | None = None
+        self._interest: RegionOfInterest | None = None
         # Where the first axis of a huge layer was changed since the last copy.
         self._touched: set[int] = set()
         self._runner = EventRunner(self)
         self._copy_soon = qthrottled(self._copy_changes, timeout=SYNC_MS, leading=False)
         self._subscriptions = Subscriptions()
 
-    def follow(self, layer: Labels) -> None:
-        """Begin; what is painted from now on is copied as soon as there is a store."""
+    def follow(self, layer: Labels, interest: RegionOfInterest | None = None) -> None:
+        """Begin; what is painted from now on is copied as soon as there is a store.
+
+        Parameters
+        ----------
+        layer : Labels
+            The layer.
+        interest : RegionOfInterest, optional
+            The part of it that is learned from.
+        """
         self.release()
         self._layer = layer
+        self._interest = interest
         self._touched = set()
         events = layer.events
         self._subscriptions.connect(self._changed, events.paint, events.data, events.set_data)
@@ -102,11 +113,15 @@ class AnnotationSync(QObject):
             self._copy_soon()
             return
         data = largest_level(layer)
-        if tuple(data.shape) != store.shape:
+        interest = self._interest
+        labels = ArraySource(data) if interest is None else interest.part_of(data)
+        if labels is None or labels.shape != store.shape:
             return  # the layer now holds another array than the one that is learned from
-        regions = _changed_regions(tuple(data.shape), self._touched)
+        first = 0 if interest is None else interest.region.start[0]
+        touched = {plane - first for plane in self._touched}
+        regions = _changed_regions(labels.shape, touched, huge=prod(data.shape) > MOST_VOXELS)
         self._touched = set()
-        self._runner.start_call(lambda: _copy(data, store, regions))
+        self._runner.start_call(lambda: _copy(labels, store, regions))
 
 
 class AnnotationSyncGroup(QObject):
@@ -130,12 +145,20 @@ class AnnotationSyncGroup(QObject):
         self._viewer = viewer
         self.each: list[AnnotationSync] = []
 
-    def follow(self, layers: Iterable[Labels]) -> None:
-        """Copy what is painted on these layers from now on, and on no others."""
+    def follow(self, layers: Iterable[Labels], interest: RegionOfInterest | None = None) -> None:
+        """Copy what is painted on these layers from now on, and on no others.
+
+        Parameters
+        ----------
+        layers : iterable of Labels
+            The layers.
+        interest : RegionOfInterest, optional
+            The part of the first of them that is learned from.
+        """
         self.release()
         for labels in layers:
             sync = AnnotationSync(self._viewer, self)
-            sync.follow(labels)
+            sync.follow(labels, None if self.each else interest)
             self.each.append(sync)
 
     def open(self, stores: Sequence[AnnotationStore]) -> None:
@@ -154,15 +177,15 @@ class AnnotationSyncGroup(QObject):
         self.each.clear()
 
 
-def _changed_regions(shape: tuple[int, ...], touched: set[int]) -> list[Region]:
+def _changed_regions(shape: tuple[int, ...], touched: set[int], *, huge: bool) -> list[Region]:
     """Return where a change may be, plane by plane; in a huge layer the touched planes alone."""
     whole = Region.whole(shape)
     if len(shape) == 2:
         return [whole]
-    planes = sorted(touched) if prod(shape) > MOST_VOXELS else range(shape[0])
+    planes = sorted(touched & set(range(shape[0]))) if huge else range(shape[0])
     return [Region((i, *whole.start[1:]), (i + 1, *whole.stop[1:])) for i in planes]
 
 
-def _copy(data: Any, store: AnnotationStore, regions: list[Region]) -> None:
+def _copy(labels: Source, store: AnnotationStore, regions: list[Region]) -> None:
     for region in regions:
-        store.write(region, np.asarray(data[region.slices]))
+        store.write(region, labels.read(region))

@@ -23,13 +23,16 @@ from napari_unet.widgets.forms.model_form import form_layout
 from napari_unet.widgets.forms.network import NetworkEditor
 from napari_unet.widgets.forms.pairs import PairsTable
 from napari_unet.widgets.forms.reading import ReadingLine
-from napari_unet.widgets.layers.layer_data import RGBA, LayerData, check_paired
+from napari_unet.widgets.forms.region import TIP as REGION_TIP
+from napari_unet.widgets.forms.region import RegionChooser
+from napari_unet.widgets.layers.layer_data import RGBA, LayerData, array_shape, check_paired
 from napari_unet.widgets.models import Session, StartChooser
 from napari_unet.widgets.qt.style import Section, heading
 from napari_unet.widgets.qt.text import sizes
 from napari_unet.widgets.train.request import TrainRequest
 
 TIPS = {
+    "Region": REGION_TIP,
     "Image": "The image to train on: 2D or 3D, with or without time and channels, or RGB. Press + "
     "if each channel is a layer of its own.",
     "Start from": "Scratch: a new network. A model: the training continues from its weights.",
@@ -101,6 +104,7 @@ class TaskForm(QWidget):
         self._continued = False
         self._tips = {**TIPS, **tips}
         self.image = ChannelChooser(viewer, "Open an image first")
+        self.region = RegionChooser(viewer, self._region_target)
         self.ndim = ChoiceEdit(dimensions)
         self.start = StartChooser(session or Session.of(viewer), task)
         sizes = [(s, s.capitalize()) for s in ("small", "medium", "large")]
@@ -122,7 +126,8 @@ class TaskForm(QWidget):
             source.connect(self.edited)
         self.advanced_section.opened.connect(self.advanced.replan)
         self.advanced.planned.connect(self._show_reading)
-        for editor in (self.start, self.ndim, self.net_size, self.budget, self.network):
+        settings = (self.start, self.ndim, self.net_size, self.budget, self.network)
+        for editor in (self.region, *settings):
             editor.valueChanged.connect(self._changed)
 
     def request(self) -> TrainRequest:
@@ -195,6 +200,7 @@ class TaskForm(QWidget):
     def release(self) -> None:
         """Disconnect from the viewer."""
         self.image.release()
+        self.region.release()
 
     def _picture(self) -> LayerData:
         layers = self.image.complete()
@@ -228,6 +234,13 @@ class TaskForm(QWidget):
                 todo="Set the channel axis under Advanced to auto, or choose a single layer",
             )
         spacing = image.spacing(image.channel(options.channel_axis, other))
+        region = self.region.value()
+        if region is not None:
+            options = options.model_copy(update={"region": region.region.bounds})
+        if region is not None and not image.channel_names:
+            # The labels of a part have another shape: it cannot tell which axis holds channels.
+            channel = image.channel(options.channel_axis, other)
+            options = options.model_copy(update={"channel_axis": channel})
         layer = {
             "axes": image.axes,
             "rgb": image.rgb,
@@ -235,6 +248,15 @@ class TaskForm(QWidget):
             "channel_names": image.channel_names,
         }
         return options.model_copy(update=layer)
+
+    def _region_target(self) -> tuple[Any, int | None]:
+        """Return the image's layer, and its axis of channels; for the chooser of the region."""
+        layer = self.image.layer()
+        if layer is None or layer.rgb or len(self.image.layers()) > 1:
+            return layer, None
+        other = self.layers()[0][1]
+        paired = None if other is None else array_shape(other)
+        return layer, LayerData.of(layer).channel(self._channel_axis(), paired)
 
     def _settings(self) -> dict[str, Any]:
         """Return the options that are set outside of "Advanced"."""
@@ -296,7 +318,7 @@ class TaskForm(QWidget):
             elif isinstance(plan, NapariUnetError):
                 self.reading.show_problem(str(plan))
                 self.explained.emit(str(plan))
-            elif plan is not None and tuple(picture.data.shape) == plan.images[0].shape:
+            elif plan is not None and self._is_of_plan(picture, plan):
                 more = map(LayerData.of_channels, filter(None, self.channels()[1:]))
                 self.reading.show_layout(
                     picture, plan.layouts[0], list(zip(more, plan.layouts[1:], strict=False))
@@ -327,7 +349,15 @@ class TaskForm(QWidget):
         ndim = self._ndim() or 2
         return ImageShape.of(picture.data.shape, ndim, self.value(picture, None)).layout
 
+    def _is_of_plan(self, picture: LayerData, plan: TrainingPlan) -> bool:
+        """Tell whether a plan is one of this image, or of a part of it."""
+        shape, planned = tuple(picture.data.shape), plan.images[0].shape
+        if self.region.combo.layer() is None or len(shape) != len(planned):
+            return shape == planned
+        return all(part <= whole for part, whole in zip(planned, shape, strict=True))
+
     def _changed(self) -> None:
+        self.region.refresh()
         self._replan()
         self.valueChanged.emit()
 

@@ -171,12 +171,14 @@ class ImageForm(TaskForm):
             )
         self._check_places()
         other = None if layer is None else largest_level(layer)
+        region = self.region.value()
         return TrainRequest(
             self.task,
             ((picture, other), *self.pairs.value(picture)),
             self.value(picture, None if other is None else tuple(other.shape)),
             self._ndim(),
             self.start.value(),
+            interest=None if region is None else region.box,
         )
 
     def layers(self) -> list[tuple[Any, Any]]:
@@ -214,9 +216,10 @@ class ImageForm(TaskForm):
             "Network": self.net_size,
             "Budget": self.budget,
         }
+        data["Region"] = self.region
         rows = self._rows(data)
         if second is not None and second.kind is Labels:
-            rows.addRow("", self.new)
+            rows.insertRow(2, "", self.new)
         else:
             self.new.hide()
         self._place(rows, self._rows(training), self.pairs_section)

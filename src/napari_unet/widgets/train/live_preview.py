@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary, ref
@@ -17,6 +18,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_unet.control import Control, Previewed, PreviewedImage, Viewport
 from napari_unet.display import hex_colour, rgb8
 from napari_unet.geometry.axes import AxisLayout
+from napari_unet.geometry.region import Region
 from napari_unet.inference.request import Request
 from napari_unet.model import TrainedModel
 from napari_unet.widgets.layers.layer_data import RGBA, LayerData, distinct_colour
@@ -28,6 +30,7 @@ from napari_unet.widgets.layers.overlay import (
     place_of,
 )
 from napari_unet.widgets.layers.provenance import RESULT
+from napari_unet.widgets.layers.region_of_interest import RegionOfInterest
 from napari_unet.widgets.layers.result_history import HiddenLayers, covered_layers
 from napari_unet.widgets.layers.view import VisibleRegion, find_visible_region
 from napari_unet.widgets.qt.event_thread import EventRunner
@@ -200,6 +203,7 @@ class LivePreview(QObject):
         self._image_index = 0
         self._reference: Image | None = None
         self._layers_of: WeakKeyDictionary[Image, PreviewLayers] = WeakKeyDictionary()
+        self._interests: WeakKeyDictionary[Image, RegionOfInterest | None] = WeakKeyDictionary()
         self._uncertainty_shown = False
         self._unsure_colour: tuple[float, float, float] | None = None
         self._latest: Previewed | None = None
@@ -220,6 +224,7 @@ class LivePreview(QObject):
         ask: Callable[[Viewport | None], None],
         image_index: int = 0,
         reference: Image | None = None,
+        interest: RegionOfInterest | None = None,
     ) -> None:
         """Follow what is in view of an image. Layers of the other kind of preview are hidden.
 
@@ -236,7 +241,13 @@ class LivePreview(QObject):
             Which one the image is, where several are learned from.
         reference : Image, optional
             The layer that previews look like, where they are images; None where they are labels.
+        interest : RegionOfInterest, optional
+            The part of the image that is previewed; by default all of it.
         """
+        before = self._interests.get(image)
+        if interest is not None and image in self._layers_of and not interest.is_same(before):
+            self._layers_of[image].remove()  # they show what is outside of it
+        self._interests[image] = interest
         kind_changed = (reference is None) != (self._reference is None)
         if image is not self._image:
             self._latest = None
@@ -409,13 +420,17 @@ class LivePreview(QObject):
         if self._image is not None and self._layout is not None:
             place = place_of(self._layout.labels, view)
             block = values.reshape(place.shape)
+            interest = self._interests.get(self._image)
+            if interest is not None:
+                block = np.where(interest.mask(place), block, block.dtype.type(0))
             overlay.write(self._image, self._layout.channel, place, block, self.layer)
 
     def _visible_region(self) -> VisibleRegion:
         image, layout = self._image, self._layout
         if image is None or layout is None or image not in self._viewer.layers:
             return VisibleRegion(None)
-        return find_visible_region(self._viewer, image, layout, self._image_index)
+        visible = find_visible_region(self._viewer, image, layout, self._image_index)
+        return _within(visible, self._interests.get(image), layout.labels)
 
     def _set_note(self, note: str) -> None:
         if note != self._note:
@@ -434,6 +449,21 @@ def _set_class_colors(layer: Labels, colors: Mapping[int, RGBA]) -> None:
         wanted = {**known, None: "transparent", 0: "transparent"}
         layer.colormap = DirectLabelColormap(color_dict=wanted)
         layer.metadata["colors"] = dict(colors)
+
+
+def _within(
+    visible: VisibleRegion, interest: RegionOfInterest | None, layout: AxisLayout
+) -> VisibleRegion:
+    """Return what of a visible region lies in the region of interest, if there is one."""
+    view = visible.view
+    if interest is None or view is None:
+        return visible
+    place = place_of(layout, view).intersect(interest.region)
+    if not place.size:
+        return VisibleRegion(None, "The region of interest is not in view.")
+    ends = (place.start, place.stop)
+    region = Region(*(tuple(end[axis] for axis in layout.spatial) for end in ends))
+    return VisibleRegion(replace(view, region=region), visible.note)
 
 
 class ModelPreview(QObject):

@@ -206,7 +206,10 @@ class LiveView(QObject):
         if image in self._viewer.layers and training.started is not None:
             reference = _reference_layer(training.request, image, other)
             layout = training.layout(index)
-            self.preview.begin(image, layout, training.runner.look, index, reference)
+            request = training.request
+            interest = request.interest if request is not None and index == 0 else None
+            look = training.runner.look
+            self.preview.begin(image, layout, look, index, reference, interest)
 
     def _show_chosen(self) -> None:
         """Preview the moment that the user has chosen."""

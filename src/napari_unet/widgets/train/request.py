@@ -19,6 +19,7 @@ from napari_unet.tasks.segmentation.data import check_labels_shape, count_all, o
 from napari_unet.tasks.segmentation.options import SegmentOptions
 from napari_unet.training.events import Preparing, TrainingEvent
 from napari_unet.widgets.layers.layer_data import LayerData
+from napari_unet.widgets.layers.region_of_interest import RegionOfInterest
 from napari_unet.workers.jobs import TrainJob
 from napari_unet.workers.messages import Readable
 from napari_unet.workers.process import Worker
@@ -54,6 +55,8 @@ class TrainRequest:
         Origins of the layers, for the record.
     resume : str, optional
         The checkpoint of an interrupted training to go on with.
+    interest : RegionOfInterest, optional
+        The part of the first image that is learned from, whose box is also among the options.
     """
 
     task: Task
@@ -67,6 +70,7 @@ class TrainRequest:
     tensorboard: bool = False
     sources: tuple[tuple[Origin, ...], ...] = ()
     resume: str | None = None
+    interest: RegionOfInterest | None = None
 
     @property
     def image(self) -> LayerData:
@@ -113,6 +117,7 @@ class TrainRequest:
             channels = max(2, len(self.classes))
         elif self.task == "restore":
             channels = shapes[0].target(self.pairs[0][1].shape).channels
+        shapes[0] = shapes[0].cropped(self.options)
         return plan_training(
             self.task, shapes, self.options, output_channels=channels, start=self.start
         )
@@ -180,13 +185,20 @@ class TrainRequest:
         if isinstance(self.options, SegmentOptions):
             ndim = self._choose_ndim()
             images = [image.data for image, _ in self.pairs]
-            opened = open_all_annotated(images, others, ndim, self.options)
+            opened = open_all_annotated(images, self._labels(), ndim, self.options)
             check_class_number(len(count_all(opened)), self.most_classes)
             return tuple(annotated.store for annotated in opened), ndim
         return tuple(None if other is None else Readable(other) for other in others), self.ndim
 
+    def _labels(self) -> list[Any]:
+        """Return the labels of each image; of the first those in the region of interest alone."""
+        labels = [other for _, other in self.pairs]
+        if self.interest is not None:
+            labels[0] = self.interest.part_of(labels[0]) or labels[0]
+        return labels
+
     def _choose_ndim(self) -> Literal[2, 3]:
-        labels = [other for _, other in self.pairs] if self.is_segmentation else []
+        labels = self._labels() if self.is_segmentation else []
         shapes = [tuple(image.data.shape) for image, _ in self.pairs]
         return choose_ndim(self.options, self.ndim, self.start, labels, shapes)
 

@@ -33,6 +33,7 @@ from napari_unet.widgets.layers.layer_data import (
     remembered,
 )
 from napari_unet.widgets.layers.paintable import begin_painting
+from napari_unet.widgets.layers.region_of_interest import RegionOfInterest
 from napari_unet.widgets.layers.view_geometry import ViewGeometry
 from napari_unet.widgets.models import Session
 from napari_unet.widgets.qt.notices import NoticeBoard
@@ -178,6 +179,7 @@ class TrainForm(TaskForm):
             self.start.value(),
             self._classes(),
             self.check.most_classes,
+            interest=self._interest(),
         )
 
     def layers(self) -> list[tuple[Any, Any]]:
@@ -243,6 +245,12 @@ class TrainForm(TaskForm):
         self.stray_paint.release()
         self.pairs.release()
 
+    def _interest(self) -> RegionOfInterest | None:
+        """Return the region; where 0 is a class, the whole box around it is learned from."""
+        region = self.region.value()
+        is_mask = region is not None and self.zero.value() == "background"
+        return region.box if region is not None and is_mask else region
+
     def _classes(self) -> tuple[int, ...]:
         """Return the label values that the network will know, as far as they are counted."""
         start = self.start.value()
@@ -271,8 +279,8 @@ class TrainForm(TaskForm):
         }
 
     def _arrange(self) -> None:
-        data = self._rows({"Image": self.image, "Strokes": self.labels})
-        data.addRow("", self.new)
+        data = self._rows({"Image": self.image, "Strokes": self.labels, "Region": self.region})
+        data.insertRow(2, "", self.new)
         learning = self._rows(
             {
                 LABEL_0: self.zero,

@@ -139,7 +139,8 @@ class TrainingRun(QObject):
         for channels in self.channels:
             note_channels(channels)
         keep_layers(layer for layers in (*self.pairs, *self.channels) for layer in layers)
-        self.annotations.follow([x for _, x in self.pairs] if request.is_segmentation else ())
+        painted = [x for _, x in self.pairs] if request.is_segmentation else ()
+        self.annotations.follow(painted, request.interest)
         self._forget()
         self.runner.start(
             partial(request.events, self._session.worker, opened=self.annotations.open)
