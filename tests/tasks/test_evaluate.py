@@ -57,7 +57,7 @@ def test_what_is_no_truth_is_refused(trained):
         napari_unet.evaluate(model, image, np.zeros_like(labels))
     with pytest.raises(InputError, match="another shape"):
         napari_unet.evaluate(model, image, labels[:-1])
-    with pytest.raises(InputError, match="no labels"):
+    with pytest.raises(InputError, match="not a label image"):
         napari_unet.evaluate(model, image, labels / 2)
 
 

@@ -141,8 +141,8 @@ def _unlike_reference(
     intensities, noise = trained.distance(statistics, used)
     if intensities > max(FAR_INTENSITIES, FARTHER * trained.variety[0]):
         yield (
-            "Dark and bright pixels are distributed unlike those of the training: it has another "
-            "contrast or other content"
+            "Its dark and bright pixels are distributed unlike those of the training: the image "
+            "has another contrast or other content"
         )
     if noise > max(FAR_NOISE, FARTHER * trained.variety[1]):
         yield f"It is {noise:.0f} times as noisy as the images of the training"

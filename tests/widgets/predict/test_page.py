@@ -42,6 +42,15 @@ def predict(room, page):
     room.idle()
 
 
+@pytest.mark.parametrize(("factor", "told"), [(1, False), (0, True)])
+def test_an_image_unlike_those_of_the_training_is_told_of_with_the_result(room, page, factor, told):
+    image, _ = two_classes()
+    room.viewer.add_image(factor * image, name="another")
+    predict(room, page)
+    assert page.notice.text().startswith("Predicted in")
+    assert ("Almost all pixels of the image have one value" in page.notice.text()) == told
+
+
 def results(room):
     """Return the results, without previews of a training, which come when they come."""
     layers = [layer for layer in room.viewer.layers if RESULT in layer.metadata]

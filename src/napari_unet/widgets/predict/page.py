@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from napari import Viewer
 from napari.layers import Layer
@@ -208,7 +208,8 @@ class PredictPage(QWidget):
         if event.complete:
             tiles = count(self.prediction.tiles, "tile")
             said = f"Predicted in {duration(event.seconds)}, {tiles}."
-            self.notice.say(RESULT_SAID, " ".join((said, *event.warnings)))
+            kind: Literal["info", "warning"] = "warning" if event.warnings else "info"
+            self.notice.say(RESULT_SAID, " ".join((said, *event.warnings)), kind)
         else:
             self.notice.say(RESULT_SAID, "Stopped; the part that was predicted is kept.")
 
