@@ -170,7 +170,10 @@ class RunState:
                 "steps": self.step,
                 "seconds": round(self.elapsed, 3),
                 "process": _this_process(),
-                "layers": [[origin.name for origin in item] for item in self.sources],
+                "layers": [
+                    [part.name for origin in item for part in origin.channels or (origin,)]
+                    for item in self.sources
+                ],
                 "device": started and started.device,
                 "threads": started and started.threads,
                 "batch_size": started and started.batch_size,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
+from napari_unet.runs.state import RunState
 from napari_unet.widgets.layers.provenance import RESULT
 from tests.widgets.conftest import two_classes
 
@@ -290,3 +291,16 @@ def test_further_images_have_as_many_channels(room):
     assert "Pair 2 has other channels than pair 1 (got 1 layer beside 2 layers)" in (
         room.panel.train.notice.text()
     )
+
+
+def test_an_earlier_training_brings_the_layers_of_all_channels_back(room):
+    prepare(room)
+    room.click(room.form.new)
+    layers = room.viewer.layers
+    room.form.image.set_layers([layers["GFP"]])
+    room.form.restore_layers([(layers["DAPI"], layers["GFP"], layers["strokes"])], 2)
+    assert chosen(room.form.image) == ["DAPI", "GFP"]
+    assert room.form.labels.layer() is layers["strokes"]
+    room.train(2)
+    state = RunState("segment", sources=room.panel.train.training.request.sources)
+    assert state.facts()["layers"] == [["DAPI", "GFP", "strokes"]]

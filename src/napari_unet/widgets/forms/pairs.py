@@ -177,15 +177,23 @@ class PairsTable(QWidget):
         self.valueChanged.emit()
         return row
 
-    def choose(self, layers: Sequence[tuple[Any, ...]]) -> None:
-        """Replace all rows by one for each of these images and what goes with it."""
+    def choose(self, layers: Sequence[tuple[Any, ...]], channels: int = 1) -> None:
+        """Replace all rows by one for each of these images and what goes with it.
+
+        Parameters
+        ----------
+        layers : sequence of tuple of Layer
+            The layers of the channels of each image, and what goes with it.
+        channels : int
+            How many layers are the channels of an image.
+        """
         for row in list(self.rows):
             self.remove(row)
         for pair in layers:
             row = self.add()
-            row.image.set_layer(pair[0])
-            if row.other is not None and len(pair) > 1:
-                row.other.set_layer(pair[1])
+            row.image.set_layers(pair[:channels])
+            if row.other is not None and len(pair) > channels:
+                row.other.set_layer(pair[channels])
 
     def remove(self, row: PairRow) -> None:
         """Remove a row."""

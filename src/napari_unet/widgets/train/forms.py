@@ -182,8 +182,16 @@ class TaskForm(QWidget):
     def remember_settings(self, options: NetworkOptions) -> None:
         """Keep the settings of a training that began, where the task has a place for them."""
 
-    def restore_layers(self, layers: Sequence[tuple[Any, ...]]) -> None:
-        """Choose the layers of an earlier training, pair by pair."""
+    def restore_layers(self, layers: Sequence[tuple[Any, ...]], channels: int = 1) -> None:
+        """Choose the layers of an earlier training, pair by pair.
+
+        Parameters
+        ----------
+        layers : sequence of tuple of Layer
+            The layers of the channels of each image, and what goes with it.
+        channels : int
+            How many layers are the channels of an image.
+        """
         raise NotImplementedError
 
     def show_running(self, running: bool, *, waiting: bool = False) -> None:  # noqa: ARG002

@@ -191,12 +191,20 @@ class ImageForm(TaskForm):
         if self.method is not None:
             self.method.setValue(getattr(options, "method"))  # noqa: B009 - some tasks have none
 
-    def restore_layers(self, layers: Sequence[tuple[Any, ...]]) -> None:
-        """Choose the image and what goes with it, as in an earlier training, pair by pair."""
-        self.image.set_layer(layers[0][0])
+    def restore_layers(self, layers: Sequence[tuple[Any, ...]], channels: int = 1) -> None:
+        """Choose the image and what goes with it, as in an earlier training, pair by pair.
+
+        Parameters
+        ----------
+        layers : sequence of tuple of Layer
+            The layers of the channels of each image, and what goes with it.
+        channels : int
+            How many layers are the channels of an image.
+        """
+        self.image.set_layers(layers[0][:channels])
         if self.other is not None:
-            self.other.set_layer(layers[0][1] if len(layers[0]) > 1 else None)
-        self.pairs.choose(layers[1:])
+            self.other.set_layer(layers[0][channels] if len(layers[0]) > channels else None)
+        self.pairs.choose(layers[1:], channels)
 
     def release(self) -> None:
         """Disconnect from the viewer."""

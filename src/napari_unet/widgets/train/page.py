@@ -367,7 +367,8 @@ class TrainPage(QWidget):
         model = run.checkpoint.model
         self.tasks.choice.setValue(model.task)
         if layers is not None:
-            self.form.restore_layers(layers)
+            names = run.checkpoint.options.get("channel_names", ())
+            self.form.restore_layers(layers, max(1, len(names)))
         self.form.start.setValue(None)
         options = parse_options(model.task, run.checkpoint.options)
         self.form.restore(options, model.config.ndim)

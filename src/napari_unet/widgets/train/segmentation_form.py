@@ -207,11 +207,19 @@ class TrainForm(TaskForm):
         self.zero.setValue(options.zero)
         self.strokes.restore_names(options.class_names)
 
-    def restore_layers(self, layers: Sequence[tuple[Any, ...]]) -> None:
-        """Choose the image and the strokes of an earlier training, pair by pair."""
-        self.image.set_layer(layers[0][0])
-        self.labels.set_layer(layers[0][1])
-        self.pairs.choose(layers[1:])
+    def restore_layers(self, layers: Sequence[tuple[Any, ...]], channels: int = 1) -> None:
+        """Choose the image and the strokes of an earlier training, pair by pair.
+
+        Parameters
+        ----------
+        layers : sequence of tuple of Layer
+            The layers of the channels of each image, and what goes with it.
+        channels : int
+            How many layers are the channels of an image.
+        """
+        self.image.set_layers(layers[0][:channels])
+        self.labels.set_layer(layers[0][channels])
+        self.pairs.choose(layers[1:], channels)
 
     def names(self) -> dict[int, str]:
         """Return the names of the classes that have one, by label value."""
