@@ -191,6 +191,29 @@ def test_what_the_user_should_know_is_said_first():
     assert [type(e) for e in events[:4]] == [Preparing, Started, Warned, Warned]
 
 
+@pytest.mark.parametrize("frames", [0, 3])
+def test_pixels_without_a_value_do_not_count_as_painted(frames):
+    image, labels = halves()
+    image[labels == 7] = np.nan
+    image[40, 60:64] = 1
+    if frames:
+        image, labels = np.stack([image] * frames), np.stack([labels * 0] * (frames - 1) + [labels])
+    warned = list(learner(image, labels).warnings())
+    lost = int((labels == 7).sum()) - 4
+    assert warned[1] == (
+        f"Few pixels are painted of class 7: 4 ({lost} more are NaN or infinite, and are ignored). "
+        "More strokes will help."
+    )
+    assert not any("class 3" in text for text in warned)
+
+
+def test_only_so_many_painted_pixels_are_read_to_see_whether_they_have_values(monkeypatch):
+    image, labels = halves()
+    image[labels == 7] = np.nan
+    monkeypatch.setattr("napari_unet.tasks.segmentation.data.CHECKED_PIXELS", 100)
+    assert not any("class 7" in text for text in learner(image, labels).warnings())
+
+
 def test_where_nothing_is_held_out_there_is_no_validation_and_that_is_said():
     events = list(train(*halves(), **FAST, held_out=0))
     assert any(

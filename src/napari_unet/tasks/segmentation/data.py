@@ -6,13 +6,16 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 
+import numpy as np
+
 from napari_unet.control import Control
-from napari_unet.data.annotations import MERGED, AnnotationStore
+from napari_unet.data.annotations import MERGED, AnnotationStore, Block
 from napari_unet.data.image import ImageView, PartOfSource
 from napari_unet.data.sampling import AnnotatedImage
 from napari_unet.data.source import open_source
 from napari_unet.errors import InputError
 from napari_unet.geometry.axes import AxisLayout, is_time
+from napari_unet.geometry.region import Region
 from napari_unet.model import ClassInfo, TrainedModel
 from napari_unet.tasks.plan import ImageShape, TrainingPlan, plan_training
 from napari_unet.tasks.segmentation.options import SegmentOptions
@@ -20,6 +23,9 @@ from napari_unet.training.events import Resolved, Warned
 
 MANY_CLASSES = 50
 """More classes than this are rarely meant: the labels are the numbers of objects, then."""
+
+CHECKED_PIXELS = 2**24
+"""Greatest number of pixels read to see whether what is annotated lies on finite values."""
 
 POLL_SECONDS = 0.1
 """Interval at which annotations are counted until there are enough to begin."""
@@ -135,6 +141,35 @@ def count_all(annotated: Iterable[AnnotatedImage]) -> dict[int, int]:
         for value, count in one.store.values().items():
             total[value] = total.get(value, 0) + count
     return dict(sorted(total.items()))
+
+
+def count_not_finite(annotated: Iterable[AnnotatedImage]) -> dict[int, int]:
+    """Return the number of annotated pixels that are NaN or infinite, per label value.
+
+    Only the blocks with annotations are read, and nothing of images of integers. Where more than
+    `CHECKED_PIXELS` pixels would be read, the last blocks are left out.
+
+    Parameters
+    ----------
+    annotated : iterable of AnnotatedImage
+        The images and their annotations; 0 is not counted, even where it is a class.
+    """
+    total: dict[int, int] = {}
+    left = CHECKED_PIXELS
+    for one in annotated:
+        if one.view.source.dtype.kind not in "fc":
+            continue
+        now, loops = one.store.snapshot(), len(one.view.loop_shape)
+        for index, block in sorted(now.blocks.items()):
+            box = now.region(index)
+            left -= box.size * one.view.channels
+            if left < 0:
+                return total
+            raw = one.view.read_raw(index[:loops], Region(box.start[loops:], box.stop[loops:]))
+            lost = ~np.isfinite(raw).all(axis=0).reshape(box.shape)
+            for value, count in Block(block.labels[lost]).counts.items():
+                total[value] = total.get(value, 0) + count
+    return total
 
 
 def digest_of(annotated: Sequence[AnnotatedImage]) -> str:

@@ -40,6 +40,7 @@ from napari_unet.tasks.segmentation.data import (
     MANY_CLASSES,
     class_infos,
     count_all,
+    count_not_finite,
     digest_of,
     plan_segmentation,
 )
@@ -250,11 +251,7 @@ class SegmentationTask(TaskBase):
                 f"{1 - self.finite:.2%} of the pixels are not finite (NaN or infinite); they "
                 "are ignored."
             )
-        for info, count in zip(self._class_infos(), self.counts, strict=True):
-            if self.start and not count:
-                yield f"There are no strokes of {info}: the network may forget this class."
-            elif count < FEW_PIXELS:
-                yield f"Few pixels are painted of {info}: {count}. More strokes will help."
+        yield from self._few_pixels()
         if len(self.values) > MANY_CLASSES:
             yield (
                 f"{len(self.values)} labels become as many classes. Where each is the number of an "
@@ -262,6 +259,20 @@ class SegmentationTask(TaskBase):
             )
         if not self.sampler.val_count.any():
             yield TOO_FEW if self.options.held_out else NONE_HELD_OUT
+
+    def _few_pixels(self) -> Iterator[str]:
+        """Yield the classes of which little or nothing is annotated that can be learned from."""
+        not_finite = count_not_finite(self.annotated)
+        for value, info, count in zip(self.values, self._class_infos(), self.counts, strict=True):
+            lost = not_finite.get(value, 0)
+            if self.start and not count:
+                yield f"There are no strokes of {info}: the network may forget this class."
+            elif count - lost < FEW_PIXELS:
+                ignored = f" ({lost} more are NaN or infinite, and are ignored)" if lost else ""
+                yield (
+                    f"Few pixels are painted of {info}: {count - lost}{ignored}. "
+                    "More strokes will help."
+                )
 
     def batch(self, size: int) -> Batch:
         """Draw patches around annotated pixels, and augment them.
