@@ -12,6 +12,8 @@ from napari_unet.data.image import ImageView
 from napari_unet.data.source import open_source
 from napari_unet.geometry.axes import find_layout
 from napari_unet.noise.poisson_gauss import fit_noise
+from napari_unet.tasks.images.noise_analysis import choose_method
+from napari_unet.tasks.images.options import DenoiseOptions
 from napari_unet.tasks.images.restore import _shift
 from napari_unet.training.events import Warned
 
@@ -72,3 +74,51 @@ def test_noise_of_images_in_tiny_units_is_fitted_like_any_other(scene):
     noisy = scene + np.random.default_rng(1).normal(0, 3, scene.shape)
     usual, tiny = (fit_noise([noisy * factor]) for factor in (1.0, 1e-20))
     assert tiny.offset_variance * 1e40 == pytest.approx(usual.offset_variance, rel=1e-3, abs=1e-3)
+
+
+@pytest.fixture
+def frames(scene) -> NDArray[np.float32]:
+    """Eight noisy frames of one scene."""
+    noise = np.random.default_rng(2).normal(0, 5, (8, *scene.shape))
+    return (scene + noise).astype(np.float32)
+
+
+def chosen(frames: NDArray[np.float32]) -> tuple[str, int, float]:
+    view = ImageView(open_source(frames), find_layout(frames.shape, 2))
+    choice = choose_method(view, DenoiseOptions())
+    return choice.method, choice.planes, choice.noise[0].offset_variance
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
+@pytest.mark.parametrize("at", range(8))
+def test_a_frame_without_values_does_not_change_how_many_are_read_together(frames, value, at):
+    method, planes, variance = chosen(frames)
+    assert (method, planes) == ("neighbours", 5)
+    frames[at] = value
+    assert chosen(frames)[:2] == (method, planes)
+    assert chosen(frames)[2] == pytest.approx(variance, rel=0.1)
+
+
+def test_frames_without_values_are_named(frames):
+    def said() -> list[str]:
+        events = napari_unet.train(frames, None, task="denoise", **HOW)
+        return [e.message for e in events if isinstance(e, Warned) and "Plane" in e.message]
+
+    assert said() == []
+    frames[4] = np.nan  # the middle one
+    none = "(counted from 0): no pixel is finite, all are NaN or infinite."
+    guess = "Nothing is learned from there, and the result there is a guess."
+    assert said() == [f"Plane 4 {none} {guess}"]
+    frames[6] = np.inf
+    assert said() == [f"Planes 4, 6 {none} {guess}"]
+
+
+@pytest.mark.parametrize("at", [1, 3, 4])
+def test_whether_a_residual_is_learned_does_not_depend_on_a_frame_without_values(frames, at):
+    def residual() -> str:
+        model = napari_unet.fit(frames, None, task="denoise", method="neighbours", **HOW)
+        return model.input_spec.residual
+
+    assert residual() == "mean"
+    frames[at] = np.nan
+    assert residual() == "mean"

@@ -25,9 +25,18 @@ from napari_unet.tasks.images.dataset import (
     middle,
 )
 from napari_unet.tasks.images.losses import image_loss
-from napari_unet.tasks.images.noise_analysis import NoiseChoice, choose_method, reach
+from napari_unet.tasks.images.noise_analysis import (
+    NoiseChoice,
+    choose_method,
+    planes_without_values,
+    reach,
+    shows_something,
+)
 from napari_unet.tasks.images.options import DenoiseOptions
 from napari_unet.tasks.images.residual import learns_residual, middle_plane
+
+MAX_LISTED = 8
+"""Number of planes that a warning names, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +128,16 @@ class DenoiseDataset(ImageDataset):
         yield self.choice.why
 
     def warnings(self) -> Iterator[str]:
-        """Yield what the user should know of the noise."""
+        """Yield what the user should know of the noise, and of planes that hold nothing."""
         yield from self.choice.caution
+        for number, view in enumerate(self.views, start=1):
+            if empty := planes_without_values(view):
+                where = f" of image {number}" if len(self.views) > 1 else ""
+                subject = f"Planes {_listed(empty)}" if len(empty) > 1 else f"Plane {empty[0]}"
+                yield (
+                    f"{subject}{where} (counted from 0): no pixel is finite, all are NaN or "
+                    "infinite. Nothing is learned from there, and the result there is a guess."
+                )
 
     def example(
         self, location: PatchLocation, random: np.random.Generator, validation: bool
@@ -213,6 +230,13 @@ class DenoiseDataset(ImageDataset):
         }
 
 
+def _listed(indices: Sequence[str]) -> str:
+    """Return the first indices of planes, each of several axes in brackets."""
+    shown = [f"({index})" if "," in index else index for index in indices[:MAX_LISTED]]
+    more = len(indices) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
 def _flattened(region: Region, axis: int) -> Region:
     """Return a region's first voxels along an axis, wherever it begins."""
     start, stop = list(region.start), list(region.stop)
@@ -241,12 +265,37 @@ def _learns_residual(
     away = -reach(choice.planes)
     half = choice.planes // 2
     for view in views:
-        planes = [target.apply(middle_plane(view, z)) for z in range(-half, half + 1)]
-        beside = target.apply(middle_plane(view, away))
-        noise = float(np.nanmean((planes[half] - beside) ** 2)) / 2
-        if not learns_residual(np.mean(planes, 0), beside, noise):
+        middle = _middle_offset(view, away, half)
+        if middle is None:
+            return False
+        nearest_first = sorted(range(-half, half + 1), key=abs)
+        planes = [middle_plane(view, middle + z) for z in nearest_first]
+        first, *others = map(target.apply, filter(shows_something, planes))
+        beside = target.apply(middle_plane(view, middle + away))
+        noise = float(np.nanmean((first - beside) ** 2)) / 2
+        if not learns_residual(np.mean([first, *others], 0), beside, noise):
             return False
     return True
+
+
+def _middle_offset(view: ImageView, away: int, half: int) -> int | None:
+    """Return the offset from the middle of the nearest plane that can be compared with another.
+
+    Parameters
+    ----------
+    view : ImageView
+        The image.
+    away : int
+        Offset of the other plane, before the first one; both must show something.
+    half : int
+        Number of planes behind the first one that are there, too.
+    """
+    size = view.loop_shape[-1]
+    least, most = -away - size // 2, size - 1 - half - size // 2
+    for offset in sorted(range(least, most + 1), key=abs):
+        if all(shows_something(middle_plane(view, offset + z)) for z in (0, away)):
+            return offset
+    return None
 
 
 def _noise_variances(

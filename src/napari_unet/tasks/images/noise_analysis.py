@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from statistics import median
 from typing import Any, Literal
@@ -29,6 +29,12 @@ SAMPLE_SIDE = 512
 
 SAMPLE_PLANES = 6
 """Number of planes whose noise is measured."""
+
+MAX_TRIES = 4 * SAMPLE_PLANES
+"""Number of planes that are looked at to find so many that show something."""
+
+CHECKED_PLANES = 256
+"""Number of planes that are looked at, at most, to name those without values."""
 
 MIN_SIDE = 32
 """Least side in pixels of an image whose noise can be measured."""
@@ -336,31 +342,83 @@ def _sample_planes(
     """Yield parts (channel, y, x) of planes, each with the same part of a neighbouring plane.
 
     The neighbour is None in an image of a single plane. Every plane must have a neighbour at the
-    given distance, before or behind it.
+    given distance, before or behind it. Planes that are constant or mostly not finite say nothing
+    of the noise, and are left out where there are others.
     """
     random = np.random.default_rng(seed)
     shape = view.spatial_shape
     single = prod(view.loop_shape) * prod(shape[:-2]) == 1 and max(shape) <= SAMPLE_SIDE
-    for _ in range(1 if single else SAMPLE_PLANES):
+    wanted = 1 if single else SAMPLE_PLANES
+    found = 0
+    for tried in range(1 if single else MAX_TRIES):
         loop = tuple(int(random.integers(n)) for n in view.loop_shape)
         depth = tuple(int(random.integers(n)) for n in shape[:-2])
         size = [min(SAMPLE_SIDE, n) for n in shape[-2:]]
         start = [int(random.integers(n - s + 1)) for n, s in zip(shape[-2:], size, strict=True)]
         region = Region.of((*depth, *start), (*(1 for _ in depth), *size))
-        plane = _finite_plane(view, loop, region)
-        neighbour = None
-        if loop and view.loop_shape[-1] > 1:
-            step = distance if loop[-1] + distance < view.loop_shape[-1] else -distance
-            neighbour = _finite_plane(view, (*loop[:-1], loop[-1] + step), region)
-        yield plane, neighbour
+        plane = view.read(loop, region)
+        is_last = tried == MAX_TRIES - 1 and not found
+        if not (single or is_last or shows_something(plane)):
+            continue
+        yield _filled(plane), _neighbour(view, loop, region, distance)
+        found += 1
+        if found == wanted:
+            return
 
 
-def _finite_plane(view: ImageView, loop: tuple[int, ...], region: Region) -> Plane:
+def _neighbour(
+    view: ImageView, loop: tuple[int, ...], region: Region, distance: int
+) -> Plane | None:
+    """Return the same part of the next plane at a distance that shows something, if there is one.
+
+    The plane behind is preferred to the one before.
+    """
+    if not loop or view.loop_shape[-1] == 1:
+        return None
+    for step in (distance, -distance):
+        if 0 <= loop[-1] + step < view.loop_shape[-1]:
+            plane = view.read((*loop[:-1], loop[-1] + step), region)
+            if shows_something(plane):
+                return _filled(plane)
+    return None
+
+
+def shows_something(pixels: NDArray[Any]) -> bool:
+    """Tell whether at least half of the pixels are finite, and not all of these have one value."""
+    finite = pixels[np.isfinite(pixels)]
+    return 2 * finite.size >= pixels.size and bool(finite.size and np.ptp(finite) > 0)
+
+
+def _filled(pixels: NDArray[np.float32]) -> Plane:
     """Return pixels (channel, y, x), with the mean in place of those that are not finite."""
-    pixels = view.read(loop, region)
     mean = float(np.mean(pixels[np.isfinite(pixels)])) if np.isfinite(pixels).any() else 0.0
     pixels = np.nan_to_num(pixels, nan=mean, posinf=mean, neginf=mean)
     return pixels.reshape(len(pixels), *pixels.shape[-2:])
+
+
+def planes_without_values(view: ImageView) -> list[str]:
+    """Return the indices of planes that hold no finite pixel, as a user counts them, from 0.
+
+    Of each plane a small part is read, and the whole only where that part holds nothing. Of more
+    than `CHECKED_PLANES` planes only so many are looked at, spread evenly.
+
+    Parameters
+    ----------
+    view : ImageView
+        The image, one plane at a time.
+    """
+    if view.source.dtype.kind != "f" or not view.loop_shape:
+        return []
+    view = replace(view, context_planes=1)
+    number = prod(view.loop_shape)
+    middle = Region.of([n // 2 for n in view.spatial_shape], [1] * len(view.spatial_shape))
+    found = []
+    for flat in np.linspace(0, number - 1, min(number, CHECKED_PLANES)).round().astype(int):
+        loop = tuple(map(int, np.unravel_index(flat, view.loop_shape)))
+        parts = (middle, Region.whole(view.spatial_shape))
+        if not any(np.isfinite(view.read_raw(loop, part)).any() for part in parts):
+            found.append(", ".join(map(str, view.index_in_whole(loop))))
+    return found
 
 
 def _similarity(
