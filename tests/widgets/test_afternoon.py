@@ -198,9 +198,9 @@ def test_an_afternoon_and_the_next_morning(make_napari_viewer, qtbot, checkpoint
     open_images(viewer)
     viewer.layers.remove("strokes")
     user = Afternoon(viewer, qtbot)
-    user.wait(lambda: "Open “strokes”" in user.train.notice.text(OFFER))
+    user.wait(lambda: "Open “strokes”" in user.train.offer.text(OFFER))
     strokes = viewer.add_labels(saved[0], **saved[1])
-    go_on = user.train.notice.buttons(OFFER)[0]
+    go_on = user.train.offer.buttons(OFFER)[0]
     user.click(go_on)
     user.wait(lambda: user.train.progress.plot.training.size >= 2)
     assert user.train.form.names() == {1: "dark", 2: "bright"}

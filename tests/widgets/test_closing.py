@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import pytest
 from napari.layers import Labels
+from qtpy.QtCore import QPoint
 
 from napari_unet.runs.folder import CHECKPOINT, FACTS
 from napari_unet.runs.state import INTERRUPTED
@@ -59,7 +60,7 @@ def close(room, panel):
 def offered(room):
     page = room.panel.train
     page.unfinished.look(page.runs.folder)
-    room.wait(lambda: page.notice.text(OFFER))
+    room.wait(lambda: page.offer.text(OFFER))
     return page
 
 
@@ -67,12 +68,14 @@ def test_a_training_is_gone_on_with_after_the_viewer_was_closed(room, runs, note
     closed_while_training(room, runs)
     page = offered(room)
     run = page.unfinished.run
-    assert page.notice.text(OFFER).startswith("Today's training")
-    assert f"on “nuclei” was interrupted at step {run.step:,}" in page.notice.text(OFFER)
-    go_on, _, _ = page.notice.buttons(OFFER)
+    assert page.offer.text(OFFER).startswith("Today's training")
+    assert f"on “nuclei” was interrupted at step {run.step:,}" in page.offer.text(OFFER)
+    go_on, _, _ = page.offer.buttons(OFFER)
+    above, form = (part.mapTo(page, QPoint(0, 0)).y() for part in (go_on, page.tasks))
+    assert 0 < above < form  # in sight at once, however small the window is
     room.click(go_on)
     room.wait(lambda: page.training.started is not None)
-    assert page.notice.text(OFFER) == ""
+    assert page.offer.text(OFFER) == ""
     room.idle()
     assert page.notice.kind("problem") is None
     (named,) = room.panel.session.models
@@ -91,13 +94,13 @@ def test_it_waits_until_its_layers_are_open(room, runs):
     image, strokes = room.viewer.layers["nuclei"], room.viewer.layers["strokes"]
     room.viewer.layers.clear()
     page = offered(room)
-    assert "Open “nuclei” and “strokes” to go on with it." in page.notice.text(OFFER)
-    assert not page.notice.buttons(OFFER)[0].isEnabled()
+    assert "Open “nuclei” and “strokes” to go on with it." in page.offer.text(OFFER)
+    assert not page.offer.buttons(OFFER)[0].isEnabled()
     room.viewer.add_layer(image)
-    assert "Open “strokes” to go on" in page.notice.text(OFFER)
+    assert "Open “strokes” to go on" in page.offer.text(OFFER)
     room.viewer.add_layer(strokes)
-    assert "Open" not in page.notice.text(OFFER)
-    assert page.notice.buttons(OFFER)[0].isEnabled()
+    assert "Open" not in page.offer.text(OFFER)
+    assert page.offer.buttons(OFFER)[0].isEnabled()
 
 
 def test_its_model_can_be_used_without_its_layers(room, runs):
@@ -105,23 +108,23 @@ def test_its_model_can_be_used_without_its_layers(room, runs):
     room.viewer.layers.clear()
     page = offered(room)
     model = page.unfinished.run.checkpoint.model
-    room.click(page.notice.buttons(OFFER)[1])
-    assert page.notice.text(OFFER) == ""
+    room.click(page.offer.buttons(OFFER)[1])
+    assert page.offer.text(OFFER) == ""
     assert page.form.start.value().digest == model.digest
     assert page.form.budget.value() == {"steps": 60}
     page.unfinished.look(page.runs.folder)
     room.wait(lambda: not page.unfinished._finder.running)
-    assert page.notice.text(OFFER) == ""
+    assert page.offer.text(OFFER) == ""
 
 
 def test_dismissed_it_is_not_offered_again(room, runs):
     closed_while_training(room, runs)
     page = offered(room)
-    room.click(page.notice.buttons(OFFER)[2])
-    assert page.notice.text(OFFER) == ""
+    room.click(page.offer.buttons(OFFER)[2])
+    assert page.offer.text(OFFER) == ""
     page.unfinished.look(page.runs.folder)
     room.wait(lambda: not page.unfinished._finder.running)
-    assert page.notice.text(OFFER) == ""
+    assert page.offer.text(OFFER) == ""
 
 
 def test_yesterday_is_called_so(room, runs):
@@ -141,7 +144,7 @@ def test_a_new_panel_offers_it_by_itself(room, runs):
     (folder,) = {path.parent for path in runs.glob(f"*/{CHECKPOINT}")}
     assert json.loads((folder / FACTS).read_text())["layers"] == [["nuclei", "strokes"]]
     panel = UNetPanel(room.viewer)
-    room.wait(lambda: panel.train.notice.text(OFFER))
+    room.wait(lambda: panel.train.offer.text(OFFER))
     panel.release()
     panel.deleteLater()
 
@@ -233,5 +236,5 @@ def test_a_training_that_the_user_stopped_is_not_offered(room, runs):
     room.idle()
     page.unfinished.look(page.runs.folder)
     room.wait(lambda: not page.unfinished._finder.running)
-    assert page.notice.text(OFFER) == ""
+    assert page.offer.text(OFFER) == ""
     assert list(runs.glob(f"*/{CHECKPOINT}")) == []

@@ -63,3 +63,13 @@ def test_no_is_remembered(room, board):
     room.viewer.layers.selection.active = room.viewer.layers["picture"]
     room.viewer.layers.selection.active = points
     assert board.text() == ""
+
+
+def test_shapes_that_are_the_region_are_not_offered(room, board):
+    corners = [[4, 4], [4, 20], [20, 20], [20, 4]]
+    shapes = room.viewer.add_shapes(corners, shape_type="polygon", name="part")
+    assert "“part”" in board.text(CONVERSION)
+    room.form.region.combo.set_layer(shapes)
+    assert board.text() == ""
+    room.form.region.combo.set_layer(None)
+    assert "“part”" in board.text(CONVERSION)

@@ -95,7 +95,7 @@ def test_it_says_why_it_cannot(room, why):
         room.viewer.dims.set_current_step(0, 8)
     propose(room, filling)
     expected = {
-        "label 0": "Label 0 stands for nothing",
+        "label 0": "Label 0 is no class",
         "one plane": "Label 1 is painted in plane 4 only",
         "movie": "frames of a movie",
         "outside": "Go to a plane between 2 and 6",

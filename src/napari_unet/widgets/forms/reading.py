@@ -74,6 +74,7 @@ class ReadingLine(QWidget):
         self.menu.aboutToShow.connect(self._fill)
         self.button = QToolButton()
         self.button.setText("Change")
+        self.button.setProperty("unet", "menu")
         self.button.setToolTip(CHANGE_TIP)
         self.button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.button.setMenu(self.menu)

@@ -79,6 +79,7 @@ def style_sheet(palette: Palette) -> str:
             background: {p.foreground}; }}
         QLabel[unet="notice"][kind="warning"] {{ border-left-color: {p.warning}; }}
         QLabel[unet="notice"][kind="error"] {{ border-left-color: {p.error}; }}
+        QToolButton[unet="menu"] {{ padding-right: 13px; }}
         QPushButton[unet="main"] {{ background: {p.accent}; color: {p.on_accent};
             font-weight: bold; padding: 7px; }}
         QPushButton[unet="main"]:hover {{ background: #d0{p.accent[1:]}; }}

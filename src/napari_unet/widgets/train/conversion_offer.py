@@ -7,7 +7,7 @@ from typing import Any
 from weakref import WeakSet
 
 from napari import Viewer
-from napari.layers import Image, Labels, Points, Shapes
+from napari.layers import Image, Labels, Layer, Points, Shapes
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.display import count
@@ -44,6 +44,9 @@ class ConversionOffer(QObject):
     chosen : callable
         Returns the image and the strokes that are chosen, None where none are, and the image's
         axis of channels as it is set.
+    region : callable
+        Returns the Shapes layer that encloses what is learned from, None where none does: its
+        shapes are no strokes.
     parent : QObject
         Its Qt parent, which deletes it.
 
@@ -63,11 +66,12 @@ class ConversionOffer(QObject):
         viewer: Viewer,
         board: NoticeBoard,
         chosen: Callable[[], tuple[Image | None, Labels | None, ChannelAxis]],
+        region: Callable[[], Layer | None],
         parent: QObject,
     ) -> None:
         super().__init__(parent)
         self._viewer, self._board = viewer, board
-        self._chosen = chosen
+        self._chosen, self._region = chosen, region
         self._followed = Subscriptions()
         self._subscriptions = Subscriptions()
         layers = viewer.layers
@@ -98,7 +102,8 @@ class ConversionOffer(QObject):
         if self._chosen()[1] is None:
             wanted += reversed(layers)
         for layer in wanted:
-            if isinstance(layer, Points | Shapes) and not is_result(layer):
+            is_region = layer is not None and layer is self._region()
+            if isinstance(layer, Points | Shapes) and not is_result(layer) and not is_region:
                 return None if layer in _declined else layer
         return None
 

@@ -192,7 +192,7 @@ class HistorySlider(QWidget):
     moved : Signal(object)
         The `Snapshot` that is selected now, or None for the present.
     kept : Signal(object)
-        "Save this state as a model" was pressed at a `Snapshot`, or at None: the present.
+        "Save as a model" was pressed at a `Snapshot`, or at None: the present.
     branched : Signal(object)
         "Go on from here" was pressed at a `Snapshot`.
     selected : Snapshot, optional
@@ -221,7 +221,7 @@ class HistorySlider(QWidget):
         self.slider.setToolTip(
             "Show an earlier state of the network. The right end is the current state."
         )
-        self.keep = QPushButton("Save this state as a model")
+        self.keep = QPushButton("Save as a model")
         self.keep.setToolTip("Add the network in this state to the models.")
         self.branch = QPushButton("Continue from here")
         self.branch.setToolTip(

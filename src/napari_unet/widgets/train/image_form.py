@@ -44,7 +44,7 @@ SECOND = {
         "The clean image of the same scene: what the result should look like.",
         Image,
         "target",
-        empty="Open the clean image, too",
+        empty="Open the clean image",
         more="More pairs of images",
     ),
     "inpaint": PairedLayer(
@@ -53,7 +53,7 @@ SECOND = {
         "missing.",
         Labels,
         "Labels layer",
-        none="None: NaN pixels",
+        none="Only NaN pixels",
     ),
 }
 

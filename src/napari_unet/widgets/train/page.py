@@ -63,8 +63,9 @@ WAY_BACK = "Plugins > U-Net Live > Train shows it."
 class TrainPage(QWidget):
     """Sets up a training, runs it, and shows how it goes.
 
-    From top to bottom: the form of the chosen task, sentences for the user, the check boxes of the
-    live preview, loss and scores, and the recorded runs; below them, always in sight, the buttons.
+    From top to bottom: the offer to go on with an interrupted training, the form of the chosen
+    task, sentences for the user, the check boxes of the live preview, loss and scores, and the
+    recorded runs; below them, always in sight, the buttons.
 
     Parameters
     ----------
@@ -85,6 +86,8 @@ class TrainPage(QWidget):
         The training that runs or ran last.
     live : LiveView
         Previews and suggestions in the viewer.
+    offer : NoticeBoard
+        The offer to go on with an interrupted training.
     footer : TrainFooter
         The buttons.
     runs : RunsBox
@@ -113,7 +116,8 @@ class TrainPage(QWidget):
         self.footer = TrainFooter()
         self.runs = RunsBox(viewer, session)
         self.runs_section = Section("Runs", self.runs)
-        self.unfinished = UnfinishedOffer(viewer, self.notice, self)
+        self.offer = NoticeBoard()
+        self.unfinished = UnfinishedOffer(viewer, self.offer, self)
         self._arrange()
         self._connect()
         self._subscriptions.connect(self._layer_removed, viewer.layers.events.removed)
@@ -224,6 +228,8 @@ class TrainPage(QWidget):
         inside = QVBoxLayout(content)
         inside.setContentsMargins(0, 0, 0, 0)
         inside.setSpacing(6)
+        self.offer.setContentsMargins(10, 8, 10, 0)
+        inside.addWidget(self.offer)
         inside.addWidget(self.tasks)
         results = QVBoxLayout()
         results.setContentsMargins(10, 4, 10, 8)

@@ -126,7 +126,7 @@ class PlaneFilling(QWidget):
         try:
             check_editable(layer)
             if layer.selected_label == 0:
-                raise InputError("Label 0 stands for nothing", todo="Choose the label to fill in")
+                raise InputError("Label 0 is no class", todo="Choose the label to fill in")
             index = self._plane(layer)
         except InputError as error:
             self._say_error(error)
@@ -211,7 +211,7 @@ def _filled(layer: Labels, data: Any, value: int, index: tuple[int, ...]) -> Fil
         mask[i] &= np.asarray(data[(*before, z)]) == 0
     if not mask.any():
         raise InputError(
-            f"What is painted in planes {first} and {last} does not lie upon each other",
+            f"What is painted in planes {first} and {last} does not overlap",
             todo="Paint the label in a plane between them",
         )
     start = (*before, first + 1, 0, 0)

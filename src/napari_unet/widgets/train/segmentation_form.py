@@ -110,7 +110,9 @@ class TrainForm(TaskForm):
         self.stroke_list = StrokeList(viewer, self.strokes.names)
         self.strokes_section = Section("List of strokes", self.stroke_list)
         self.check = StrokesCheck(viewer, self)
-        self.conversion = ConversionOffer(viewer, self.check.board, self._chosen, self)
+        self.conversion = ConversionOffer(
+            viewer, self.check.board, self._chosen, self.region.combo.layer, self
+        )
         self._offers = QWidget()
         self.paint_board = NoticeBoard()
         self.stray_paint = StrayPaint(viewer, self.paint_board, self.labels.layer, self)
@@ -319,6 +321,7 @@ class TrainForm(TaskForm):
         for chooser in (self.image, self.labels):
             chooser.layerEdited.connect(self._check_layers)
             chooser.layerChanged.connect(self.conversion.renew)
+        self.region.combo.layerChanged.connect(self.conversion.renew)
         self.conversion.made.connect(self.labels.set_layer)
         self.conversion.failed.connect(self.failed)
         self.check.readingChanged.connect(self._reading_changed)
