@@ -30,7 +30,7 @@ from napari_unet.widgets.panel import (
     run_prediction,
     toggle_training,
 )
-from napari_unet.widgets.qt.style import Palette
+from napari_unet.widgets.qt.style import WIDTH, Palette
 from napari_unet.widgets.train.page import WAY_BACK
 from tests.widgets.conftest import PATIENCE, two_classes
 
@@ -281,6 +281,24 @@ def test_it_fits_a_small_screen(room):
     room.qtbot.wait(20)
     assert room.panel.minimumSizeHint().width() <= 380
     assert room.panel.minimumSizeHint().height() <= 500
+
+
+def test_no_name_makes_the_panel_wider(room):
+    image, strokes = two_classes()
+    room.open(image, strokes)
+    long = "an_experiment_with_a_name_of_the_kind_that_microscopes_give_to_files_003"
+    room.wait(lambda: room.form.strokes.table.rowCount() == 2)
+    room.form.strokes.table.item(0, 1).setText(long)
+    room.train(steps=2)
+    panel = room.panel
+    (named,) = panel.session.models
+    panel.show_page("predict")
+    panel.predict.choose(named, room.form.image.layer())
+    for page in (panel.train, panel.predict):
+        page.notice.say("name", f"“{long}” was removed.", "error")
+    room.qtbot.wait(20)
+    assert long in panel.predict.form.info.text()
+    assert panel.minimumSizeHint().width() <= WIDTH + 20
 
 
 def test_keys_start_training_and_prediction(viewer, qtbot, notes):

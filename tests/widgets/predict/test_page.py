@@ -378,3 +378,10 @@ def test_the_request_names_what_the_layer_knows(room, page):
     assert isinstance(job.request, Request)
     assert job.request.axes == ("t", "y", "x")
     assert results(room)[0].data.shape == (2, 64, 64)
+
+
+def test_without_a_model_no_setting_of_one_is_shown(room):
+    form = room.panel.predict.form
+    assert form.model.value() is None
+    for editor in (form.probabilities, form.missing, form.keep_known, form.flips):
+        assert editor.isHidden()

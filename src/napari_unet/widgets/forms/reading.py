@@ -8,7 +8,7 @@ from typing import Any
 
 from napari.layers import Layer
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QToolButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QMenu, QToolButton, QWidget
 
 from napari_unet.geometry.axes import (
     CHANNEL_NAMES,
@@ -19,7 +19,7 @@ from napari_unet.geometry.axes import (
     plain_name,
 )
 from napari_unet.widgets.layers.layer_data import LayerData, array_shape, axis_names
-from napari_unet.widgets.qt.style import mark
+from napari_unet.widgets.qt.style import WrappedLabel, mark
 
 TIP = (
     "How the image is read: by the names and units of its axes, or, if they have none, by its "
@@ -64,9 +64,8 @@ class ReadingLine(QWidget):
         super().__init__(parent)
         self._tip = f"{TIP} {change}"
         self._layers: tuple[Any, ...] = ()
-        self._label = QLabel()
+        self._label = WrappedLabel()
         self._label.setProperty("unet", "faint")
-        self._label.setWordWrap(True)
         self._label.setTextFormat(Qt.TextFormat.PlainText)
         self._label.setToolTip(self._tip)
         self._label.setAccessibleName("How the image is read")

@@ -8,13 +8,14 @@ from typing import Any
 from napari import Viewer
 from napari.layers import Layer, Shapes
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt.utils import qdebounced
 
 from napari_unet.errors import InputError
 from napari_unet.widgets.forms.editors import SwitchEdit
 from napari_unet.widgets.forms.layer_combo import LayerCombo
 from napari_unet.widgets.layers.region_of_interest import RegionOfInterest, region_of_interest
+from napari_unet.widgets.qt.style import WrappedLabel
 from napari_unet.widgets.qt.subscriptions import Subscriptions
 
 WHOLE = "Whole image"
@@ -68,9 +69,8 @@ class RegionChooser(QWidget):
         self.everywhere.setToolTip(
             "A shape counts only in the plane that it was drawn in, unless this is ticked."
         )
-        self.line = QLabel()
+        self.line = WrappedLabel()
         self.line.setProperty("unet", "faint")
-        self.line.setWordWrap(True)
         self._follow_soon = qdebounced(self._changed, timeout=FOLLOW_MS)
         self.combo.setAccessibleName("Region")
         self.combo.setToolTip(TIP)

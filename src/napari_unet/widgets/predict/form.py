@@ -27,7 +27,7 @@ from napari_unet.widgets.layers.layer_data import LayerData, check_paired, large
 from napari_unet.widgets.layers.provenance import origin
 from napari_unet.widgets.models import ModelChooser, ModelFiles, NamedModel, Session, describe_model
 from napari_unet.widgets.predict.compatibility import CompatibilityNotice, find_issues
-from napari_unet.widgets.qt.style import heading
+from napari_unet.widgets.qt.style import WrappedLabel, heading
 from napari_unet.widgets.qt.text import read_list, write_list
 from napari_unet.workers.jobs import ExportJob
 from napari_unet.workers.messages import Readable
@@ -134,8 +134,7 @@ class PredictForm(QWidget):
         super().__init__(parent)
         self.model = ModelChooser(session)
         self.files = ModelFiles(session, self._export_job)
-        self.info = QLabel()
-        self.info.setWordWrap(True)
+        self.info = WrappedLabel()
         self.info.setTextFormat(Qt.TextFormat.RichText)
         self.image = ChannelChooser(viewer, "Open an image first")
         self.region = RegionChooser(viewer, self._region_target)
@@ -230,6 +229,8 @@ class PredictForm(QWidget):
         self.files.set_exportable(named is not None)
         self._expect_channels(named)
         if named is None:
+            for editor in (self.probabilities, self.flips, self.missing, self.keep_known):
+                self._rows.setRowVisible(editor, False)
             return
         if self.tile.value() is None:
             self.tile.editor.setValue(DEFAULT_TILE[named.model.config.ndim])

@@ -19,6 +19,9 @@ from napari_unet.widgets.qt.style import Notice
 NoticeKind = Literal["info", "warning", "error"]
 """What a notice is; it decides its colour."""
 
+ROW = 30
+"""Most characters of buttons that stand beside each other; more are too wide for a page."""
+
 
 @dataclass(frozen=True)
 class NoticeAction:
@@ -181,7 +184,8 @@ class NoticeBoard(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
         layout.addWidget(said.notice)
-        row = QVBoxLayout() if len(actions) > 2 else QHBoxLayout()  # three are too wide for a page
+        is_short = sum(len(action.text) for action in actions) <= ROW
+        row = QHBoxLayout() if is_short else QVBoxLayout()
         for action in actions:
             button = QPushButton(action.text)
             button.setToolTip(action.tip)

@@ -21,6 +21,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.widgets.qt.text import BREAK, breakable
+
 
 @dataclass(frozen=True)
 class Palette:
@@ -188,7 +190,29 @@ def plain_table(columns: int, row_height: int) -> tuple[QTableWidget, QHeaderVie
     return table, header
 
 
-class Notice(QLabel):
+class WrappedLabel(QLabel):
+    """Text on several lines that never makes the page wider: long words are broken, too.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+        The Qt parent.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWordWrap(True)
+
+    def setText(self, text: str | None) -> None:  # noqa: N802 - Qt's name
+        """Show another text."""
+        super().setText(breakable(text or ""))
+
+    def text(self) -> str:
+        """Return the text as it was set."""
+        return super().text().replace(BREAK, "")
+
+
+class Notice(WrappedLabel):
     """Shows sentences until they are replaced; hidden while there are none.
 
     Parameters
@@ -200,7 +224,6 @@ class Notice(QLabel):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("unet", "notice")
-        self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.hide()

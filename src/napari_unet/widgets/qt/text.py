@@ -5,6 +5,7 @@ Lists are written ``64, 64``, nested ones ``32, 32; 64, 64``, and mappings ``1=0
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 
@@ -129,6 +130,32 @@ def named(value: object) -> str:
     """
     text = str(value)
     return NAMES.get(text) or humanise(text)
+
+
+LONG_WORD = re.compile(r"[^\s<>&/\\\"=;]{25,}")
+"""A word that would not fit on a line; paths and HTML may be broken already where they need it."""
+
+PART = 12
+"""Characters of a long word that stay together."""
+
+BREAK = "\u200b"
+"""A zero-width space, at which a line may be broken."""
+
+
+def breakable(text: str) -> str:
+    """Return a text in which lines can be broken within long words, such as names of files.
+
+    Examples
+    --------
+    >>> breakable("“nuclei”"), breakable("a" * 30).split(BREAK)
+    ('“nuclei”', ['aaaaaaaaaaaa', 'aaaaaaaaaaaa', 'aaaaaa'])
+    """
+
+    def broken(found: re.Match[str]) -> str:
+        word = found.group()
+        return BREAK.join(word[start : start + PART] for start in range(0, len(word), PART))
+
+    return LONG_WORD.sub(broken, text)
 
 
 def sizes(shape: tuple[int, ...]) -> str:

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 from napari_unet.display import clock, count, duration, score_text
 from napari_unet.training.advice import Advice
 from napari_unet.training.events import Finished, Stepped, Validated
-from napari_unet.widgets.qt.style import Palette, main_button
+from napari_unet.widgets.qt.style import Palette, WrappedLabel, main_button
 from napari_unet.widgets.train.scores import swatch
 
 FULL = 1000
@@ -67,9 +67,8 @@ class LiveBar(QWidget):
             "differs from the image."
         )
         self._suggestion = suggestion
-        self.note = QLabel()
+        self.note = WrappedLabel()
         self.note.setProperty("unet", "faint")
-        self.note.setWordWrap(True)
         self.note.hide()
         row = QHBoxLayout()
         row.addWidget(self.shown)
@@ -282,12 +281,11 @@ class AdviceLine(QFrame):
         self.shown: Advice | None = None
         self._colors: dict[str, str] = {}
         self.icon = QLabel()
-        self.text = QLabel()
+        self.text = WrappedLabel()
         self.close_button = QToolButton()
         self.icon.setObjectName("icon")
         self.icon.setFixedSize(SIDE, SIDE)
         self.icon.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.text.setWordWrap(True)
         self.text.setTextFormat(Qt.TextFormat.RichText)
         self.text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self.close_button.setText("×")

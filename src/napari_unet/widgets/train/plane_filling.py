@@ -9,7 +9,7 @@ import numpy as np
 from napari import Viewer
 from napari.layers import Labels
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.data.interpolation import fill_between, find_gap
 from napari_unet.errors import InputError, NapariUnetError
@@ -20,6 +20,7 @@ from napari_unet.widgets.layers.placement import active_layer_kept, placement
 from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.layers.view_geometry import ViewGeometry
 from napari_unet.widgets.qt.event_thread import EventRunner
+from napari_unet.widgets.qt.style import WrappedLabel
 
 TIP = (
     "Interpolate the layer's selected label between the two nearest planes in which it is painted. "
@@ -89,9 +90,8 @@ class PlaneFilling(QWidget):
         self.accept.setToolTip("Write it into the layer of strokes; Ctrl+Z takes it back.")
         self.discard = QPushButton("Discard")
         self.discard.setToolTip("Remove the proposal.")
-        self.line = QLabel()
+        self.line = WrappedLabel()
         self.line.setProperty("unet", "faint")
-        self.line.setWordWrap(True)
         self.fill.clicked.connect(self.start)
         self.accept.clicked.connect(self._accept)
         self.discard.clicked.connect(self.clear)

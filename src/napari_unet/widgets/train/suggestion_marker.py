@@ -11,7 +11,7 @@ from napari import Viewer
 from napari.layers import Image, Labels, Points
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject
-from qtpy.QtWidgets import QLabel, QPushButton
+from qtpy.QtWidgets import QPushButton
 
 from napari_unet.geometry.axes import AxisLayout
 from napari_unet.geometry.region import Region
@@ -20,6 +20,7 @@ from napari_unet.widgets.layers.layer_data import largest_level
 from napari_unet.widgets.layers.placement import active_layer_kept, placement
 from napari_unet.widgets.layers.provenance import RESULT
 from napari_unet.widgets.layers.view_geometry import ViewGeometry
+from napari_unet.widgets.qt.style import WrappedLabel
 from napari_unet.widgets.qt.subscriptions import Subscriptions
 
 RING = 60
@@ -66,9 +67,8 @@ class SuggestionNavigator(QObject):
             "painted so far (Shift+N). Press again for the next place."
         )
         self.button.clicked.connect(self.go)
-        self.reason = QLabel()
+        self.reason = WrappedLabel()
         self.reason.setProperty("unet", "faint")
-        self.reason.setWordWrap(True)
         self.reason.hide()
         self._ringed: tuple[NDArray[np.float64], float] | None = None
         self._subscriptions = Subscriptions()
