@@ -298,7 +298,7 @@ def test_no_name_makes_the_panel_wider(room):
         page.notice.say("name", f"“{long}” was removed.", "error")
     room.qtbot.wait(20)
     assert long in panel.predict.form.info.text()
-    assert panel.minimumSizeHint().width() <= WIDTH + 20
+    assert panel.minimumSizeHint().width() <= WIDTH + 10
 
 
 def test_keys_start_training_and_prediction(viewer, qtbot, notes):

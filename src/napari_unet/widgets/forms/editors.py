@@ -267,7 +267,7 @@ class BudgetEdit(QWidget):
         choices: list[tuple[int | str, str]] = [(OPEN, "Until I stop"), *TIMES.items(), *ends]
         self.choice = ChoiceEdit(choices)
         self.number = NumberEdit(whole=True, low=1)
-        self.number.setMinimumWidth(70)  # not room for any number that there is
+        self.choice.setMinimumContentsLength(4)  # so that both fit beside a label
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.choice, 1)
