@@ -10,6 +10,7 @@ from napari import Viewer
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import (
+    QDialog,
     QDockWidget,
     QLabel,
     QMainWindow,
@@ -110,6 +111,8 @@ class UNetPanel(QWidget):
         """
         self._rests = True
         self._free_keys()
+        for dialog in self.findChildren(QDialog):
+            dialog.close()
         self.train.rest()
         self.predict.rest()
         self._close_idle_worker()

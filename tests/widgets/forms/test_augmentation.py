@@ -298,7 +298,7 @@ def test_it_is_drawn_in_either_theme_and_wears_it(painted):
     assert dialog.grab().toImage().pixelColor(3, 3).lightness() > dark + 100
 
 
-def test_it_ends_with_the_panel(viewer, qtbot):
+def test_it_closes_with_the_dock_and_ends_with_the_window(viewer, qtbot):
     from napari_unet.widgets.panel import open_panel
 
     host = open_panel(viewer, "train")
@@ -306,5 +306,8 @@ def test_it_ends_with_the_panel(viewer, qtbot):
     edit = host.panel.train.form.augment
     edit.open()
     dialog = edit.dialog
+    assert dialog.isVisible()
     viewer.window.remove_dock_widget(host)
+    qtbot.waitUntil(lambda: not dialog.isVisible())
+    viewer.close()
     qtbot.waitUntil(lambda: not isalive(dialog))
