@@ -181,5 +181,5 @@ def test_a_part_of_labels_is_0_outside_of_its_mask():
 
 
 def test_a_region_outside_of_the_image_is_refused(scene):
-    with pytest.raises(InputError, match="does not lie in the image"):
+    with pytest.raises(InputError, match="is not inside the image"):
         napari_unet.fit(*scene, region=(0, 99, 0, 10), **QUICK)

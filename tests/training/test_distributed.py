@@ -105,7 +105,7 @@ def test_a_step_that_is_not_finite_in_one_is_left_out_by_all(both):
 def test_where_memory_runs_out_in_one_all_take_fewer_patches(both):
     for one in both:
         assert one["ran_out"]["sizes"] == [4, 2, 2, 2]
-        assert "going on with 2 patches" in one["ran_out"]["warnings"][0]
+        assert "continues with 2 patches" in one["ran_out"]["warnings"][0]
 
 
 def test_a_training_goes_on_together(both):

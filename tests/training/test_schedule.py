@@ -210,7 +210,7 @@ def test_where_nothing_is_held_out_it_is_said_once_what_comes_of_it():
 
     (text,) = told(schedule="plateau", stop_after=3, keep="best")
     assert text == (
-        "Nothing is held out to test it by, so the learning rate stays at its peak and the "
+        "Nothing is held out for validation, so the learning rate stays at its peak and the "
         "training does not end by itself and the last weights are kept instead of the best."
     )
     assert told() == []

@@ -204,6 +204,7 @@ def test_what_was_painted_on_is_kept_and_hidden(room):
 @pytest.mark.parametrize("mark", ["name", "locked", "copy", "chosen"])
 def test_what_the_user_named_locked_copied_or_learned_from_is_kept(room, mark):
     prepare(room, "segment")
+    room.form.budget.setValue({"steps": 20})  # it has to find both classes, to be learned from
     train(room)
     predict(room)
     layer = room.viewer.layers["picture – prediction"]
@@ -211,6 +212,7 @@ def test_what_the_user_named_locked_copied_or_learned_from_is_kept(room, mark):
         layer = type(layer).create(*layer.as_layer_data_tuple())
         room.viewer.add_layer(layer)
     elif mark == "chosen":
+        assert len(np.unique(layer.data)) == 2
         room.form.labels.set_layer(layer)
         train(room)
     else:

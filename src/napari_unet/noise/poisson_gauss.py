@@ -23,8 +23,8 @@ from napari_unet.noise.filters import (
     seen_by_high_pass,
 )
 
-TINY = float(np.finfo(np.float64).tiny)
-"""Least positive number of full precision."""
+TINY = 1e-150
+"""Least variance: it may be squared, and divided by, without leaving the range of the numbers."""
 
 _LEVELS = 40
 """Number of brightness levels at which the variance is measured."""

@@ -172,7 +172,8 @@ def test_of_several_pairs_the_one_with_the_novel_part_is_suggested():
     stores = [AnnotationStore((150, 150), 2), AnnotationStore((180, 180), 2)]
     for store in stores:
         paint(store, store.shape)
-    learning = learner([plain, textures((180, 180))], stores)
+    images = [plain, textures((180, 180))]
+    learning = learner(images, stores, intensities="comparable")
     found = learning.suggest(trained(learning, 20), CPU)
     assert found.image_index == 1
     assert found.places[0][1] >= 112

@@ -96,6 +96,7 @@ def test_what_is_asked_to_denoise(room, page, monkeypatch):
         make_way=True,
         keep_history=True,
     )
+    assert [[origin.name for origin in pair] for pair in call.pop("sources")] == [["picture"]]
     assert call == {"task": "denoise", "ndim": 3, "start": None, "runs": None, "tensorboard": False}
 
 

@@ -101,9 +101,12 @@ def test_the_model_knows_names_and_colours_of_the_classes(painted, page):
 
 
 def test_what_is_asked_of_the_core(painted, page, monkeypatch):
-    calls = fake_training(monkeypatch, lambda control: iter(()))
+    requests = []
+    calls = fake_training(
+        monkeypatch, lambda control: iter(requests.append(page.training.request) or ())
+    )
     layer = painted.form.image.layer()
-    layer.scale = (2, 3)
+    layer.scale = painted.form.labels.layer().scale = (2, 3)
     painted.form.ndim.setValue(2)
     painted.form.zero.setValue("background")
     painted.form.budget.setValue({"seconds": 120})
@@ -113,7 +116,7 @@ def test_what_is_asked_of_the_core(painted, page, monkeypatch):
     assert call.pop("image") is layer.data
     strokes = painted.form.labels.layer().data
     assert np.array_equal(call.pop("labels").read(Region.whole(strokes.shape)), strokes)
-    assert page.training.request.pairs[0][1] is strokes
+    assert requests[0].pairs[0][1] is strokes
     options = call.pop("options")
     assert set(options.class_colors) == {1, 2}
     assert options == SegmentOptions(
@@ -126,6 +129,8 @@ def test_what_is_asked_of_the_core(painted, page, monkeypatch):
         make_way=True,
         keep_history=True,
     )
+    names = [[origin.name for origin in pair] for pair in call.pop("sources")]
+    assert names == [["picture", "strokes"]]
     assert call == {"task": "segment", "ndim": 2, "start": None, "runs": None, "tensorboard": False}
 
 

@@ -109,7 +109,7 @@ class AdvancedSettings(QWidget):
         self.search.textChanged.connect(self.form.show_matches)
         self.reset.clicked.connect(self.form.reset)
         self.form.changedFields.connect(lambda names: self.reset.setEnabled(bool(names)))
-        self.form.valueChanged.connect(self.replan)
+        self.form.valueChanged.connect(lambda: self.replan(hidden=True))
         self._latest.due.connect(self._plan)
         self._planner.happened.connect(self._show_plan)
         self._planner.failed.connect(self._show_problem)
