@@ -268,6 +268,7 @@ class BudgetEdit(QWidget):
         self.choice = ChoiceEdit(choices)
         self.number = NumberEdit(whole=True, low=1)
         self.choice.setMinimumContentsLength(4)  # so that both fit beside a label
+        self.number.setMinimumWidth(70)  # its own is for the largest number that there is
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.choice, 1)
