@@ -178,3 +178,56 @@ def test_gamma_is_as_strong_as_asked() -> None:
     assert 1 / 1.5 - 1e-3 <= exponent.min() < 0.69
     assert 1.45 < exponent.max() <= 1.5 + 1e-3
     assert torch.equal(same, labels)
+
+
+def _changed_channels(options: AugmentOptions, channels: int, batch: int = 600) -> Tensor:
+    """Return contrast and brightness that each channel got, shape (batch, channels, 2)."""
+    ramp = torch.linspace(-1, 1, 16).view(1, 1, 4, 4).repeat(batch, channels, 1, 1)
+    labels = torch.zeros(batch, 4, 4, dtype=torch.int64)
+    out, same = Augmenter(options, 2, (1.0, 1.0), 5)(ramp, labels, (4, 4), (4, 4))
+    assert torch.equal(same, labels)
+    flat = out.flatten(2)
+    return torch.stack([(flat[..., -1] - flat[..., 0]) / 2, flat.mean(2)], dim=-1)
+
+
+@pytest.mark.parametrize("share", [0.3, 1.0])
+@pytest.mark.parametrize("at", [0, 1], ids=["contrast", "brightness"])
+def test_contrast_and_brightness_differ_between_channels_as_often_as_asked(
+    share: float, at: int
+) -> None:
+    options = _only(intensity=0.5, brightness=0.4, per_channel=share)
+    found = _changed_channels(options, 3)[..., at]
+    differ = (found - found[:, :1]).abs().amax(1) > 1e-4
+    assert differ.float().mean().item() == pytest.approx(share, abs=0.06)
+    low, high = ((1 / 1.5, 1.5), (-0.4, 0.4))[at]
+    # Each channel is changed as strongly as a whole patch would be, and on its own.
+    for channel in found.T:
+        assert low - 1e-3 <= channel.min() < low + 0.05
+        assert high - 0.05 < channel.max() <= high + 1e-3
+    apart = torch.corrcoef(found[differ].T)
+    assert (apart - torch.eye(3)).abs().max() < 0.25
+
+
+def test_channels_change_together_in_contrast_and_brightness_or_not_at_all() -> None:
+    found = _changed_channels(_only(intensity=0.5, brightness=0.4, per_channel=0.5), 2)
+    contrast, brightness = ((found[:, 0] - found[:, 1]).abs() > 1e-3).T
+    assert (contrast == brightness).float().mean() > 0.97
+    rarely = _only(intensity=0.5, per_channel=1.0, chance={"intensity": 0.25})
+    changed = (_changed_channels(rarely, 2)[..., 0] - 1).abs() > 1e-4
+    assert torch.equal(changed[:, 0], changed[:, 1])
+    assert changed[:, 0].float().mean().item() == pytest.approx(0.25, abs=0.06)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_seed_gives_the_same_bits_where_channels_change_together(channels: int) -> None:
+    image, labels = _batch((20, 20), 4)
+    image = image.repeat(1, channels, 1, 1)
+
+    def run(options: AugmentOptions) -> Tensor:
+        return Augmenter(options, 2, (1.0, 1.0), 7)(image, labels, (16, 16), (8, 8))[0]
+
+    usual = {"noise": 0.2, "gamma": 0.3, "blur": 0.5}
+    before = run(AugmentOptions(**usual))
+    assert torch.equal(run(AugmentOptions(**usual, per_channel=0.5)), before) == (channels == 1)
+    unused = {**usual, "intensity": 0, "brightness": 0}
+    assert torch.equal(run(AugmentOptions(**unused, per_channel=1)), run(AugmentOptions(**unused)))

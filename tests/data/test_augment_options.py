@@ -35,6 +35,7 @@ def test_what_older_files_hold_still_reads() -> None:
 def test_every_change_is_declared_whole() -> None:
     fields = dict(AugmentOptions.model_fields)
     assert fields.pop("chance").description
+    assert fields.pop("per_channel").description
     assert tuple(fields) == CHANGES
     for name, field in fields.items():
         assert field.title
@@ -71,6 +72,8 @@ def test_off_is_off() -> None:
         {"chance": {"unknown": 0.5}},
         {"chance": {"noise": 1.5}},
         {"chance": {"noise": -0.5}},
+        {"per_channel": 1.5},
+        {"per_channel": -0.5},
     ],
 )
 def test_options_are_checked(wrong: dict[str, Any]) -> None:

@@ -263,12 +263,13 @@ class Augmenter:
         o = self.options
         batch = len(image)
         column = (-1, *(1,) * (self.ndim + 1))
+        separate = self._separate(image, generator)
         if o.intensity:
-            contrast = (1 + o.intensity) ** self._signed("intensity", batch, generator)
-            image = image * contrast.view(column)
+            strength = self._signed_channels("intensity", image, separate, generator)
+            image = image * (1 + o.intensity) ** strength
         if o.brightness:
-            added = self._signed("brightness", batch, generator) * o.brightness
-            image = image + added.view(column)
+            strength = self._signed_channels("brightness", image, separate, generator)
+            image = image + strength * o.brightness
         if o.gamma:
             strength = self._signed("gamma", batch, generator)
             adjusted = adjust_gamma(image, (1 + o.gamma) ** strength)
@@ -292,6 +293,39 @@ class Augmenter:
         """Return how much of a change each image gets, from -1 to 1; 0 where it gets none."""
         drawn = 2 * torch.rand(batch, generator=generator, device=generator.device) - 1
         return drawn * self._chosen(change, batch, generator)
+
+    def _separate(self, image: Tensor, generator: torch.Generator) -> Tensor | None:
+        """Return which images change contrast and brightness per channel, None for none of them.
+
+        Nothing is drawn for images of one channel, nor where the option is off.
+        """
+        o = self.options
+        batch, channels = image.shape[:2]
+        if channels == 1 or not o.per_channel or not (o.intensity or o.brightness):
+            return None
+        return torch.rand(batch, generator=generator, device=image.device) < o.per_channel
+
+    def _signed_channels(
+        self, change: Change, image: Tensor, separate: Tensor | None, generator: torch.Generator
+    ) -> Tensor:
+        """Return how much of a change each channel gets, from -1 to 1, to be broadcast.
+
+        Parameters
+        ----------
+        change : str
+            Name of the change.
+        image : Tensor, shape (batch, channels, *spatial)
+        separate : Tensor of bool, shape (batch,), optional
+            Images whose channels change each on its own.
+        generator : torch.Generator
+        """
+        batch, channels = image.shape[:2]
+        strength = self._signed(change, batch, generator).view(-1, 1)
+        if separate is not None:
+            drawn = torch.rand(batch, channels, generator=generator, device=image.device)
+            own = (2 * drawn - 1) * (strength != 0)
+            strength = torch.where(separate.view(-1, 1), own, strength)
+        return strength.view(*strength.shape, *(1,) * self.ndim)
 
     def _chosen(self, change: Change, batch: int, generator: torch.Generator) -> Tensor:
         """Return 1 for each image that is changed, 0 for the others, shape (batch,).

@@ -139,6 +139,15 @@ class AugmentOptions(BaseModel):
         description="Fraction of the patches that get a change, by the name of the change; 1 "
         "where not set.",
     )
+    per_channel: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        title="Contrast and brightness per channel",
+        description="Fraction of the patches in which contrast and brightness change in each "
+        "channel on its own, so that colours change, too; the others change in all channels "
+        "alike. It has no effect on images of one channel.",
+    )
 
     @field_validator("chance")
     @classmethod

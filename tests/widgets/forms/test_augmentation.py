@@ -72,10 +72,10 @@ def test_the_list_gives_back_whatever_it_is_given(changes, data):
     values = {name: data.draw(part) * LIMITS[name] if name in made else 0 for name in CHANGES}
     values["flip"] = "flip" in made
     chance = {name: data.draw(part) for name in made}
-    options = AugmentOptions(**values, chance=chance)
+    options = AugmentOptions(**values, chance=chance, per_channel=data.draw(part))
     changes.setValue(options)
     got = changes.value()
-    assert got.chance == options.chance
+    assert (got.chance, got.per_channel) == (options.chance, options.per_channel)
     for name in CHANGES:
         assert getattr(got, name) == pytest.approx(getattr(options, name), rel=1e-9)
 
@@ -101,6 +101,23 @@ def test_a_change_can_be_turned_off_and_on_again(changes, qtbot, name):
     assert changes.value().chance == {name: 0.25}
     row.check.click()
     assert changes.value() == AugmentOptions.off()
+
+
+def test_channels_can_change_on_their_own_where_contrast_or_brightness_change(changes, qtbot):
+    share = changes.per_channel
+    assert share.isEnabled()
+    assert share.amount() == 0
+    with qtbot.waitSignal(changes.valueChanged):
+        share.set_amount(0.5)
+    assert changes.value() == AugmentOptions(per_channel=0.5)
+    for name in ("intensity", "brightness"):
+        assert share.isEnabled()
+        changes.rows[name].check.click()
+    assert not share.isEnabled()
+    changes.rows["brightness"].check.click()
+    assert share.isEnabled()
+    changes.setValue(AugmentOptions())
+    assert share.amount() == 0
 
 
 def test_every_line_says_what_it_is_and_in_which_unit(changes):
@@ -138,6 +155,7 @@ def test_no_number_beyond_the_limits_can_be_entered(changes):
         ({"flip": False, "scale": 0, "blur": 1.5}, "blur 1.5 pixels"),
         ({"noise": 0.1, "chance": {"noise": 0.5}}, "noise 0.1 (50 %)"),
         ({"chance": {"flip": 0.0}}, "Rotate 180°"),
+        ({"per_channel": 0.5}, "brightness 0.25, per channel (50 %)"),
     ],
 )
 def test_the_form_says_in_a_line_what_is_set(qtbot, options, text):

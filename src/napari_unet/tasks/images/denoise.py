@@ -133,10 +133,11 @@ class DenoiseDataset(ImageDataset):
         for number, view in enumerate(self.views, start=1):
             if empty := planes_without_values(view):
                 where = f" of image {number}" if len(self.views) > 1 else ""
-                subject = f"Planes {_listed(empty)}" if len(empty) > 1 else f"Plane {empty[0]}"
+                noun = "Planes" if len(empty) > 1 else "Plane"
                 yield (
-                    f"{subject}{where} (counted from 0): no pixel is finite, all are NaN or "
-                    "infinite. Nothing is learned from there, and the result there is a guess."
+                    f"{noun} {_listed(empty)}{where} (counted from 0): no pixel is finite, all are "
+                    "NaN or infinite. Nothing is learned from there, and the result there is a "
+                    "guess."
                 )
 
     def example(

@@ -143,26 +143,48 @@ class ChangeList(QWidget):
         for column, text in enumerate(("Change", "At most", "Chance")):
             layout.addWidget(_faint(text), 0, column)
         for y, row in enumerate(self.rows.values(), start=1):
-            layout.addWidget(row.check, y, 0)
+            layout.addWidget(row.check, y, 0, Qt.AlignmentFlag.AlignLeft)
             layout.addWidget(row.amount or _faint("each axis"), y, 1)
             layout.addWidget(row.chance, y, 2)
             for editor in row.editors:
                 editor.valueChanged.connect(lambda *_: self._edited())
+        self.per_channel = AmountEdit(1, "%")
+        self._add_per_channel(layout)
         self.setValue(AugmentOptions())
 
     def value(self) -> AugmentOptions:
         """Return the options as they are set."""
         made = {name: row.value() for name, row in self.rows.items()}
         chance = {name: self.rows[name].chance.amount() for name, value in made.items() if value}
-        return AugmentOptions.model_validate({**made, "chance": chance})
+        separate = self.per_channel.amount()
+        return AugmentOptions.model_validate({**made, "chance": chance, "per_channel": separate})
 
     def setValue(self, value: AugmentOptions) -> None:  # noqa: N802 - Qt's name
         """Show other options."""
         self._loading = True
         for name, row in self.rows.items():
             row.show(getattr(value, name), value.chance.get(name, 1.0))
+        self.per_channel.set_amount(value.per_channel)
+        self._enable_per_channel()
         self._loading = False
         self.valueChanged.emit()
+
+    def _add_per_channel(self, layout: QGridLayout) -> None:
+        """Add the line that is no change of its own: whether channels change together."""
+        field = AugmentOptions.model_fields["per_channel"]
+        name = QLabel(str(field.title))
+        name.setToolTip(str(field.description))
+        self.per_channel.setToolTip(str(field.description))
+        self.per_channel.setAccessibleName(str(field.title))
+        self.per_channel.valueChanged.connect(lambda *_: self._edited())
+        layout.addWidget(name, layout.rowCount(), 0, 1, 2)
+        layout.addWidget(self.per_channel, layout.rowCount() - 1, 2)
+        for change in ("intensity", "brightness"):
+            self.rows[change].check.toggled.connect(lambda *_: self._enable_per_channel())
+
+    def _enable_per_channel(self) -> None:
+        on = self.rows["intensity"].check.value() or self.rows["brightness"].check.value()
+        self.per_channel.setEnabled(on)
 
     def _edited(self) -> None:
         if not self._loading:
@@ -178,9 +200,13 @@ def summary(options: AugmentOptions) -> str:
     'Mirror, rotate 180°, zoom 25 %, contrast 25 %, brightness 0.25'
     >>> summary(AugmentOptions.off().model_copy(update={"blur": 1, "chance": {"blur": 0.5}}))
     'Blur 1 pixels (50 %)'
+    >>> summary(AugmentOptions(flip=False, rotate_degrees=0, scale=0, per_channel=0.5))
+    'Contrast 25 %, brightness 0.25, per channel (50 %)'
     """
     made = options.effective()
     parts = [_told(made, name) for name in CHANGES if getattr(made, name)]
+    if made.per_channel and (made.intensity or made.brightness):
+        parts.append(f"per channel ({100 * made.per_channel:.3g} %)")
     text = ", ".join(parts) or "none"
     return text[:1].upper() + text[1:]
 
