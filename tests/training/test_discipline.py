@@ -21,7 +21,7 @@ class Judged(Toy):
     def validate(self, network, device, step):
         self.tested.append({k: v.numpy().copy() for k, v in network.state_dict().items()})
         loss = self.losses.pop(0) if len(self.losses) > 1 else self.losses[0]
-        return Validated(step, loss, "IoU", (0.5, None), 12, confusion=((3, 1), (0, 8)))
+        return Validated(step, loss, "IoU", (0.5, None), 120, confusion=((30, 10), (0, 80)))
 
 
 def run(toy, **fields):

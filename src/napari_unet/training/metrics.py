@@ -66,13 +66,19 @@ def recall(table: Table) -> Scores:
 def accuracy(table: Table) -> float | None:
     """Return the part of all voxels that is predicted correctly; None for too few voxels.
 
+    Also None where all voxels are of one of several classes: what is called that class everywhere
+    would be right.
+
     Examples
     --------
-    >>> accuracy(((80, 20), (30, 70)))
-    0.75
+    >>> accuracy(((80, 20), (30, 70))), accuracy(((100, 0), (0, 0)))
+    (0.75, None)
     """
-    total = sum(truths(table))
-    return sum(row[k] for k, row in enumerate(table)) / total if total >= FEWEST_VOXELS else None
+    each = truths(table)
+    total = sum(each)
+    if total < FEWEST_VOXELS or sum(n > 0 for n in each) < min(2, len(each)):
+        return None
+    return sum(row[k] for k, row in enumerate(table)) / total
 
 
 def shares(table: Table) -> tuple[Scores, ...]:
