@@ -63,7 +63,7 @@ def test_a_package_of_others_becomes_a_model_that_predicts(tmp_path):
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (("import", "none.zip", "m.safetensors"), "Error: There is no package of a model"),
+        (("import", "none.zip", "m.safetensors"), "Error: There is no model package"),
         (("export", "none.safetensors", "p.zip"), "Error: There is no such model file"),
     ],
 )
