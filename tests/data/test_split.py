@@ -190,7 +190,7 @@ def test_many_voxels_are_thinned_out_evenly(zero_is_class: bool) -> None:
 
 def test_refused_shares() -> None:
     for fraction in (-0.1, 1.1):
-        with pytest.raises(InputError, match="share"):
+        with pytest.raises(InputError, match="fraction cannot be held out"):
             split(AnnotationStore((4, 4), 2), fraction)
 
 

@@ -11,6 +11,7 @@ from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 
+from napari_unet.widgets.layers.layer_data import STROKES
 from napari_unet.widgets.train import class_table as strokes
 from napari_unet.widgets.train.class_table import ClassCounts, ClassTable
 
@@ -93,12 +94,14 @@ def test_painting_and_undoing_are_followed(table, layer, qtbot):
     assert len(cells(table)) == 2
 
 
-def test_names_are_edited_here_and_the_layer_is_not_touched(table, layer, qtbot):
-    before = dict(layer.metadata), len(layer.features)
+def test_names_are_edited_here_and_live_with_the_layer(table, layer, qtbot):
+    before = layer.data.copy(), len(layer.features)
     with qtbot.waitSignal(table.changed):
         table.table.item(0, 1).setText("membrane")
     assert table.names() == {2: "membrane"}
-    assert (dict(layer.metadata), len(layer.features)) == before
+    assert layer.metadata == {STROKES: {"class_names": {"2": "membrane"}}}
+    assert np.array_equal(layer.data, before[0])
+    assert len(layer.features) == before[1]
     table.set_layer(None)
     assert table.names() == {}
     table.set_layer(layer)
