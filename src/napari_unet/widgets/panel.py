@@ -72,6 +72,7 @@ class UNetPanel(QWidget):
         self.predict = PredictPage(viewer, self.session)
         self._subscriptions = Subscriptions()
         self.tabs = QTabWidget()
+        self.tabs.setUsesScrollButtons(False)  # they would flash while a tab turns bold
         self.tabs.addTab(self.train, "Train")
         self.tabs.addTab(self.predict, "Predict")
         self.alert = JobAlert(self, Preference("alert/sound"))
