@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
@@ -120,7 +121,6 @@ def test_a_saved_model_measures_too_and_the_command_line_can_switch_it_off(model
     header = json.dumps(again.header())
     assert '"reference"' in header
     image = discs(1) + 60
-    tifffile = pytest.importorskip("tifffile")
     tifffile.imwrite(tmp_path / "image.tif", image)
     for flags, comparable in ([], False), (["--comparable"], True):
         out = tmp_path / f"out{comparable}.tif"
